@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Accelerators: what runs guest code.  `kvm` and the software CPU (`tcg`) are the
+ * two; nothing above this header knows which one runs.
+ *
+ * Invariants:
+ *  1. probe() needs no machine and leaves nothing behind.
+ *  2. Saved CPU, interrupt controller, timer and clock state is one format
+ *     (X86Cpu, the sections of i8259, ioapic, i8254, kvmclock): a domain saved
+ *     under one accelerator resumes under the other.
+ *  3. run() returns only for what is listed in VcpuExit; I/O is dispatched inside
+ *     it to the address spaces, with no lock held.
+ *  4. After kick() returns, run() has left or will leave the guest without
+ *     executing unboundedly many instructions.
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/field.h"
+#include "vmm/irq.h"
+#include "vmm/memory.h"
+#include "vmm/vcpu.h"
+
+typedef struct Accel Accel;
+typedef struct AccelClass AccelClass;
+
+typedef enum VcpuExit {
+    VCPU_EXIT_KICKED,   /* leave to the run loop: work, park */
+    VCPU_EXIT_HALTED,   /* only without an in-kernel LAPIC: sleep until an interrupt */
+    VCPU_EXIT_RESET,    /* triple fault, or asked for by the guest */
+    VCPU_EXIT_SHUTDOWN, /* guest asked (KVM_SYSTEM_EVENT_SHUTDOWN) */
+    VCPU_EXIT_CRASH,    /* guest reported a crash */
+    VCPU_EXIT_DEBUG,
+    VCPU_EXIT_FAILED,   /* cannot go on: vcpu->domain pauses with internal-error; error set */
+} VcpuExit;
+
+typedef enum IrqchipMode { IRQCHIP_AUTO, IRQCHIP_ON, IRQCHIP_SPLIT, IRQCHIP_OFF } IrqchipMode;
+
+typedef struct AccelProbe {
+    bool usable;
+    char *reason; /* why not, a whole sentence; owned by the caller (g_free) */
+} AccelProbe;
+
+/* Chips whose state the accelerator may hold (irqchip whole). */
+typedef enum AccelChip { ACCEL_PIC_MASTER, ACCEL_PIC_SLAVE, ACCEL_IOAPIC, ACCEL_PIT, ACCEL_CHIPS } AccelChip;
+
+typedef enum AccelBreakKind { ACCEL_BREAK_SOFTWARE, ACCEL_BREAK_HARDWARE, ACCEL_WATCH_WRITE, ACCEL_WATCH_READ, ACCEL_WATCH_ACCESS } AccelBreakKind;
+typedef struct AccelBreakpoint { AccelBreakKind kind; uint64_t address; uint64_t length; } AccelBreakpoint;
+
+struct AccelClass {
+    const char *name;      /* "kvm" */
+    const char *type_name; /* "kvm-accel" */
+    const char *desc;
+    const FieldStruct *options; /* -accel NAME,key=value */
+
+    void (*probe)(AccelProbe *ret);
+    Accel *(*open)(Domain *domain, const void *options, GError **error);
+    void (*close)(Accel *accel);
+    /* After the machine has decided: interrupt controllers, boot parameters of the VM. */
+    bool (*setup)(Accel *accel, IrqchipMode mode, GError **error);
+    IrqFabric *(*fabric)(Accel *accel);
+    IrqchipMode (*irqchip)(const Accel *accel);
+    unsigned (*max_vcpus)(const Accel *accel);
+    /* CPUID this accelerator can give at most; NULL-leaf terminated count returned. */
+    unsigned (*supported_cpuid)(Accel *accel, X86Cpuid *ret, unsigned max);
+    uint64_t (*supported_msr_features)(Accel *accel, uint32_t msr); /* feature MSRs: 0x10a, 0x3a ... */
+
+    bool (*vcpu_create)(Accel *accel, Vcpu *vcpu, GError **error); /* main thread */
+    void (*vcpu_destroy)(Vcpu *vcpu);
+    bool (*vcpu_begin)(Vcpu *vcpu, GError **error);                /* first thing on its thread */
+    bool (*vcpu_set_cpuid)(Vcpu *vcpu, const X86Cpuid *cpuid, unsigned n, GError **error);
+    VcpuExit (*run)(Vcpu *vcpu, GError **error);
+    void (*kick)(Vcpu *vcpu);                                      /* any thread */
+    bool (*fetch)(Vcpu *vcpu, GError **error);                     /* into vcpu->cpu */
+    bool (*store)(Vcpu *vcpu, bool full, GError **error);          /* from vcpu->cpu; full: reset or load */
+    bool (*nmi)(Vcpu *vcpu, GError **error);
+    bool (*smi)(Vcpu *vcpu, GError **error);                       /* NULL: no SMM */
+
+    /* The memory map of the guest: listeners are added to these by open(). */
+    bool (*dirty_log)(Accel *accel);                               /* can it log */
+    /* Pause and resume of time; main thread, vCPUs parked. */
+    bool (*clock_get)(Accel *accel, uint64_t *kvmclock_ns, GError **error);
+    bool (*clock_set)(Accel *accel, uint64_t kvmclock_ns, GError **error);
+    bool (*chip_get)(Accel *accel, AccelChip chip, void *state, GError **error); /* of the hw chip's struct form */
+    bool (*chip_set)(Accel *accel, AccelChip chip, const void *state, GError **error);
+    /* Split irqchip: EOI broadcasts reach the IOAPIC here. */
+    void (*set_eoi_handler)(Accel *accel, void (*eoi)(void *opaque, uint8_t vector), void *opaque);
+    /* No in-kernel LAPIC/PIC: external interrupt pin of the BSP. */
+    void (*set_extint)(Accel *accel, bool level, int (*acknowledge)(void *opaque), void *opaque);
+
+    bool (*set_breakpoints)(Vcpu *vcpu, const AccelBreakpoint *list, unsigned n, bool step, GError **error);
+    /* Counters by name, for query-stats and info. */
+    bool (*stats)(Accel *accel, Vcpu *vcpu, void (*fn)(const char *name, uint64_t value, void *opaque), void *opaque);
+};
+
+struct Accel {
+    const AccelClass *class;
+    Domain *domain;
+};
+
+extern const AccelClass *const accel_classes[]; /* in default order; NULL ends */
+/* names: NULL (default order) or the classes to try, in order ("kvm:tcg" split).  Says in one log
+ * line which is used and why, when the first choice was not. */
+Accel *accel_open(Domain *domain, const char *const *names, GError **error);
+void accel_help(GString *out);

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Character devices: byte streams from a device or a monitor to the host (stdio,
+ * file, pipe, pty, sockets, null, ringbuf).  One front end at a time, unless a mux
+ * stands between.  Callbacks come on the main loop, with the front end's lock (a
+ * device's) held when it has one.
+ *
+ * Input: the backend asks can_receive() and hands at most that many bytes.
+ * Output: chardev_write() takes what fits and never blocks; the front end asks to
+ * be called back when there is room.
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vmm/device.h"
+#include "vmm/field.h"
+
+typedef struct Chardev Chardev;
+typedef enum ChardevEvent { CHARDEV_OPENED, CHARDEV_CLOSED, CHARDEV_BREAK, CHARDEV_MUX_IN, CHARDEV_MUX_OUT } ChardevEvent;
+
+typedef struct ChardevFrontend {
+    Lock *lock; /* taken around the callbacks; NULL: none */
+    size_t (*can_receive)(void *opaque);
+    void (*receive)(void *opaque, const uint8_t *data, size_t length);
+    void (*event)(void *opaque, ChardevEvent event);
+    void (*writable)(void *opaque); /* once, after chardev_want_write() */
+    void *opaque;
+} ChardevFrontend;
+
+/* ---- main thread ---- */
+extern const FieldStruct chardev_options;         /* the -chardev / chardev-add language, tagged by "backend" */
+Chardev *chardev_add(Domain *domain, const Json *options, GError **error);
+/* -chardev text: "socket,id=x,path=...,server=on,wait=off" */
+Chardev *chardev_add_text(Domain *domain, const char *text, GError **error);
+/* The short form of -serial, -monitor, ...: "stdio", "mon:stdio", "pty", "unix:/p,server", "file:x", "none". *ret NULL for none. */
+bool chardev_add_short(Domain *domain, const char *id, const char *text, Chardev **ret, GError **error);
+bool chardev_remove(Domain *domain, const char *id, GError **error);
+Chardev *chardev_find(Domain *domain, const char *id, GError **error);
+typedef bool (*ChardevFn)(Chardev *chr, void *opaque);
+bool chardev_each(Domain *domain, ChardevFn fn, void *opaque);
+const char *chardev_id(const Chardev *chr);
+char *chardev_filename(const Chardev *chr); /* "pty:/dev/pts/3"; caller frees */
+bool chardev_frontend_open(const Chardev *chr);
+void chardev_help(GString *out);
+extern const LinkClass chardev_link;
+
+/* Attaches a front end; an opened backend reports CHARDEV_OPENED.  false: in use. */
+bool chardev_attach(Chardev *chr, const ChardevFrontend *fe, GError **error);
+void chardev_detach(Chardev *chr, void *opaque);
+void chardev_set_frontend_open(Chardev *chr, bool open); /* the guest opened its port */
+
+/* ---- thread of the front end's device ---- */
+/* Bytes taken, 0: full or not connected (dropped if nobody can ever read it). */
+size_t chardev_write(Chardev *chr, const uint8_t *data, size_t length);
+void chardev_want_write(Chardev *chr);   /* calls writable() when there is room */
+void chardev_accept_input(Chardev *chr); /* can_receive() may have grown */
+bool chardev_connected(const Chardev *chr);
+void chardev_send_break(Chardev *chr);
+/* Descriptors received with the bytes just handed to receive() (sockets); taken by the caller. -1: none. */
+int chardev_take_fd(Chardev *chr);

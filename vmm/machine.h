@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Machines: a class is a table (options, compat properties, board rows) and one
+ * build function that reads aloud.  Versioned names (pc-q35-7.2) are rows of the
+ * same class with their compat properties.
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/device.h"
+#include "vmm/domain.h"
+#include "vmm/x86/cpu-model.h"
+
+typedef struct MachineClass MachineClass;
+
+/* One property default of a device class, for machines of an older version. */
+typedef struct CompatProperty { const char *driver, *property, *value; } CompatProperty;
+
+/* One fixed device of a board: what, where, and under which machine option. */
+typedef struct BoardRow {
+    const char *driver;
+    const char *id;      /* of its path: /machine/ID; NULL: numbered */
+    const char *bus;     /* name; NULL: default for the class */
+    const char *props;   /* "iobase=0x3f8,irq=4" */
+    bool (*when)(const Machine *machine); /* NULL: always */
+} BoardRow;
+
+typedef struct BootOptions { /* -kernel, -initrd, -append, -dtb, -bios: owned strings */
+    char *kernel, *initrd, *append, *dtb, *bios;
+} BootOptions;
+
+typedef struct NumaNode { uint64_t memory; char *memdev; GArray *cpus; } NumaNode;
+
+struct Machine {
+    const MachineClass *class;
+    Domain *domain;
+    void *options;      /* laid out by class->options */
+    char *cpu_type;     /* -cpu text; NULL: class->default_cpu */
+    CpuModel *cpu_model;
+    CpuTopology topology;
+    uint64_t ram_size, max_ram_size;
+    unsigned ram_slots;
+    char *ram_id;       /* memory backend's id; NULL: made by the machine */
+    RamBlock *ram;
+    BootOptions boot;
+    GArray *numa;       /* NumaNode */
+    GArray *distances;  /* struct { uint8_t src, dst, value; } */
+    GPtrArray *buses;   /* the machine's own, owned */
+    GPtrArray *smbios;  /* -smbios texts */
+    struct { int base; int64_t offset_ns; int clock; bool slew; } rtc; /* -rtc */
+    void *board;        /* the class' */
+};
+
+struct MachineClass {
+    const char *name, *alias, *desc;
+    bool is_default, deprecated;
+    unsigned max_cpus;
+    const char *default_cpu;
+    uint64_t default_ram; /* bytes */
+    const char *default_ram_id; /* "pc.ram" */
+    const FieldStruct *options; /* -machine NAME,key=value */
+    const CompatProperty *compat; /* driver NULL ends */
+    const BoardRow *rows;
+    bool has_pci;
+    bool (*build)(Machine *machine, GError **error);
+    /* After every device was reset: copy ROMs and kernels, set the boot vCPU. */
+    void (*reset)(Machine *machine);
+    /* All devices are there: tables of ACPI, SMBIOS, device tree. */
+    bool (*finalize)(Machine *machine, GError **error);
+    void (*destroy)(Machine *machine);
+    const char *default_drive_bus; /* for -drive if=none absent: "ide", "virtio" */
+};
+
+void machine_classes_set(const MachineClass *const *classes); /* hw/devices.c; NULL ends */
+const MachineClass *machine_class_find(const char *name, GError **error);
+typedef void (*MachineClassFn)(const MachineClass *class, void *opaque);
+void machine_class_each(MachineClassFn fn, void *opaque);
+void machines_help(GString *out);
+
+Machine *machine_new(Domain *domain, const MachineClass *class);
+/* -machine text after the name */
+bool machine_set_options(Machine *machine, const char *text, GError **error);
+/* RAM, vCPUs, board rows: what the command line asked for must be in the struct. */
+bool machine_build(Machine *machine, GError **error);
+bool machine_finalize(Machine *machine, GError **error);
+void machine_reset(Machine *machine); /* vCPUs parked, queues quiet */
+void machine_free(Machine *machine);
+/* Realizes the class' board rows in order; for build functions. */
+bool machine_realize_rows(Machine *machine, GError **error);
+/* Contents that a reset puts back: firmware, kernel, tables.  data is copied. */
+void machine_add_rom(Machine *machine, const char *name, uint64_t address, const void *data, size_t length);

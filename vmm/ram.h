@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * RAM blocks: host memory that guests see.
+ *
+ * A block has a chosen backing with abilities that can be asked for, a host
+ * address fixed for life, and pages that may be remapped in place (restore by
+ * mapping, discard).  Blocks are reference counted: a DMA mapping or a listener
+ * that keeps the host address holds a reference.
+ *
+ * Dirty bits are per client and per 4 KiB page, set atomically by any thread and
+ * taken by the client.
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define GUEST_PAGE_SIZE UINT64_C(4096)
+
+typedef struct RamBlock RamBlock;
+
+typedef enum RamBackingKind { RAM_ANONYMOUS, RAM_MEMFD, RAM_FILE } RamBackingKind;
+
+typedef struct RamBacking {
+    RamBackingKind kind;
+    bool shared;              /* MAP_SHARED: vhost-user and other processes see it */
+    bool prealloc;
+    uint32_t prealloc_threads;
+    bool reserve;             /* false: MAP_NORESERVE */
+    bool merge, dump;         /* madvise MERGEABLE, DODUMP */
+    bool readonly;
+    bool hugetlb;
+    uint64_t hugetlb_size;    /* 0: default */
+    const char *path;         /* RAM_FILE: file or directory; borrowed during ram_block_new() */
+    uint64_t file_offset;
+    bool discard_data, pmem;
+    uint64_t align;           /* 0: natural */
+    /* NUMA of the host: mbind(2) */
+    int policy;               /* MPOL_*; MPOL_DEFAULT: none */
+    const unsigned long *host_nodes; /* bitmap of max_node bits; borrowed */
+    unsigned max_node;
+} RamBacking;
+
+typedef enum RamAbility {
+    RAM_CAN_SHARE        = 1 << 0, /* has a descriptor another process can map and see writes */
+    RAM_CAN_COPY_ON_WRITE = 1 << 1,
+    RAM_CAN_PUNCH        = 1 << 2, /* discarded pages give memory back */
+} RamAbility;
+
+typedef enum DirtyClient { DIRTY_MIGRATION, DIRTY_DISPLAY, DIRTY_CODE, DIRTY_CHECKPOINT, DIRTY_CLIENTS } DirtyClient;
+
+/* size is rounded up to the backing's page size. id names the section in saved state. */
+RamBlock *ram_block_new(const char *id, uint64_t size, const RamBacking *backing, GError **error);
+RamBlock *ram_block_ref(RamBlock *block);
+void ram_block_unref(RamBlock *block); /* NULL is fine; the last one unmaps */
+const char *ram_block_id(const RamBlock *block);
+uint8_t *ram_block_host(const RamBlock *block);
+uint64_t ram_block_size(const RamBlock *block);
+uint64_t ram_block_page_size(const RamBlock *block); /* of the backing */
+unsigned ram_block_abilities(const RamBlock *block); /* RamAbility bits */
+int ram_block_fd(const RamBlock *block, uint64_t *offset); /* -1: none */
+/* The block at a host address; NULL: not guest RAM. */
+RamBlock *ram_block_find_host(const void *host, uint64_t *offset);
+/* Gives [offset, +length) back to the host; it reads as zero.  Negative errno if the backing cannot. */
+int ram_block_discard(RamBlock *block, uint64_t offset, uint64_t length);
+typedef void (*RamBlockFn)(RamBlock *block, void *opaque);
+void ram_block_each(RamBlockFn fn, void *opaque);
+
+/* ---- dirty bits: any thread; bounds are checked ---- */
+void ram_dirty_enable(RamBlock *block, DirtyClient client); /* allocates the bitmap, all set */
+void ram_dirty_disable(RamBlock *block, DirtyClient client);
+unsigned ram_dirty_clients(const RamBlock *block); /* bits of those enabled */
+void ram_dirty_set(RamBlock *block, uint64_t offset, uint64_t length); /* for every enabled client */
+bool ram_dirty_test(const RamBlock *block, DirtyClient client, uint64_t offset, uint64_t length);
+/* Tests and clears one page. */
+bool ram_dirty_take(RamBlock *block, DirtyClient client, uint64_t offset);
+/* Or's a KVM-style bitmap of whole 64-page words, page 0 of which is at offset. */
+void ram_dirty_or(RamBlock *block, uint64_t offset, const uint64_t *bitmap, uint64_t pages);

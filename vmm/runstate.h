@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Run states, requests and what is done about them.
+ *
+ *   prelaunch --cont--> running <--cont/stop--> paused
+ *   running --request--> (vCPUs parked) reset -> running | shutdown | suspended -> running
+ *   running --guest panic--> guest-panicked;  failure --> internal-error;  I/O --> io-error
+ *   inmigrate --incoming done--> paused | running
+ *
+ * A request may come from any thread (a device hook, a signal, the monitor); the
+ * main loop parks the vCPUs and carries it out.  -action, -no-reboot and
+ * -no-shutdown say what becomes of it.
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "vmm/field.h"
+
+typedef struct Domain Domain;
+
+typedef enum RunState {
+    RUN_STATE_PRELAUNCH,
+    RUN_STATE_INMIGRATE,
+    RUN_STATE_RUNNING,
+    RUN_STATE_PAUSED,
+    RUN_STATE_DEBUG,
+    RUN_STATE_INTERNAL_ERROR,
+    RUN_STATE_IO_ERROR,
+    RUN_STATE_SHUTDOWN,
+    RUN_STATE_SUSPENDED,
+    RUN_STATE_WATCHDOG,
+    RUN_STATE_GUEST_PANICKED,
+    RUN_STATE_SAVE_VM,
+    RUN_STATE_RESTORE_VM,
+    RUN_STATE_FINISH_MIGRATE,
+    RUN_STATE_POSTMIGRATE,
+    RUN_STATES
+} RunState;
+extern const FieldEnum run_state_enum; /* names as in QMP */
+
+typedef enum RequestReason { REASON_NONE, REASON_HOST_ERROR, REASON_HOST_QMP_QUIT, REASON_HOST_QMP_RESET, REASON_HOST_SIGNAL,
+                             REASON_HOST_UI, REASON_GUEST_SHUTDOWN, REASON_GUEST_RESET, REASON_GUEST_PANIC, REASON_SUBSYSTEM_RESET } RequestReason;
+
+/* ---- any thread ---- */
+RunState domain_run_state(const Domain *domain);
+bool domain_is_running(const Domain *domain);
+void domain_request_reset(Domain *domain, RequestReason reason);
+void domain_request_shutdown(Domain *domain, RequestReason reason);
+void domain_request_suspend(Domain *domain); /* ACPI S3 */
+void domain_request_wakeup(Domain *domain);
+void domain_request_powerdown(Domain *domain); /* press the power button */
+typedef enum PanicKind { PANIC_PANICKED, PANIC_CRASHLOADED } PanicKind;
+void domain_request_panic(Domain *domain, PanicKind kind);
+void domain_request_pause(Domain *domain, RunState why); /* io-error, internal-error, watchdog, debug */
+
+/* ---- main thread ---- */
+bool domain_cont(Domain *domain, GError **error);
+bool domain_stop(Domain *domain, RunState why);
+void domain_quit(Domain *domain, int status); /* leaves domain_main() */
+
+/* -action reboot=reset|shutdown,shutdown=poweroff|pause,panic=pause|shutdown|exit-failure|none,watchdog=... */
+typedef struct Actions { int reboot, shutdown, panic, watchdog; } Actions;
+extern const FieldStruct action_options;
+
+/* Observers: the monitor's events, the ACPI PM block (power button), devices that must know. */
+typedef enum RunEvent { RUN_EVENT_STOP, RUN_EVENT_RESUME, RUN_EVENT_RESET, RUN_EVENT_SHUTDOWN, RUN_EVENT_POWERDOWN,
+                        RUN_EVENT_SUSPEND, RUN_EVENT_WAKEUP, RUN_EVENT_PANIC, RUN_EVENT_EXIT } RunEvent;
+typedef void (*RunEventFn)(Domain *domain, RunEvent event, RequestReason reason, void *opaque);
+void domain_observe(Domain *domain, RunEventFn fn, void *opaque);
+void domain_unobserve(Domain *domain, RunEventFn fn, void *opaque);

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Clocks and timers.
+ *
+ *   clock_realtime   CLOCK_MONOTONIC of the host, ns: always runs
+ *   clock_host       CLOCK_REALTIME of the host, ns since the epoch: may jump
+ *   Domain's virtual clock: ns of guest time; stands still while the domain is
+ *   paused; saved with it.  Machines hand it to their devices.
+ *
+ * A timer belongs to one loop, whose thread calls it.  timer_mod() and timer_del()
+ * may be called from any thread; after timer_del() from the loop's thread, or from
+ * a thread that holds the lock the callback takes, it does not run any more.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/loop.h"
+
+typedef struct Clock Clock;
+extern Clock *const clock_realtime;
+extern Clock *const clock_host;
+
+Clock *clock_new_virtual(void); /* starts stopped at 0 */
+void clock_free(Clock *clock);
+int64_t clock_ns(const Clock *clock); /* any thread, never goes back (virtual, realtime) */
+void clock_start(Clock *clock);       /* virtual; main thread */
+void clock_stop(Clock *clock);
+bool clock_running(const Clock *clock);
+void clock_set(Clock *clock, int64_t ns); /* virtual and stopped: restore */
+/* Tests: a virtual clock that moves only by clock_set(), running timers that fall due. */
+void clock_set_manual(Clock *clock);
+
+typedef struct Timer Timer;
+Timer *timer_new(Loop *loop, Clock *clock, void (*fn)(void *opaque), void *opaque);
+void timer_free(Timer *timer); /* deletes it first; NULL is fine */
+void timer_mod(Timer *timer, int64_t deadline_ns); /* absolute on its clock */
+void timer_del(Timer *timer);
+bool timer_pending(const Timer *timer);
+int64_t timer_deadline(const Timer *timer); /* INT64_MAX: not armed */
+
+#define NS_PER_SEC INT64_C(1000000000)
+#define NS_PER_MS  INT64_C(1000000)

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Virtual CPUs: a thread each, which runs the accelerator until something stops it.
+ *
+ *     created --vcpu_start()--> parked <--vcpu_unpark() / vcpu_park()--> running
+ *
+ * Parked: the thread sleeps outside the accelerator; its architectural state is in
+ * (or can be fetched into) `cpu`.  All parking is asked for by the main thread;
+ * from a vCPU thread a stop is a request (domain_request_*), never a wait.
+ */
+#pragma once
+
+#include <glib.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/loop.h"
+#include "vmm/x86/cpu.h"
+
+typedef struct Domain Domain;
+typedef struct Vcpu Vcpu;
+typedef struct CpuModel CpuModel;
+
+struct Vcpu {
+    Domain *domain;
+    unsigned index;
+    uint32_t apic_id;
+    unsigned socket, die, core, thread;
+    int node;               /* NUMA node, -1: none */
+    char *id;               /* of device_add; NULL */
+    const CpuModel *model;
+    void *accel;            /* the accelerator's */
+    pthread_t pthread;
+    int tid;                /* Linux thread id; 0: not started */
+    X86Cpu cpu;             /* valid while `dirty` or after vcpu_fetch() */
+    bool fetched;           /* cpu holds the state; the accelerator's is stale once dirty */
+    bool dirty;             /* write cpu back before the next run */
+    /* atomics */
+    bool park_wanted, parked, kicked, halted;
+    uint64_t exits[16];     /* counters by kind, this vCPU's thread writes */
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+    GQueue work;            /* vcpu_call() */
+};
+
+/* ---- main thread ---- */
+Vcpu *vcpu_new(Domain *domain, unsigned index, uint32_t apic_id, GError **error);
+void vcpu_free(Vcpu *vcpu);
+bool vcpu_start(Vcpu *vcpu, GError **error); /* creates the thread, parked */
+/* All at once: park returns when every one is out of the guest. */
+void vcpus_park(Domain *domain);
+void vcpus_unpark(Domain *domain);
+bool vcpus_parked(Domain *domain);
+/* Runs fn on the vCPU's thread between two runs and waits. */
+void vcpu_call(Vcpu *vcpu, void (*fn)(Vcpu *vcpu, void *opaque), void *opaque);
+/* Parked: brings the state into vcpu->cpu / marks it as to be written back. */
+bool vcpu_fetch(Vcpu *vcpu, GError **error);
+void vcpu_set_dirty(Vcpu *vcpu);
+/* Parked: power-on state (bsp runs, others wait for INIT). */
+void vcpu_reset(Vcpu *vcpu);
+
+/* ---- any thread ---- */
+void vcpu_kick(Vcpu *vcpu); /* makes it leave the guest once; cheap when already out */
+Vcpu *vcpu_current(void);   /* NULL outside of vCPU threads */

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * CPU models: what CPUID and the feature MSRs tell the guest.  `host` (what the
+ * accelerator offers, passed on), `max` (everything it can give), and named
+ * models as tables, a portable baseline among them.  -cpu MODEL,+f,-f,f=on|off.
+ * CPUID: SDM 2A, APM 3 appendix E.
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/accel.h"
+
+typedef struct CpuTopology {
+    unsigned cpus, maxcpus, sockets, dies, cores, threads;
+} CpuTopology;
+extern const FieldStruct smp_options; /* -smp */
+/* Fills what was not given as QEMU users expect (cores preferred); refuses products that do not match. */
+bool cpu_topology_parse(const char *text, unsigned max, CpuTopology *ret, GError **error);
+uint32_t cpu_topology_apic_id(const CpuTopology *t, unsigned index); /* SDM 3-9.9 field widths */
+void cpu_topology_place(const CpuTopology *t, unsigned index, unsigned *socket, unsigned *die, unsigned *core, unsigned *thread);
+
+/* text: -cpu; accel filters it.  A feature asked for by + or =on that cannot be given is an error
+ * when `enforce`, else a warning. */
+CpuModel *cpu_model_new(const char *text, Accel *accel, GError **error);
+void cpu_model_free(CpuModel *model);
+const char *cpu_model_name(const CpuModel *model);
+/* The CPUID leaves of one vCPU, topology filled in.  Returns how many. */
+unsigned cpu_model_cpuid(const CpuModel *model, const CpuTopology *t, uint32_t apic_id, X86Cpuid *ret, unsigned max);
+bool cpu_model_feature(const CpuModel *model, const char *name);
+uint32_t cpu_model_signature(const CpuModel *model);
+unsigned cpu_model_phys_bits(const CpuModel *model);
+uint64_t cpu_model_feature_msr(const CpuModel *model, uint32_t msr);
+void cpu_models_help(GString *out); /* -cpu help */
