@@ -48,13 +48,59 @@ void irq_share_remove(IrqShare *share, IrqLine *source);
 
 typedef struct MsiMessage { uint64_t address; uint32_t data; } MsiMessage;
 
-/* The domain's interrupt fabric; made with the accelerator, see vmm/accel.h. */
+/*
+ * The domain's interrupt fabric: how interrupts reach its vCPUs.  The accelerator makes it
+ * (vmm/accel.h) by embedding IrqFabric first in its own struct and giving the operations;
+ * MsiRoute likewise.
+ */
 typedef struct IrqFabric IrqFabric;
 typedef struct MsiRoute MsiRoute;
+
+typedef struct IrqFabricOps {
+    void (*send)(IrqFabric *fabric, MsiMessage message);
+    MsiRoute *(*route_new)(IrqFabric *fabric, GError **error); /* masked, no message; route->fabric is set by irq.c */
+    void (*route_free)(MsiRoute *route);
+    void (*route_set)(MsiRoute *route, MsiMessage message, bool masked);
+    void (*routes_commit)(IrqFabric *fabric);
+    void (*route_notify)(MsiRoute *route);
+    bool (*route_take_pending)(MsiRoute *route);
+    int (*route_fd)(MsiRoute *route, GError **error);
+    /* The chips that the accelerator holds itself (irqchip whole); NULL: it holds none. */
+    void (*gsi_set)(IrqFabric *fabric, unsigned gsi, bool level);
+    /* NULL: refused. */
+    bool (*gsi_irqfd)(IrqFabric *fabric, unsigned gsi, int eventfd, int resample, bool attach, GError **error);
+    /* Split irqchip: what pin `pin` of our IOAPIC sends now, so that the accelerator knows whose EOIs
+     * to hand out and where an irqfd leads; takes effect at once.  NULL: does not matter. */
+    void (*pin_set)(IrqFabric *fabric, unsigned pin, MsiMessage message, bool masked);
+    /* The HPET replaces the chip of its own that drives `gsi` (0: PIT), or gives it back.  NULL: has none. */
+    void (*gsi_override)(IrqFabric *fabric, unsigned gsi, bool on);
+} IrqFabricOps;
+
+#define IRQ_GSIS 24
+
+typedef struct GsiSink { IrqSink sink; void *opaque; unsigned n; } GsiSink;
+typedef struct Gsi {
+    IrqLine line, override;
+    bool overridden;    /* atomic */
+    GArray *sinks;      /* GsiSink; main thread, before the guest runs */
+} Gsi;
+
+struct IrqFabric {
+    const IrqFabricOps *ops;
+    Gsi gsi[IRQ_GSIS];
+};
+
+struct MsiRoute {
+    IrqFabric *fabric;
+};
+
+void irq_fabric_init(IrqFabric *fabric, const IrqFabricOps *ops);
+void irq_fabric_finish(IrqFabric *fabric);
+
 /* Sends one message without a route: rare paths (IOAPIC, HPET). Any thread. */
 void msi_send(IrqFabric *fabric, MsiMessage message);
 MsiRoute *msi_route_new(IrqFabric *fabric, GError **error);
-void msi_route_free(MsiRoute *route);
+void msi_route_free(MsiRoute *route); /* NULL is fine */
 void msi_route_set(MsiRoute *route, MsiMessage message, bool masked); /* takes effect at the next commit */
 void msi_routes_commit(IrqFabric *fabric);
 /* Sends its message; masked: remembers it as pending. */
@@ -63,6 +109,19 @@ bool msi_route_take_pending(MsiRoute *route);
 /* An eventfd that does the same from any process or kernel driver; made on first use, owned by the route. */
 int msi_route_fd(MsiRoute *route, GError **error);
 
-/* GSI n of the machine (0..23: IOAPIC pins).  resample: an eventfd rung at EOI, or -1. */
+/*
+ * GSI n of the machine.  GSI 0 is the timer: input 0 of the PIC and pin 2 of the IOAPIC, as the
+ * MADT's override says; there is no GSI 2; every other one below 16 is ISA interrupt n (PIC input
+ * and IOAPIC pin n), 16 to 23 are IOAPIC pins.  A GSI has one source; several share it by IrqShare.
+ */
 IrqLine *gsi_line(IrqFabric *fabric, unsigned gsi);
+/* resample: an eventfd rung at EOI, or -1. */
 bool gsi_irqfd(IrqFabric *fabric, unsigned gsi, int eventfd, int resample, bool attach, GError **error);
+/* An interrupt controller takes an input; main thread, before the guest runs. */
+void gsi_connect(IrqFabric *fabric, unsigned gsi, IrqSink sink, void *opaque, unsigned n);
+void gsi_disconnect(IrqFabric *fabric, unsigned gsi, IrqSink sink, void *opaque);
+/* HPET legacy replacement: a second source, which replaces the first while `on`. */
+IrqLine *gsi_override_line(IrqFabric *fabric, unsigned gsi);
+void gsi_override(IrqFabric *fabric, unsigned gsi, bool on);
+/* What our IOAPIC's pin sends now (split irqchip). */
+void irq_pin_set(IrqFabric *fabric, unsigned pin, MsiMessage message, bool masked);
