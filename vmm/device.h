@@ -38,6 +38,7 @@ typedef struct Device Device;
 typedef struct DeviceClass DeviceClass;
 typedef struct Bus Bus;
 typedef struct BusClass BusClass;
+struct Aml;
 
 /* A property whose value is the id of something else; the slot holds a pointer to it from
  * realize to unrealize. */
@@ -90,6 +91,8 @@ struct DeviceClass {
     void (*resume)(Device *dev);
     /* The machine learns where it is: a name in firmware's terms, freed by the caller; NULL: none. */
     char *(*firmware_path)(Device *dev);
+    /* Writes the device's own object into the ACPI namespace (hw/acpi/aml.h); NULL: it has none. */
+    void (*aml)(Device *dev, struct Aml *aml);
 };
 
 struct Device {
