@@ -38,6 +38,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from images import cache, disks, initramfs, kernels  # noqa: E402
+from jobs import Died, Job, Result, Timeout  # noqa: E402
 
 PORTS = 4
 # Two first-level guests at once would push each other past every time limit.
@@ -45,75 +46,9 @@ LOCK = "/tmp/lodge-guest.lock"
 # What QEMU as the VMM inside needs of its data files, and where the distribution's packages put them.
 PEER_DATA = {
     "/usr/share/seabios": ["bios-256k.bin", "bios-microvm.bin", "vgabios-stdvga.bin"],
+    "/usr/lib/ipxe/qemu": ["efi-e1000e.rom"],
     "/usr/share/qemu": ["kvmvapic.bin", "linuxboot.bin", "linuxboot_dma.bin", "pvh.bin", "multiboot_dma.bin"],
 }
-
-
-class Died(Exception):
-    """The first-level guest, or its connection, ended while something still wanted it."""
-
-
-class Timeout(Exception):
-    """Something took longer than it was given."""
-
-
-class Result:
-    """How a job ended: `status` as of the shell, `output` as text, `seconds` as the machine that ran it counts."""
-
-    def __init__(self, status, output, seconds):
-        self.status = status
-        self.output = output
-        self.seconds = seconds
-
-
-class Job:
-    """A running script. `expect` waits for a pattern in its output, `send` types to it, `wait` waits for its end."""
-
-    def __init__(self, kill):
-        self.output = ""
-        self.echo = None                # a function that is given the output as it comes
-        self._seen = 0                  # where the next expect() begins
-        self._result = None
-        self._kill = kill
-
-    def expect(self, pattern, timeout):
-        """The match of `pattern` in output not yet matched. Raises Timeout, or Died when the job ends first."""
-        deadline = time.monotonic() + timeout
-        while True:
-            m = re.compile(pattern, re.MULTILINE).search(self.output, self._seen)
-            if m:
-                self._seen = m.end()
-                return m
-            if self._result:
-                raise Died(f"it ended (status {self._result.status}) before printing {pattern!r}")
-            if not self._read(deadline):
-                raise Timeout(f"{pattern!r} did not come in {timeout:.0f} s")
-
-    def wait(self, timeout):
-        """The Result. A job that takes longer is killed, and Timeout raised."""
-        deadline = time.monotonic() + timeout
-        while not self._result:
-            if not self._read(deadline):
-                self.kill()
-                raise Timeout(f"it did not end in {timeout:.0f} s")
-        return self._result
-
-    def kill(self):
-        """Kill it with everything it started, and collect its end."""
-        if self._result:
-            return
-        self._kill(self)
-        deadline = time.monotonic() + 60
-        while not self._result and self._read(deadline):
-            pass
-
-    def send(self, data):
-        self._write(data.encode() if isinstance(data, str) else data)
-
-    def _heard(self, data):
-        self.output += data
-        if self.echo and data:
-            self.echo(data)
 
 
 class _PortJob(Job):
@@ -188,6 +123,10 @@ class Nested:
     def path(name):
         """Where the file `name` of the tree `images` is for the jobs."""
         return f"/disk0/{name}"
+
+    def writable(self, name):
+        """Such a file, for a test that writes to it. What it writes lasts as long as this first level."""
+        return self.path(name)
 
     def start(self, script):
         """Start a shell script; returns the Job."""

@@ -40,6 +40,16 @@ class Tree:
         cache.prune(f"disks/{kind}-*.raw", keep=3)
         return path
 
+    def link_into(self, directory):
+        """The same names as symbolic links, for use on this host."""
+        directory.mkdir()
+        for name in self._empty:
+            (directory / name).mkdir(parents=True)
+        for name, source in self._files.items():
+            if not name.startswith(("lib/", "share/")):
+                (directory / name).parent.mkdir(parents=True, exist_ok=True)
+                (directory / name).symlink_to(source)
+
     def _build(self, path, free):
         staging = path.with_name(path.name + ".tree")
         shutil.rmtree(staging, ignore_errors=True)

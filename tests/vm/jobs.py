@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A job: a shell script that runs somewhere (in a first-level guest, or on this host), whose output a test follows."""
+
+import re
+import time
+
+
+class Died(Exception):
+    """The first-level guest, or its connection, ended while something still wanted it."""
+
+
+class Timeout(Exception):
+    """Something took longer than it was given."""
+
+
+class Result:
+    """How a job ended: `status` as of the shell, `output` as text, `seconds` as the machine that ran it counts."""
+
+    def __init__(self, status, output, seconds):
+        self.status = status
+        self.output = output
+        self.seconds = seconds
+
+
+class Job:
+    """A running script. `expect` waits for a pattern in its output, `send` types to it, `wait` waits for its end."""
+
+    def __init__(self, kill):
+        self.output = ""
+        self.echo = None                # a function that is given the output as it comes
+        self._seen = 0                  # where the next expect() begins
+        self._result = None
+        self._kill = kill
+
+    def expect(self, pattern, timeout):
+        """The match of `pattern` in output not yet matched. Raises Timeout, or Died when the job ends first."""
+        deadline = time.monotonic() + timeout
+        while True:
+            m = re.compile(pattern, re.MULTILINE).search(self.output, self._seen)
+            if m:
+                self._seen = m.end()
+                return m
+            if self._result:
+                raise Died(f"it ended (status {self._result.status}) before printing {pattern!r}")
+            if not self._read(deadline):
+                raise Timeout(f"{pattern!r} did not come in {timeout:.0f} s")
+
+    def wait(self, timeout):
+        """The Result. A job that takes longer is killed, and Timeout raised."""
+        deadline = time.monotonic() + timeout
+        while not self._result:
+            if not self._read(deadline):
+                self.kill()
+                raise Timeout(f"it did not end in {timeout:.0f} s")
+        return self._result
+
+    def kill(self):
+        """Kill it with everything it started, and collect its end."""
+        if self._result:
+            return
+        self._kill(self)
+        deadline = time.monotonic() + 60
+        while not self._result and self._read(deadline):
+            pass
+
+    def send(self, data):
+        self._write(data.encode() if isinstance(data, str) else data)
+
+    def _heard(self, data):
+        self.output += data
+        if self.echo and data:
+            self.echo(data)

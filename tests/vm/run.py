@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Run the guest tests: a line for each, and the counts.
+
+They run on this host where it has hardware virtualization, and otherwise in one first-level guest that has
+(nested.py). `--peer` runs them with the distribution's QEMU in place of the VMM, which tests the tests.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import shutil
+import sys
+import time
+import traceback
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+import direct  # noqa: E402
+import nested  # noqa: E402
+import vmtest  # noqa: E402
+from images import cache, disks  # noqa: E402
+from jobs import Died, Timeout  # noqa: E402
+
+
+class Test:
+    def __init__(self, module, name, function):
+        self.name = f"{module.removeprefix('test_')}: {name.removeprefix('test_').replace('_', ' ')}"
+        self.function = function
+        self.needs = getattr(function, "needs", ("cloud",))
+        self.lodge_only = getattr(function, "lodge_only", False)
+        self.on_host = getattr(function, "on_host", False)
+
+
+def discover(patterns):
+    tests = []
+    for file in sorted(HERE.glob("test_*.py")):
+        module = importlib.import_module(file.stem)
+        for name, function in vars(module).items():
+            if name.startswith("test_") and callable(function) and function.__module__ == file.stem:
+                tests.append(Test(file.stem, name, function))
+    if patterns:
+        tests = [t for t in tests if any(p.replace("_", " ") in t.name for p in patterns)]
+    return tests
+
+
+class Runner:
+    def __init__(self, args):
+        self.args = args
+        self.counts = {"passed": 0, "failed": 0, "skipped": 0}
+        self.records = []
+        self.place = None
+
+    def log(self, text):
+        print(f"      ({text})", flush=True)
+
+    def program_tree(self):
+        tree = disks.Tree()
+        tree.directory("bin")
+        if self.args.peer:
+            nested.peer_tree(tree)
+        else:
+            tree.program(self.args.lodge, "lodge")
+        return tree
+
+    def run(self, tests):
+        available = {}
+        runnable = []
+        for test in tests:
+            if test.lodge_only and self.args.peer:
+                self.record(test, "skipped", "only for the VMM under test", 0)
+            else:
+                runnable.append(test)
+        images = vmtest.needed_trees(runnable, available)
+        try:
+            for test in runnable:
+                lacking = [f"{n} ({available[n]})" for n in test.needs if available[n]]
+                if lacking:
+                    self.record(test, "skipped", f"needs {', '.join(lacking)}", 0)
+                else:
+                    self.run_one(test, images)
+        finally:
+            self.close()
+
+    def run_one(self, test, images):
+        began = time.monotonic()
+        vm = None
+        try:
+            if test.on_host:
+                with direct.Direct(images, self.program_tree()) as place:
+                    vm = self.vm(place)
+                    test.function(vm)
+                    vm.finish()
+            else:
+                if not self.place:
+                    self.open(images)
+                    began = time.monotonic()
+                vm = self.vm(self.place)
+                test.function(vm)
+            outcome, words = "passed", ""
+        except vmtest.Skip as e:
+            outcome, words = "skipped", str(e)
+        except (AssertionError, Died, Timeout) as e:
+            outcome, words = "failed", self.report(e, vm)
+        except cache.Unavailable as e:
+            outcome, words = "failed", str(e)
+        except Exception:
+            outcome, words = "failed", traceback.format_exc()
+        seconds = time.monotonic() - began
+        try:
+            if vm and not test.on_host:
+                vm.finish()
+        except (Died, Timeout, OSError):
+            self.log("the place is gone or stuck; the next test gets a new one")
+            self.close()
+        self.record(test, outcome, words, seconds)
+
+    def vm(self, place):
+        program = "qemu-system-x86_64" if self.args.peer else "lodge"
+        if isinstance(place, direct.Direct) and not self.args.peer:
+            program = str(Path(self.args.lodge).resolve())
+        return vmtest.Vm(place, program, self.args.accel, self.args.peer)
+
+    def open(self, images):
+        if self.args.place == "direct" or self.args.place == "auto" and direct.usable_kvm():
+            self.place = direct.Direct(images, self.program_tree()).__enter__()
+            self.log("on this host")
+            return
+        place = nested.Nested(images, self.program_tree(), smp=self.args.smp, log=self.log)
+        self.place = place.__enter__()
+        self.log(f"in a first-level guest, booted in {self.place.boot_seconds:.1f} s")
+
+    def close(self):
+        if self.place:
+            self.place.__exit__(None, None, None)
+            self.place = None
+
+    def report(self, error, vm):
+        """What a failure needs to be understood: the reason, the command lines, the end of the guest's output."""
+        lines = [str(error) or traceback.format_exc().splitlines()[-3].strip()]
+        if vm:
+            lines += [f"$ {c}" for c in vm.commands]
+            for job in vm.jobs:
+                lines += ["| " + line for line in job.output.splitlines()[-self.args.tail:]]
+        if isinstance(error, Died) and self.place:
+            lines += ["first level: " + line for line in self.place.console_tail(10).splitlines()]
+        return "\n".join(lines)
+
+    def record(self, test, outcome, words, seconds):
+        self.counts[outcome] += 1
+        self.records.append({"name": test.name, "outcome": outcome, "words": words, "seconds": round(seconds, 2)})
+        label = {"passed": "ok   ", "failed": "FAIL ", "skipped": "skip "}[outcome]
+        tail = f": {words}" if outcome == "skipped" else f" ({seconds:.1f} s)"
+        print(f"{label} {test.name}{tail}", flush=True)
+        if outcome == "failed":
+            print("".join(f"      {line}\n" for line in words.splitlines()), end="", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pattern", nargs="*", help="run only tests whose name contains one of these")
+    parser.add_argument("--lodge", metavar="FILE", default=str(cache.TOP / "build" / "lodge"), help="the VMM under test")
+    parser.add_argument("--peer", action="store_true", help="test the distribution's QEMU instead")
+    parser.add_argument("--accel", default="kvm")
+    parser.add_argument("--place", choices=("auto", "direct", "nested"), default="auto")
+    parser.add_argument("--smp", type=int, default=2, help="CPUs of the first level")
+    parser.add_argument("--tail", type=int, default=25, metavar="N", help="lines of guest output that a failure shows")
+    parser.add_argument("--json", metavar="FILE", help="write the results there too")
+    parser.add_argument("--list", action="store_true", help="list the tests")
+    args = parser.parse_args()
+
+    tests = discover(args.pattern)
+    if args.list:
+        for test in tests:
+            print(test.name)
+        return 0
+    if not args.peer and not os.access(args.lodge, os.X_OK):
+        parser.error(f"there is no program '{args.lodge}'; build it, or name it with --lodge")
+    if args.peer and not shutil.which("qemu-system-x86_64"):
+        parser.error("the peer needs the package qemu-system-x86")
+    runner = Runner(args)
+    runner.run(tests)
+    if args.json:
+        Path(args.json).write_text(json.dumps(runner.records, indent=1))
+    print(", ".join(f"{n} {what}" for what, n in runner.counts.items()))
+    return 1 if runner.counts["failed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

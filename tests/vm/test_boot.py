@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Stock kernels from start to clean power-off."""
+
+from vmtest import BOOT, ended_well, needs
+
+
+@needs("cloud")
+def test_cloud_kernel_with_one_cpu(vm):
+    output = ended_well(vm.guest("-M q35 -m 256M -smp 1", run="echo cpus=$(nproc)"))
+    assert "cpus=1" in output
+
+
+@needs("cloud")
+def test_cloud_kernel_with_two_cpus(vm):
+    output = ended_well(vm.guest("-M q35 -m 256M -smp 2", run="echo cpus=$(nproc)"))
+    assert "cpus=2" in output
+
+
+@needs("cloud")
+def test_cloud_kernel_with_four_cpus(vm):
+    output = ended_well(vm.guest("-M q35 -m 256M -smp 4,sockets=2,cores=2", run="echo cpus=$(nproc)"), 2 * BOOT)
+    assert "cpus=4" in output
+
+
+@needs("generic")
+def test_generic_kernel(vm):
+    ended_well(vm.guest("-M q35 -m 384M", kernel="generic"), 2 * BOOT)
+
+
+@needs("cloud-6.12")
+def test_kernel_6_12(vm):
+    output = ended_well(vm.guest("-M q35 -m 256M", kernel="cloud-6.12", run="uname -r"), 2 * BOOT)
+    assert "6.12." in output
+
+
+@needs("cloud")
+def test_plain_nographic_puts_the_first_serial_port_on_the_terminal(vm):
+    job = vm.start(f"-accel {vm.accel} -cpu {vm.cpu()} -M q35 -m 256M -nographic -kernel {vm.path('cloud/vmlinuz')} "
+                   f"-initrd {vm.path('cloud/initrd')} -append 'console=ttyS0 quiet quiet-init run=true'")
+    ended_well(job)
+
+
+@needs("cloud")
+def test_memory_above_4_gib_is_usable(vm):
+    # 3 GiB at most lie below the PCI hole, so the rest is above 4 GiB; the backing is never touched whole.
+    output = ended_well(vm.guest("-M q35 -m 5G", run="grep MemTotal /proc/meminfo; grep 'System RAM' /proc/iomem"))
+    total = int(output.partition("MemTotal:")[2].split()[0])
+    assert 4.5 * (1 << 20) < total < 5 * (1 << 20), f"MemTotal is {total} kB"
+
+
+@needs("cloud")
+def test_reboot_restarts_the_guest(vm):
+    job = vm.guest("-M q35 -m 256M", append="console=ttyS0 quiet-init", run="reboot -f")
+    job.expect("@@ready", BOOT)
+    job.expect("@@ready", BOOT)
+
+
+@needs("cloud")
+def test_reboot_ends_the_vmm_under_no_reboot(vm):
+    result = vm.guest("-M q35 -m 256M -no-reboot", append="console=ttyS0 quiet-init", run="reboot -f").wait(BOOT)
+    assert result.output.count("@@ready") == 1
+    assert result.status == 0, f"exit status {result.status}"
+
+
+@needs("cloud")
+def test_microvm(vm):
+    disk = vm.blank("microvm", 16)
+    output = ended_well(vm.guest(
+        f"-M microvm -m 256M -drive file={disk},format=raw,if=none,id=d -device virtio-blk-device,drive=d",
+        run="echo size=$(cat /sys/block/vda/size)"))
+    assert "size=32768" in output
+
+
+@needs("cloud")
+def test_s_holds_the_guest_until_told(vm):
+    job = vm.start(f"-accel {vm.accel} -cpu {vm.cpu()} -M q35 -m 256M -nodefaults -nographic -serial stdio -S "
+                   f"-pidfile /tmp/held.pid -kernel {vm.path('cloud/vmlinuz')} -append console=ttyS0,earlyprintk=ttyS0")
+    vm.shell("for i in $(seq 100); do [ -s /tmp/held.pid ] && break; sleep 0.1; done; sleep 3; kill $(cat /tmp/held.pid)")
+    result = job.wait(30)
+    assert "Linux version" not in result.output and "SeaBIOS" not in result.output, "the guest ran"
+    assert result.status == 0, f"exit status {result.status}"

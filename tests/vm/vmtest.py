@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a guest test is given, and how it says what it needs.
+
+A test is a function `test_...(vm)` in a file test_*.py; its name says the behaviour. Decorators declare what it needs:
+images by name (`@needs("debian")`), the VMM under test rather than the peer (`@lodge_only`), or this host's own
+/dev/kvm (`@on_host`). A test that cannot run raises Skip with the reason.
+"""
+
+import shlex
+
+from images import cache, disks, initramfs, kernels
+
+BOOT = 150          # seconds that a small guest may take from start to end in an emulated host under load
+
+
+class Skip(Exception):
+    """This test cannot run here; the message says why."""
+
+
+def needs(*images):
+    def mark(function):
+        function.needs = images
+        return function
+    return mark
+
+
+def lodge_only(function):
+    """The test is about what only the VMM under test promises, such as its error sentences."""
+    function.lodge_only = True
+    return function
+
+
+def on_host(function):
+    """The test uses this host's /dev/kvm directly, whatever it can do."""
+    function.on_host = True
+    return function
+
+
+# Image name -> what adds it to the tree that appears as disk 0.
+def _kernel_image(name):
+    def add(tree):
+        kernel = kernels.get(name)
+        tree.add(f"{name}/vmlinuz", kernel.vmlinuz)
+        tree.add(f"{name}/initrd", initramfs.hello(kernel))
+    return add
+
+
+def _debian_image(tree):
+    debian = disks.debian()
+    tree.add("debian/vmlinuz", debian.vmlinuz)
+    tree.add("debian/initrd", debian.initrd)
+    tree.add("debian/disk.raw", debian.disk)
+    from direct import program_path
+    tree.program(program_path("e2fsck"))
+
+
+def _tools_image(tree):
+    """fio and strace with their libraries, on a disk for guests: too much for an initramfs."""
+    from direct import program_path
+    tools = disks.Tree()
+    for name in ("fio", "strace"):
+        tools.program(program_path(name))
+    tree.add("tools.raw", tools.disk("tools"))
+    tree.program(program_path("strace"))
+
+
+IMAGES = {name: _kernel_image(name) for name in kernels.PACKAGES} | {"debian": _debian_image, "tools": _tools_image}
+
+
+class Vm:
+    """The VMM under test in its place. `path` names an image there; `start` and `run` take QEMU-dialect options."""
+
+    def __init__(self, place, program, accel, peer):
+        self.place = place
+        self.program = program
+        self.accel = accel
+        self.peer = peer
+        self.jobs = []              # of this test, for its report and its end
+        self.commands = []
+
+    def path(self, name):
+        return self.place.path(name)
+
+    def writable(self, name):
+        return self.place.writable(name)
+
+    def blank(self, name, size_mib):
+        """A new sparse file of zeros, where the VMM runs."""
+        return self.shell(f"f=$(mktemp -p {self.scratch()} {name}.XXXXXX); truncate -s {size_mib}M $f; echo $f").strip()
+
+    def scratch(self):
+        """A directory on a real disk for files that the VMM writes."""
+        return self.path("scratch")
+
+    def shell(self, script, timeout=60):
+        """Output of a shell script that must succeed, where the VMM runs."""
+        result = self.place.run(script, timeout)
+        assert result.status == 0, f"'{script}' failed with status {result.status}: {result.output}"
+        return result.output
+
+    def start(self, options):
+        """Start the VMM with these options (one string, as typed in a shell); the Job."""
+        command = f"{self.program} {options}"
+        self.commands.append(command)
+        job = self.place.start(f"exec {command}")
+        self.jobs.append(job)
+        return job
+
+    def run(self, options, timeout=60):
+        """Run it to its end; the Result."""
+        return self.start(options).wait(timeout)
+
+    def guest(self, options="", kernel="cloud", append="console=ttyS0", run="true"):
+        """Start a guest: that kernel with its small initramfs, which runs the shell commands `run` and powers off."""
+        append = shlex.quote(f"{append} quiet run={run}")
+        return self.start(f"-accel {self.accel} -cpu {self.cpu()} -nodefaults -nographic -serial stdio {options} "
+                          f"-kernel {self.path(kernel)}/vmlinuz -initrd {self.path(kernel)}/initrd -append {append}")
+
+    def cpu(self):
+        return "host" if self.accel == "kvm" else "max"
+
+    def finish(self):
+        for job in self.jobs:
+            job.kill()
+
+
+def ended_well(job, timeout=BOOT):
+    """Wait for a guest that runs its commands and powers off: they succeed, and so does the VMM. The output."""
+    result = job.wait(timeout)
+    assert "@@ready" in result.output, "the guest did not get to its /init"
+    assert "@@exit 0" in result.output, "the guest's commands failed"
+    assert result.status == 0, f"exit status {result.status}"
+    return result.output
+
+
+def needed_trees(tests, available):
+    """The tree for disk 0 with all that the tests need. `available` collects name -> None, or why it cannot be had."""
+    tree = disks.Tree()
+    tree.directory("bin")
+    tree.directory("scratch")
+    for name in sorted({n for t in tests for n in t.needs}):
+        try:
+            IMAGES[name](tree)
+            available[name] = None
+        except cache.Unavailable as e:
+            available[name] = str(e)
+    return tree
