@@ -67,13 +67,19 @@ class _PortJob(Job):
         return self.port.fileno()
 
     def _write(self, data):
-        self.port.sendall(data)
+        try:
+            self.port.sendall(data)
+        except OSError as e:
+            raise Died("the first-level guest is gone") from e
 
     def _read(self, deadline):
         left = deadline - time.monotonic()
         if left <= 0 or not select.select([self.port], [], [], left)[0]:
             return False
-        data = self.port.recv(65536)
+        try:
+            data = self.port.recv(65536)
+        except OSError:
+            data = b""
         if not data:
             raise Died("the first-level guest is gone")
         self._raw += data
@@ -160,7 +166,7 @@ class Nested:
         except BlockingIOError:
             self._log("waiting for another first-level guest on this machine to end")
             fcntl.flock(lock, fcntl.LOCK_EX)
-        work = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="lodge-nested-")))
+        work = self._work = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="lodge-nested-")))
         self.console = work / "console"
         ports = []
         for n in range(PORTS):
@@ -179,7 +185,7 @@ class Nested:
         deadline = began + self._boot_timeout
         while "@@level1" not in self._console_text():
             if self._qemu.poll() is not None:
-                raise Died(f"the first-level guest ended:\n{(work / 'stderr').read_text()}{self.console_tail()}")
+                raise Died(f"the first-level guest ended:\n{self.console_tail()}")
             if time.monotonic() > deadline:
                 raise Timeout(f"the first level did not boot in {self._boot_timeout} s:\n{self.console_tail()}")
             time.sleep(0.1)
@@ -195,8 +201,12 @@ class Nested:
         return self.console.read_text(errors="replace") if self.console and self.console.exists() else ""
 
     def console_tail(self, lines=30):
-        """The last lines of the first level's own console, for a failure's report."""
-        return "\n".join(self._console_text().splitlines()[-lines:])
+        """The last lines of the first level's own console and of its QEMU, for a failure's report."""
+        said = (self._work / "stderr").read_text(errors="replace") + self._console_text()
+        ended = self._qemu.poll()
+        if ended is not None:
+            said += f"\n(its QEMU ended with status {ended})"
+        return "\n".join(said.splitlines()[-lines:])
 
     def _end(self):
         self._qemu.kill()

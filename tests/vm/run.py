@@ -145,7 +145,7 @@ class Runner:
             for job in vm.jobs:
                 lines += ["| " + line for line in job.output.splitlines()[-self.args.tail:]]
         if isinstance(error, Died) and self.place:
-            lines += ["first level: " + line for line in self.place.console_tail(10).splitlines()]
+            lines += ["first level: " + line for line in self.place.console_tail(20).splitlines()]
         return "\n".join(lines)
 
     def record(self, test, outcome, words, seconds):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The cache that holds everything fetched or built for guests.
 
-It lives in $LODGE_CACHE, or in build/vm-cache beside the sources. Every entry appears by one rename, so that an
+It lives in $LODGE_CACHE, or in build-vm beside the sources. Every entry appears by one rename, so that an
 interrupted build leaves nothing half made; one lock per entry keeps two builders from making it twice.
 """
 
@@ -22,7 +22,7 @@ class Unavailable(Exception):
 
 def root():
     """The cache directory, made on first use."""
-    path = Path(os.environ.get("LODGE_CACHE") or TOP / "build" / "vm-cache").resolve()
+    path = Path(os.environ.get("LODGE_CACHE") or TOP / "build-vm").resolve()
     path.mkdir(parents=True, exist_ok=True)
     return path
 

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The stages of ./check, in order, each with its duration; at the end the counts of all of them together.
+
+A stage either gives records of tests (name, outcome, words) or fails as a whole, which counts as one failed test.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent
+BUILDS = TOP / "build-check"
+FUZZ_SECONDS = 30
+
+SANITIZER_ENV = {
+    "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=0",
+    "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+    "G_DEBUG": "gc-friendly",
+    "G_SLICE": "always-malloc",
+}
+
+
+class StageFailed(Exception):
+    """A stage could not do its work; the message is what is worth reading of the tool's output."""
+
+
+def call(argv, env=None, log=None, timeout=None):
+    """Run a tool in the top directory. Returns (status, output)."""
+    try:
+        done = subprocess.run([str(a) for a in argv], cwd=TOP, env={**os.environ, **(env or {})}, text=True,
+                              errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=timeout)
+    except subprocess.TimeoutExpired as e:
+        raise StageFailed(f"{argv[0]} did not end in {timeout} s") from e
+    return done.returncode, done.stdout
+
+
+def must(argv, env=None, lines=40):
+    status, output = call(argv, env)
+    if status:
+        raise StageFailed("\n".join(output.splitlines()[-lines:]))
+    return output
+
+
+def build(name, compiler, *options):
+    """Configure and build into a directory of that name."""
+    path = BUILDS / name
+    if not (path / "build.ninja").exists():
+        shutil.rmtree(path, ignore_errors=True)
+        must(["meson", "setup", path, "-Dwerror=true", *options], {"CC": compiler})
+    must(["ninja", "-C", path])
+    return path
+
+
+def meson_tests(path, name, *selection):
+    """Run a build's tests; a record for each, with the cases that cmocka counts inside."""
+    status, output = call(["meson", "test", "-C", path, "--no-rebuild", "--logbase", name, "--print-errorlogs",
+                           "--no-suite", "nightly", *selection], SANITIZER_ENV)
+    log = path / "meson-logs" / f"{name}.json"
+    if not log.exists():
+        if "No tests defined" in output or "No suitable tests" in output:
+            return []
+        raise StageFailed("\n".join(output.splitlines()[-40:]))
+    records = []
+    for line in log.read_text().splitlines():
+        test = json.loads(line)
+        said = test.get("stdout", "") + test.get("stderr", "")
+        records += unit_records(f"{path.name} {test['name']}", test["result"], said)
+    if status and not any(r["outcome"] == "failed" for r in records):
+        raise StageFailed("\n".join(output.splitlines()[-40:]))
+    return records
+
+
+def unit_records(name, result, said):
+    """A test program's records: one for each case where it is cmocka's, otherwise one for the whole program."""
+    ok = result in ("OK", "EXPECTEDFAIL")
+    cases = [(m.group(2), m.group(1)) for m in
+             re.finditer(r"^\[\s+(OK|FAILED|SKIPPED|ERROR)\s+\] (\w+)$", said, re.MULTILINE)]
+    cases = list(dict(cases).items())
+    if result == "SKIP" or not cases:
+        outcome = "skipped" if result == "SKIP" else "passed" if ok else "failed"
+        reason = [line for line in said.splitlines() if line.strip()]
+        words = (reason[-1] if reason else "it says no reason") if outcome == "skipped" else tail(said)
+        return [record(name, outcome, "" if outcome == "passed" else words)]
+    records = []
+    for case, word in cases:
+        outcome = {"OK": "passed", "SKIPPED": "skipped"}.get(word, "failed")
+        words = {"passed": "", "skipped": "skipped by the test", "failed": tail(said)}[outcome]
+        records.append(record(f"{name}: {case}", outcome, words))
+    if not ok and not any(r["outcome"] == "failed" for r in records):
+        # It died after its last case, or a sanitizer objected at the end.
+        records.append(record(name, "failed", f"{result}\n{tail(said)}"))
+    return records
+
+
+def record(name, outcome, words=""):
+    return {"name": name, "outcome": outcome, "words": words}
+
+
+def tail(text, lines=40):
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def stage_gcc():
+    """Build with gcc, unit tests"""
+    return meson_tests(build("gcc", "gcc"), "unit")
+
+
+def stage_clang():
+    """Build with clang, unit tests"""
+    return meson_tests(build("clang", "clang"), "unit")
+
+
+def stage_asan():
+    """Unit tests under the address and undefined-behaviour sanitizers"""
+    return meson_tests(sanitized_build(), "unit")
+
+
+def sanitized_build():
+    return build("asan", "clang", "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dbuildtype=debugoptimized",
+                 "-Dfuzz=true")
+
+
+def stage_fuzz():
+    """Each fuzz target for a while, under the same sanitizers"""
+    path = sanitized_build()
+    records = []
+    for target in sorted((path / "tests/fuzz").glob("fuzz-*")):
+        if not target.is_file() or not os.access(target, os.X_OK):
+            continue
+        with tempfile.TemporaryDirectory() as work:
+            seeds = [TOP / "tests/fuzz/corpus" / target.name.removeprefix("fuzz-")]
+            status, output = call([target, f"-max_total_time={FUZZ_SECONDS}", "-rss_limit_mb=2048", "-timeout=20",
+                                   "-max_len=4096", f"-artifact_prefix={BUILDS}/{target.name}-", work,
+                                   *[s for s in seeds if s.is_dir()]], SANITIZER_ENV, timeout=FUZZ_SECONDS * 10)
+            runs = re.search(r"Done (\d+) runs", output)
+            print(f"      {target.name}: {runs.group(1) if runs else 'no'} runs")
+            records.append(record(target.name, "failed" if status else "passed", tail(output) if status else ""))
+    return records
+
+
+def stage_tsan():
+    """The stress programs under the thread sanitizer"""
+    path = build("tsan", "clang", "-Db_sanitize=thread", "-Db_lundef=false")
+    listing = must(["meson", "introspect", "--tests", path])
+    if not any(s.split(":")[-1] == "stress" for t in json.loads(listing) for s in t["suite"]):
+        return [record("stress programs", "skipped", "the build defines no test in the suite 'stress'")]
+    return meson_tests(path, "stress", "--suite", "stress")
+
+
+def stage_guests():
+    """Guest tests"""
+    results = BUILDS / "guests.json"
+    results.unlink(missing_ok=True)
+    subprocess.run([sys.executable, TOP / "tests/vm/run.py", "--lodge", build("gcc", "gcc") / "lodge", "--json", results],
+                   cwd=TOP, stdin=subprocess.DEVNULL, check=False)
+    if not results.exists():
+        raise StageFailed("the guest tests did not run to their end")
+    # They printed their failures already.
+    return [{**r, "words": "" if r["outcome"] == "failed" else r["words"]} for r in json.loads(results.read_text())]
+
+
+STAGES = {"gcc": stage_gcc, "clang": stage_clang, "asan": stage_asan, "fuzz": stage_fuzz, "tsan": stage_tsan,
+          "guests": stage_guests}
+
+
+def main():
+    wanted = sys.argv[1:] or list(STAGES)
+    for name in wanted:
+        if name not in STAGES:
+            sys.exit(f"There is no stage '{name}'; the stages are {', '.join(STAGES)}.")
+    BUILDS.mkdir(exist_ok=True)
+    records = []
+    durations = []
+    for name in wanted:
+        print(f"== {name}: {STAGES[name].__doc__}", flush=True)
+        began = time.monotonic()
+        try:
+            done = STAGES[name]()
+        except StageFailed as e:
+            done = [record(f"stage {name}", "failed", str(e))]
+        seconds = time.monotonic() - began
+        durations.append((name, seconds))
+        for r in done:
+            if r["outcome"] == "failed":
+                print(f"FAIL  {r['name']}")
+                print("".join(f"      {line}\n" for line in r["words"].splitlines()), end="")
+        counts = count(done)
+        print(f"   {name}: {counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped, "
+              f"{seconds:.0f} s", flush=True)
+        records += done
+
+    print("\n== Summary")
+    print(f"   durations: {', '.join(f'{n} {s:.0f} s' for n, s in durations)}; "
+          f"all {sum(s for _, s in durations) / 60:.1f} min")
+    for r in records:
+        if r["outcome"] == "skipped":
+            print(f"skip  {r['name']}: {r['words']}")
+    for r in records:
+        if r["outcome"] == "failed":
+            print(f"FAIL  {r['name']}")
+    counts = count(records)
+    print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
+    return 1 if counts["failed"] or not counts["passed"] else 0
+
+
+def count(records):
+    return {outcome: sum(r["outcome"] == outcome for r in records) for outcome in ("passed", "failed", "skipped")}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The part of ./quickstart after the build: a stock Debian kernel, an initramfs, and a guest that shows itself."""
+
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import direct  # noqa: E402
+import nested  # noqa: E402
+from images import cache, disks, initramfs, kernels  # noqa: E402
+from jobs import Died, Timeout  # noqa: E402
+
+LODGE = cache.TOP / "build" / "lodge"
+NESTED_WORDS = """\
+      This machine has no hardware virtualization that a guest could use{why}.
+      So QEMU first emulates a whole machine that has it, and lodge runs inside that one, on the
+      same stock kernel. Expect everything to be some tens of times slower than on hardware."""
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def why_no_kvm():
+    flags = Path("/proc/cpuinfo").read_text()
+    if " vmx" not in flags and " svm" not in flags:
+        return " (neither vmx nor svm in /proc/cpuinfo)"
+    if not os.path.exists("/dev/kvm"):
+        return " (no /dev/kvm; the module kvm_intel or kvm_amd may not be loaded)"
+    return " (/dev/kvm cannot be opened; join the group kvm, or run this as root)"
+
+
+def main():
+    shell = "--shell" in sys.argv
+    peer = "--peer" in sys.argv
+    began = float(os.environ.get("QUICKSTART_BEGAN", time.time()))
+
+    say("[3/4] A stock Debian kernel and an initramfs with busybox")
+    kernel = kernels.get("cloud")
+    initrd = initramfs.hello(kernel)
+    say(f"      {kernel.release}, {initrd.stat().st_size >> 10} KiB of initramfs")
+    images = disks.Tree()
+    images.add("vmlinuz", kernel.vmlinuz)
+    images.add("initrd", initrd)
+    program = disks.Tree()
+    program.directory("bin")
+    if peer:
+        nested.peer_tree(program)
+    else:
+        program.program(LODGE, "lodge")
+
+    say("[4/4] Booting it with lodge -accel kvm")
+    on_hardware = direct.usable_kvm()
+    if on_hardware:
+        place = direct.Direct(images, program)
+    else:
+        say(NESTED_WORDS.format(why=why_no_kvm()))
+        place = nested.Nested(images, program, log=lambda text: say(f"      {text}"))
+    with place:
+        if not on_hardware:
+            say(f"      The emulated machine is up after {place.boot_seconds:.0f} s.")
+        vmm = "qemu-system-x86_64" if peer else "lodge"
+        options = ["-accel", "kvm", "-cpu", "host", "-M", "q35", "-m", "512M", "-nographic", "-no-reboot",
+                   "-kernel", place.path("vmlinuz"), "-initrd", place.path("initrd"),
+                   "-append", "console=ttyS0" + (" shell" if shell else "")]
+        say(f"\n$ {shlex.join([vmm, *options])}\n")
+        if on_hardware and not peer:
+            vmm = str(LODGE)
+        guest_began = time.monotonic()
+        job = place.start(f"exec {shlex.join([vmm, *options])}")
+        if shell:
+            result = nested.interact(job)
+            if result is None:
+                return 0
+        else:
+            job.echo = lambda text: (sys.stdout.write(text), sys.stdout.flush())
+            result = job.wait(600)
+        seconds = time.monotonic() - guest_began
+    if result.status or "@@exit 0" not in result.output:
+        say(f"\nThe guest did not get to its end; {vmm} exited with status {result.status}.")
+        return 1
+    say(f"\nThe guest powered off {seconds:.1f} s after its start; quickstart took {time.time() - began:.0f} s in all.")
+    if not shell:
+        say("""
+Go on with:
+  ./quickstart --shell          a shell in this guest, on its serial console
+  build/lodge -help             every option; 'man lodge' says more
+  ./check                       all tests""")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (cache.Unavailable, Died, Timeout) as e:
+        say(f"\nquickstart: {e}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
