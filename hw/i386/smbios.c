@@ -1,0 +1,570 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SMBIOS tables.  Section numbers are those of DMTF DSP0134 3.4.0. */
+#include "hw/i386/smbios.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/error.h"
+
+/* ---- options ---- */
+
+typedef enum SmbiosType { SMBIOS_0, SMBIOS_1, SMBIOS_2, SMBIOS_3, SMBIOS_4, SMBIOS_11, SMBIOS_17, SMBIOS_TYPES } SmbiosType;
+static const char *const type_names[] = { "0", "1", "2", "3", "4", "11", "17", NULL };
+static const FieldEnum type_enum = { "SmbiosType", type_names };
+
+typedef struct Type0 { char *vendor, *version, *date, *release; bool uefi; } Type0;
+typedef struct Type1 { char *manufacturer, *product, *version, *serial, *uuid, *sku, *family; } Type1;
+typedef struct Type2 { char *manufacturer, *product, *version, *serial, *asset, *location; } Type2;
+typedef struct Type3 { char *manufacturer, *version, *serial, *asset, *sku; } Type3;
+typedef struct Type4 {
+    char *sock_pfx, *manufacturer, *version, *serial, *asset, *part;
+    uint16_t max_speed, current_speed;
+    uint64_t processor_id;
+} Type4;
+typedef struct Type11 { FieldList value; } Type11;
+typedef struct Type17 { char *loc_pfx, *bank, *manufacturer, *serial, *asset, *part; uint16_t speed; } Type17;
+typedef struct SmbiosOptions { int type; void *of; } SmbiosOptions;
+
+static const Field type0_fields[] = {
+    F_STR("vendor", Type0, vendor, NULL, .help = "Who wrote the firmware"),
+    F_STR("version", Type0, version, NULL, .help = "Firmware version"),
+    F_STR("date", Type0, date, NULL, .help = "Firmware release date, mm/dd/yyyy"),
+    F_STR("release", Type0, release, NULL, .help = "Firmware release, MAJOR.MINOR"),
+    F_BOOL("uefi", Type0, uefi, false, .help = "Say that the firmware is UEFI"),
+    FIELD_END
+};
+static const Field type1_fields[] = {
+    F_STR("manufacturer", Type1, manufacturer, NULL, .help = "Manufacturer of the system"),
+    F_STR("product", Type1, product, NULL, .help = "Product name"),
+    F_STR("version", Type1, version, NULL, .help = "Version"),
+    F_STR("serial", Type1, serial, NULL, .help = "Serial number"),
+    F_STR("uuid", Type1, uuid, NULL, .help = "UUID of the system instead of -uuid"),
+    F_STR("sku", Type1, sku, NULL, .help = "SKU number"),
+    F_STR("family", Type1, family, NULL, .help = "Family"),
+    FIELD_END
+};
+static const Field type2_fields[] = {
+    F_STR("manufacturer", Type2, manufacturer, NULL, .help = "Manufacturer of the base board"),
+    F_STR("product", Type2, product, NULL, .help = "Product name"),
+    F_STR("version", Type2, version, NULL, .help = "Version"),
+    F_STR("serial", Type2, serial, NULL, .help = "Serial number"),
+    F_STR("asset", Type2, asset, NULL, .help = "Asset tag"),
+    F_STR("location", Type2, location, NULL, .help = "Location in the chassis"),
+    FIELD_END
+};
+static const Field type3_fields[] = {
+    F_STR("manufacturer", Type3, manufacturer, NULL, .help = "Manufacturer of the chassis"),
+    F_STR("version", Type3, version, NULL, .help = "Version"),
+    F_STR("serial", Type3, serial, NULL, .help = "Serial number"),
+    F_STR("asset", Type3, asset, NULL, .help = "Asset tag"),
+    F_STR("sku", Type3, sku, NULL, .help = "SKU number"),
+    FIELD_END
+};
+static const Field type4_fields[] = {
+    F_STR("sock_pfx", Type4, sock_pfx, "CPU", .help = "Socket designation, before its number"),
+    F_STR("manufacturer", Type4, manufacturer, NULL, .help = "Manufacturer of the processor"),
+    F_STR("version", Type4, version, NULL, .help = "Version"),
+    F_STR("serial", Type4, serial, NULL, .help = "Serial number"),
+    F_STR("asset", Type4, asset, NULL, .help = "Asset tag"),
+    F_STR("part", Type4, part, NULL, .help = "Part number"),
+    F_UINT("max-speed", Type4, max_speed, 2000, .help = "Maximum speed, MHz"),
+    F_UINT("current-speed", Type4, current_speed, 2000, .help = "Speed at start, MHz"),
+    F_UINT("processor-id", Type4, processor_id, 0, .help = "CPUID leaf 1 EAX and EDX"),
+    FIELD_END
+};
+static const Field type11_value = { .name = "value", .type = FIELD_STR, .width = sizeof(char *), .help = "A string" };
+static const Field type11_fields[] = {
+    F_LIST("value", Type11, value, &type11_value, .help = "OEM string; may be repeated"),
+    FIELD_END
+};
+static const Field type17_fields[] = {
+    F_STR("loc_pfx", Type17, loc_pfx, "DIMM", .help = "Device locator, before its number"),
+    F_STR("bank", Type17, bank, NULL, .help = "Bank locator"),
+    F_STR("manufacturer", Type17, manufacturer, NULL, .help = "Manufacturer of the memory"),
+    F_STR("serial", Type17, serial, NULL, .help = "Serial number"),
+    F_STR("asset", Type17, asset, NULL, .help = "Asset tag"),
+    F_STR("part", Type17, part, NULL, .help = "Part number"),
+    F_UINT("speed", Type17, speed, 0, .help = "Speed, MT/s"),
+    FIELD_END
+};
+#define TYPE_STRUCT(N) static const FieldStruct type##N##_struct = { .name = "SmbiosType" #N, .size = sizeof(Type##N), .fields = type##N##_fields }
+TYPE_STRUCT(0);
+TYPE_STRUCT(1);
+TYPE_STRUCT(2);
+TYPE_STRUCT(3);
+TYPE_STRUCT(4);
+TYPE_STRUCT(11);
+TYPE_STRUCT(17);
+static const FieldCase type_cases[] = {
+    { "0", &type0_struct }, { "1", &type1_struct },   { "2", &type2_struct },   { "3", &type3_struct },
+    { "4", &type4_struct }, { "11", &type11_struct }, { "17", &type17_struct }, { NULL, NULL },
+};
+static const Field smbios_fields[] = {
+    F_ENUM("type", SmbiosOptions, type, &type_enum, 0, .flags = FIELD_REQUIRED, .help = "SMBIOS structure type"),
+    FIELD_END
+};
+const FieldStruct smbios_options = {
+    .name = "SmbiosOptions", .size = sizeof(SmbiosOptions), .fields = smbios_fields,
+    .tag = "type", .cases = type_cases, .variant_offset = offsetof(SmbiosOptions, of),
+    .help = "Contents of the SMBIOS tables",
+};
+
+typedef struct Options {
+    SmbiosOptions *of[SMBIOS_TYPES]; /* the last of each type wins, strings of type 11 add up */
+    GPtrArray *oem;                  /* char * */
+} Options;
+
+/* "value=a,value=b" is how OEM strings are typed; the field language wants value.0=a,value.1=b. */
+static char *number_values(const char *text)
+{
+    g_autoptr(GString) out = g_string_new(NULL);
+    unsigned n = 0;
+
+    for (const char *p = text; *p; p++) {
+        bool key_start = p == text || (p[-1] == ',' && (p - text < 2 || p[-2] != ','));
+
+        if (key_start && g_str_has_prefix(p, "value=")) {
+            g_string_append_printf(out, "value.%u=", n++);
+            p += strlen("value=") - 1;
+        } else {
+            g_string_append_c(out, *p);
+        }
+    }
+    return g_string_free(g_steal_pointer(&out), FALSE);
+}
+
+static void options_clear(Options *o)
+{
+    for (unsigned i = 0; i < SMBIOS_TYPES; i++) {
+        if (o->of[i]) {
+            field_struct_clear(&smbios_options, o->of[i]);
+            g_free(o->of[i]);
+        }
+    }
+    g_clear_pointer(&o->oem, g_ptr_array_unref);
+}
+
+static bool options_parse(const Machine *machine, Options *o, GError **error)
+{
+    memset(o, 0, sizeof(*o));
+    o->oem = g_ptr_array_new_with_free_func(g_free);
+    for (guint i = 0; machine->smbios && i < machine->smbios->len; i++) {
+        g_autofree char *text = number_values(g_ptr_array_index(machine->smbios, i));
+        g_autofree SmbiosOptions *one = g_new0(SmbiosOptions, 1);
+
+        if (!field_struct_parse_text(&smbios_options, text, NULL, one, error)) {
+            g_prefix_error(error, "-smbios %s: ", (const char *)g_ptr_array_index(machine->smbios, i));
+            options_clear(o);
+            return false;
+        }
+        if (one->type == SMBIOS_11) {
+            const FieldList *values = &((Type11 *)one->of)->value;
+
+            for (size_t k = 0; k < values->n; k++) {
+                g_ptr_array_add(o->oem, g_strdup(FIELD_LIST_AT(*values, char *, k)));
+            }
+        }
+        if (o->of[one->type]) {
+            field_struct_clear(&smbios_options, o->of[one->type]);
+            g_free(o->of[one->type]);
+        }
+        o->of[one->type] = g_steal_pointer(&one);
+    }
+    return true;
+}
+
+bool smbios_check(const Machine *machine, GError **error)
+{
+    Options o;
+
+    if (!options_parse(machine, &o, error)) {
+        return false;
+    }
+    options_clear(&o);
+    return true;
+}
+
+static const void *given(const Options *o, SmbiosType type)
+{
+    return o->of[type] ? o->of[type]->of : NULL;
+}
+
+/* ---- structures, 6.1: formatted area, then strings ---- */
+
+typedef struct Tables {
+    GByteArray *bytes;
+    GPtrArray *strings; /* of the open structure, borrowed */
+    guint start, largest;
+    uint16_t count;
+} Tables;
+
+static void put(Tables *t, uint64_t value, unsigned bytes)
+{
+    for (unsigned i = 0; i < bytes; i++) {
+        guint8 b = (guint8)(value >> (8 * i));
+
+        g_byte_array_append(t->bytes, &b, 1);
+    }
+}
+
+static void put_string(Tables *t, const char *s)
+{
+    if (!s || !*s) {
+        put(t, 0, 1);
+        return;
+    }
+    g_ptr_array_add(t->strings, (gpointer)s);
+    put(t, t->strings->len, 1);
+}
+
+static void begin(Tables *t, uint8_t type, uint16_t handle)
+{
+    t->start = t->bytes->len;
+    g_ptr_array_set_size(t->strings, 0);
+    put(t, type, 1);
+    put(t, 0, 1);
+    put(t, handle, 2);
+}
+
+static void end(Tables *t)
+{
+    t->bytes->data[t->start + 1] = (guint8)(t->bytes->len - t->start);
+    for (guint i = 0; i < t->strings->len; i++) {
+        const char *s = g_ptr_array_index(t->strings, i);
+
+        g_byte_array_append(t->bytes, (const guint8 *)s, (guint)strlen(s) + 1);
+    }
+    put(t, 0, t->strings->len ? 1 : 2);
+    t->largest = MAX(t->largest, t->bytes->len - t->start);
+    t->count++;
+}
+
+/* Handles: the type in the high byte, a number in the low one. */
+static uint16_t handle(uint8_t type, unsigned n)
+{
+    return (uint16_t)(type << 8 | n);
+}
+
+/* 7.1 */
+static bool firmware(Tables *t, const Type0 *o, GError **error)
+{
+    unsigned major = 0, minor = 0;
+
+    if (!o) {
+        return true;
+    }
+    if (o->release && (sscanf(o->release, "%3u.%3u", &major, &minor) != 2 || major > 255 || minor > 255)) {
+        return error_set(error, "-smbios type=0: release '%s' is not MAJOR.MINOR, each 0 to 255", o->release);
+    }
+    begin(t, 0, handle(0, 0));
+    put_string(t, o->vendor);
+    put_string(t, o->version);
+    put(t, 0xe800, 2);
+    put_string(t, o->date);
+    put(t, 0, 1);
+    put(t, 0x08, 8);                             /* characteristics are not supported */
+    put(t, 0, 1);
+    put(t, 0x14 | (o->uefi ? 0x08u : 0u), 1);    /* virtual machine, targeted content distribution */
+    put(t, major, 1);
+    put(t, minor, 1);
+    put(t, 0xffff, 2);
+    end(t);
+    return true;
+}
+
+/* 7.2.1: the first three fields are little endian. */
+static void put_uuid(Tables *t, const uint8_t uuid[16])
+{
+    static const uint8_t order[16] = { 3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15 };
+
+    for (unsigned i = 0; i < 16; i++) {
+        put(t, uuid[order[i]], 1);
+    }
+}
+
+static bool parse_uuid(const char *text, uint8_t uuid[16])
+{
+    unsigned n = 0;
+
+    for (const char *p = text; *p; p++) {
+        if (*p == '-') {
+            continue;
+        }
+        if (!g_ascii_isxdigit(p[0]) || !g_ascii_isxdigit(p[1]) || n == 16) {
+            return false;
+        }
+        uuid[n++] = (uint8_t)(g_ascii_xdigit_value(p[0]) << 4 | g_ascii_xdigit_value(p[1]));
+        p++;
+    }
+    return n == 16;
+}
+
+/* 7.2 */
+static bool system_information(Tables *t, const Type1 *o, const Machine *machine, GError **error)
+{
+    bool has_uuid;
+    uint8_t uuid[16] = { 0 };
+
+    memcpy(uuid, domain_uuid(machine->domain, &has_uuid), sizeof(uuid));
+    if (o && o->uuid && !parse_uuid(o->uuid, uuid)) {
+        return error_set(error, "-smbios type=1: '%s' is not a UUID", o->uuid);
+    }
+    begin(t, 1, handle(1, 0));
+    put_string(t, o && o->manufacturer ? o->manufacturer : "Lodge");
+    put_string(t, o && o->product ? o->product : machine->class->desc);
+    put_string(t, o && o->version ? o->version : machine->class->name);
+    put_string(t, o ? o->serial : NULL);
+    put_uuid(t, uuid);
+    put(t, 6, 1); /* woken by the power switch */
+    put_string(t, o ? o->sku : NULL);
+    put_string(t, o ? o->family : NULL);
+    end(t);
+    return true;
+}
+
+/* 7.3 */
+static void base_board(Tables *t, const Type2 *o)
+{
+    if (!o) {
+        return;
+    }
+    begin(t, 2, handle(2, 0));
+    put_string(t, o->manufacturer);
+    put_string(t, o->product);
+    put_string(t, o->version);
+    put_string(t, o->serial);
+    put_string(t, o->asset);
+    put(t, 1, 1); /* hosting board */
+    put_string(t, o->location);
+    put(t, handle(3, 0), 2);
+    put(t, 0x0a, 1); /* motherboard */
+    put(t, 0, 1);
+    end(t);
+}
+
+/* 7.4 */
+static void chassis(Tables *t, const Type3 *o)
+{
+    begin(t, 3, handle(3, 0));
+    put_string(t, o && o->manufacturer ? o->manufacturer : "Lodge");
+    put(t, 1, 1); /* other */
+    put_string(t, o ? o->version : NULL);
+    put_string(t, o ? o->serial : NULL);
+    put_string(t, o ? o->asset : NULL);
+    put(t, 3, 1); /* boot-up state: safe */
+    put(t, 3, 1);
+    put(t, 3, 1);
+    put(t, 2, 1); /* security: unknown */
+    put(t, 0, 4);
+    put(t, 0, 1);
+    put(t, 1, 1); /* power cords */
+    put(t, 0, 2); /* contained elements */
+    put_string(t, o ? o->sku : NULL);
+    end(t);
+}
+
+/* 7.5: one per socket */
+static void processors(Tables *t, const Type4 *o, const Machine *machine)
+{
+    const CpuTopology *top = &machine->topology;
+    unsigned cores = top->cores * MAX(top->dies, 1), threads = cores * top->threads;
+
+    for (unsigned n = 0; n < top->sockets; n++) {
+        g_autofree char *socket = g_strdup_printf("%s %u", o ? o->sock_pfx : "CPU", n);
+
+        begin(t, 4, handle(4, n));
+        put_string(t, socket);
+        put(t, 3, 1); /* central processor */
+        put(t, 1, 1); /* family: other */
+        put_string(t, o && o->manufacturer ? o->manufacturer : "Lodge");
+        put(t, o && o->processor_id ? o->processor_id : cpu_model_signature(machine->cpu_model), 8);
+        put_string(t, o && o->version ? o->version : machine->class->name);
+        put(t, 0, 1);
+        put(t, 0, 2);
+        put(t, o ? o->max_speed : 2000, 2);
+        put(t, o ? o->current_speed : 2000, 2);
+        put(t, 0x41, 1); /* populated, enabled */
+        put(t, 1, 1);
+        put(t, 0xffff, 2);
+        put(t, 0xffff, 2);
+        put(t, 0xffff, 2); /* no cache structures */
+        put_string(t, o ? o->serial : NULL);
+        put_string(t, o ? o->asset : NULL);
+        put_string(t, o ? o->part : NULL);
+        put(t, MIN(cores, 255), 1);
+        put(t, MIN(cores, 255), 1);
+        put(t, MIN(threads, 255), 1);
+        put(t, 0x02, 2); /* characteristics: unknown */
+        put(t, 1, 2);
+        put(t, cores, 2);
+        put(t, cores, 2);
+        put(t, threads, 2);
+        end(t);
+    }
+}
+
+/* 7.12 */
+static void oem_strings(Tables *t, const GPtrArray *strings)
+{
+    if (!strings->len) {
+        return;
+    }
+    begin(t, 11, handle(11, 0));
+    put(t, strings->len, 1);
+    for (guint i = 0; i < strings->len; i++) {
+        g_ptr_array_add(t->strings, g_ptr_array_index(strings, i));
+    }
+    end(t);
+}
+
+/* 7.17, 7.18, 7.20 */
+#define DEVICE_MAX (UINT64_C(16) << 30) /* bytes of one memory device */
+static void memory(Tables *t, const Type17 *o, uint64_t below_4g, uint64_t above_4g)
+{
+    uint64_t total = below_4g + above_4g;
+    unsigned devices = (unsigned)MIN((total + DEVICE_MAX - 1) / DEVICE_MAX, 255);
+    uint64_t each = devices == 255 ? (total + 254) / 255 : DEVICE_MAX, left = total;
+
+    begin(t, 16, handle(16, 0));
+    put(t, 1, 1); /* other location */
+    put(t, 3, 1); /* system memory */
+    put(t, 6, 1); /* multi-bit ECC */
+    put(t, UINT32_C(0x80000000), 4);
+    put(t, 0xfffe, 2);
+    put(t, devices, 2);
+    put(t, total, 8);
+    end(t);
+    for (unsigned n = 0; n < devices; n++) {
+        g_autofree char *locator = g_strdup_printf("%s %u", o ? o->loc_pfx : "DIMM", n);
+        uint64_t mib = MIN(each, left) >> 20;
+
+        left -= MIN(each, left);
+        begin(t, 17, handle(17, n));
+        put(t, handle(16, 0), 2);
+        put(t, 0xfffe, 2);
+        put(t, 0xffff, 2);
+        put(t, 0xffff, 2);
+        put(t, mib < 0x7fff ? mib : 0x7fff, 2);
+        put(t, 9, 1); /* DIMM */
+        put(t, 0, 1);
+        put_string(t, locator);
+        put_string(t, o ? o->bank : NULL);
+        put(t, 7, 1); /* RAM */
+        put(t, 2, 2);
+        put(t, o ? o->speed : 0, 2);
+        put_string(t, o && o->manufacturer ? o->manufacturer : "Lodge");
+        put_string(t, o ? o->serial : NULL);
+        put_string(t, o ? o->asset : NULL);
+        put_string(t, o ? o->part : NULL);
+        put(t, 0, 1);
+        put(t, mib < 0x7fff ? 0 : mib, 4);
+        put(t, o ? o->speed : 0, 2);
+        put(t, 0, 6); /* voltages */
+        end(t);
+    }
+    for (unsigned n = 0; n < (above_4g ? 2u : 1u); n++) {
+        uint64_t first = n ? UINT64_C(1) << 32 : 0, size = n ? above_4g : below_4g;
+
+        begin(t, 19, handle(19, n));
+        put(t, UINT32_MAX, 4);
+        put(t, UINT32_MAX, 4);
+        put(t, handle(16, 0), 2);
+        put(t, 1, 1);
+        put(t, first, 8);
+        put(t, first + size - 1, 8);
+        end(t);
+    }
+}
+
+/* 7.33, 7.45 */
+static void boot_status_and_end(Tables *t)
+{
+    begin(t, 32, handle(32, 0));
+    put(t, 0, 6);
+    put(t, 0, 1); /* no errors */
+    end(t);
+    begin(t, 127, handle(127, 0));
+    end(t);
+}
+
+static uint8_t checksum(const uint8_t *p, size_t length)
+{
+    uint8_t sum = 0;
+
+    for (size_t i = 0; i < length; i++) {
+        sum = (uint8_t)(sum + p[i]);
+    }
+    return (uint8_t)-sum;
+}
+
+#define ENTRY_AREA 64 /* "_SM_" at 0 (31 bytes), "_SM3_" at 32 (24 bytes) */
+
+/* 5.2.1 and 5.2.2, before the structures they point at */
+static void entry_points(uint8_t *p, uint64_t table, const Tables *t)
+{
+    uint32_t length = t->bytes->len - ENTRY_AREA;
+
+    memcpy(p, "_SM_", 4);
+    p[5] = 31;
+    p[6] = 2;
+    p[7] = 8;
+    p[8] = (uint8_t)MIN(t->largest, 0xffff);
+    p[9] = (uint8_t)(MIN(t->largest, 0xffff) >> 8);
+    memcpy(p + 16, "_DMI_", 5);
+    p[22] = (uint8_t)MIN(length, 0xffff);
+    p[23] = (uint8_t)(MIN(length, 0xffff) >> 8);
+    for (unsigned i = 0; i < 4; i++) {
+        p[24 + i] = (uint8_t)(table >> (8 * i));
+    }
+    p[28] = (uint8_t)t->count;
+    p[29] = (uint8_t)(t->count >> 8);
+    p[30] = 0x28;
+    p[21] = checksum(p + 16, 15);
+    p[4] = checksum(p, 31);
+    p += 32;
+    memcpy(p, "_SM3_", 5);
+    p[6] = 24;
+    p[7] = 3;
+    p[10] = 1;
+    for (unsigned i = 0; i < 8; i++) {
+        p[16 + i] = (uint8_t)(table >> (8 * i));
+        if (i < 4) {
+            p[12 + i] = (uint8_t)(length >> (8 * i));
+        }
+    }
+    p[5] = checksum(p, 24);
+}
+
+GByteArray *smbios_build(const Machine *machine, uint64_t below_4g, uint64_t above_4g, uint64_t address, size_t room,
+                         GError **error)
+{
+    Tables t = { .bytes = g_byte_array_new(), .strings = g_ptr_array_new() };
+    Options o;
+    bool ok = options_parse(machine, &o, error);
+
+    if (ok) {
+        put(&t, 0, 8);
+        g_byte_array_set_size(t.bytes, ENTRY_AREA);
+        memset(t.bytes->data, 0, ENTRY_AREA);
+        ok = firmware(&t, given(&o, SMBIOS_0), error) && system_information(&t, given(&o, SMBIOS_1), machine, error);
+        base_board(&t, given(&o, SMBIOS_2));
+        chassis(&t, given(&o, SMBIOS_3));
+        processors(&t, given(&o, SMBIOS_4), machine);
+        oem_strings(&t, o.oem);
+        memory(&t, given(&o, SMBIOS_17), below_4g, above_4g);
+        boot_status_and_end(&t);
+        entry_points(t.bytes->data, address + ENTRY_AREA, &t);
+        options_clear(&o);
+    }
+    g_ptr_array_unref(t.strings);
+    if (ok && t.bytes->len > room) {
+        ok = error_set(error, "the SMBIOS tables need %u bytes, there is room for %zu", t.bytes->len, room);
+        error_hint(error, "Shorten the strings of -smbios.");
+    }
+    if (!ok) {
+        g_byte_array_free(t.bytes, TRUE);
+        return NULL;
+    }
+    return t.bytes;
+}
