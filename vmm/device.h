@@ -81,13 +81,17 @@ struct DeviceClass {
     bool abstract;              /* a base only */
     bool board_only;            /* not for -device: part of a machine */
     bool hotpluggable;
+    bool interrupt_controller;  /* its lock has rank LOCK_INTC: lines are delivered into it */
     /* A composite: `backend` is created as child "virtio-backend"; properties this class does not
-     * know are its. */
+     * know are its.  This class' realize realizes it, on the bus this device provides; the
+     * framework unrealizes and frees it.  The two share one lock. */
     const DeviceClass *backend;
     bool (*realize)(Device *dev, GError **error);
+    /* Nothing reaches the device any more: it is off its bus (dev->bus still names it) and out of
+     * the memory view, its queues are paused.  Also called when a derived class' realize failed. */
     void (*unrealize)(Device *dev);
     void (*reset)(Device *dev);  /* lock held */
-    void (*pause)(Device *dev);  /* NULL: has no queue of its own */
+    void (*pause)(Device *dev);  /* NULL: has no queue of its own; no lock held: it may wait */
     void (*resume)(Device *dev);
     /* The machine learns where it is: a name in firmware's terms, freed by the caller; NULL: none. */
     char *(*firmware_path)(Device *dev);
@@ -103,12 +107,17 @@ struct Device {
     Bus *bus;      /* NULL: none */
     Device *parent, *backend;
     Loop *loop;    /* control loop */
-    Lock lock;     /* LOCK_DEVICE, or LOCK_INTC if the class is an interrupt controller */
+    Lock *lock;    /* what guards it: own_lock, or its composite's */
     bool realized, hotplugged, unplug_pending;
     bool broken;   /* the guest violated the specification: does nothing until reset */
-    GPtrArray *buses;   /* Bus it provides, owned */
+    GPtrArray *buses;   /* Bus it provides: those it embeds and gave to bus_init() */
     GPtrArray *regions; /* MemoryRegion it registered with device_init_*; finished by the framework */
-    GPtrArray *links;   /* framework's: ids of link properties */
+    /* The framework's. */
+    Lock own_lock;      /* LOCK_DEVICE, or LOCK_INTC if the class is an interrupt controller */
+    GHashTable *given;  /* properties that were set: name to the id of a link, or NULL */
+    GSList *thunks;     /* contexts of register banks and timers, freed with the device */
+    unsigned references; /* atomic: the owner's, and one of each post under way */
+    bool paused;
 };
 
 /* ---- main thread ---- */
@@ -125,6 +134,10 @@ bool device_set(Device *dev, const char *name, const Json *value, GError **error
 bool device_set_text(Device *dev, const char *name, const char *text, GError **error);
 /* Property and the struct it lies in (the device or its backend); NULL: none. */
 const Property *device_property(Device *dev, const char *name, void **ret_base);
+/* -global DRIVER.PROPERTY=VALUE: checked against the class' table, used by every device made later. */
+bool device_global_add(Domain *domain, const char *driver, const char *property, const char *value, GError **error);
+/* The path it will have, for devices of a board; taken before realize. */
+void device_set_path(Device *dev, const char *path);
 bool device_realize(Device *dev, Bus *bus, GError **error);
 void device_unrealize(Device *dev);
 void device_free(Device *dev); /* unrealizes if needed; memory goes through the epoch */

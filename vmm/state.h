@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vmm/locks.h"
+
 typedef enum StateType {
     STATE_TYPE_END,
     STATE_TYPE_BOOL,
@@ -50,7 +52,7 @@ struct StateDesc {
     unsigned version;
     const StateField *fields;
     /* In this order around the table; struct_ points at the described struct. */
-    void (*save)(void *struct_);                   /* prepare: bring fields up to date */
+    bool (*save)(void *struct_, GError **error);    /* prepare: bring fields up to date */
     bool (*check)(const void *struct_, GError **error); /* of a loaded scratch copy: refuse nonsense */
     bool (*loaded)(void *struct_, GError **error);  /* recompute what is derived */
     bool (*needed)(const void *struct_);            /* subsections */
@@ -88,12 +90,14 @@ typedef struct StateItem {
     char *path; /* owned by the list */
     const StateDesc *desc;
     void *struct_;
+    size_t size; /* of *struct_: what check() may look at in a scratch copy */
+    Lock *lock;  /* held around save() and loaded(); NULL: none */
 } StateItem;
 typedef struct StateList StateList; /* in order of registration */
 
 StateList *state_list_new(void);
 void state_list_free(StateList *list);
-void state_list_add(StateList *list, const char *path, const StateDesc *desc, void *struct_);
+void state_list_add(StateList *list, const char *path, const StateDesc *desc, void *struct_, size_t size, Lock *lock);
 void state_list_remove(StateList *list, void *struct_);
 
 /* Appends every item's section to out.  The domain is paused and quiet. */
