@@ -21,15 +21,27 @@
 
 typedef void (*IrqSink)(void *opaque, unsigned n, bool level);
 
-typedef struct IrqLine {
+typedef struct IrqLine IrqLine;
+
+/* Where several lines become one: `target` has the level that newest() computes from its sources. */
+typedef struct IrqJoin {
+    IrqLine *target;
+    bool (*newest)(const struct IrqJoin *join);
+} IrqJoin;
+
+struct IrqLine {
     IrqSink sink; /* NULL: not connected */
     void *opaque;
     unsigned n;
     Lock lock;              /* LOCK_IRQ_LINE: delivery */
-    bool level;             /* newest, atomic */
+    bool level;             /* newest, atomic; of a join's target: not used */
     bool delivered;         /* under lock */
+    bool resync;            /* atomic: deliver even if it seems unchanged */
     unsigned pulses;        /* atomic */
-} IrqLine;
+    IrqJoin *from;          /* this line is a join's target; NULL: it has a source of its own */
+    IrqJoin *into;          /* this line is a source of a join; NULL: it has a sink */
+    unsigned *high;         /* atomic: how many of the join's sources are high; NULL: not counted */
+};
 
 void irq_line_init(IrqLine *line, IrqSink sink, void *opaque, unsigned n);
 void irq_line_finish(IrqLine *line);
@@ -39,7 +51,8 @@ bool irq_level(const IrqLine *line);
 /* After a restore: delivers the level to the sink even if it seems unchanged. */
 void irq_resync(IrqLine *line);
 
-/* Several sources on one line, wired or (shared PCI INTx, SCI). */
+/* Several sources on one line, wired or (shared PCI INTx, SCI).  The target has no source of its own.
+ * Main thread, but for what is done with the sources. */
 typedef struct IrqShare IrqShare;
 IrqShare *irq_share_new(IrqLine *target);
 void irq_share_free(IrqShare *share);
@@ -80,7 +93,9 @@ typedef struct IrqFabricOps {
 
 typedef struct GsiSink { IrqSink sink; void *opaque; unsigned n; } GsiSink;
 typedef struct Gsi {
-    IrqLine line, override;
+    IrqJoin join;       /* of line and override into out; first */
+    IrqLine line, override, out;
+    IrqFabric *fabric;
     bool overridden;    /* atomic */
     GArray *sinks;      /* GsiSink; main thread, before the guest runs */
 } Gsi;

@@ -10,7 +10,10 @@
  * by epochs.
  *
  * Regions are owned by whoever embeds them and outlive their place in the tree:
- * take a region out, commit, then free through epoch_retire().
+ * take a region out, commit, then finish and free through epoch_retire().  The same
+ * holds for a doorbell's eventfd, which a late dispatch may still ring.
+ *
+ * The map is one per process (memory.c holds its lock and its list of spaces).
  */
 #pragma once
 
@@ -99,7 +102,9 @@ void memory_region_finish(MemoryRegion *mr);
 /* ---- mapping: any thread; each is a transaction of its own unless inside one ---- */
 void memory_begin(void); /* takes LOCK_MAPPING, nests */
 void memory_commit(void);
-void memory_add(MemoryRegion *container, uint64_t address, MemoryRegion *mr, int priority);
+/* Among equal priorities the last one added hides the others.  False: refused, since mr (or what it
+ * aliases) contains the container. */
+bool memory_add(MemoryRegion *container, uint64_t address, MemoryRegion *mr, int priority);
 void memory_remove(MemoryRegion *mr); /* fine if it is in no tree */
 void memory_set_address(MemoryRegion *mr, uint64_t address);
 void memory_set_enabled(MemoryRegion *mr, bool enabled);
@@ -126,7 +131,7 @@ MemoryResult memory_store(AddressSpace *as, uint64_t address, unsigned size, uin
 
 /* A range of the view: what `address` hits.  Valid until the caller is quiescent. */
 typedef struct MemoryRange {
-    uint64_t address, size; /* in the address space; [address, address + size - 1] */
+    uint64_t address, size; /* in the address space; UINT64_MAX stands for 2^64 */
     MemoryRegion *region;   /* never an alias or a container */
     uint64_t offset;        /* of `address` in the region */
     bool readonly, romd;
@@ -138,14 +143,17 @@ typedef bool (*MemoryRangeFn)(const MemoryRange *range, void *opaque);
 void memory_each_range(AddressSpace *as, MemoryRangeFn fn, void *opaque);
 void memory_dump_tree(AddressSpace *as, GString *out);
 
-/* ---- listeners: called on the thread that commits, LOCK_MAPPING held ---- */
+/* ---- listeners: called on the thread that commits, LOCK_MAPPING held ----
+ * A commit calls begin, every removal (of ranges and of doorbells), then every addition and keep in
+ * order of addresses, then commit.  Ranges of a block that is being logged are followed by log_start
+ * when added and preceded by log_sync when removed.  Hooks may be NULL. */
 struct MemoryListener {
     const char *name;
     int priority; /* adds go up, removals go down */
     void (*begin)(MemoryListener *l);
     void (*add)(MemoryListener *l, const MemoryRange *range);
     void (*remove)(MemoryListener *l, const MemoryRange *range);
-    void (*keep)(MemoryListener *l, const MemoryRange *range);
+    void (*keep)(MemoryListener *l, const MemoryRange *range); /* unchanged */
     void (*doorbell_add)(MemoryListener *l, uint64_t address, const MemoryDoorbell *d);
     void (*doorbell_remove)(MemoryListener *l, uint64_t address, const MemoryDoorbell *d);
     void (*commit)(MemoryListener *l);

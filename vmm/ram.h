@@ -9,6 +9,8 @@
  *
  * Dirty bits are per client and per 4 KiB page, set atomically by any thread and
  * taken by the client.
+ *
+ * The list of blocks is one per process (ram.c).
  */
 #pragma once
 
@@ -43,14 +45,14 @@ typedef struct RamBacking {
 } RamBacking;
 
 typedef enum RamAbility {
-    RAM_CAN_SHARE        = 1 << 0, /* has a descriptor another process can map and see writes */
-    RAM_CAN_COPY_ON_WRITE = 1 << 1,
-    RAM_CAN_PUNCH        = 1 << 2, /* discarded pages give memory back */
+    RAM_CAN_SHARE         = 1 << 0, /* has a descriptor another process can map and see writes */
+    RAM_CAN_COPY_ON_WRITE = 1 << 1, /* a private mapping: pages may be replaced without anyone else seeing it */
+    RAM_CAN_PUNCH         = 1 << 2, /* discarded pages give memory back */
 } RamAbility;
 
 typedef enum DirtyClient { DIRTY_MIGRATION, DIRTY_DISPLAY, DIRTY_CODE, DIRTY_CHECKPOINT, DIRTY_CLIENTS } DirtyClient;
 
-/* size is rounded up to the backing's page size. id names the section in saved state. */
+/* Main thread.  size is rounded up to the backing's page size. id names the section in saved state. */
 RamBlock *ram_block_new(const char *id, uint64_t size, const RamBacking *backing, GError **error);
 RamBlock *ram_block_ref(RamBlock *block);
 void ram_block_unref(RamBlock *block); /* NULL is fine; the last one unmaps */
@@ -62,7 +64,8 @@ unsigned ram_block_abilities(const RamBlock *block); /* RamAbility bits */
 int ram_block_fd(const RamBlock *block, uint64_t *offset); /* -1: none */
 /* The block at a host address; NULL: not guest RAM. */
 RamBlock *ram_block_find_host(const void *host, uint64_t *offset);
-/* Gives [offset, +length) back to the host; it reads as zero.  Negative errno if the backing cannot. */
+/* Gives [offset, +length), whole pages of the backing, back to the host; it reads as zero.  Negative
+ * errno if the backing cannot. */
 int ram_block_discard(RamBlock *block, uint64_t offset, uint64_t length);
 typedef void (*RamBlockFn)(RamBlock *block, void *opaque);
 void ram_block_each(RamBlockFn fn, void *opaque);
@@ -72,8 +75,9 @@ void ram_dirty_enable(RamBlock *block, DirtyClient client); /* allocates the bit
 void ram_dirty_disable(RamBlock *block, DirtyClient client);
 unsigned ram_dirty_clients(const RamBlock *block); /* bits of those enabled */
 void ram_dirty_set(RamBlock *block, uint64_t offset, uint64_t length); /* for every enabled client */
+/* Whether any page of the range is dirty. */
 bool ram_dirty_test(const RamBlock *block, DirtyClient client, uint64_t offset, uint64_t length);
 /* Tests and clears one page. */
 bool ram_dirty_take(RamBlock *block, DirtyClient client, uint64_t offset);
-/* Or's a KVM-style bitmap of whole 64-page words, page 0 of which is at offset. */
+/* Or's a bitmap as KVM gives it (bit 0 of word 0 is the page at offset) into every enabled client's. */
 void ram_dirty_or(RamBlock *block, uint64_t offset, const uint64_t *bitmap, uint64_t pages);

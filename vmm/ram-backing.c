@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Backings of RAM blocks: anonymous memory, memfd, files; huge pages, NUMA policy,
+ * preallocation.
+ *
+ * A mapping lies in a reservation of its own, aligned so that the kernel can use
+ * huge pages, with an inaccessible page on either side: an overrun of guest memory
+ * faults instead of reaching the process.
+ *
+ * Locking: none; the caller owns the mapping.
+ */
+#include "vmm/ram-backing.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/magic.h>
+#include <numaif.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "vmm/error.h"
+#include "vmm/host.h"
+
+#define MIB               UINT64_C(0x100000)
+#define HUGE_PAGE         (2 * MIB)
+#define RAM_SIZE_MAX      (UINT64_C(1) << 46) /* half of what a process can address */
+#define ALIGN_MAX         (UINT64_C(1) << 34)
+#define PREALLOC_CHUNK    (64 * MIB)
+#define PREALLOC_THREADS  64
+
+/* ---- page sizes ---- */
+
+static uint64_t small_page(void)
+{
+    return (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* The number after `key` in /proc/meminfo, in bytes; 0: not there. */
+static uint64_t meminfo(const char *key)
+{
+    g_autofree uint8_t *data = NULL;
+    g_autofree char *text = NULL;
+    size_t length;
+    const char *at;
+
+    if (!host_read_file("/proc/meminfo", 64 * 1024, &data, &length, NULL)) {
+        return 0;
+    }
+    text = g_strndup((const char *)data, length);
+    at = strstr(text, key);
+    return at ? g_ascii_strtoull(at + strlen(key), NULL, 10) * 1024 : 0;
+}
+
+static uint64_t huge_page_size(const RamBacking *backing)
+{
+    return backing->hugetlb_size ? backing->hugetlb_size : meminfo("Hugepagesize:");
+}
+
+static uint64_t huge_pages_free(uint64_t page_size)
+{
+    g_autofree char *path = g_strdup_printf("/sys/kernel/mm/hugepages/hugepages-%" PRIu64 "kB/free_hugepages",
+                                            page_size / 1024);
+    g_autofree uint8_t *data = NULL;
+    g_autofree char *text = NULL;
+    size_t length;
+
+    if (!host_read_file(path, 64, &data, &length, NULL)) {
+        return 0;
+    }
+    text = g_strndup((const char *)data, length);
+    return g_ascii_strtoull(text, NULL, 10);
+}
+
+/* MAP_HUGE_* and MFD_HUGE_* hold the logarithm of the size in the same bits. */
+static unsigned huge_flag(uint64_t page_size)
+{
+    return (unsigned)g_bit_nth_msf(page_size, -1) << MAP_HUGE_SHIFT;
+}
+
+static bool no_huge_pages(const RamMapping *map, uint64_t size, const char *id, GError **error)
+{
+    uint64_t need = (size + map->page_size - 1) / map->page_size;
+
+    error_set(error, "RAM '%s' needs %" PRIu64 " huge pages of %" PRIu64 " KiB, but %" PRIu64 " are free", id, need,
+              map->page_size / 1024, huge_pages_free(map->page_size));
+    return error_hint(error,
+                      "Reserve more in /sys/kernel/mm/hugepages/hugepages-%" PRIu64 "kB/nr_hugepages, or leave "
+                      "huge pages out.", map->page_size / 1024);
+}
+
+static bool no_memory(int err, uint64_t size, const char *id, GError **error)
+{
+    error_set_errno(error, err, "RAM '%s': cannot have %" PRIu64 " MiB of memory", id, size / MIB);
+    return error_hint(error, "Use a smaller size, or free memory on the host.");
+}
+
+/* ---- descriptors ---- */
+
+static bool open_memfd(RamMapping *map, const char *id, const RamBacking *backing, GError **error)
+{
+    unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+
+    if (backing->hugetlb) {
+        flags |= MFD_HUGETLB | huge_flag(map->page_size);
+    }
+    map->fd = host_memfd(id, flags, error);
+    if (map->fd < 0) {
+        return false;
+    }
+    if (ftruncate(map->fd, (off_t)map->size) < 0) {
+        return no_memory(errno, map->size, id, error);
+    }
+    /* Nobody whom we hand it to can make us fault by cutting it short. */
+    fcntl(map->fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
+    return true;
+}
+
+static int open_in_directory(const char *directory, const char *id, GError **error)
+{
+    g_autofree char *name = g_strdelimit(g_strdup(id), "/", '_');
+    g_autofree char *path = g_strdup_printf("%s/lodge-%s-%d", directory, name, (int)getpid());
+    int fd = host_open(path, O_RDWR | O_CREAT | O_EXCL, 0600, error);
+
+    if (fd >= 0) {
+        unlink(path);
+    }
+    return fd;
+}
+
+static int open_path(const RamBacking *backing, const char *id, GError **error)
+{
+    struct stat st;
+
+    if (stat(backing->path, &st) == 0 && S_ISDIR(st.st_mode)) {
+        if (backing->readonly) {
+            error_set(error, "RAM '%s': '%s' is a directory and cannot be used read-only", id, backing->path);
+            error_hint(error, "Name a file.");
+            return -1;
+        }
+        return open_in_directory(backing->path, id, error);
+    }
+    return host_open(backing->path, backing->readonly ? O_RDONLY : O_RDWR | O_CREAT, 0600, error);
+}
+
+static bool open_file(RamMapping *map, const char *id, const RamBacking *backing, GError **error)
+{
+    uint64_t needed;
+    struct statfs fs;
+    struct stat st;
+
+    map->fd = open_path(backing, id, error);
+    if (map->fd < 0) {
+        return false;
+    }
+    if (fstat(map->fd, &st) < 0 || fstatfs(map->fd, &fs) < 0) {
+        return error_set_errno(error, errno, "RAM '%s': cannot examine '%s'", id, backing->path);
+    }
+    map->page_size = MAX((uint64_t)fs.f_bsize, small_page());
+    if (fs.f_type != HUGETLBFS_MAGIC) {
+        map->page_size = small_page();
+    }
+    map->size = (map->size + map->page_size - 1) / map->page_size * map->page_size;
+    if (map->file_offset % map->page_size) {
+        return error_set(error, "RAM '%s': offset 0x%" PRIx64 " in '%s' is not a multiple of the page size %" PRIu64, id,
+                         map->file_offset, backing->path, map->page_size);
+    }
+    needed = map->file_offset + map->size;
+    if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size >= needed) {
+        return true;
+    }
+    if (st.st_size > 0 || backing->readonly) {
+        error_set(error, "RAM '%s': file '%s' has %" PRId64 " bytes, and %" PRIu64 " are needed", id, backing->path,
+                  (int64_t)st.st_size, needed);
+        return error_hint(error, "Give its size, or another file.");
+    }
+    if (ftruncate(map->fd, (off_t)needed) < 0) {
+        return error_set_errno(error, errno, "RAM '%s': cannot make '%s' %" PRIu64 " bytes long", id, backing->path, needed);
+    }
+    return true;
+}
+
+/* ---- mapping ---- */
+
+static bool reserve(RamMapping *map, uint64_t align, const char *id, GError **error)
+{
+    uint64_t guard = small_page();
+    uint64_t size = map->size + align + 2 * guard;
+    uint8_t *base = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint8_t *start, *end;
+
+    if (base == MAP_FAILED) {
+        return no_memory(errno, map->size, id, error);
+    }
+    map->host = (uint8_t *)(((uintptr_t)base + guard + align - 1) / align * align);
+    start = map->host - guard;
+    end = map->host + map->size + guard;
+    if (start > base) {
+        munmap(base, (size_t)(start - base));
+    }
+    if (end < base + size) {
+        munmap(end, (size_t)(base + size - end));
+    }
+    map->reserved = start;
+    map->reserved_size = (uint64_t)(end - start);
+    return true;
+}
+
+static bool place(RamMapping *map, const char *id, const RamBacking *backing, GError **error)
+{
+    int protection = backing->readonly ? PROT_READ : PROT_READ | PROT_WRITE;
+    int flags = MAP_FIXED | (backing->shared ? MAP_SHARED : MAP_PRIVATE);
+
+    if (map->fd < 0) {
+        flags |= MAP_ANONYMOUS;
+    }
+    if (map->fd < 0 && backing->hugetlb) {
+        flags |= MAP_HUGETLB | (int)huge_flag(map->page_size);
+    }
+    if (!backing->reserve) {
+        flags |= MAP_NORESERVE;
+    }
+    if (backing->pmem) {
+        flags = (flags & ~MAP_SHARED) | MAP_SHARED_VALIDATE | MAP_SYNC;
+    }
+    if (mmap(map->host, map->size, protection, flags, map->fd, (off_t)map->file_offset) != MAP_FAILED) {
+        return true;
+    }
+    if (backing->pmem && errno == EOPNOTSUPP) {
+        error_set(error, "RAM '%s': '%s' is not on persistent memory", id, backing->path);
+        return error_hint(error, "Use a file on a DAX file system, or leave out pmem=on.");
+    }
+    if (map->page_size > small_page() && errno == ENOMEM) {
+        return no_huge_pages(map, map->size, id, error);
+    }
+    if (map->page_size > small_page() && errno == EINVAL) {
+        return error_set(error, "RAM '%s': this host has no huge pages of %" PRIu64 " KiB", id, map->page_size / 1024);
+    }
+    return no_memory(errno, map->size, id, error);
+}
+
+static bool advise(RamMapping *map, const char *id, const RamBacking *backing, GError **error)
+{
+    if (map->page_size == small_page() && map->size >= HUGE_PAGE) {
+        madvise(map->host, map->size, MADV_HUGEPAGE); /* a wish: the kernel may have none */
+    }
+    if (backing->merge) {
+        madvise(map->host, map->size, MADV_MERGEABLE);
+    }
+    if (!backing->dump) {
+        madvise(map->host, map->size, MADV_DONTDUMP);
+    }
+    if (backing->policy != MPOL_DEFAULT &&
+        mbind(map->host, map->size, backing->policy, backing->host_nodes, backing->max_node + 1,
+              MPOL_MF_STRICT | MPOL_MF_MOVE) < 0) {
+        error_set_errno(error, errno, "RAM '%s': cannot bind it to the host's NUMA nodes", id);
+        return error_hint(error, "Name nodes that the host has and this process may use, or leave out host-nodes.");
+    }
+    return true;
+}
+
+/* ---- preallocation ---- */
+
+typedef struct Prealloc {
+    RamMapping *map;
+    uint64_t next;  /* atomic: offset of the first chunk nobody took */
+    int error;      /* atomic: errno */
+} Prealloc;
+
+/* For kernels before 5.14: each page is written with what it holds. */
+static void touch(RamMapping *map, uint64_t offset, uint64_t length)
+{
+    for (uint64_t at = offset; at < offset + length; at += map->page_size) {
+        __atomic_fetch_or(map->host + at, 0, __ATOMIC_RELAXED);
+    }
+}
+
+static void *prealloc_thread(void *opaque)
+{
+    Prealloc *p = opaque;
+    uint64_t chunk = MAX(PREALLOC_CHUNK, p->map->page_size);
+
+    for (;;) {
+        uint64_t offset = __atomic_fetch_add(&p->next, chunk, __ATOMIC_RELAXED);
+        uint64_t length;
+
+        if (offset >= p->map->size || __atomic_load_n(&p->error, __ATOMIC_RELAXED)) {
+            return NULL;
+        }
+        length = MIN(chunk, p->map->size - offset);
+        if (madvise(p->map->host + offset, length, p->map->readonly ? MADV_POPULATE_READ : MADV_POPULATE_WRITE) == 0) {
+            continue;
+        }
+        if (errno != EINVAL) {
+            __atomic_store_n(&p->error, errno, __ATOMIC_RELAXED);
+        } else if (!p->map->readonly) {
+            touch(p->map, offset, length);
+        }
+    }
+}
+
+static bool preallocate(RamMapping *map, const char *id, const RamBacking *backing, GError **error)
+{
+    unsigned threads = CLAMP(backing->prealloc_threads, 1, PREALLOC_THREADS);
+    pthread_t thread[PREALLOC_THREADS];
+    Prealloc p = { .map = map };
+    unsigned started = 0;
+
+    if (map->fd >= 0 && map->shared && !map->readonly) { /* its lack is an error here, SIGBUS later */
+        int err = posix_fallocate(map->fd, (off_t)map->file_offset, (off_t)map->size);
+
+        if (err == ENOSPC && map->page_size > small_page()) {
+            return no_huge_pages(map, map->size, id, error);
+        }
+        if (err == ENOSPC || err == ENOMEM) {
+            return no_memory(err, map->size, id, error);
+        }
+    }
+    while (started < threads - 1 && pthread_create(&thread[started], NULL, prealloc_thread, &p) == 0) {
+        started++;
+    }
+    prealloc_thread(&p);
+    for (unsigned i = 0; i < started; i++) {
+        pthread_join(thread[i], NULL);
+    }
+    if (p.error && map->page_size > small_page()) {
+        return no_huge_pages(map, map->size, id, error);
+    }
+    return p.error ? no_memory(p.error, map->size, id, error) : true;
+}
+
+/* ---- life ---- */
+
+static bool check(const char *id, uint64_t size, const RamBacking *backing, GError **error)
+{
+    if (size == 0 || size > RAM_SIZE_MAX) {
+        return error_set(error, "RAM '%s' cannot have %" PRIu64 " bytes: the size must be from 1 to %" PRIu64, id, size,
+                         RAM_SIZE_MAX);
+    }
+    if (backing->align && ((backing->align & (backing->align - 1)) || backing->align > ALIGN_MAX)) {
+        return error_set(error, "RAM '%s': alignment %" PRIu64 " is not a power of two up to %" PRIu64, id, backing->align,
+                         ALIGN_MAX);
+    }
+    if (backing->file_offset > RAM_SIZE_MAX) {
+        return error_set(error, "RAM '%s': offset 0x%" PRIx64 " is too large", id, backing->file_offset);
+    }
+    if (backing->readonly && backing->kind != RAM_FILE) {
+        return error_set(error, "RAM '%s' is read-only but has no file", id);
+    }
+    if (backing->pmem && !(backing->kind == RAM_FILE && backing->shared)) {
+        error_set(error, "RAM '%s': persistent memory must be a shared file", id);
+        return error_hint(error, "Use share=on, or leave out pmem=on.");
+    }
+    if (backing->hugetlb) {
+        uint64_t page = huge_page_size(backing);
+
+        if (page < small_page() || (page & (page - 1))) {
+            return error_set(error, "RAM '%s': this host has no huge pages of %" PRIu64 " KiB", id, page / 1024);
+        }
+    }
+    return true;
+}
+
+bool ram_mapping_new(RamMapping *ret, const char *id, uint64_t size, const RamBacking *backing, GError **error)
+{
+    RamMapping map = {
+        .page_size = small_page(),
+        .fd = -1,
+        .file_offset = backing->kind == RAM_FILE ? backing->file_offset : 0,
+        .shared = backing->shared,
+        .readonly = backing->readonly,
+        .discard_data = backing->discard_data,
+    };
+    uint64_t align;
+
+    if (!check(id, size, backing, error)) {
+        return false;
+    }
+    if (backing->hugetlb && backing->kind != RAM_FILE) {
+        map.page_size = huge_page_size(backing);
+    }
+    map.size = (size + map.page_size - 1) / map.page_size * map.page_size;
+    if ((backing->kind == RAM_MEMFD && !open_memfd(&map, id, backing, error)) ||
+        (backing->kind == RAM_FILE && !open_file(&map, id, backing, error))) {
+        ram_mapping_free(&map);
+        return false;
+    }
+    align = MAX(map.size >= HUGE_PAGE ? HUGE_PAGE : map.page_size, MAX(map.page_size, backing->align));
+    if (!reserve(&map, align, id, error) || !place(&map, id, backing, error) || !advise(&map, id, backing, error) ||
+        (backing->prealloc && !preallocate(&map, id, backing, error))) {
+        map.discard_data = false;
+        ram_mapping_free(&map);
+        return false;
+    }
+    *ret = map;
+    return true;
+}
+
+void ram_mapping_free(RamMapping *map)
+{
+    if (map->discard_data && map->fd >= 0 && map->shared && !map->readonly) {
+        fallocate(map->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)map->file_offset, (off_t)map->size);
+    }
+    if (map->reserved) {
+        munmap(map->reserved, map->reserved_size);
+    }
+    if (map->fd >= 0) {
+        close(map->fd);
+    }
+}
+
+int ram_mapping_discard(RamMapping *map, uint64_t offset, uint64_t length)
+{
+    if (offset % map->page_size || length % map->page_size || offset > map->size || length > map->size - offset) {
+        return -EINVAL;
+    }
+    if (map->readonly) {
+        return -EROFS;
+    }
+    if (map->fd >= 0 && map->shared) {
+        return fallocate(map->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(map->file_offset + offset),
+                         (off_t)length) < 0 ? -errno : 0;
+    }
+    if (map->fd >= 0) { /* dropping our copy would show the file again */
+        return map->page_size > small_page() ? -ENOTSUP :
+               mmap(map->host + offset, length, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+               MAP_FAILED ? -errno : 0;
+    }
+    /* Shared anonymous memory outlives MADV_DONTNEED in the page cache. */
+    return madvise(map->host + offset, length, map->shared ? MADV_REMOVE : MADV_DONTNEED) < 0 ? -errno : 0;
+}
