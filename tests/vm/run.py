@@ -73,7 +73,7 @@ class Runner:
                 self.record(test, "skipped", "only for the VMM under test", 0)
             else:
                 runnable.append(test)
-        images = vmtest.needed_trees(runnable, available)
+        images = vmtest.trees_for([n for t in runnable for n in t.needs], available)
         try:
             for test in runnable:
                 lacking = [f"{n} ({available[n]})" for n in test.needs if available[n]]
@@ -165,7 +165,7 @@ def main():
     parser.add_argument("--peer", action="store_true", help="test the distribution's QEMU instead")
     parser.add_argument("--accel", default="kvm")
     parser.add_argument("--place", choices=("auto", "direct", "nested"), default="auto")
-    parser.add_argument("--smp", type=int, default=2, help="CPUs of the first level")
+    parser.add_argument("--smp", type=int, default=1, help="CPUs of the first level")
     parser.add_argument("--tail", type=int, default=25, metavar="N", help="lines of guest output that a failure shows")
     parser.add_argument("--json", metavar="FILE", help="write the results there too")
     parser.add_argument("--list", action="store_true", help="list the tests")

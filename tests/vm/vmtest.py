@@ -133,12 +133,12 @@ def ended_well(job, timeout=BOOT):
     return result.output
 
 
-def needed_trees(tests, available):
-    """The tree for disk 0 with all that the tests need. `available` collects name -> None, or why it cannot be had."""
+def trees_for(names, available):
+    """The tree for disk 0 with these images. `available` collects name -> None, or why it cannot be had."""
     tree = disks.Tree()
     tree.directory("bin")
     tree.directory("scratch")
-    for name in sorted({n for t in tests for n in t.needs}):
+    for name in sorted(set(names)):
         try:
             IMAGES[name](tree)
             available[name] = None
