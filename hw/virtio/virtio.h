@@ -4,9 +4,22 @@
  * config space, queues.  A device is a VirtioClass; the transports (virtio-pci,
  * virtio-mmio) know no device and a device knows no transport.
  *
- * Threads: register accesses come with the transport's device lock held; each
- * virtqueue belongs to one loop, which alone touches it (vmm design, owners).
- * DRIVER_OK starts the queues on their loops, reset and pause quiesce them.
+ * Threads: registers (status, features, config, queue setup) are guarded by the
+ * transport's device lock.  Each virtqueue belongs to one loop, which alone
+ * touches it.  The two meet in one place, virtio_settle(): it runs under the
+ * lock and brings the queues to what status, queue setup and pause ask for.
+ *
+ *   driver                  core (lock)                 queue's loop
+ *   DRIVER_OK        ---->  settle: map, post    ---->  run: doorbell, queue_ready
+ *   status 0         ---->  post                 ---->  suspend, drop_queue, wait for busy
+ *                           settle: class->reset <----  unmap
+ *   (reads status 0  <----  when settled)
+ *   queue_reset 1    the same for one queue; it reads 1 until settled
+ *   pause (main thread)     calls                ---->  suspend; waits until all are quiet
+ *
+ * A reset is never waited for on a vCPU thread.  A PCI driver polls until status
+ * reads 0 (4.1.4.3.2); for MMIO the registers read as reset at once and a new
+ * DRIVER_OK takes effect when the old requests are done.
  */
 #pragma once
 
@@ -19,30 +32,39 @@ typedef struct VirtioClass VirtioClass;
 typedef struct VirtioTransport VirtioTransport;
 
 #define VIRTIO_QUEUES_MAX 1024
+#define VIRTIO_CONFIG_MAX 256
 
 /* 2.1 */
 enum { VIRTIO_S_ACKNOWLEDGE = 1, VIRTIO_S_DRIVER = 2, VIRTIO_S_DRIVER_OK = 4, VIRTIO_S_FEATURES_OK = 8,
        VIRTIO_S_NEEDS_RESET = 64, VIRTIO_S_FAILED = 128 };
 /* 6 */
-enum { VIRTIO_F_NOTIFY_ON_EMPTY = 24, VIRTIO_F_ANY_LAYOUT = 27, VIRTIO_F_INDIRECT_DESC = 28, VIRTIO_F_EVENT_IDX = 29,
-       VIRTIO_F_VERSION_1 = 32, VIRTIO_F_ACCESS_PLATFORM = 33, VIRTIO_F_RING_PACKED = 34, VIRTIO_F_IN_ORDER = 35,
-       VIRTIO_F_ORDER_PLATFORM = 36, VIRTIO_F_NOTIFICATION_DATA = 38, VIRTIO_F_RING_RESET = 40 };
+enum { VIRTIO_F_INDIRECT_DESC = 28, VIRTIO_F_EVENT_IDX = 29, VIRTIO_F_VERSION_1 = 32, VIRTIO_F_ACCESS_PLATFORM = 33,
+       VIRTIO_F_RING_PACKED = 34, VIRTIO_F_RING_RESET = 40 };
 #define VIRTIO_BIT(F) (UINT64_C(1) << (F))
+/* 4.1.4.5, 4.2.2: interrupt status */
+enum { VIRTIO_ISR_QUEUE = 1, VIRTIO_ISR_CONFIG = 2 };
 
 struct VirtioClass {
-    DeviceClass device;   /* name "virtio-blk-device", plugs into virtio_bus_class; struct begins with Virtio */
-    const char *pci_name; /* "virtio-blk-pci"; NULL: none */
+    DeviceClass device;   /* name "virtio-blk-device", base virtio_device_class; struct begins with Virtio */
     uint16_t id;          /* 5 */
     uint16_t pci_class;   /* class code of its PCI function */
-    uint32_t config_size;
+    uint32_t config_size; /* at most VIRTIO_CONFIG_MAX */
     uint64_t (*features)(Virtio *v);                 /* device bits offered; ring bits are the core's */
-    void (*set_features)(Virtio *v, uint64_t bits);  /* at FEATURES_OK */
+    void (*set_features)(Virtio *v, uint64_t bits);  /* at FEATURES_OK and after a load; NULL: nothing */
     void (*config_read)(Virtio *v, uint8_t *config); /* fills config_size bytes, little endian */
     void (*config_write)(Virtio *v, uint32_t offset, const uint8_t *data, uint32_t length); /* NULL: read-only */
-    void (*queue_ready)(Virtio *v, Virtqueue *vq);   /* on the queue's loop: chains are there */
-    bool (*start)(Virtio *v, GError **error);        /* DRIVER_OK; NULL: nothing */
-    void (*stop)(Virtio *v);   /* queues are detached from their loops; in-flight requests are done or held */
-    void (*reset_queue)(Virtio *v, Virtqueue *vq);
+    /* The queue's loop: chains may be there.  Pops what it can take. */
+    void (*queue_ready)(Virtio *v, Virtqueue *vq);
+    /* DRIVER_OK, or resumed after a load: queues are mapped and do not run yet; lock held.  NULL: nothing. */
+    bool (*start)(Virtio *v, GError **error);
+    /* The queue is being reset, suspended: detach every held chain.  Its loop, or the main thread while
+     * paused.  NULL: the device holds none. */
+    void (*drop_queue)(Virtio *v, Virtqueue *vq);
+    /* All queues are stopped: forget what the driver set up.  Control loop, lock held.  NULL: nothing. */
+    void (*reset)(Virtio *v);
+    /* Main thread: after the queues became quiet; before they run again.  NULL: nothing. */
+    void (*paused)(Virtio *v);
+    void (*resuming)(Virtio *v);
 };
 
 struct Virtio {
@@ -51,17 +73,27 @@ struct Virtio {
     VirtioTransport *transport;
     DmaSpace *dma;
     /* Configuration: properties of every virtio device */
-    bool indirect_desc, event_idx, packed, iommu_platform, in_order, queue_reset;
-    /* Guest state */
-    uint8_t status, isr;
-    uint32_t device_features_sel, driver_features_sel;
-    uint64_t driver_features;
-    uint32_t config_generation;
-    /* Set by the device's realize */
+    bool indirect_desc, event_idx, packed, iommu_platform, queue_reset;
     unsigned queues;
     Virtqueue **queue;
-    bool started;
+    /* Guest state */
+    uint8_t status; /* atomic: NEEDS_RESET comes from any thread */
+    uint8_t isr;    /* atomic */
+    uint32_t device_features_sel, driver_features_sel;
+    uint64_t driver_features;
+    uint32_t config_generation; /* atomic */
+    /* Data plane; transport's lock */
+    bool started;           /* queues run, or will when resumed */
+    bool resetting;         /* a reset waits for queues */
+    uint8_t status_before;  /* what PCI drivers see until it is settled */
+    bool paused;            /* atomic; main thread writes */
 };
+
+/* A transport provides this bus with room for one device. */
+typedef struct VirtioBus {
+    Bus bus;
+    VirtioTransport *transport;
+} VirtioBus;
 
 extern const DeviceClass virtio_device_class; /* abstract base: the properties above */
 extern const BusClass virtio_bus_class;
@@ -72,21 +104,41 @@ static inline bool virtio_has(const Virtio *v, unsigned feature)
 }
 
 /* ---- for devices ---- */
-/* realize: a queue of at most `size` entries on `loop` (NULL: the main loop). */
-Virtqueue *virtio_add_queue(Virtio *v, uint16_t size, Loop *loop);
-void virtio_remove_queues(Virtio *v);
+/* realize: a queue of at most `size` entries on `loop` (NULL: the main loop).  NULL: error. */
+Virtqueue *virtio_add_queue(Virtio *v, uint16_t size, Loop *loop, GError **error);
 void virtio_config_changed(Virtio *v); /* any thread: generation and interrupt */
-void virtio_set_broken(Virtio *v, const char *fmt, ...) G_GNUC_PRINTF(2, 3); /* 2.1.2: NEEDS_RESET, interrupt */
+void virtio_set_broken(Virtio *v, const char *fmt, ...) G_GNUC_PRINTF(2, 3); /* 2.1.2: any thread */
+static inline bool virtio_is_broken(const Virtio *v)
+{
+    return __atomic_load_n(&v->status, __ATOMIC_RELAXED) & VIRTIO_S_NEEDS_RESET;
+}
+extern const StateDesc virtio_state; /* a row of each device's table; queues have sections of their own */
 
 /* ---- between device and transport ---- */
 struct VirtioTransport {
+    Device *dev;       /* whose lock guards the registers */
+    Virtio *virtio;    /* NULL: nothing plugged */
+    DmaSpace *dma;
+    bool polls_reset;  /* its drivers wait until status reads 0 */
     void (*notify_queue)(VirtioTransport *t, Virtqueue *vq); /* used buffers; the queue's loop */
-    void (*notify_config)(VirtioTransport *t);
-    void *opaque;
+    void (*notify_config)(VirtioTransport *t);               /* any thread */
+    void (*settle)(Device *dev);                             /* calls virtio_settle(); posted to dev */
 };
+
+/* Register accesses: lock held. */
 uint64_t virtio_offered_features(Virtio *v);
+void virtio_set_driver_features(Virtio *v, unsigned word, uint32_t bits); /* 32 bits each, words 0 and 1 */
+uint8_t virtio_status(const Virtio *v);
 void virtio_set_status(Virtio *v, uint8_t status); /* 3.1; 0 resets */
-void virtio_reset(Virtio *v);
-void virtio_config_load(Virtio *v, uint32_t offset, void *data, uint32_t length);
+void virtio_settle(Virtio *v);
+/* queue_enable (QueueReady): 1 only; setup is complete. */
+void virtio_enable_queue(Virtio *v, Virtqueue *vq);
+void virtio_reset_queue(Virtio *v, Virtqueue *vq); /* 2.6.1: starts it */
+bool virtio_queue_resetting(const Virtqueue *vq);
+Virtqueue *virtio_queue(const Virtio *v, unsigned n); /* NULL: there is none */
+void virtio_config_load(Virtio *v, uint32_t offset, void *data, uint32_t length); /* zeroes beyond it */
 void virtio_config_store(Virtio *v, uint32_t offset, const void *data, uint32_t length);
-extern const StateDesc virtio_state; /* of Virtio: status, features, queues */
+
+/* ---- for virtqueue.c ---- */
+void virtio_notify_queue(Virtio *v, Virtqueue *vq);
+void virtio_queue_progress(Virtio *v, Virtqueue *vq); /* a chain was given back or held */

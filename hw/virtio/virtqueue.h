@@ -9,9 +9,14 @@
  *     more than `size` times per chain or allocate more than VIRTQUEUE_CHAIN_MAX.
  *  3. A popped chain is pushed or detached exactly once.
  *  4. A broken rule sets NEEDS_RESET on the device; the queue then pops nothing.
+ *
+ * A chain is busy (the host works on it) or held (it waits for something: a port
+ * that is read, entropy, a resume after an I/O error).  A queue is quiet when it
+ * has no busy chain; pausing a device waits for that, so busy must end by itself.
  */
 #pragma once
 
+#include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -25,49 +30,66 @@ typedef struct Virtqueue Virtqueue;
 #define VIRTQUEUE_SIZE_MAX  32768
 #define VIRTQUEUE_CHAIN_MAX 1024 /* segments */
 
+/* One mapped piece of a chain; the queue's. */
+typedef struct VirtqueueSegment {
+    DmaMapping mapping;
+    uint64_t address; /* in the device's DMA space */
+} VirtqueueSegment;
+
 /* A popped chain: what the device reads (out) and writes (in), mapped. */
 typedef struct VirtqueueChain {
-    uint16_t index;    /* head, or packed buffer id */
-    uint16_t length;   /* descriptors used, packed */
+    uint16_t index;  /* head, or packed buffer id */
+    uint16_t length; /* ring entries it takes: 1, or packed descriptors */
+    bool held;
     unsigned outs, ins;
     const struct iovec *out, *in;
     uint64_t out_bytes, in_bytes;
-    /* the queue's */
-    DmaMapping *mappings;
-    unsigned n_mappings;
+    VirtqueueSegment *segments; /* outs, then ins */
 } VirtqueueChain;
 
 /* ---- the queue's loop ---- */
-/* NULL: empty or broken.  `size` bytes are allocated, the chain first: a device's request struct. */
+/* NULL: empty or broken.  `size` bytes are allocated, the chain first: a device's request struct,
+ * whose other members are zero. */
 void *virtqueue_pop(Virtqueue *vq, size_t size);
 /* Gives it back with `written` bytes written; the chain is freed.  virtqueue_notify() tells the guest. */
 void virtqueue_push(Virtqueue *vq, VirtqueueChain *chain, uint64_t written);
-void virtqueue_notify(Virtqueue *vq);                       /* if the guest wants to be told, once per batch */
+void virtqueue_notify(Virtqueue *vq);                        /* if the guest wants to be told, once per batch */
 void virtqueue_detach(Virtqueue *vq, VirtqueueChain *chain); /* frees it without using it (reset) */
 void virtqueue_unpop(Virtqueue *vq, VirtqueueChain *chain);  /* puts the last popped one back */
+void virtqueue_hold(Virtqueue *vq, VirtqueueChain *chain, bool held);
 bool virtqueue_empty(Virtqueue *vq);
 /* Suppresses or asks for doorbells; enable returns true if chains arrived meanwhile. */
 bool virtqueue_set_notification(Virtqueue *vq, bool enable);
-unsigned virtqueue_in_flight(const Virtqueue *vq);
+unsigned virtqueue_in_flight(const Virtqueue *vq); /* popped chains, busy and held */
 
 Virtio *virtqueue_device(const Virtqueue *vq);
 unsigned virtqueue_index(const Virtqueue *vq);
 Loop *virtqueue_loop(const Virtqueue *vq);
 /* Device code: moves a stopped queue to another loop. */
 void virtqueue_set_loop(Virtqueue *vq, Loop *loop);
+/* The ring is mapped and its loop serves it: after DRIVER_OK, until a reset or a pause. */
+bool virtqueue_running(const Virtqueue *vq);
+
+/* A held chain in saved state.  load: the queue is mapped but does not run yet; `size` as for pop,
+ * NULL and error if the bytes are no chain of this queue.  *data moves on. */
+void virtqueue_chain_save(const VirtqueueChain *chain, GByteArray *out);
+void *virtqueue_chain_load(Virtqueue *vq, size_t size, const uint8_t **data, size_t *length, GError **error);
 
 /* iovec arithmetic used by every device; return bytes done. */
 uint64_t iov_to_buffer(const struct iovec *iov, unsigned n, uint64_t offset, void *buffer, uint64_t length);
 uint64_t iov_from_buffer(const struct iovec *iov, unsigned n, uint64_t offset, const void *buffer, uint64_t length);
 uint64_t iov_total(const struct iovec *iov, unsigned n);
+/* The part [offset, offset + length) of iov as iovecs that point into it; ret holds n; returns how many. */
+unsigned iov_slice(const struct iovec *iov, unsigned n, uint64_t offset, uint64_t length, struct iovec *ret);
 
-/* ---- core and transports; device lock held, queue stopped ---- */
+/* ---- core and transports; device lock held ---- */
+#define VIRTQUEUE_NO_VECTOR 0xffff
 typedef struct VirtqueueSetup {
-    uint16_t size;            /* 0: not available */
+    uint16_t size;     /* 0: not available */
     uint16_t size_max;
-    uint16_t vector;          /* MSI-X; 0xffff: none */
+    uint16_t vector;   /* MSI-X */
     bool enabled;
-    uint64_t desc, avail, used; /* driver and device areas */
+    uint64_t desc, avail, used; /* descriptor, driver and device areas */
 } VirtqueueSetup;
 VirtqueueSetup *virtqueue_setup(Virtqueue *vq);
 int virtqueue_doorbell(Virtqueue *vq); /* eventfd the transport hands to memory_add_doorbell() */

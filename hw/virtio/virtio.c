@@ -1,0 +1,607 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The virtio core: status and feature negotiation (Virtio 1.2, 2.1, 2.2, 3.1),
+ * config space (2.5), start, stop, reset and pause of queues (2.6.1).
+ *
+ * Modern devices only: a driver that does not accept VIRTIO_F_VERSION_1 is not
+ * given FEATURES_OK.  Locking: see virtio.h.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "hw/virtio/virtio.h"
+#include "hw/virtio/virtqueue-ring.h"
+#include "vmm/domain.h"
+#include "vmm/epoch.h"
+#include "vmm/error.h"
+#include "vmm/log.h"
+
+/* ---- notifications towards the driver ---- */
+
+void virtio_notify_queue(Virtio *v, Virtqueue *vq)
+{
+    v->transport->notify_queue(v->transport, vq);
+}
+
+void virtio_config_changed(Virtio *v)
+{
+    __atomic_fetch_add(&v->config_generation, 1, __ATOMIC_RELEASE);
+    if (__atomic_load_n(&v->status, __ATOMIC_RELAXED) & VIRTIO_S_DRIVER_OK) {
+        v->transport->notify_config(v->transport);
+    }
+}
+
+void virtio_set_broken(Virtio *v, const char *fmt, ...)
+{
+    g_autofree char *what = NULL;
+    uint8_t old;
+    va_list ap;
+
+    va_start(ap, fmt);
+    what = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    old = __atomic_fetch_or(&v->status, VIRTIO_S_NEEDS_RESET, __ATOMIC_RELAXED);
+    if (old & VIRTIO_S_NEEDS_RESET) {
+        return;
+    }
+    guest_error(device_name(v->transport->dev), "%s; it does nothing until the driver resets it", what);
+    if (old & VIRTIO_S_DRIVER_OK) {
+        v->transport->notify_config(v->transport);
+    }
+}
+
+/* ---- on the queue's loop ---- */
+
+static void queue_ready(void *opaque)
+{
+    Virtqueue *vq = opaque;
+
+    if (vq->event) {
+        vq->virtio->class->queue_ready(vq->virtio, vq);
+    }
+}
+
+static void queue_run(void *opaque)
+{
+    Virtqueue *vq = opaque;
+    Virtio *v = vq->virtio;
+
+    if (vq->ring && !vq->event && !vq->stopping && !__atomic_load_n(&v->paused, __ATOMIC_ACQUIRE)) {
+        virtqueue_run(vq, queue_ready);
+    }
+}
+
+static void nothing(void *opaque)
+{
+}
+
+/* Wakes the main thread, which may be waiting for this queue. */
+static void queue_is_quiet(Virtqueue *vq)
+{
+    __atomic_store_n(&vq->quiet, true, __ATOMIC_RELEASE);
+    if (loop_current() != vq->virtio->dev.loop) {
+        loop_post(vq->virtio->dev.loop, nothing, NULL);
+    }
+}
+
+void virtio_queue_progress(Virtio *v, Virtqueue *vq)
+{
+    if (vq->event || vq->in_flight != vq->held) {
+        return;
+    }
+    if (!vq->stopping) {
+        queue_is_quiet(vq);
+    } else if (vq->in_flight == 0) {
+        vq->stopping = false;
+        virtqueue_unmap(vq);
+        virtqueue_reset_positions(vq);
+        queue_is_quiet(vq);
+        __atomic_store_n(&vq->stopped, true, __ATOMIC_RELEASE);
+        device_post(v->transport->dev, v->transport->settle);
+    }
+}
+
+static void queue_stop(void *opaque)
+{
+    Virtqueue *vq = opaque;
+    Virtio *v = vq->virtio;
+
+    virtqueue_suspend(vq);
+    vq->stopping = true;
+    if (v->class->drop_queue) {
+        v->class->drop_queue(v, vq);
+    }
+    if (vq->stopping) {
+        virtio_queue_progress(v, vq);
+    }
+}
+
+static void queue_suspend(void *opaque)
+{
+    Virtqueue *vq = opaque;
+
+    virtqueue_suspend(vq);
+    if (vq->in_flight == vq->held) {
+        __atomic_store_n(&vq->quiet, true, __ATOMIC_RELEASE);
+    }
+}
+
+/* ---- settling: lock held ---- */
+
+static void start_queue(Virtio *v, Virtqueue *vq)
+{
+    vq->active = virtqueue_map(vq, v->dma, v->driver_features);
+}
+
+static void stop_queue(Virtqueue *vq)
+{
+    vq->active = false;
+    vq->stop_pending = true;
+    loop_post(vq->loop, queue_stop, vq);
+}
+
+static bool wants_to_run(const Virtio *v)
+{
+    const uint8_t ready = VIRTIO_S_DRIVER_OK | VIRTIO_S_FEATURES_OK;
+    uint8_t status = __atomic_load_n(&v->status, __ATOMIC_RELAXED);
+
+    return (status & ready) == ready && !(status & VIRTIO_S_NEEDS_RESET) && !v->resetting &&
+           !__atomic_load_n(&v->paused, __ATOMIC_ACQUIRE);
+}
+
+static void accept_features(Virtio *v)
+{
+    if (v->class->set_features) {
+        v->class->set_features(v, v->driver_features);
+    }
+}
+
+/* A queue may be enabled after DRIVER_OK, too (after its own reset, 2.6.1). */
+static void run_queues(Virtio *v)
+{
+    bool first = !v->started;
+
+    for (unsigned i = 0; i < v->queues; i++) {
+        Virtqueue *vq = v->queue[i];
+
+        if (vq->setup.enabled && !vq->active && !vq->stop_pending) {
+            start_queue(v, vq);
+        }
+    }
+    v->started = true;
+    if (first && v->class->start) {
+        g_autoptr(GError) error = NULL;
+
+        if (!v->class->start(v, &error)) {
+            virtio_set_broken(v, "%s", error->message);
+        }
+    }
+    for (unsigned i = 0; i < v->queues && !virtio_is_broken(v); i++) {
+        if (v->queue[i]->active) {
+            loop_post(v->queue[i]->loop, queue_run, v->queue[i]);
+        }
+    }
+}
+
+void virtio_settle(Virtio *v)
+{
+    bool stopping = false;
+
+    for (unsigned i = 0; i < v->queues; i++) {
+        Virtqueue *vq = v->queue[i];
+
+        if (vq->stop_pending && __atomic_exchange_n(&vq->stopped, false, __ATOMIC_ACQUIRE)) {
+            vq->stop_pending = false;
+        }
+        stopping |= vq->stop_pending;
+    }
+    if (v->resetting && !stopping) {
+        v->resetting = false;
+        if (v->class->reset) {
+            v->class->reset(v);
+        }
+        /* What the driver did since its reset, if it did not wait. */
+        if (v->status & VIRTIO_S_FEATURES_OK) {
+            accept_features(v);
+        }
+    }
+    if (wants_to_run(v)) {
+        run_queues(v);
+    }
+}
+
+/* ---- registers: lock held ---- */
+
+uint64_t virtio_offered_features(Virtio *v)
+{
+    return v->class->features(v) | VIRTIO_BIT(VIRTIO_F_VERSION_1) |
+           (v->indirect_desc ? VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC) : 0) |
+           (v->event_idx ? VIRTIO_BIT(VIRTIO_F_EVENT_IDX) : 0) |
+           (v->packed ? VIRTIO_BIT(VIRTIO_F_RING_PACKED) : 0) |
+           (v->iommu_platform ? VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM) : 0) |
+           (v->queue_reset ? VIRTIO_BIT(VIRTIO_F_RING_RESET) : 0);
+}
+
+void virtio_set_driver_features(Virtio *v, unsigned word, uint32_t bits)
+{
+    unsigned shift = 32 * word;
+
+    if (word > 1) {
+        return; /* none is defined there */
+    }
+    if (v->status & VIRTIO_S_FEATURES_OK) {
+        guest_error(device_name(v->transport->dev), "features are written after FEATURES_OK");
+        return;
+    }
+    v->driver_features = (v->driver_features & ~((uint64_t)UINT32_MAX << shift)) | (uint64_t)bits << shift;
+}
+
+/* 2.2.2, 6.1, 6.2: what it must not accept and what it must. */
+static bool features_fit(Virtio *v)
+{
+    uint64_t offered = virtio_offered_features(v);
+    uint64_t musts = VIRTIO_BIT(VIRTIO_F_VERSION_1) | (offered & VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM));
+
+    return !(v->driver_features & ~offered) && (v->driver_features & musts) == musts;
+}
+
+uint8_t virtio_status(const Virtio *v)
+{
+    if (v->resetting && v->transport->polls_reset) {
+        return v->status_before;
+    }
+    return __atomic_load_n(&v->status, __ATOMIC_RELAXED);
+}
+
+static void clear_registers(Virtio *v)
+{
+    __atomic_store_n(&v->status, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&v->isr, 0, __ATOMIC_RELAXED);
+    v->device_features_sel = 0;
+    v->driver_features_sel = 0;
+    v->driver_features = 0;
+    v->started = false;
+    for (unsigned i = 0; i < v->queues; i++) {
+        virtqueue_reset_setup(v->queue[i]);
+    }
+}
+
+static void begin_reset(Virtio *v)
+{
+    uint8_t before = virtio_status(v);
+
+    clear_registers(v);
+    for (unsigned i = 0; i < v->queues; i++) {
+        if (v->queue[i]->active) {
+            stop_queue(v->queue[i]);
+        }
+    }
+    if (before) {
+        v->status_before = before;
+        v->resetting = true;
+        device_post(v->transport->dev, v->transport->settle);
+    }
+}
+
+void virtio_set_status(Virtio *v, uint8_t status)
+{
+    const char *name = device_name(v->transport->dev);
+    uint8_t old = __atomic_load_n(&v->status, __ATOMIC_RELAXED);
+    uint8_t set = status & (uint8_t)~old & (uint8_t)~VIRTIO_S_NEEDS_RESET;
+
+    log_if(LOG_VIRTIO, "%s: status 0x%02x, was 0x%02x", name, status, old);
+    if (status == 0) {
+        begin_reset(v);
+        return;
+    }
+    if (old & ~(status | VIRTIO_S_NEEDS_RESET)) {
+        guest_error(name, "the driver clears status bits 0x%02x (2.1.1)", old & ~status);
+    }
+    if (set & VIRTIO_S_FEATURES_OK) {
+        if (!features_fit(v)) {
+            guest_error(name, "the driver's features 0x%" PRIx64 " do not fit 0x%" PRIx64, v->driver_features,
+                        virtio_offered_features(v));
+            set &= (uint8_t)~VIRTIO_S_FEATURES_OK;
+        } else if (!v->resetting) {
+            accept_features(v);
+        }
+    }
+    if (set & VIRTIO_S_DRIVER_OK && !((old | set) & VIRTIO_S_FEATURES_OK)) {
+        guest_error(name, "DRIVER_OK without FEATURES_OK");
+        set &= (uint8_t)~VIRTIO_S_DRIVER_OK;
+    }
+    __atomic_fetch_or(&v->status, set, __ATOMIC_RELAXED);
+    if (set & VIRTIO_S_DRIVER_OK) {
+        virtio_settle(v);
+    }
+}
+
+Virtqueue *virtio_queue(const Virtio *v, unsigned n)
+{
+    return n < v->queues ? v->queue[n] : NULL;
+}
+
+void virtio_enable_queue(Virtio *v, Virtqueue *vq)
+{
+    vq->setup.enabled = true;
+    if (v->started) {
+        virtio_settle(v);
+    }
+}
+
+void virtio_reset_queue(Virtio *v, Virtqueue *vq)
+{
+    virtqueue_reset_setup(vq);
+    if (vq->active) {
+        stop_queue(vq);
+    }
+}
+
+bool virtio_queue_resetting(const Virtqueue *vq)
+{
+    return vq->stop_pending;
+}
+
+void virtio_config_load(Virtio *v, uint32_t offset, void *data, uint32_t length)
+{
+    uint8_t config[VIRTIO_CONFIG_MAX] = { 0 };
+
+    memset(data, 0, length);
+    if (offset < v->class->config_size) {
+        v->class->config_read(v, config);
+        memcpy(data, config + offset, MIN(length, v->class->config_size - offset));
+    }
+}
+
+void virtio_config_store(Virtio *v, uint32_t offset, const void *data, uint32_t length)
+{
+    if (v->class->config_write && offset < v->class->config_size && length <= v->class->config_size - offset) {
+        v->class->config_write(v, offset, data, length);
+    }
+}
+
+/* ---- lifecycle: main thread ---- */
+
+static Virtio *virtio(Device *dev)
+{
+    return (Virtio *)dev;
+}
+
+Virtqueue *virtio_add_queue(Virtio *v, uint16_t size, Loop *loop, GError **error)
+{
+    g_autofree char *path = NULL;
+    Virtqueue *vq;
+
+    g_assert(v->queues < VIRTIO_QUEUES_MAX && size <= VIRTQUEUE_SIZE_MAX);
+    vq = virtqueue_new(v, v->queues, size, loop ? loop : v->dev.loop, error);
+    if (!vq) {
+        return NULL;
+    }
+    v->queue = g_renew(Virtqueue *, v->queue, v->queues + 1);
+    v->queue[v->queues++] = vq;
+    path = g_strdup_printf("%s/queue[%u]", v->dev.path, vq->index);
+    state_list_add(domain_state(v->dev.domain), path, &virtqueue_state, vq, sizeof(*vq), v->dev.lock);
+    return vq;
+}
+
+static bool all_quiet(const Virtio *v)
+{
+    for (unsigned i = 0; i < v->queues; i++) {
+        if (!__atomic_load_n(&v->queue[i]->quiet, __ATOMIC_ACQUIRE)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void virtio_pause(Device *dev)
+{
+    Virtio *v = virtio(dev);
+
+    __atomic_store_n(&v->paused, true, __ATOMIC_RELEASE);
+    for (unsigned i = 0; i < v->queues; i++) {
+        loop_call(v->queue[i]->loop, queue_suspend, v->queue[i]);
+    }
+    while (!all_quiet(v)) {
+        loop_run_once(dev->loop, true);
+    }
+    if (v->class->paused) {
+        v->class->paused(v);
+    }
+}
+
+static void virtio_resume(Device *dev)
+{
+    Virtio *v = virtio(dev);
+
+    if (!v->paused) {
+        return;
+    }
+    if (v->class->resuming) {
+        v->class->resuming(v);
+    }
+    __atomic_store_n(&v->paused, false, __ATOMIC_RELEASE);
+    device_post(v->transport->dev, v->transport->settle);
+}
+
+/* Paused, so that the main thread may touch the queues. */
+static void drop_queues(Virtio *v)
+{
+    for (unsigned i = 0; i < v->queues; i++) {
+        Virtqueue *vq = v->queue[i];
+
+        if (vq->ring) {
+            vq->stopping = false;
+            if (v->class->drop_queue) {
+                v->class->drop_queue(v, vq);
+            }
+            virtqueue_unmap(vq);
+        }
+        virtqueue_reset_positions(vq);
+        vq->active = false;
+        vq->stop_pending = false;
+        vq->stopped = false;
+    }
+}
+
+static void virtio_device_reset(Device *dev)
+{
+    Virtio *v = virtio(dev);
+
+    g_assert(v->paused || !v->started);
+    drop_queues(v);
+    clear_registers(v);
+    v->config_generation = 0;
+    v->resetting = false;
+    if (v->class->reset) {
+        v->class->reset(v);
+    }
+}
+
+static bool virtio_realize(Device *dev, GError **error)
+{
+    Virtio *v = virtio(dev);
+
+    v->class = (const VirtioClass *)dev->class;
+    dev->lock = ((VirtioBus *)dev->bus)->transport->dev->lock; /* registers are the transport's to guard */
+    v->transport = ((VirtioBus *)dev->bus)->transport;
+    v->dma = v->transport->dma;
+    v->transport->virtio = v;
+    return true;
+}
+
+static void free_queue(void *opaque)
+{
+    virtqueue_free(opaque);
+}
+
+static void virtio_unrealize(Device *dev)
+{
+    Virtio *v = virtio(dev);
+
+    if (!v->paused) {
+        virtio_pause(dev);
+    }
+    drop_queues(v);
+    for (unsigned i = 0; i < v->queues; i++) {
+        state_list_remove(domain_state(dev->domain), v->queue[i]);
+        /* Its loop may still have something posted for it. */
+        epoch_retire(free_queue, v->queue[i]);
+    }
+    g_clear_pointer(&v->queue, g_free);
+    v->queues = 0;
+    v->transport->virtio = NULL;
+}
+
+static const Property virtio_props[] = {
+    PROP_BOOL("indirect_desc", Virtio, indirect_desc, true, .help = "Offer indirect descriptors"),
+    PROP_BOOL("event_idx", Virtio, event_idx, true, .help = "Offer event indices, which save exits and interrupts"),
+    PROP_BOOL("packed", Virtio, packed, false, .help = "Offer packed rings"),
+    PROP_BOOL("iommu_platform", Virtio, iommu_platform, false, .help = "Demand that DMA goes through the platform's IOMMU"),
+    PROP_BOOL("queue_reset", Virtio, queue_reset, true, .help = "Offer the reset of single queues"),
+    PROP_END
+};
+
+const DeviceClass virtio_device_class = {
+    .name = "virtio-device",
+    .desc = "Virtio device",
+    .size = sizeof(Virtio),
+    .bus = &virtio_bus_class,
+    .props = virtio_props,
+    .abstract = true,
+    .realize = virtio_realize,
+    .unrealize = virtio_unrealize,
+    .reset = virtio_device_reset,
+    .pause = virtio_pause,
+    .resume = virtio_resume,
+};
+
+/* ---- saved state ---- */
+
+static bool virtio_loaded(void *opaque, GError **error)
+{
+    Virtio *v = opaque;
+
+    if (v->driver_features & ~virtio_offered_features(v)) {
+        return error_set(error, "the saved driver uses features 0x%" PRIx64 " that this device does not offer",
+                         v->driver_features & ~virtio_offered_features(v));
+    }
+    if (v->status & VIRTIO_S_FEATURES_OK) {
+        accept_features(v);
+    }
+    return true;
+}
+
+const StateDesc virtio_state = {
+    .name = "virtio",
+    .version = 1,
+    .loaded = virtio_loaded,
+    .fields = (const StateField[]) {
+        STATE_U8(Virtio, status),
+        STATE_U8(Virtio, isr),
+        STATE_U32(Virtio, device_features_sel),
+        STATE_U32(Virtio, driver_features_sel),
+        STATE_U64(Virtio, driver_features),
+        STATE_U32(Virtio, config_generation),
+        STATE_END
+    },
+};
+
+static bool queue_check(const void *opaque, GError **error)
+{
+    const Virtqueue *vq = opaque;
+
+    if (vq->setup.size > vq->setup.size_max) {
+        return error_set(error, "queue %u has %u saved entries, this device has at most %u", vq->index, vq->setup.size,
+                         vq->setup.size_max);
+    }
+    return true;
+}
+
+const StateDesc virtqueue_state = {
+    .name = "virtqueue",
+    .version = 1,
+    .check = queue_check,
+    .fields = (const StateField[]) {
+        STATE_U16(Virtqueue, setup.size),
+        STATE_U16(Virtqueue, setup.vector),
+        STATE_BOOL(Virtqueue, setup.enabled),
+        STATE_U64(Virtqueue, setup.desc),
+        STATE_U64(Virtqueue, setup.avail),
+        STATE_U64(Virtqueue, setup.used),
+        STATE_U16(Virtqueue, next_avail),
+        STATE_U16(Virtqueue, next_used),
+        STATE_BOOL(Virtqueue, avail_wrap),
+        STATE_BOOL(Virtqueue, used_wrap),
+        STATE_END
+    },
+};
+
+/* ---- the bus between a transport and its device ---- */
+
+static bool virtio_bus_attach(Bus *bus, Device *dev, GError **error)
+{
+    if (bus->full) {
+        return error_set(error, "bus '%s' has a device already", bus->name);
+    }
+    bus->full = true;
+    return true;
+}
+
+static void virtio_bus_detach(Bus *bus, Device *dev)
+{
+    bus->full = false;
+}
+
+static char *virtio_bus_address(Device *dev)
+{
+    return g_strdup("virtio-backend");
+}
+
+const BusClass virtio_bus_class = {
+    .name = "virtio-bus",
+    .size = sizeof(VirtioBus),
+    .attach = virtio_bus_attach,
+    .detach = virtio_bus_detach,
+    .address = virtio_bus_address,
+};
