@@ -25,8 +25,8 @@ Json *json_ref(Json *json);
 void json_unref(Json *json); /* NULL is fine */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Json, json_unref)
 
-JsonType json_type(const Json *json); /* JSON_UINT only above INT64_MAX */
-const char *json_type_name(const Json *json);
+JsonType json_type_of(const Json *json); /* JSON_UINT only above INT64_MAX */
+const char *json_type_name(const Json *json); /* "a string" */
 bool json_get_bool(const Json *json);
 int64_t json_get_int(const Json *json);
 uint64_t json_get_uint(const Json *json);
@@ -40,13 +40,18 @@ typedef bool (*JsonMemberFn)(const char *name, Json *value, void *opaque); /* fa
 bool json_object_each(const Json *json, JsonMemberFn fn, void *opaque);
 
 /* Builders, for what was not parsed (key=value text, tests). */
+Json *json_new_null(void);
 Json *json_new_object(void);
 Json *json_new_array(void);
+/* The array of a key given more than once in key=value text: a list, or, where one value is
+ * wanted, the last of them. */
+Json *json_new_repeated(void);
+bool json_is_repeated(const Json *json);
 Json *json_new_string(const char *s);
 Json *json_new_bool(bool b);
 Json *json_new_int(int64_t i);
 Json *json_new_uint(uint64_t u);
-void json_object_put(Json *object, const char *name, Json *value); /* takes value */
+void json_object_put_member(Json *object, const char *name, Json *value); /* takes value; replaces */
 void json_array_put(Json *array, Json *value);                     /* takes value */
 
 /* The writer: compact (the monitor) or pretty. name is NULL inside arrays and at the top. */
