@@ -106,14 +106,14 @@ struct Field {
     uint32_t width; /* sizeof the C member */
     uint16_t flags;
     uint32_t offset;
-    uint32_t has_offset; /* of a bool; 0: none (no struct starts with its `has`) */
+    uint32_t has_offset; /* of a bool, plus 1; 0: none */
     union {
         bool b;
         int64_t i;
         uint64_t u;
         double d;
         const char *s;
-    } def;               /* used when absent, unless FIELD_REQUIRED or has_offset */
+    } def;               /* used when absent, unless FIELD_REQUIRED or has_offset; a codec's is text (s) */
     int64_t min, max;    /* both 0: the type's own range; unsigned bounds when FIELD_UINT or FIELD_SIZE */
     union {
         const FieldEnum *enumeration;
@@ -159,7 +159,10 @@ struct FieldStruct {
 #define F_LIST(NAME, T, M, ELEMENT, ...) FIELD_AT(NAME, FIELD_LIST, T, M, .of.element = ELEMENT, __VA_ARGS__)
 #define F_ALTERNATE(NAME, T, M, A, ...) FIELD_AT(NAME, FIELD_ALTERNATE, T, M, .of.alternate = A, __VA_ARGS__)
 #define F_CODED(NAME, T, M, C, ...) FIELD_AT(NAME, FIELD_CODED, T, M, .of.codec = C, __VA_ARGS__)
-#define FIELD_HAS(T, M) .has_offset = offsetof(T, M)
+#define FIELD_HAS(T, M) .has_offset = offsetof(T, M) + 1
+/* A value that is no struct member: an element of a list, a branch of an alternate, what a
+ * command returns.  CTYPE is how it lies in C. */
+#define FIELD_VALUE(KIND, CTYPE, ...) { .type = KIND, .width = sizeof(CTYPE), __VA_ARGS__ }
 
 extern const FieldEnum field_on_off_auto; /* auto, on, off in this order */
 typedef enum OnOffAuto { ON_OFF_AUTO_AUTO, ON_OFF_AUTO_ON, ON_OFF_AUTO_OFF } OnOffAuto;
@@ -200,8 +203,13 @@ char *field_type_text(const Field *field);         /* "uint32", "size", "str", "
 /* "Parameter 'x' is unknown" with the nearest of fields; returns false. */
 bool field_unknown(GError **error, const char *name, const FieldStruct *desc);
 
-/* key=value text to a JSON object of strings (nested by dots). */
+/* key=value text to a JSON object of strings (nested by dots; "key" alone is "key=on"), or a JSON
+ * object as it is when text begins with '{'. */
 Json *keyval_parse(const char *text, const char *implied, GError **error);
+/* Is text a question: "help" or "?" alone, among the items, or as a value?  *ret_subject is the value
+ * of the implied key ("virtio-blk-pci,help"), *ret_key the key asked about ("format=?"); NULL: none.
+ * The caller frees both. */
+bool keyval_wants_help(const char *text, const char *implied, char **ret_subject, char **ret_key);
 /* "1.5G", "512M", "0x100": bytes; a bare number is multiplied by unit. */
 bool size_parse(const char *text, uint64_t unit, uint64_t *ret, GError **error);
 
