@@ -44,6 +44,10 @@ typedef struct AccelProbe {
     char *reason; /* why not, a whole sentence; owned by the caller (g_free) */
 } AccelProbe;
 
+/* What vcpu->exits[] counts; the vCPU's thread writes. */
+typedef enum VcpuCounter { VCPU_COUNT_RUNS, VCPU_COUNT_PIO, VCPU_COUNT_MMIO, VCPU_COUNT_COALESCED, VCPU_COUNT_MSR,
+                           VCPU_COUNT_EOI, VCPU_COUNT_KICKED, VCPU_COUNT_OTHER, VCPU_COUNTERS } VcpuCounter;
+
 /* Chips whose state the accelerator may hold (irqchip whole). */
 typedef enum AccelChip { ACCEL_PIC_MASTER, ACCEL_PIC_SLAVE, ACCEL_IOAPIC, ACCEL_PIT, ACCEL_CHIPS } AccelChip;
 
@@ -77,7 +81,9 @@ struct AccelClass {
     bool (*fetch)(Vcpu *vcpu, GError **error);                     /* into vcpu->cpu */
     bool (*store)(Vcpu *vcpu, bool full, GError **error);          /* from vcpu->cpu; full: reset or load */
     bool (*nmi)(Vcpu *vcpu, GError **error);
-    bool (*smi)(Vcpu *vcpu, GError **error);                       /* NULL: no SMM */
+    bool (*smi)(Vcpu *vcpu, GError **error);
+    /* What vCPUs in system management mode see; false: this accelerator has no SMM.  Main thread, before vCPUs. */
+    bool (*set_smm_space)(Accel *accel, AddressSpace *space, GError **error);
 
     /* The memory map of the guest: listeners are added to these by open(). */
     bool (*dirty_log)(Accel *accel);                               /* can it log */
@@ -102,7 +108,9 @@ struct Accel {
 };
 
 extern const AccelClass *const accel_classes[]; /* in default order; NULL ends */
-/* names: NULL (default order) or the classes to try, in order ("kvm:tcg" split).  Says in one log
- * line which is used and why, when the first choice was not. */
+/* names: NULL (default order) or what to try, in order: texts of -accel ("kvm,dirty-ring-size=4096"), or the
+ * names of -machine accel=kvm:tcg, split; NULL ends.  Says in one log line which is used and why, when the
+ * first choice was not. */
 Accel *accel_open(Domain *domain, const char *const *names, GError **error);
+void accel_close(Accel *accel); /* NULL is fine; vCPUs are gone */
 void accel_help(GString *out);

@@ -46,8 +46,10 @@
 
 /* MSRs that are not zero after a reset; sorted by index. */
 static const X86Msr msr_reset_values[] = {
+    { 0x9e, 0x30000 },             /* SMBASE */
     { 0x1a0, 0x1 },                /* IA32_MISC_ENABLE: fast strings */
     { 0x277, 0x0007040600070406 }, /* IA32_PAT */
+    { 0x4b564d05, 0x1 },           /* KVM's poll control: the host may poll before it sleeps */
 };
 
 static void put32(uint8_t *page, unsigned offset, uint32_t value)
@@ -102,6 +104,16 @@ void x86_cpu_reset(X86Cpu *cpu, uint32_t apic_id, bool bsp, uint32_t signature)
     memcpy(cpu->msr, msr_reset_values, sizeof(msr_reset_values));
     cpu->run_state = bsp ? X86_RUNNABLE : X86_WAIT_INIT;
     lapic_reset(cpu->lapic, apic_id, bsp);
+}
+
+uint64_t x86_msr_reset_value(uint32_t index)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(msr_reset_values); i++) {
+        if (msr_reset_values[i].index == index) {
+            return msr_reset_values[i].value;
+        }
+    }
+    return 0;
 }
 
 /* Position of index, or where it would be inserted. */

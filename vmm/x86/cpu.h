@@ -67,5 +67,6 @@ extern const StateDesc x86_cpu_state;
 
 /* Power-on and INIT values, SDM 3-10.1.1 table 10-1. bsp: bootstrap processor. */
 void x86_cpu_reset(X86Cpu *cpu, uint32_t apic_id, bool bsp, uint32_t signature);
+uint64_t x86_msr_reset_value(uint32_t index);
 uint64_t *x86_cpu_msr(X86Cpu *cpu, uint32_t index); /* NULL: not held */
 bool x86_cpu_set_msr(X86Cpu *cpu, uint32_t index, uint64_t value); /* adds; false: full */

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Debugging a guest from outside: breakpoints in code (an INT3 in guest memory) and
+ * in debug registers, watchpoints, single step.  Main thread, vCPUs parked; the exit
+ * comes on the vCPU's thread.
+ *
+ * A code breakpoint is the domain's: several vCPUs share one INT3, which goes when
+ * the last of them lets it go.  KVM hands out every #BP and #DB while debugging;
+ * those that are not ours go back to the guest.
+ */
+#include "vmm/accel-kvm.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#define INT3 0xcc
+#define HARDWARE_MAX 4
+
+#define DR6_STEP   (1u << 14)
+#define DR7_FIXED  0x400u
+#define DR7_GLOBAL 0x200u /* exact */
+
+#define VECTOR_DB 1
+#define VECTOR_BP 3
+
+typedef struct KvmSoftBreak {
+    uint64_t address;
+    uint64_t physical;
+    uint8_t original;
+    unsigned users;
+} KvmSoftBreak;
+
+static bool soft_insert(KvmVcpu *kv, uint64_t address, GError **error)
+{
+    Kvm *kvm = kv->kvm;
+    AddressSpace *memory = domain_memory(kvm->accel.domain);
+    struct kvm_translation t = { .linear_address = address };
+    KvmSoftBreak *b = g_hash_table_lookup(kvm->breakpoints, &address);
+    uint8_t int3 = INT3;
+
+    if (b) {
+        b->users++;
+        return true;
+    }
+    b = g_new0(KvmSoftBreak, 1);
+    b->address = address;
+    b->users = 1;
+    if (kvm_ioctl(kv->fd, KVM_TRANSLATE, &t) < 0 || !t.valid ||
+        memory_read(memory, t.physical_address, &b->original, 1) != MEMORY_OK ||
+        memory_write(memory, t.physical_address, &int3, 1) != MEMORY_OK) {
+        g_free(b);
+        return error_set(error, "vCPU %u: no memory of the guest can hold a breakpoint at %#" PRIx64, kv->vcpu->index,
+                         address);
+    }
+    b->physical = t.physical_address;
+    g_hash_table_insert(kvm->breakpoints, &b->address, b);
+    return true;
+}
+
+static void soft_remove(Kvm *kvm, uint64_t address)
+{
+    KvmSoftBreak *b = g_hash_table_lookup(kvm->breakpoints, &address);
+
+    if (!b || --b->users) {
+        return;
+    }
+    /* A guest that wrote its own code over it has taken it away already. */
+    memory_write(domain_memory(kvm->accel.domain), b->physical, &b->original, 1);
+    g_hash_table_remove(kvm->breakpoints, &address);
+}
+
+static void soft_remove_all(KvmVcpu *kv)
+{
+    for (unsigned i = 0; i < kv->soft->len; i++) {
+        soft_remove(kv->kvm, g_array_index(kv->soft, uint64_t, i));
+    }
+    g_array_set_size(kv->soft, 0);
+}
+
+/* SDM 3-18.2.4: enable bits at 2n, type and length at 16 + 4n. */
+static bool hardware_add(KvmVcpu *kv, const AccelBreakpoint *b, struct kvm_guest_debug *dbg, GError **error)
+{
+    unsigned n = kv->watches;
+    uint64_t length = b->kind == ACCEL_BREAK_HARDWARE ? 1 : b->length;
+    uint64_t type = b->kind == ACCEL_BREAK_HARDWARE ? 0 : b->kind == ACCEL_WATCH_WRITE ? 1 : 3;
+    uint64_t code = length == 1 ? 0 : length == 2 ? 1 : length == 8 ? 2 : 3;
+
+    if (n == HARDWARE_MAX) {
+        return error_set(error, "vCPU %u has no more than %d debug registers", kv->vcpu->index, HARDWARE_MAX);
+    }
+    if ((length != 1 && length != 2 && length != 4 && length != 8) || b->address % length) {
+        return error_set(error, "a watchpoint covers 1, 2, 4 or 8 aligned bytes, not %" PRIu64 " at %#" PRIx64, length,
+                         b->address);
+    }
+    dbg->control |= KVM_GUESTDBG_USE_HW_BP;
+    dbg->arch.debugreg[n] = b->address;
+    dbg->arch.debugreg[7] |= DR7_FIXED | DR7_GLOBAL | 2u << (2 * n) | (type | code << 2) << (16 + 4 * n);
+    kv->watches++;
+    return true;
+}
+
+bool kvm_set_breakpoints(Vcpu *vcpu, const AccelBreakpoint *list, unsigned n, bool step, GError **error)
+{
+    KvmVcpu *kv = kvm_vcpu_of(vcpu);
+    struct kvm_guest_debug dbg = { .control = n || step ? KVM_GUESTDBG_ENABLE : 0 };
+    bool ok = true;
+
+    soft_remove_all(kv);
+    kv->watches = 0;
+    kv->stepping = step;
+    for (unsigned i = 0; i < n && ok; i++) {
+        if (list[i].kind == ACCEL_BREAK_SOFTWARE) {
+            ok = soft_insert(kv, list[i].address, error);
+            if (ok) {
+                g_array_append_val(kv->soft, list[i].address);
+                dbg.control |= KVM_GUESTDBG_USE_SW_BP;
+            }
+        } else {
+            ok = hardware_add(kv, &list[i], &dbg, error);
+        }
+    }
+    dbg.control |= step ? KVM_GUESTDBG_SINGLESTEP : 0;
+    if (ok && kvm_ioctl(kv->fd, KVM_SET_GUEST_DEBUG, &dbg) < 0) {
+        ok = error_set_errno(error, errno, "vCPU %u: KVM refuses to debug", vcpu->index);
+    }
+    if (!ok) {
+        struct kvm_guest_debug off = { 0 };
+
+        soft_remove_all(kv);
+        kv->watches = 0;
+        kv->stepping = false;
+        kvm_ioctl(kv->fd, KVM_SET_GUEST_DEBUG, &off);
+    }
+    return ok;
+}
+
+/* The guest's own exception, given back to it. */
+static void reinject(KvmVcpu *kv, uint8_t vector)
+{
+    struct kvm_vcpu_events events;
+
+    if (kvm_ioctl(kv->fd, KVM_GET_VCPU_EVENTS, &events) < 0) {
+        return;
+    }
+    events.exception.injected = 1;
+    events.exception.nr = vector;
+    events.exception.has_error_code = 0;
+    events.flags = 0;
+    kvm_ioctl(kv->fd, KVM_SET_VCPU_EVENTS, &events);
+}
+
+bool kvm_debug_exit(KvmVcpu *kv)
+{
+    const struct kvm_debug_exit_arch *d = &kv->run->debug.arch;
+    bool ours;
+
+    if (d->exception == VECTOR_BP) {
+        ours = false;
+        for (unsigned i = 0; i < kv->soft->len; i++) {
+            ours |= g_array_index(kv->soft, uint64_t, i) == d->pc;
+        }
+    } else {
+        ours = (kv->stepping && (d->dr6 & DR6_STEP)) || (d->dr6 & ((1u << kv->watches) - 1));
+    }
+    if (!ours) {
+        reinject(kv, d->exception == VECTOR_BP ? VECTOR_BP : VECTOR_DB);
+    }
+    return ours;
+}
+
+void kvm_debug_init(Kvm *kvm)
+{
+    kvm->breakpoints = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
+}
+
+void kvm_debug_free(Kvm *kvm)
+{
+    g_hash_table_unref(kvm->breakpoints);
+}
+
+void kvm_debug_vcpu_free(KvmVcpu *kv)
+{
+    soft_remove_all(kv);
+    g_array_unref(kv->soft);
+}

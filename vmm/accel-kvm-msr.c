@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * MSRs between KVM and X86Cpu.
+ *
+ * Which MSRs are state is KVM's list, less what is kept elsewhere, plus what the
+ * list leaves out (MTRRs, machine check banks), tried out on the first vCPU.
+ * Feature MSRs belong to the CPU model and are set with CPUID (accel-kvm-cpuid.c).
+ * An MSR that X86Cpu does not hold is zero; so zeroes need no room there.
+ *
+ * Order of writing: ascending, which puts the TSC before kvmclock, whose page is
+ * computed from it.
+ */
+#include "vmm/accel-kvm.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MSR_TSC          0x10
+#define MSR_TSC_ADJUST   0x3b
+#define MSR_TSC_DEADLINE 0x6e0
+#define BATCH 64
+
+typedef struct MsrBatch {
+    struct kvm_msrs head;
+    struct kvm_msr_entry entry[BATCH];
+} MsrBatch;
+
+typedef struct MsrRange {
+    uint32_t first, last;
+} MsrRange;
+
+/* Not saved with the others. */
+static const MsrRange excluded[] = {
+    { 0x11, 0x12 },             /* kvmclock's old names; the new ones are saved */
+    { 0x1b, 0x1b },             /* IA32_APIC_BASE and EFER are special registers */
+    { 0xc0000080, 0xc0000080 },
+    { 0x8b, 0x8b },             /* microcode revision */
+    { 0xce, 0xce },             /* MSR_PLATFORM_INFO */
+    { 0x10a, 0x10a },           /* IA32_ARCH_CAPABILITIES */
+    { 0x179, 0x179 },           /* IA32_MCG_CAP */
+    { 0x345, 0x345 },           /* IA32_PERF_CAPABILITIES */
+    { 0x480, 0x493 },           /* VMX capabilities */
+    { 0xc0011029, 0xc0011029 }, /* DE_CFG */
+    { 0x40000000, 0x400001ff }, /* Hyper-V, not offered */
+};
+
+static const MsrRange added[] = {
+    { 0x200, 0x20f }, { 0x250, 0x250 }, { 0x258, 0x259 }, { 0x268, 0x26f }, { 0x2ff, 0x2ff }, /* MTRRs */
+};
+
+/* Clocks and what hangs on them: written with a whole state only. */
+static bool is_clock(uint32_t index)
+{
+    return index == MSR_TSC || index == MSR_TSC_ADJUST || (index >= 0x4b564d00 && index <= 0x4b564dff);
+}
+
+bool kvm_set_msr(KvmVcpu *kv, uint32_t index, uint64_t value)
+{
+    MsrBatch batch = { .head = { .nmsrs = 1 }, .entry = { { .index = index, .data = value } } };
+
+    return kvm_ioctl(kv->fd, KVM_SET_MSRS, &batch) == 1;
+}
+
+static bool get_msr(KvmVcpu *kv, uint32_t index, uint64_t *ret)
+{
+    MsrBatch batch = { .head = { .nmsrs = 1 }, .entry = { { .index = index } } };
+
+    if (kvm_ioctl(kv->fd, KVM_GET_MSRS, &batch) != 1) {
+        return false;
+    }
+    *ret = batch.entry[0].data;
+    return true;
+}
+
+static int by_index(gconstpointer a, gconstpointer b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Adds what can be read, and written back: the first vCPU is fresh, its values do no harm. */
+static void probe(KvmVcpu *kv, uint32_t index)
+{
+    uint64_t value;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(excluded); i++) {
+        if (index >= excluded[i].first && index <= excluded[i].last) {
+            return;
+        }
+    }
+    if (get_msr(kv, index, &value) && kvm_set_msr(kv, index, value)) {
+        g_array_append_val(kv->kvm->msrs, index);
+    }
+}
+
+static void drop_duplicates(GArray *msrs)
+{
+    g_array_sort(msrs, by_index);
+    for (unsigned i = msrs->len; i > 1; i--) {
+        if (g_array_index(msrs, uint32_t, i - 1) == g_array_index(msrs, uint32_t, i - 2)) {
+            g_array_remove_index(msrs, i - 1);
+        }
+    }
+}
+
+bool kvm_msrs_probe(KvmVcpu *kv, GError **error)
+{
+    Kvm *kvm = kv->kvm;
+    struct kvm_msr_list none = { 0 };
+    g_autofree struct kvm_msr_list *list = NULL;
+
+    if (kvm->msrs) {
+        return true;
+    }
+    if (kvm_ioctl(kvm->fd, KVM_GET_MSR_INDEX_LIST, &none) < 0 && errno != E2BIG) {
+        return error_set_errno(error, errno, "cannot read KVM's list of MSRs");
+    }
+    list = g_malloc0(sizeof(*list) + none.nmsrs * sizeof(list->indices[0]));
+    list->nmsrs = none.nmsrs;
+    if (kvm_ioctl(kvm->fd, KVM_GET_MSR_INDEX_LIST, list) < 0) {
+        return error_set_errno(error, errno, "cannot read KVM's list of MSRs");
+    }
+    kvm->msrs = g_array_new(false, false, sizeof(uint32_t));
+    for (uint32_t i = 0; i < list->nmsrs; i++) {
+        probe(kv, list->indices[i]);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(added); i++) {
+        for (uint32_t index = added[i].first; index <= added[i].last; index++) {
+            probe(kv, index);
+        }
+    }
+    for (uint32_t bank = 0; bank < 4 * kvm->mce_banks; bank++) {
+        probe(kv, 0x400 + bank);
+    }
+    drop_duplicates(kvm->msrs);
+    return true;
+}
+
+bool kvm_msrs_fetch(KvmVcpu *kv, X86Cpu *cpu, GError **error)
+{
+    const GArray *msrs = kv->kvm->msrs;
+
+    cpu->msrs = 0;
+    for (unsigned at = 0; at < msrs->len;) {
+        MsrBatch batch = { .head = { .nmsrs = MIN(BATCH, msrs->len - at) } };
+        int n;
+
+        for (unsigned i = 0; i < batch.head.nmsrs; i++) {
+            batch.entry[i].index = g_array_index(msrs, uint32_t, at + i);
+        }
+        n = kvm_ioctl(kv->fd, KVM_GET_MSRS, &batch);
+        if (n < 0) {
+            return error_set_errno(error, errno, "vCPU %u: cannot read MSRs", kv->vcpu->index);
+        }
+        for (int i = 0; i < n; i++) {
+            if (batch.entry[i].data && !x86_cpu_set_msr(cpu, batch.entry[i].index, batch.entry[i].data)) {
+                return error_set(error, "vCPU %u has more MSRs than can be saved", kv->vcpu->index);
+            }
+        }
+        /* One that this vCPU's CPUID takes away reads as nothing. */
+        at += MAX(n, 0) + (n < (int)batch.head.nmsrs);
+    }
+    return true;
+}
+
+static bool known(const Kvm *kvm, uint32_t index)
+{
+    return bsearch(&index, kvm->msrs->data, kvm->msrs->len, sizeof(uint32_t), by_index) != NULL;
+}
+
+/* Writes one batch; an MSR that cannot be set matters only if it is not zero. */
+static bool store_batch(KvmVcpu *kv, MsrBatch *batch, GError **error)
+{
+    unsigned at = 0;
+
+    while (at < batch->head.nmsrs) {
+        MsrBatch rest = { .head = { .nmsrs = batch->head.nmsrs - at } };
+        int n;
+
+        memcpy(rest.entry, &batch->entry[at], rest.head.nmsrs * sizeof(rest.entry[0]));
+        n = kvm_ioctl(kv->fd, KVM_SET_MSRS, &rest);
+        if (n < 0) {
+            return error_set_errno(error, errno, "vCPU %u: cannot set MSRs", kv->vcpu->index);
+        }
+        at += n;
+        if (at == batch->head.nmsrs) {
+            break;
+        }
+        if (batch->entry[at].data) {
+            return error_set(error, "vCPU %u: KVM refuses %#" PRIx64 " for MSR %#" PRIx32, kv->vcpu->index,
+                             (uint64_t)batch->entry[at].data, (uint32_t)batch->entry[at].index);
+        }
+        at++;
+    }
+    batch->head.nmsrs = 0;
+    return true;
+}
+
+bool kvm_msrs_store(KvmVcpu *kv, X86Cpu *cpu, bool full, GError **error)
+{
+    const GArray *msrs = kv->kvm->msrs;
+    MsrBatch batch = { 0 };
+
+    for (unsigned i = 0; i < cpu->msrs; i++) {
+        if (!known(kv->kvm, cpu->msr[i].index) && cpu->msr[i].value != x86_msr_reset_value(cpu->msr[i].index)) {
+            return error_set(error, "vCPU %u: MSR %#" PRIx32 " is not one of this host's", kv->vcpu->index,
+                             cpu->msr[i].index);
+        }
+    }
+    for (unsigned i = 0; i < msrs->len; i++) {
+        uint32_t index = g_array_index(msrs, uint32_t, i);
+        const uint64_t *value = x86_cpu_msr(cpu, index);
+
+        if (index == MSR_TSC_DEADLINE || (!full && is_clock(index))) {
+            continue;
+        }
+        batch.entry[batch.head.nmsrs++] = (struct kvm_msr_entry) { .index = index, .data = value ? *value : 0 };
+        if (batch.head.nmsrs == BATCH && !store_batch(kv, &batch, error)) {
+            return false;
+        }
+    }
+    return store_batch(kv, &batch, error);
+}
+
+bool kvm_tsc_deadline_store(KvmVcpu *kv, X86Cpu *cpu, GError **error)
+{
+    const uint64_t *value = x86_cpu_msr(cpu, MSR_TSC_DEADLINE);
+
+    if (value && !kvm_set_msr(kv, MSR_TSC_DEADLINE, *value)) {
+        return error_set(error, "vCPU %u: KVM refuses the TSC deadline", kv->vcpu->index);
+    }
+    return true;
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The list of accelerators, and the choice among them.  Main thread.
+ */
+#include "vmm/accel.h"
+
+#include <string.h>
+
+#include "vmm/accel-kvm.h"
+#include "vmm/error.h"
+#include "vmm/log.h"
+
+const AccelClass *const accel_classes[] = {
+    &accel_kvm_class,
+    NULL,
+};
+
+static const AccelClass *class_find(const char *name, GError **error)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    const char *nearest;
+
+    for (unsigned i = 0; accel_classes[i]; i++) {
+        if (!strcmp(accel_classes[i]->name, name)) {
+            return accel_classes[i];
+        }
+        g_ptr_array_add(names, (gpointer)accel_classes[i]->name);
+    }
+    g_ptr_array_add(names, NULL);
+    nearest = error_nearest(name, (const char *const *)names->pdata);
+    error_set(error, "there is no accelerator '%s'", name);
+    if (nearest) {
+        error_hint(error, "Did you mean '%s'?", nearest);
+    } else {
+        error_hint(error, "'-accel help' lists those that exist.");
+    }
+    return NULL;
+}
+
+/* One text of -accel: a name, then the options of that class. */
+static Accel *open_text(Domain *domain, const char *text, GError **error)
+{
+    size_t length = strcspn(text, ",");
+    g_autofree char *name = g_strndup(text, length);
+    const AccelClass *class = class_find(name, error);
+    g_autofree void *options = NULL;
+    Accel *accel;
+
+    if (!class) {
+        return NULL;
+    }
+    options = g_malloc0(class->options->size);
+    if (!field_struct_parse_text(class->options, text[length] ? text + length + 1 : "", NULL, options, error)) {
+        error_subject(error, class->name);
+        return NULL;
+    }
+    accel = class->open(domain, options, error);
+    field_struct_clear(class->options, options);
+    return accel;
+}
+
+Accel *accel_open(Domain *domain, const char *const *names, GError **error)
+{
+    g_autoptr(GPtrArray) order = g_ptr_array_new();
+    g_autoptr(GError) first = NULL;
+
+    for (unsigned i = 0; names && names[i]; i++) {
+        g_ptr_array_add(order, (gpointer)names[i]);
+    }
+    for (unsigned i = 0; !names && accel_classes[i]; i++) {
+        g_ptr_array_add(order, (gpointer)accel_classes[i]->name);
+    }
+    for (unsigned i = 0; i < order->len; i++) {
+        g_autoptr(GError) reason = NULL;
+        Accel *accel = open_text(domain, order->pdata[i], &reason);
+
+        if (accel) {
+            if (first) {
+                log_info("using accelerator %s, because %s", accel->class->name, first->message);
+            }
+            return accel;
+        }
+        if (!first) {
+            first = g_steal_pointer(&reason);
+        }
+    }
+    if (!first) {
+        error_set(&first, "no accelerator was named");
+    }
+    g_propagate_error(error, g_steal_pointer(&first));
+    return NULL;
+}
+
+void accel_close(Accel *accel)
+{
+    if (accel) {
+        accel->class->close(accel);
+    }
+}
+
+void accel_help(GString *out)
+{
+    g_string_append(out, "Accelerators:\n");
+    for (unsigned i = 0; accel_classes[i]; i++) {
+        const AccelClass *class = accel_classes[i];
+        AccelProbe probe = { 0 };
+
+        class->probe(&probe);
+        g_string_append_printf(out, "%-8s %s%s%s%s\n", class->name, class->desc, probe.usable ? "" : " (not usable here: ",
+                               probe.usable ? "" : probe.reason, probe.usable ? "" : ")");
+        g_free(probe.reason);
+    }
+    for (unsigned i = 0; accel_classes[i]; i++) {
+        g_autofree char *title = g_strdup_printf("\n-accel %s options:", accel_classes[i]->name);
+
+        field_struct_help(accel_classes[i]->options, title, out);
+    }
+}
