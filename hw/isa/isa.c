@@ -27,26 +27,34 @@ void isa_bus_finish(IsaBus *bus)
     }
 }
 
+IrqLine *isa_bus_connect(IsaBus *bus, unsigned irq)
+{
+    if (!bus->irq[irq]) {
+        bus->irq[irq] = irq_share_new(gsi_line(domain_irqs(bus->bus.domain), irq));
+    }
+    return irq_share_add(bus->irq[irq]);
+}
+
+void isa_bus_disconnect(IsaBus *bus, unsigned irq, IrqLine *line)
+{
+    if (line) {
+        irq_share_remove(bus->irq[irq], line);
+    }
+}
+
 IrqLine *isa_connect_irq(Device *dev, unsigned irq, GError **error)
 {
-    IsaBus *bus = (IsaBus *)dev->bus;
-
     /* Input 2 of the first PIC is where the second one sits. */
     if (irq >= ISA_IRQS || irq == 2) {
         error_set(error, "'%s' cannot use interrupt %u: ISA has 0 to 15, without 2", device_name(dev), irq);
         return NULL;
     }
-    if (!bus->irq[irq]) {
-        bus->irq[irq] = irq_share_new(gsi_line(domain_irqs(dev->domain), irq));
-    }
-    return irq_share_add(bus->irq[irq]);
+    return isa_bus_connect((IsaBus *)dev->bus, irq);
 }
 
 void isa_disconnect_irq(Device *dev, unsigned irq, IrqLine *line)
 {
-    if (line) {
-        irq_share_remove(((IsaBus *)dev->bus)->irq[irq], line);
-    }
+    isa_bus_disconnect((IsaBus *)dev->bus, irq, line);
 }
 
 typedef struct PortSearch {

@@ -22,6 +22,10 @@ extern const BusClass isa_bus_class;
 void isa_bus_init(IsaBus *bus, Domain *domain, Device *parent, const char *name, MemoryRegion *ports);
 void isa_bus_finish(IsaBus *bus);
 
+/* A source on interrupt `irq` (there is no 2), which others may share. */
+IrqLine *isa_bus_connect(IsaBus *bus, unsigned irq);
+void isa_bus_disconnect(IsaBus *bus, unsigned irq, IrqLine *line); /* NULL is fine */
+
 /* ---- for devices on the bus: realize and unrealize ---- */
 /* A source on interrupt `irq`, which devices may share; NULL: there is none of that number. */
 IrqLine *isa_connect_irq(Device *dev, unsigned irq, GError **error);

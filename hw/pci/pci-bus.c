@@ -181,32 +181,37 @@ void pci_bus_init(PciBus *bus, Domain *domain, Device *parent, const char *name)
 }
 
 /* ---- INTx ---- */
-/* On the way up each bridge turns the pins by the slot the function sits in. */
-bool pci_bus_connect_pin(PciDevice *pci, unsigned pin)
-{
-    PciBus *bus = pci_bus(pci);
-    unsigned slot = PCI_SLOT(pci->devfn);
+typedef struct Pin {
+    PciBus *root;
+    unsigned slot, pin;
+} Pin;
 
-    while (bus->bridge) {
-        pin = (pin - 1 + slot) % 4 + 1;
-        slot = PCI_SLOT(bus->bridge->devfn);
-        bus = pci_bus(bus->bridge);
+/* On the way up each bridge turns the pins by the slot the function sits in. */
+static Pin root_pin(PciDevice *pci)
+{
+    Pin p = { pci_bus(pci), PCI_SLOT(pci->devfn), pci->config[PCI_INTERRUPT_PIN] };
+
+    while (p.root->bridge) {
+        p.pin = (p.pin - 1 + p.slot) % 4 + 1;
+        p.slot = PCI_SLOT(p.root->bridge->devfn);
+        p.root = pci_bus(p.root->bridge);
     }
-    pci->intx = bus->connect_pin ? bus->connect_pin(bus, slot, pin) : NULL;
-    return pci->intx;
+    return p;
+}
+
+void pci_bus_connect_pin(PciDevice *pci)
+{
+    Pin p = root_pin(pci);
+
+    pci->intx = p.root->connect_pin(p.root, p.slot, p.pin);
 }
 
 void pci_bus_disconnect_pin(PciDevice *pci)
 {
-    PciBus *bus = pci_bus(pci);
-
-    while (bus->bridge) {
-        bus = pci_bus(bus->bridge);
-    }
     if (pci->intx) {
-        irq_set(pci->intx, false);
-        bus->disconnect_pin(bus, pci->intx);
-        pci->intx = NULL;
+        Pin p = root_pin(pci);
+
+        p.root->disconnect_pin(p.root, p.slot, p.pin, g_steal_pointer(&pci->intx));
     }
 }
 

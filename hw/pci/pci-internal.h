@@ -21,7 +21,7 @@ void pci_bridge_update_windows(PciDevice *pci);
 PciBus *pci_bridge_secondary(PciDevice *pci);
 
 /* ---- pci-bus.c ---- */
-bool pci_bus_connect_pin(PciDevice *pci, unsigned pin);
+void pci_bus_connect_pin(PciDevice *pci);
 void pci_bus_disconnect_pin(PciDevice *pci);
 
 /* ---- pci.c ---- */

@@ -147,7 +147,7 @@ uint16_t pci_add_ext_capability(PciDevice *pci, uint16_t id, uint8_t version, ui
 void pci_set_intx_pin(PciDevice *pci, uint8_t pin)
 {
     pci->config[PCI_INTERRUPT_PIN] = pin;
-    pci_bus_connect_pin(pci, pin);
+    pci_bus_connect_pin(pci);
 }
 
 void pci_add_pm(PciDevice *pci)

@@ -92,7 +92,7 @@ struct PciBus {
     AddressSpace *dma_space;
     /* Root buses: what INTx pin (1..4) of a function in `slot` drives. Main thread. */
     IrqLine *(*connect_pin)(PciBus *bus, unsigned slot, unsigned pin);
-    void (*disconnect_pin)(PciBus *bus, IrqLine *line);
+    void (*disconnect_pin)(PciBus *bus, unsigned slot, unsigned pin, IrqLine *line);
     /* Hot plug, asked of the bridge above; NULL: devices stay. */
     void (*plugged)(PciBus *bus, PciDevice *pci);
     bool (*unplug)(PciBus *bus, PciDevice *pci, GError **error);

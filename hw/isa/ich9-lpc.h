@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The ICH9's LPC bridge (1f.0): the ISA bus, PCI interrupt routing, power
+ * management.  The board finds its bus and its routing here.
+ */
+#pragma once
+
+#include "hw/isa/isa.h"
+#include "hw/pci/pci.h"
+
+/* Config registers that firmware programs; data sheet 316972, 13.1 */
+#define ICH9_LPC_PMBASE    0x40
+#define ICH9_LPC_ACPI_CNTL 0x44
+#define ICH9_LPC_ACPI_EN   0x80
+#define ICH9_LPC_PIRQ_A    0x60 /* to 0x63 */
+#define ICH9_LPC_PIRQ_E    0x68 /* to 0x6b */
+
+extern const DeviceClass ich9_lpc_class;
+
+IsaBus *ich9_lpc_isa(Device *lpc);
+/* PIRQ (0: A) that pin `pin` (0: INTA) of a function in `slot` of bus 0 drives. */
+unsigned ich9_pirq(unsigned slot, unsigned pin);
+/* PciBus.connect_pin and disconnect_pin of the root bus whose opaque is the bridge's Device. */
+IrqLine *ich9_lpc_connect_pin(PciBus *bus, unsigned slot, unsigned pin);
+void ich9_lpc_disconnect_pin(PciBus *bus, unsigned slot, unsigned pin, IrqLine *line);
