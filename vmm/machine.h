@@ -34,10 +34,24 @@ typedef struct BootOptions { /* -kernel, -initrd, -append, -dtb, -bios: owned st
 
 typedef struct NumaNode { uint64_t memory; char *memdev; GArray *cpus; } NumaNode;
 
+/* -machine keys of every machine: the base of each class' own struct of options. */
+typedef struct MachineOptions {
+    char *accel;            /* "kvm:tcg"; NULL: not said */
+    int kernel_irqchip;     /* IrqchipMode */
+    char *memory_backend;   /* id of an object; NULL: plain RAM */
+    bool dump_guest_core, mem_merge;
+    int acpi;               /* OnOffAuto */
+} MachineOptions;
+extern const FieldStruct machine_options;
+/* For keys of what a machine does not have: takes only "off"; .of.codec of a FIELD_CODED row. */
+extern const FieldCodec machine_absent_codec;
+
+static inline MachineOptions *machine_common(const Machine *machine);
+
 struct Machine {
     const MachineClass *class;
     Domain *domain;
-    void *options;      /* laid out by class->options */
+    void *options;      /* laid out by class->options, which begins with MachineOptions */
     char *cpu_type;     /* -cpu text; NULL: class->default_cpu */
     CpuModel *cpu_model;
     CpuTopology topology;
@@ -54,6 +68,11 @@ struct Machine {
     void *board;        /* the class' */
 };
 
+static inline MachineOptions *machine_common(const Machine *machine)
+{
+    return machine->options;
+}
+
 struct MachineClass {
     const char *name, *alias, *desc;
     bool is_default, deprecated;
@@ -61,7 +80,7 @@ struct MachineClass {
     const char *default_cpu;
     uint64_t default_ram; /* bytes */
     const char *default_ram_id; /* "pc.ram" */
-    const FieldStruct *options; /* -machine NAME,key=value */
+    const FieldStruct *options; /* -machine NAME,key=value; based on machine_options */
     const CompatProperty *compat; /* driver NULL ends */
     const BoardRow *rows;
     bool has_pci;
@@ -81,7 +100,7 @@ void machine_class_each(MachineClassFn fn, void *opaque);
 void machines_help(GString *out);
 
 Machine *machine_new(Domain *domain, const MachineClass *class);
-/* -machine text after the name */
+/* -machine text after the name; '_' in a key stands for '-' (kernel_irqchip) */
 bool machine_set_options(Machine *machine, const char *text, GError **error);
 /* RAM, vCPUs, board rows: what the command line asked for must be in the struct. */
 bool machine_build(Machine *machine, GError **error);
