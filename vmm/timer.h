@@ -9,13 +9,14 @@
  *
  * A timer belongs to one loop, whose thread calls it.  timer_mod() and timer_del()
  * may be called from any thread; after timer_del() from the loop's thread, or from
- * a thread that holds the lock the callback takes, it does not run any more.
+ * a thread that holds the timer's lock, it does not run any more.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "vmm/locks.h"
 #include "vmm/loop.h"
 
 typedef struct Clock Clock;
@@ -34,7 +35,10 @@ void clock_set_manual(Clock *clock);
 
 typedef struct Timer Timer;
 Timer *timer_new(Loop *loop, Clock *clock, void (*fn)(void *opaque), void *opaque);
-void timer_free(Timer *timer); /* deletes it first; NULL is fine */
+/* The lock is taken around fn, and the timer then looked at again: who holds the lock and deletes
+ * or moves the timer can be sure.  It lives until an epoch after timer_free(). */
+Timer *timer_new_locked(Loop *loop, Clock *clock, Lock *lock, void (*fn)(void *opaque), void *opaque);
+void timer_free(Timer *timer); /* deletes it first, loop thread or lock held; NULL is fine */
 void timer_mod(Timer *timer, int64_t deadline_ns); /* absolute on its clock */
 void timer_del(Timer *timer);
 bool timer_pending(const Timer *timer);
