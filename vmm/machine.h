@@ -57,8 +57,8 @@ struct Machine {
     CpuTopology topology;
     uint64_t ram_size, max_ram_size;
     unsigned ram_slots;
-    char *ram_id;       /* memory backend's id; NULL: made by the machine */
-    RamBlock *ram;
+    MemoryRegion ram;   /* container of ram_size bytes: all of RAM from 0 on (one block, or one per NUMA node);
+                         * boards put aliases of its parts where they belong */
     BootOptions boot;
     GArray *numa;       /* NumaNode */
     GArray *distances;  /* struct { uint8_t src, dst, value; } */
