@@ -55,14 +55,14 @@ unsigned ich9_pirq(unsigned slot, unsigned pin)
     return slot >= 25 ? pin % 4 : 4 + (slot + pin) % 4;
 }
 
-IrqLine *ich9_lpc_connect_pin(PciBus *bus, unsigned slot, unsigned pin)
+static IrqLine *connect_pin(PciBus *bus, unsigned slot, unsigned pin)
 {
-    return irq_share_add(lpc(bus->opaque)->pirq[ich9_pirq(slot, pin - 1)]);
+    return irq_share_add(((Lpc *)bus->opaque)->pirq[ich9_pirq(slot, pin - 1)]);
 }
 
-void ich9_lpc_disconnect_pin(PciBus *bus, unsigned slot, unsigned pin, IrqLine *line)
+static void disconnect_pin(PciBus *bus, unsigned slot, unsigned pin, IrqLine *line)
 {
-    irq_share_remove(lpc(bus->opaque)->pirq[ich9_pirq(slot, pin - 1)], line);
+    irq_share_remove(((Lpc *)bus->opaque)->pirq[ich9_pirq(slot, pin - 1)], line);
 }
 
 /* PIRQn_ROUT: bit 7 set: not routed; 13.1.13 lists the inputs that exist. */
@@ -256,6 +256,9 @@ static bool lpc_realize(Device *dev, GError **error)
     memory_add(bus->ports, Q35_SMI_CMD, &l->apm, 0);
     memory_add(bus->ports, 0x92, &l->port92, 0);
     domain_observe(dev->domain, run_event, l);
+    bus->connect_pin = connect_pin;
+    bus->disconnect_pin = disconnect_pin;
+    bus->opaque = l;
     return true;
 }
 

@@ -20,6 +20,3 @@ extern const DeviceClass ich9_lpc_class;
 IsaBus *ich9_lpc_isa(Device *lpc);
 /* PIRQ (0: A) that pin `pin` (0: INTA) of a function in `slot` of bus 0 drives. */
 unsigned ich9_pirq(unsigned slot, unsigned pin);
-/* PciBus.connect_pin and disconnect_pin of the root bus whose opaque is the bridge's Device. */
-IrqLine *ich9_lpc_connect_pin(PciBus *bus, unsigned slot, unsigned pin);
-void ich9_lpc_disconnect_pin(PciBus *bus, unsigned slot, unsigned pin, IrqLine *line);
