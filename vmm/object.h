@@ -15,11 +15,11 @@ typedef struct ObjectClass {
     const char *desc;
     size_t size;      /* struct with Object first */
     const FieldStruct *props;
-    bool (*create)(Object *obj, GError **error);
+    bool (*create)(Object *obj, GError **error); /* on failure it leaves nothing behind */
     void (*destroy)(Object *obj);
     /* After a FIELD_RUNTIME property was set. */
     bool (*changed)(Object *obj, const char *name, GError **error);
-    bool early; /* needed before the machine is built */
+    bool early; /* made before chardevs and block nodes, which may need it */
 } ObjectClass;
 
 struct Object {
@@ -33,6 +33,9 @@ extern const ObjectClass *const object_classes[]; /* NULL-terminated */
 const ObjectClass *object_class_find(const char *name, GError **error);
 Object *object_add(Domain *domain, const Json *options, GError **error); /* "qom-type", "id", properties */
 bool object_del(Domain *domain, const char *id, GError **error);
+void objects_free(Domain *domain); /* all of them, at the end: nothing uses one any more */
+/* Sets a FIELD_RUNTIME property. */
+bool object_set(Object *obj, const char *name, const Json *value, GError **error);
 /* GenericError "... is not an X" when the class differs. */
 Object *object_find(Domain *domain, const char *id, const ObjectClass *class, GError **error);
 typedef bool (*ObjectFn)(Object *obj, void *opaque);

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * iothread: an event loop on a thread of its own, to which devices give queues.
+ *
+ * Locking: none; made and changed on the main thread, the loop guards itself.
+ */
+#include "vmm/error.h"
+#include "vmm/object.h"
+
+struct IoThread {
+    Object obj;
+    /* Configuration */
+    int64_t poll_max_ns, poll_grow, poll_shrink;
+    /* Derived */
+    Loop *loop;
+};
+
+static const FieldStruct iothread_props = {
+    .name = "IothreadProperties",
+    .size = sizeof(IoThread),
+    .fields = (const Field[]){
+        F_INT("poll-max-ns", IoThread, poll_max_ns, 32768, .min = 0, .max = 1000000000, .flags = FIELD_RUNTIME,
+              .help = "longest time to poll before the thread sleeps, 0: never"),
+        F_INT("poll-grow", IoThread, poll_grow, 0, .min = 0, .max = INT64_MAX, .flags = FIELD_RUNTIME,
+              .help = "factor by which polling grows, 0: chosen"),
+        F_INT("poll-shrink", IoThread, poll_shrink, 0, .min = 0, .max = INT64_MAX, .flags = FIELD_RUNTIME,
+              .help = "divisor by which polling shrinks, 0: at once to none"),
+        FIELD_END,
+    },
+};
+
+static void apply_poll(void *opaque)
+{
+    IoThread *t = opaque;
+
+    loop_set_poll(t->loop, (uint64_t)t->poll_max_ns, (uint64_t)t->poll_grow, (uint64_t)t->poll_shrink);
+}
+
+static bool iothread_create(Object *obj, GError **error)
+{
+    IoThread *t = (IoThread *)obj;
+
+    t->loop = loop_new(obj->id, LOOP_ENGINE_AUTO, error);
+    if (!t->loop) {
+        return false;
+    }
+    apply_poll(t); /* it does not run yet */
+    if (!loop_thread_start(t->loop, error)) {
+        loop_free(t->loop);
+        return false;
+    }
+    return true;
+}
+
+static void iothread_destroy(Object *obj)
+{
+    IoThread *t = (IoThread *)obj;
+
+    loop_thread_join(t->loop);
+    loop_free(t->loop);
+}
+
+static bool iothread_changed(Object *obj, const char *name, GError **error)
+{
+    IoThread *t = (IoThread *)obj;
+
+    loop_call(t->loop, apply_poll, t);
+    return true;
+}
+
+const ObjectClass iothread_class = {
+    .name = "iothread",
+    .desc = "A thread with an event loop, for queues of devices",
+    .size = sizeof(IoThread),
+    .props = &iothread_props,
+    .create = iothread_create,
+    .destroy = iothread_destroy,
+    .changed = iothread_changed,
+    .early = true,
+};
+
+static bool iothread_attach(Device *dev, const char *id, void **slot, GError **error)
+{
+    return object_link_attach(dev, id, &iothread_class, slot, error);
+}
+
+const LinkClass iothread_link = { .kind = "iothread", .attach = iothread_attach, .detach = object_link_detach };
+
+Loop *iothread_loop(IoThread *thread)
+{
+    return thread->loop;
+}
