@@ -186,6 +186,22 @@ static void release(Device *dev)
     dev->bus = NULL;
 }
 
+/* A section for each class that has state, base first: what a derived class' loaded() looks at is there. */
+static void add_state(Device *dev, const DeviceClass *class)
+{
+    g_autofree char *path = NULL;
+
+    if (class->base) {
+        add_state(dev, class->base);
+    }
+    if (class == dev->class) {
+        state_list_add(domain_state(dev->domain), dev->path, class->state, dev, class->size, dev->lock);
+    } else if (class->state && class->state != &state_none) {
+        path = g_strconcat(dev->path, "/", class->state->name, NULL);
+        state_list_add(domain_state(dev->domain), path, class->state, dev, class->size, dev->lock);
+    }
+}
+
 bool device_realize(Device *dev, Bus *bus, GError **error)
 {
     g_assert(!dev->realized && !dev->class->abstract);
@@ -209,7 +225,7 @@ bool device_realize(Device *dev, Bus *bus, GError **error)
     if (dev->id) {
         g_hash_table_insert(domain_table(dev->domain, TABLE_DEVICES), g_strdup(dev->id), dev);
     }
-    state_list_add(domain_state(dev->domain), dev->path, dev->class->state, dev, dev->class->size, dev->lock);
+    add_state(dev, dev->class);
     if (dev->hotplugged) {
         device_reset(dev); /* cold start is realize + reset, also when it starts late */
     }

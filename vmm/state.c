@@ -68,12 +68,11 @@ void state_list_add(StateList *list, const char *path, const StateDesc *desc, vo
 
 void state_list_remove(StateList *list, void *struct_)
 {
-    for (unsigned i = 0; i < list->items->len; i++) {
-        StateItem *item = g_ptr_array_index(list->items, i);
+    for (unsigned i = list->items->len; i > 0; i--) {
+        StateItem *item = g_ptr_array_index(list->items, i - 1);
 
         if (item->struct_ == struct_) {
-            g_ptr_array_remove_index(list->items, i);
-            return;
+            g_ptr_array_remove_index(list->items, i - 1);
         }
     }
 }

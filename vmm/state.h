@@ -98,7 +98,7 @@ typedef struct StateList StateList; /* in order of registration */
 StateList *state_list_new(void);
 void state_list_free(StateList *list);
 void state_list_add(StateList *list, const char *path, const StateDesc *desc, void *struct_, size_t size, Lock *lock);
-void state_list_remove(StateList *list, void *struct_);
+void state_list_remove(StateList *list, void *struct_); /* all its items */
 
 /* Appends every item's section to out.  The domain is paused and quiet. */
 bool state_save(StateList *list, GByteArray *out, GError **error);
