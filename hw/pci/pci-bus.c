@@ -10,7 +10,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "vmm/error.h"
 
@@ -124,7 +123,7 @@ static void pci_bus_plugged(Bus *base, Device *dev)
     PciBus *bus = (PciBus *)base;
     PciDevice *pci = pci_device(dev);
 
-    memcpy(pci->reset_config, pci->config, sizeof(pci->config));
+    pci_seal(pci);
     __atomic_store_n(&pci->visible, true, __ATOMIC_RELEASE);
     if (bus->plugged) {
         bus->plugged(bus, pci);

@@ -25,6 +25,7 @@ void pci_bus_connect_pin(PciDevice *pci);
 void pci_bus_disconnect_pin(PciDevice *pci);
 
 /* ---- pci.c ---- */
+void pci_seal(PciDevice *pci); /* realize is over: what it left are the reset values */
 void pci_update_intx(PciDevice *pci); /* any thread */
 uint32_t pci_config_read(PciDevice *pci, unsigned offset, unsigned size); /* lock held */
 void pci_config_write(PciDevice *pci, unsigned offset, uint32_t value, unsigned size);

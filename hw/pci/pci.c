@@ -211,6 +211,14 @@ void pci_set_intx(PciDevice *pci, bool level)
 }
 
 /* ---- lifecycle ---- */
+void pci_seal(PciDevice *pci)
+{
+    if (!pci->sealed) {
+        memcpy(pci->reset_config, pci->config, sizeof(pci->config));
+        pci->sealed = true;
+    }
+}
+
 static bool pci_realize(Device *dev, GError **error)
 {
     PciDevice *pci = pci_device(dev);
@@ -222,6 +230,7 @@ static bool pci_realize(Device *dev, GError **error)
     memset(pci->hwmask, 0, sizeof(pci->hwmask));
     pci->next_cap = PCI_STD_HEADER_SIZEOF;
     pci->next_ecap = PCI_CONFIG_SIZE;
+    pci->sealed = false;
     pci->last_ecap = 0;
     pci->msi_cap = pci->msix_cap = pci->pcie_cap = pci->pm_cap = 0;
     memset(pci->bar, 0, sizeof(pci->bar));
@@ -242,6 +251,7 @@ static void pci_reset(Device *dev)
 {
     PciDevice *pci = pci_device(dev);
 
+    pci_seal(pci);
     for (unsigned i = 0; i < PCIE_CONFIG_SIZE; i += 4) {
         pci_config_put(pci, i, pci_get32(pci->reset_config + i), 4);
     }

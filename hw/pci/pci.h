@@ -59,7 +59,8 @@ struct PciDevice {
     uint8_t config[PCIE_CONFIG_SIZE];
     GByteArray *msix_table, *msix_pba; /* NULL: no MSI-X */
     /* Set in realize, constant from then on */
-    uint8_t reset_config[PCIE_CONFIG_SIZE];  /* config after realize */
+    uint8_t reset_config[PCIE_CONFIG_SIZE];  /* config after realize, once sealed */
+    bool sealed;
     uint8_t wmask[PCIE_CONFIG_SIZE];         /* bits that a write changes */
     uint8_t w1cmask[PCIE_CONFIG_SIZE];       /* bits that a written 1 clears */
     uint8_t hwmask[PCIE_CONFIG_SIZE];        /* read-only bits that the device itself changes */
