@@ -392,3 +392,16 @@ void acpi_tables_clear(AcpiTables *tables)
         tables->blob = NULL;
     }
 }
+
+static bool write_device(Device *dev, void *opaque)
+{
+    if (dev->class->aml) {
+        dev->class->aml(dev, opaque);
+    }
+    return true;
+}
+
+void acpi_write_devices(struct Aml *aml, Domain *domain)
+{
+    device_each(domain, write_device, aml);
+}

@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "vmm/device.h"
+
 typedef struct AcpiCpu {
     uint32_t apic_id;
     bool enabled; /* false: may be plugged later */
@@ -64,3 +66,6 @@ typedef struct AcpiTables {
 /* false: more than `room` bytes; error set. */
 bool acpi_tables_build(const AcpiFacts *facts, uint64_t address, uint64_t room, AcpiTables *ret, GError **error);
 void acpi_tables_clear(AcpiTables *tables);
+
+/* The objects of all devices that have one (DeviceClass.aml), into the open scope. */
+void acpi_write_devices(struct Aml *aml, Domain *domain);

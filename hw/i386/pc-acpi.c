@@ -225,13 +225,7 @@ static void write_lpc(Aml *aml, const PcAcpi *pc)
         aml_field(aml, name, 8);
     }
     aml_end(aml);
-    for (guint i = 0; pc->isa && i < pc->isa->children->len; i++) {
-        Device *dev = g_ptr_array_index(pc->isa->children, i);
-
-        if (dev->class->aml) {
-            dev->class->aml(dev, aml);
-        }
-    }
+    acpi_write_devices(aml, pc->machine->domain);
     aml_end(aml);
 }
 

@@ -31,8 +31,7 @@ typedef struct PcAcpi {
     uint64_t ecam;
     uint8_t last_bus;
     uint64_t mem32_first, mem32_last, mem64_first, mem64_last; /* mem64_last 0: none */
-    const Bus *isa;        /* whose devices describe themselves */
-    uint8_t lpc_devfn;     /* its bridge; PIRQ registers at config 0x60-0x63 and 0x68-0x6b */
+    uint8_t lpc_devfn;     /* the ISA bridge; PIRQ registers at config 0x60-0x63 and 0x68-0x6b */
     unsigned (*pirq)(unsigned slot, unsigned pin); /* 0..7: PIRQA-PIRQH of INTA + pin of a slot of bus 0 */
     uint32_t pirq_gsi;     /* GSI of PIRQA in APIC mode, the others follow */
 } PcAcpi;
