@@ -60,7 +60,7 @@ struct Machine {
     MemoryRegion ram;   /* container of ram_size bytes: all of RAM from 0 on (one block, or one per NUMA node);
                          * boards put aliases of its parts where they belong */
     BootOptions boot;
-    GArray *numa;       /* NumaNode */
+    GArray *numa;       /* NumaNode, in order of node id; empty: none asked for */
     GArray *distances;  /* struct { uint8_t src, dst, value; } */
     GPtrArray *buses;   /* the machine's own, owned */
     GPtrArray *smbios;  /* -smbios texts */
@@ -102,8 +102,16 @@ void machines_help(GString *out);
 Machine *machine_new(Domain *domain, const MachineClass *class);
 /* -machine text after the name; '_' in a key stands for '-' (kernel_irqchip) */
 bool machine_set_options(Machine *machine, const char *text, GError **error);
+/* -m: "1G", "size=1G,slots=2,maxmem=4G"; a bare number is MiB. */
+bool machine_set_memory(Machine *machine, const char *text, GError **error);
+/* -smp; not given: one CPU. */
+bool machine_set_smp(Machine *machine, const char *text, GError **error);
+/* One -numa: "node,cpus=0-1,memdev=m0", "dist,src=0,dst=1,val=20", "cpu,node-id=1,socket-id=1". */
+bool machine_add_numa(Machine *machine, const char *text, GError **error);
+void machine_numa_help(GString *out);
 /* RAM, vCPUs, board rows: what the command line asked for must be in the struct. */
 bool machine_build(Machine *machine, GError **error);
+/* After the last -device: tables, vCPU threads (parked), the first reset.  Then the domain can run. */
 bool machine_finalize(Machine *machine, GError **error);
 void machine_reset(Machine *machine); /* vCPUs parked, queues quiet */
 void machine_free(Machine *machine);
