@@ -23,74 +23,102 @@ typedef struct BlockNode BlockNode;
 typedef struct BlockDriver BlockDriver;
 typedef struct BlockUser BlockUser;
 
-typedef enum BlockPermission { BLOCK_READ = 1, BLOCK_WRITE = 2, BLOCK_RESIZE = 4, BLOCK_ALL = 7 } BlockPermission;
-typedef enum BlockRequestFlags { BLOCK_FUA = 1, BLOCK_MAY_UNMAP = 2, BLOCK_NO_FALLBACK = 4 } BlockRequestFlags;
+typedef enum BlockPermission { BLOCK_READ = 1, BLOCK_WRITE = 2, BLOCK_RESIZE = 8 } BlockPermission;
+typedef enum BlockRequestFlags {
+    BLOCK_FUA = 1,         /* done means that it is on stable storage */
+    BLOCK_MAY_UNMAP = 2,   /* zeroes may give space back */
+    BLOCK_NO_FALLBACK = 4, /* zeroes: -ENOTSUP rather than writing them */
+} BlockRequestFlags;
 
 typedef struct BlockLimits {
     uint32_t request_alignment; /* bytes, power of two; 1: any */
-    uint32_t memory_alignment;  /* of buffers (O_DIRECT) */
-    uint64_t max_transfer;      /* bytes; 0: any */
+    uint32_t memory_alignment;  /* of buffers (O_DIRECT); 1: any */
+    uint64_t max_transfer;      /* bytes */
     uint32_t max_iov;
-    uint64_t discard_alignment, max_discard, zeroes_alignment, max_zeroes;
+    uint32_t discard_alignment, zeroes_alignment; /* powers of two */
 } BlockLimits;
 
 struct BlockDriver {
     const char *name;            /* "file", "raw" */
-    const FieldStruct *options;  /* beyond those common to all nodes */
-    size_t size;                 /* of the driver's state */
-    bool (*open)(BlockNode *node, const void *options, GError **error); /* main thread */
+    size_t size;                 /* of the driver's state, zeroed before open */
+    /* Main thread.  After it, node->child, read_only and limits are final. */
+    bool (*open)(BlockNode *node, const void *options, GError **error);
     void (*close)(BlockNode *node);
-    int (*co_preadv)(BlockNode *node, uint64_t offset, uint64_t bytes, const struct iovec *iov, unsigned niov, unsigned flags);
-    int (*co_pwritev)(BlockNode *node, uint64_t offset, uint64_t bytes, const struct iovec *iov, unsigned niov, unsigned flags);
-    int (*co_flush)(BlockNode *node);
-    int (*co_discard)(BlockNode *node, uint64_t offset, uint64_t bytes);
-    int (*co_pwrite_zeroes)(BlockNode *node, uint64_t offset, uint64_t bytes, unsigned flags);
-    int (*co_truncate)(BlockNode *node, uint64_t size);
-    int64_t (*length)(BlockNode *node); /* bytes */
-    int64_t (*allocated)(BlockNode *node);
-    void (*limits)(BlockNode *node, BlockLimits *ret);
-    const char *const *features;
+    /* Coroutines, any loop.  Offsets, lengths and buffers are aligned as the limits say.  A read beyond the
+     * end of the file gives zeroes. */
+    int (*co_preadv)(BlockNode *node, uint64_t offset, uint64_t bytes, const struct iovec *iov, unsigned niov);
+    int (*co_pwritev)(BlockNode *node, uint64_t offset, uint64_t bytes, const struct iovec *iov, unsigned niov,
+                      unsigned flags);
+    int (*co_flush)(BlockNode *node);                                       /* NULL: the child's */
+    int (*co_discard)(BlockNode *node, uint64_t offset, uint64_t bytes);    /* NULL: -ENOTSUP */
+    int (*co_pwrite_zeroes)(BlockNode *node, uint64_t offset, uint64_t bytes, unsigned flags); /* NULL: -ENOTSUP */
+    int64_t (*length)(BlockNode *node); /* bytes; any thread */
+    /* Host locks for what the users above do (BlockPermission bits) and do not let others do.  NULL: none. */
+    bool (*lock)(BlockNode *node, unsigned used, unsigned unshared, GError **error);
 };
 extern const BlockDriver *const block_drivers[]; /* NULL-terminated */
 extern const FieldStruct blockdev_options;       /* -blockdev / blockdev-add, tagged by "driver" */
 
 /* ---- main thread ---- */
+/* -blockdev and blockdev-add; node-name is required.  The caller owns nothing. */
 BlockNode *blockdev_add(Domain *domain, const Json *options, GError **error);
+BlockNode *blockdev_add_text(Domain *domain, const char *text, GError **error);
+/* Refuses while it is in use. */
 bool blockdev_del(Domain *domain, const char *node_name, GError **error);
-BlockNode *block_find(Domain *domain, const char *node_name, GError **error);
-void *block_state(BlockNode *node);           /* driver's */
-BlockNode *block_child(BlockNode *node);      /* "file"; NULL */
+/* A node's name or a drive's id. */
+BlockNode *block_find(Domain *domain, const char *name, GError **error);
 const char *block_node_name(const BlockNode *node);
+const char *block_filename(const BlockNode *node); /* of the file below it, or its name: for messages */
+BlockNode *block_child(const BlockNode *node);     /* "file"; NULL */
 bool block_read_only(const BlockNode *node);
-int64_t block_length(BlockNode *node);        /* any thread */
+bool block_discards(const BlockNode *node);        /* discard=unmap */
+int64_t block_length(BlockNode *node);             /* bytes, rounded up to 512; any thread */
 const BlockLimits *block_limits(const BlockNode *node);
 typedef bool (*BlockNodeFn)(BlockNode *node, void *opaque);
 bool block_each(Domain *domain, BlockNodeFn fn, void *opaque);
 void blockdev_help(GString *out);
+void block_close_all(Domain *domain); /* no user is left */
+
+/* What becomes of a failed request; BLOCK_ERROR_AUTO: the drive's or the default. */
+typedef enum BlockErrorAction { BLOCK_ERROR_AUTO, BLOCK_ERROR_REPORT, BLOCK_ERROR_IGNORE, BLOCK_ERROR_ENOSPC,
+                                BLOCK_ERROR_STOP } BlockErrorAction;
+extern const FieldEnum block_error_enum;
 
 /* -drive: a node or two and a name for the device; "file=x,format=raw,if=virtio,id=...". */
-typedef struct Drive { char *id, *interface, *serial; BlockNode *node; int werror, rerror; bool write_cache; int index; char *addr; } Drive;
-extern const FieldStruct drive_options;
-
-/* A user of a node: a device.  Takes permissions (two writers are refused unless both share). */
-typedef enum BlockErrorAction { BLOCK_ERROR_AUTO, BLOCK_ERROR_REPORT, BLOCK_ERROR_IGNORE, BLOCK_ERROR_STOP, BLOCK_ERROR_ENOSPC } BlockErrorAction;
-struct BlockUser {
+typedef struct Drive {
+    char *id;
+    char *interface;  /* "virtio", "none" */
+    char *address;    /* of the device; NULL: any */
+    unsigned index;   /* among those of its interface */
     BlockNode *node;
-    Device *dev;
+    int werror, rerror;
+    bool write_cache;
+} Drive;
+extern const FieldStruct drive_options;
+bool drive_add(Domain *domain, const char *text, GError **error);
+/* A disk named without an option: "lodge disk.img". */
+bool drive_add_positional(Domain *domain, const char *path, GError **error);
+/* Makes the devices of drives with an interface that no -device took.  The machine is built. */
+bool drives_plug(Domain *domain, GError **error);
+const Drive *drive_of_node(const BlockNode *node); /* NULL: none */
+void drive_help(GString *out);
+
+/* A user of a node: a device.  Takes permissions: two writers are refused unless both share. */
+struct BlockUser {
+    BlockNode *node; /* NULL: not attached */
+    const char *name; /* for messages */
     unsigned permissions;
-    bool share_rw, write_cache;
-    unsigned in_flight;   /* atomic */
-    bool quiesced;
-    struct { uint64_t bytes, operations, failed, time_ns; } stats[4]; /* read, write, flush, discard */
+    bool share_rw;
 };
-bool block_user_attach(BlockUser *user, Device *dev, BlockNode *node, unsigned permissions, bool share_rw, GError **error);
+bool block_user_attach(BlockUser *user, const char *name, BlockNode *node, unsigned permissions, bool share_rw,
+                       GError **error);
 void block_user_detach(BlockUser *user);
 extern const LinkClass block_link; /* slot: BlockNode * */
 
 /* ---- coroutines, any loop ---- */
-int block_co_preadv(BlockNode *node, uint64_t offset, uint64_t bytes, const struct iovec *iov, unsigned niov, unsigned flags);
-int block_co_pwritev(BlockNode *node, uint64_t offset, uint64_t bytes, const struct iovec *iov, unsigned niov, unsigned flags);
+int block_co_preadv(BlockNode *node, uint64_t offset, uint64_t bytes, const struct iovec *iov, unsigned niov);
+int block_co_pwritev(BlockNode *node, uint64_t offset, uint64_t bytes, const struct iovec *iov, unsigned niov,
+                     unsigned flags);
 int block_co_flush(BlockNode *node);
 int block_co_discard(BlockNode *node, uint64_t offset, uint64_t bytes);
 int block_co_pwrite_zeroes(BlockNode *node, uint64_t offset, uint64_t bytes, unsigned flags);
-/* Starts a coroutine on the calling loop per request; done runs there. */

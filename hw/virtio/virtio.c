@@ -360,6 +360,67 @@ void virtio_config_store(Virtio *v, uint32_t offset, const void *data, uint32_t 
     }
 }
 
+/* ---- saved state ---- */
+
+static bool virtio_loaded(void *opaque, GError **error)
+{
+    Virtio *v = opaque;
+
+    if (v->driver_features & ~virtio_offered_features(v)) {
+        return error_set(error, "the saved driver uses features 0x%" PRIx64 " that this device does not offer",
+                         v->driver_features & ~virtio_offered_features(v));
+    }
+    if (v->status & VIRTIO_S_FEATURES_OK) {
+        accept_features(v);
+    }
+    return true;
+}
+
+static const StateDesc virtio_state = {
+    .name = "virtio",
+    .version = 1,
+    .loaded = virtio_loaded,
+    .fields = (const StateField[]) {
+        STATE_U8(Virtio, status),
+        STATE_U8(Virtio, isr),
+        STATE_U32(Virtio, device_features_sel),
+        STATE_U32(Virtio, driver_features_sel),
+        STATE_U64(Virtio, driver_features),
+        STATE_U32(Virtio, config_generation),
+        STATE_END
+    },
+};
+
+static bool queue_check(const void *opaque, GError **error)
+{
+    const Virtqueue *vq = opaque;
+
+    if (vq->setup.size > vq->setup.size_max) {
+        return error_set(error, "queue %u has %u saved entries, this device has at most %u", vq->index, vq->setup.size,
+                         vq->setup.size_max);
+    }
+    return true;
+}
+
+const StateDesc virtqueue_state = {
+    .name = "virtqueue",
+    .version = 1,
+    .check = queue_check,
+    .fields = (const StateField[]) {
+        STATE_U16(Virtqueue, setup.size),
+        STATE_U16(Virtqueue, setup.vector),
+        STATE_BOOL(Virtqueue, setup.enabled),
+        STATE_U64(Virtqueue, setup.desc),
+        STATE_U64(Virtqueue, setup.avail),
+        STATE_U64(Virtqueue, setup.used),
+        STATE_U16(Virtqueue, next_avail),
+        STATE_U16(Virtqueue, next_used),
+        STATE_BOOL(Virtqueue, avail_wrap),
+        STATE_BOOL(Virtqueue, used_wrap),
+        STATE_END
+    },
+};
+
 /* ---- lifecycle: main thread ---- */
 
 static Virtio *virtio(Device *dev)
@@ -463,7 +524,6 @@ static bool virtio_realize(Device *dev, GError **error)
     Virtio *v = virtio(dev);
 
     v->class = (const VirtioClass *)dev->class;
-    dev->lock = ((VirtioBus *)dev->bus)->transport->dev->lock; /* registers are the transport's to guard */
     v->transport = ((VirtioBus *)dev->bus)->transport;
     v->dma = v->transport->dma;
     v->transport->virtio = v;
@@ -508,73 +568,13 @@ const DeviceClass virtio_device_class = {
     .size = sizeof(Virtio),
     .bus = &virtio_bus_class,
     .props = virtio_props,
+    .state = &virtio_state,
     .abstract = true,
     .realize = virtio_realize,
     .unrealize = virtio_unrealize,
     .reset = virtio_device_reset,
     .pause = virtio_pause,
     .resume = virtio_resume,
-};
-
-/* ---- saved state ---- */
-
-static bool virtio_loaded(void *opaque, GError **error)
-{
-    Virtio *v = opaque;
-
-    if (v->driver_features & ~virtio_offered_features(v)) {
-        return error_set(error, "the saved driver uses features 0x%" PRIx64 " that this device does not offer",
-                         v->driver_features & ~virtio_offered_features(v));
-    }
-    if (v->status & VIRTIO_S_FEATURES_OK) {
-        accept_features(v);
-    }
-    return true;
-}
-
-const StateDesc virtio_state = {
-    .name = "virtio",
-    .version = 1,
-    .loaded = virtio_loaded,
-    .fields = (const StateField[]) {
-        STATE_U8(Virtio, status),
-        STATE_U8(Virtio, isr),
-        STATE_U32(Virtio, device_features_sel),
-        STATE_U32(Virtio, driver_features_sel),
-        STATE_U64(Virtio, driver_features),
-        STATE_U32(Virtio, config_generation),
-        STATE_END
-    },
-};
-
-static bool queue_check(const void *opaque, GError **error)
-{
-    const Virtqueue *vq = opaque;
-
-    if (vq->setup.size > vq->setup.size_max) {
-        return error_set(error, "queue %u has %u saved entries, this device has at most %u", vq->index, vq->setup.size,
-                         vq->setup.size_max);
-    }
-    return true;
-}
-
-const StateDesc virtqueue_state = {
-    .name = "virtqueue",
-    .version = 1,
-    .check = queue_check,
-    .fields = (const StateField[]) {
-        STATE_U16(Virtqueue, setup.size),
-        STATE_U16(Virtqueue, setup.vector),
-        STATE_BOOL(Virtqueue, setup.enabled),
-        STATE_U64(Virtqueue, setup.desc),
-        STATE_U64(Virtqueue, setup.avail),
-        STATE_U64(Virtqueue, setup.used),
-        STATE_U16(Virtqueue, next_avail),
-        STATE_U16(Virtqueue, next_used),
-        STATE_BOOL(Virtqueue, avail_wrap),
-        STATE_BOOL(Virtqueue, used_wrap),
-        STATE_END
-    },
 };
 
 /* ---- the bus between a transport and its device ---- */

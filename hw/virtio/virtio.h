@@ -112,7 +112,6 @@ static inline bool virtio_is_broken(const Virtio *v)
 {
     return __atomic_load_n(&v->status, __ATOMIC_RELAXED) & VIRTIO_S_NEEDS_RESET;
 }
-extern const StateDesc virtio_state; /* a row of each device's table; queues have sections of their own */
 
 /* ---- between device and transport ---- */
 struct VirtioTransport {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Descriptor chains: collecting and mapping descriptors, their form in saved
- * state, and arithmetic on iovecs.  What a guest may do wrong in a chain is
+ * state.  What a guest may do wrong in a chain is
  * decided here, for both ring layouts (Virtio 1.2, 2.7.4, 2.7.5, 2.8.5 to 2.8.8).
  *
  * Locking: the queue's loop.
@@ -216,77 +216,4 @@ void *virtqueue_chain_load(Virtqueue *vq, size_t size, const uint8_t **data, siz
     vq->in_flight++;
     vq->held++;
     return chain;
-}
-
-/* ---- iovecs ---- */
-
-typedef void (*IovCopy)(void *piece, char *buffer, size_t bytes);
-
-static uint64_t iov_walk(const struct iovec *iov, unsigned n, uint64_t offset, char *buffer, uint64_t length,
-                         IovCopy copy)
-{
-    uint64_t done = 0;
-
-    for (unsigned i = 0; i < n && done < length; i++) {
-        uint64_t bytes;
-
-        if (offset >= iov[i].iov_len) {
-            offset -= iov[i].iov_len;
-            continue;
-        }
-        bytes = MIN(iov[i].iov_len - offset, length - done);
-        copy((char *)iov[i].iov_base + offset, buffer + done, bytes);
-        done += bytes;
-        offset = 0;
-    }
-    return done;
-}
-
-static void copy_out(void *piece, char *buffer, size_t bytes)
-{
-    memcpy(buffer, piece, bytes);
-}
-
-static void copy_in(void *piece, char *buffer, size_t bytes)
-{
-    memcpy(piece, buffer, bytes);
-}
-
-uint64_t iov_to_buffer(const struct iovec *iov, unsigned n, uint64_t offset, void *buffer, uint64_t length)
-{
-    return iov_walk(iov, n, offset, buffer, length, copy_out);
-}
-
-uint64_t iov_from_buffer(const struct iovec *iov, unsigned n, uint64_t offset, const void *buffer, uint64_t length)
-{
-    return iov_walk(iov, n, offset, (char *)buffer, length, copy_in);
-}
-
-uint64_t iov_total(const struct iovec *iov, unsigned n)
-{
-    uint64_t total = 0;
-
-    for (unsigned i = 0; i < n; i++) {
-        total += iov[i].iov_len;
-    }
-    return total;
-}
-
-unsigned iov_slice(const struct iovec *iov, unsigned n, uint64_t offset, uint64_t length, struct iovec *ret)
-{
-    unsigned pieces = 0;
-
-    for (unsigned i = 0; i < n && length; i++) {
-        uint64_t bytes;
-
-        if (offset >= iov[i].iov_len) {
-            offset -= iov[i].iov_len;
-            continue;
-        }
-        bytes = MIN(iov[i].iov_len - offset, length);
-        ret[pieces++] = (struct iovec) { (char *)iov[i].iov_base + offset, bytes };
-        length -= bytes;
-        offset = 0;
-    }
-    return pieces;
 }

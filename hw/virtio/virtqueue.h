@@ -22,6 +22,7 @@
 #include <sys/uio.h>
 
 #include "vmm/dma.h"
+#include "vmm/iov.h"
 #include "vmm/loop.h"
 
 typedef struct Virtio Virtio;
@@ -74,13 +75,6 @@ bool virtqueue_running(const Virtqueue *vq);
  * NULL and error if the bytes are no chain of this queue.  *data moves on. */
 void virtqueue_chain_save(const VirtqueueChain *chain, GByteArray *out);
 void *virtqueue_chain_load(Virtqueue *vq, size_t size, const uint8_t **data, size_t *length, GError **error);
-
-/* iovec arithmetic used by every device; return bytes done. */
-uint64_t iov_to_buffer(const struct iovec *iov, unsigned n, uint64_t offset, void *buffer, uint64_t length);
-uint64_t iov_from_buffer(const struct iovec *iov, unsigned n, uint64_t offset, const void *buffer, uint64_t length);
-uint64_t iov_total(const struct iovec *iov, unsigned n);
-/* The part [offset, offset + length) of iov as iovecs that point into it; ret holds n; returns how many. */
-unsigned iov_slice(const struct iovec *iov, unsigned n, uint64_t offset, uint64_t length, struct iovec *ret);
 
 /* ---- core and transports; device lock held ---- */
 #define VIRTQUEUE_NO_VECTOR 0xffff
