@@ -36,33 +36,37 @@ static bool newest(const IrqLine *line)
     return line->from ? line->from->newest(line->from) : __atomic_load_n(&line->level, __ATOMIC_SEQ_CST);
 }
 
-static void deliver_pulses(IrqLine *line, unsigned pulses)
+static void sink_level(IrqLine *line, bool level)
 {
-    if (pulses && line->delivered) {
-        line->sink(line->opaque, line->n, false);
-    }
-    for (; pulses; pulses--) {
-        line->sink(line->opaque, line->n, true);
-        line->sink(line->opaque, line->n, false);
-        line->delivered = false;
-    }
+    line->delivered = level;
+    line->sink(line->opaque, line->n, level);
 }
 
+/* Each pulse and each rise of the level is one rising edge at the sink. */
 static void irq_deliver(void *opaque)
 {
     IrqLine *line = opaque;
     bool level, resync;
+    unsigned pulses;
 
     if (!line->sink) {
         return;
     }
     lock_acquire(&line->lock);
-    deliver_pulses(line, __atomic_exchange_n(&line->pulses, 0, __ATOMIC_SEQ_CST));
+    pulses = __atomic_exchange_n(&line->pulses, 0, __ATOMIC_SEQ_CST);
     resync = __atomic_exchange_n(&line->resync, false, __ATOMIC_SEQ_CST);
     level = newest(line);
+    if (level && !line->delivered) {
+        sink_level(line, true);
+    }
+    for (; pulses; pulses--) {
+        if (line->delivered) {
+            sink_level(line, false);
+        }
+        sink_level(line, true);
+    }
     if (level != line->delivered || resync) {
-        line->delivered = level;
-        line->sink(line->opaque, line->n, level);
+        sink_level(line, level);
     }
     lock_release(&line->lock);
 }
@@ -179,7 +183,10 @@ static bool gsi_newest(const IrqJoin *join)
 {
     const Gsi *gsi = (const Gsi *)join;
 
-    return newest(__atomic_load_n(&gsi->overridden, __ATOMIC_SEQ_CST) ? &gsi->override : &gsi->line);
+    if (__atomic_load_n(&gsi->overridden, __ATOMIC_SEQ_CST)) {
+        return newest(&gsi->override);
+    }
+    return newest(&gsi->line) || (int)__atomic_load_n(&gsi->high, __ATOMIC_SEQ_CST) > 0;
 }
 
 static void gsi_sink(void *opaque, unsigned n, bool level)
@@ -267,6 +274,30 @@ void gsi_override(IrqFabric *fabric, unsigned gsi, bool on)
         fabric->ops->gsi_override(fabric, gsi, on);
     }
     effect_post(irq_deliver, &fabric->gsi[gsi].out);
+}
+
+bool gsi_overridden(const IrqFabric *fabric, unsigned gsi)
+{
+    return __atomic_load_n(&fabric->gsi[gsi].overridden, __ATOMIC_SEQ_CST);
+}
+
+IrqLine *gsi_add_source(IrqFabric *fabric, unsigned gsi)
+{
+    IrqLine *source = g_new0(IrqLine, 1);
+
+    g_assert(gsi < IRQ_GSIS);
+    irq_line_init(source, NULL, NULL, gsi);
+    source->into = &fabric->gsi[gsi].join;
+    source->high = &fabric->gsi[gsi].high;
+    return source;
+}
+
+void gsi_remove_source(IrqLine *source)
+{
+    if (source) {
+        irq_set(source, false);
+        epoch_retire(source_free, source);
+    }
 }
 
 bool gsi_irqfd(IrqFabric *fabric, unsigned gsi, int eventfd, int resample, bool attach, GError **error)

@@ -46,7 +46,7 @@ struct IrqLine {
 void irq_line_init(IrqLine *line, IrqSink sink, void *opaque, unsigned n);
 void irq_line_finish(IrqLine *line);
 void irq_set(IrqLine *line, bool level); /* NULL: not connected */
-void irq_pulse(IrqLine *line);           /* low, high, low: one edge */
+void irq_pulse(IrqLine *line);           /* one rising edge more; the level stays */
 bool irq_level(const IrqLine *line);
 /* After a restore: delivers the level to the sink even if it seems unchanged. */
 void irq_resync(IrqLine *line);
@@ -96,6 +96,7 @@ typedef struct Gsi {
     IrqJoin join;       /* of line and override into out; first */
     IrqLine line, override, out;
     IrqFabric *fabric;
+    unsigned high;      /* atomic: added sources that are high */
     bool overridden;    /* atomic */
     GArray *sinks;      /* GsiSink; main thread, before the guest runs */
 } Gsi;
@@ -127,16 +128,20 @@ int msi_route_fd(MsiRoute *route, GError **error);
 /*
  * GSI n of the machine.  GSI 0 is the timer: input 0 of the PIC and pin 2 of the IOAPIC, as the
  * MADT's override says; there is no GSI 2; every other one below 16 is ISA interrupt n (PIC input
- * and IOAPIC pin n), 16 to 23 are IOAPIC pins.  A GSI has one source; several share it by IrqShare.
+ * and IOAPIC pin n), 16 to 23 are IOAPIC pins.  The line is for one user, who may share it out by
+ * IrqShare; added sources are wired or with it.
  */
 IrqLine *gsi_line(IrqFabric *fabric, unsigned gsi);
+IrqLine *gsi_add_source(IrqFabric *fabric, unsigned gsi); /* main thread */
+void gsi_remove_source(IrqLine *source);                  /* main thread; NULL is fine */
 /* resample: an eventfd rung at EOI, or -1. */
 bool gsi_irqfd(IrqFabric *fabric, unsigned gsi, int eventfd, int resample, bool attach, GError **error);
 /* An interrupt controller takes an input; main thread, before the guest runs. */
 void gsi_connect(IrqFabric *fabric, unsigned gsi, IrqSink sink, void *opaque, unsigned n);
 void gsi_disconnect(IrqFabric *fabric, unsigned gsi, IrqSink sink, void *opaque);
-/* HPET legacy replacement: a second source, which replaces the first while `on`. */
+/* HPET legacy replacement: a line that replaces all the others while `on`. */
 IrqLine *gsi_override_line(IrqFabric *fabric, unsigned gsi);
 void gsi_override(IrqFabric *fabric, unsigned gsi, bool on);
+bool gsi_overridden(const IrqFabric *fabric, unsigned gsi);
 /* What our IOAPIC's pin sends now (split irqchip). */
 void irq_pin_set(IrqFabric *fabric, unsigned pin, MsiMessage message, bool masked);

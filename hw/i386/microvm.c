@@ -92,7 +92,7 @@ static bool has_pic(const Machine *machine)
 }
 
 static const BoardRow rows[] = {
-    { .driver = "isa-pic", .when = has_pic },
+    { .driver = "isa-i8259", .when = has_pic },
     { .driver = "ioapic" },
     { .driver = "isa-pit", .when = has_pit },
     { .driver = "mc146818rtc", .when = has_rtc },
