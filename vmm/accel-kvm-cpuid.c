@@ -108,6 +108,14 @@ bool kvm_vcpu_set_cpuid(Vcpu *vcpu, const X86Cpuid *cpuid, unsigned n, GError **
     if (kvm_ioctl(kv->fd, KVM_SET_CPUID2, c) < 0) {
         return error_set_errno(error, errno, "vCPU %u: KVM refuses the CPU model's %u CPUID leaves", vcpu->index, n);
     }
+    if (vcpu->model && cpu_model_tsc_khz(vcpu->model)) {
+        uint32_t khz = cpu_model_tsc_khz(vcpu->model);
+
+        if (kvm_ioctl(kv->fd, KVM_SET_TSC_KHZ, (void *)(uintptr_t)khz) < 0) {
+            error_set_errno(error, errno, "-cpu: this host's TSC cannot be made to run at %" PRIu32 " kHz", khz);
+            return error_hint(error, "Leave 'tsc-frequency' out.");
+        }
+    }
     for (unsigned i = 0; i < G_N_ELEMENTS(feature_msrs) && vcpu->model; i++) {
         /* Refused where the kernel offers none: then the model's value is its own default, too. */
         kvm_set_msr(kv, feature_msrs[i], cpu_model_feature_msr(vcpu->model, feature_msrs[i]));
