@@ -12,10 +12,10 @@
  *   LOCK_RAM        backings, dirty bitmaps
  *   LOCK_LEAF       anything that takes no other lock
  *
- * Nothing is called upwards with a device lock held.  What a hook causes outside
- * its device (an interrupt, a completion, an event) is an effect: effect_post()
- * collects it on the thread and lock_release() of the last device lock delivers
- * it.  Without a device lock held effect_post() delivers at once.
+ * Nothing is called upwards with a lock held.  What a hook causes outside its
+ * device (an interrupt, a completion, an event) is an effect: effect_post()
+ * collects it on the thread, and the lock_release() of the last lock the thread
+ * holds delivers it.  Without a lock held effect_post() delivers at once.
  */
 #pragma once
 
@@ -40,11 +40,11 @@ typedef struct Lock {
 void lock_init(Lock *lock, LockRank rank, const char *name);
 void lock_finish(Lock *lock);
 void lock_acquire(Lock *lock);
-void lock_release(Lock *lock); /* delivers effects when it was the last LOCK_DEVICE lock of the thread */
+void lock_release(Lock *lock); /* delivers effects when it was the thread's last lock */
 void lock_assert_held(const Lock *lock);
 void lock_assert_none_held(void);
 
-/* Calls deliver(opaque) after the thread's last device lock is dropped, in order.  An entry equal
+/* Calls deliver(opaque) after the thread's last lock is dropped, in order.  An entry equal
  * to one still waiting is not added twice.  The object must outlive the delivery: objects that
  * devices own are freed by epoch_retire(), which comes later than any delivery. */
 void effect_post(void (*deliver)(void *opaque), void *opaque);

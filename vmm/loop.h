@@ -26,12 +26,13 @@ LoopEngine loop_engine(const Loop *loop);
 /* The loop of the calling thread, or NULL. */
 Loop *loop_current(void);
 
-void loop_run(Loop *loop);             /* until loop_stop(); binds the loop to this thread */
+/* The first run binds the loop to the calling thread, for life, and registers that with epochs. */
+void loop_run(Loop *loop);             /* until loop_stop() */
 bool loop_run_once(Loop *loop, bool wait); /* one round; true if anything ran.  Tests and start-up */
 void loop_stop(Loop *loop);            /* any thread */
 /* A thread of its own, named after the loop, that runs it. */
 bool loop_thread_start(Loop *loop, GError **error);
-void loop_thread_join(Loop *loop); /* stops and joins */
+void loop_thread_join(Loop *loop); /* stops and joins; it does not start again */
 int loop_thread_id(Loop *loop);    /* Linux tid; 0: not running */
 
 /* ---- any thread ---- */
@@ -44,7 +45,8 @@ void loop_call(Loop *loop, LoopFn fn, void *opaque);
 typedef struct LoopFd LoopFd;
 typedef enum LoopEvents { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_HANGUP = 4 } LoopEvents; /* HANGUP: reported only */
 typedef void (*LoopFdFn)(int fd, LoopEvents events, void *opaque);
-/* Level-triggered.  May be called before the loop runs, from the thread that set it up. */
+/* Level-triggered.  May be called before the loop runs, from the thread that set it up.  An error
+ * or the peer's end shows as what was asked for; remove it before closing fd. */
 LoopFd *loop_add_fd(Loop *loop, int fd, LoopEvents events, LoopFdFn fn, void *opaque);
 void loop_fd_set_events(LoopFd *lfd, LoopEvents events); /* 0: off */
 /* Removes it; fn is not called any more.  Safe inside fn. */
@@ -91,5 +93,6 @@ struct LoopIo {
 /* The caller owns *io; it stays untouched until done.  Submissions of one round go out together. */
 void loop_submit(Loop *loop, LoopIo *io);
 
-/* The main thread's loop inside a GLib main context, so that libraries may use GSource. */
+/* Binds the loop to this thread; from then on each of its rounds is an iteration of the context
+ * too, so that libraries may use GSource: loop_run() is the main loop.  NULL: the default context. */
 void loop_attach_glib(Loop *loop, GMainContext *context);

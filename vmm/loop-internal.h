@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the loop core (loop.c), its engines (loop-uring.c, loop-epoll.c), its
+ * workers (loop-workers.c), threads (loop-thread.c), timers (timer.c) and its GLib
+ * guest (loop-glib.c) share.  Nobody else includes this.
+ *
+ * One round of a loop:
+ *
+ *   quiescent -> batches -> [spin] -> engine wait -> completions, handles, timers,
+ *                                                    posts, GLib sources
+ *
+ * An engine's wait() only notes what happened (loop_handle_ready(), loop_io_finished());
+ * the core calls back afterwards.  So a callback may remove anything.
+ */
+#pragma once
+
+#include <glib.h>
+#include <pthread.h>
+
+#include "vmm/loop.h"
+
+typedef struct LoopEngineOps LoopEngineOps;
+typedef struct LoopGlib LoopGlib;
+typedef struct LoopPost LoopPost;
+typedef struct LoopTimers LoopTimers;
+typedef struct LoopWorkers LoopWorkers;
+
+/* What LoopFd and LoopEvent have in common: a descriptor an engine watches. */
+typedef struct LoopHandle {
+    Loop *loop;
+    int fd;
+    bool is_event;      /* an eventfd that is read; else a descriptor that is polled */
+    bool removed;       /* its user has let go; the engine frees it */
+    bool ready;         /* in loop->ready */
+    LoopEvents wanted;  /* a descriptor's */
+    LoopEvents happened;
+    GList link;         /* in loop->handles */
+    GList ready_link;   /* in loop->ready */
+    /* the engine's */
+    bool in_kernel;     /* io_uring: a request is out; epoll: it is in the set */
+    bool changed;       /* to be looked at before the next wait */
+    LoopEvents armed;   /* what the kernel was asked for */
+    bool linked_read;   /* io_uring: a non-blocking eventfd is polled, then read */
+    uint64_t value;     /* io_uring: where an eventfd is read to */
+} LoopHandle;
+
+struct LoopFd {
+    LoopHandle handle; /* first */
+    LoopFdFn fn;
+    void *opaque;
+};
+
+struct LoopEvent {
+    LoopHandle handle; /* first */
+    LoopFn fn;
+    bool (*poll)(void *opaque);
+    void *opaque;
+};
+
+struct Loop {
+    char *name;
+    const LoopEngineOps *ops;
+    void *engine;
+    /* The loop's thread. */
+    pthread_t thread; /* the one it is bound to, once `bound` */
+    bool bound;
+    GQueue handles, ready;
+    GQueue polled;              /* LoopEvent with poll(): LoopHandle * as data */
+    LoopBatch *batches, **batches_tail;
+    LoopIo *finished, **finished_tail;
+    unsigned io_in_flight;
+    LoopTimers *timers;
+    LoopWorkers *workers;       /* NULL until the first blocking call */
+    LoopGlib *glib;             /* NULL: none */
+    uint64_t poll_max_ns, poll_grow, poll_shrink, poll_ns;
+    /* Any thread. */
+    LoopPost *posts;            /* atomic: a stack, newest first */
+    LoopIo *worker_done;        /* atomic: a stack */
+    bool asleep;                /* atomic: the next poster must ring the wake-up event */
+    bool stopping;              /* atomic */
+    int tid;                    /* atomic */
+    int wake_fd;
+    LoopEvent *wake_event;
+    pthread_t runner;           /* loop_thread_start()'s */
+    bool has_runner;
+};
+
+#define LOOP_FOREVER INT64_MAX
+
+struct LoopEngineOps {
+    const char *name;
+    LoopEngine engine;
+    /* On any thread; false: the host has no such thing, or forbids it. */
+    bool (*open)(Loop *loop, GError **error);
+    /* On the thread that will run the loop, once, before any wait. */
+    void (*bind)(Loop *loop);
+    /* On the same thread, for the last time: nothing is left in the kernel. */
+    void (*unbind)(Loop *loop);
+    void (*close)(Loop *loop);
+    /* The handle is new or wants something else.  Before bind() too. */
+    void (*change)(LoopHandle *handle);
+    /* The user is gone; frees the handle, at once or later.  No bell of an event gets lost. */
+    void (*remove)(LoopHandle *handle);
+    void (*submit)(Loop *loop, LoopIo *io);
+    /* Sends what is to be sent and waits at most this long (0: only looks). */
+    void (*wait)(Loop *loop, int64_t timeout_ns);
+    /* Spinning: is there something for wait() to find?  NULL: asking costs as much as waiting. */
+    bool (*peek)(Loop *loop);
+};
+
+extern const LoopEngineOps loop_engine_uring, loop_engine_epoll;
+
+/* ---- for engines ---- */
+void loop_handle_ready(LoopHandle *handle, LoopEvents happened);
+void loop_io_finished(LoopIo *io, int result);
+/* Takes the handle out of the core's lists. */
+void loop_handle_forget(LoopHandle *handle);
+bool loop_is_here(const Loop *loop); /* the calling thread may touch it */
+void loop_wake(Loop *loop);          /* any thread: makes a sleeping loop take another round */
+
+/* ---- for loop-thread.c and loop-glib.c ---- */
+void loop_bind(Loop *loop);   /* to the calling thread, if it is not yet */
+void loop_unbind(Loop *loop); /* nothing is left in the kernel; the thread is free again */
+
+/* ---- worker pool: any engine ---- */
+void loop_workers_submit(Loop *loop, LoopIo *io);
+void loop_workers_free(LoopWorkers *workers); /* waits for what runs */
+/* Moves what workers have done to the finished list. */
+void loop_workers_collect(Loop *loop);
+
+/* ---- timers ---- */
+LoopTimers *loop_timers_new(Loop *loop);
+void loop_timers_free(LoopTimers *timers);
+/* Until the next is due: 0 if one is, LOOP_FOREVER if there is none. */
+int64_t loop_timers_wait_ns(LoopTimers *timers);
+bool loop_timers_run(LoopTimers *timers); /* true: one ran */
+
+/* ---- GLib ---- */
+/* Notes which descriptors the context wants polled; the bound on the wait it asks for. */
+int64_t loop_glib_prepare(LoopGlib *glib);
+bool loop_glib_dispatch(LoopGlib *glib);
+void loop_glib_free(LoopGlib *glib);

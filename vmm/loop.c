@@ -1,0 +1,585 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The loop core: rounds, handles, posted calls, batches and adaptive polling over
+ * one of two engines.  vmm/loop-internal.h draws a round.
+ *
+ * How another thread reaches a loop: it pushes on a lock-free stack, then takes
+ * `asleep` away; only who finds it set writes the wake-up eventfd.  The loop sets
+ * `asleep`, then looks at everything others may have changed (posts, timers), then
+ * waits.  So one of the two sees the other, and a busy loop costs its posters no
+ * system call.
+ */
+#include "vmm/loop.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "vmm/epoch.h"
+#include "vmm/error.h"
+#include "vmm/locks.h"
+#include "vmm/log.h"
+#include "vmm/loop-internal.h"
+#include "vmm/timer.h"
+
+#define POLL_START_NS 4000 /* the first step of growing adaptive polling */
+#define POLL_GROW_DEFAULT 2
+
+struct LoopPost {
+    LoopFn fn;
+    void *opaque;
+    LoopPost *next;
+};
+
+static __thread Loop *current;
+
+/* ---- creation ---- */
+
+static bool open_engine(Loop *loop, const LoopEngineOps *ops, GError **error)
+{
+    loop->ops = ops;
+    return ops->open(loop, error);
+}
+
+static bool choose_engine(Loop *loop, LoopEngine engine, GError **error)
+{
+    static gsize said;
+    g_autoptr(GError) why = NULL;
+    const char *override = g_getenv("LODGE_LOOP");
+
+    if (engine == LOOP_ENGINE_AUTO && override) {
+        if (g_str_equal(override, "epoll")) {
+            engine = LOOP_ENGINE_EPOLL;
+        } else if (g_str_equal(override, "io_uring")) {
+            engine = LOOP_ENGINE_IO_URING;
+        } else {
+            return error_set(error, "LODGE_LOOP is '%s', which is neither 'epoll' nor 'io_uring'", override);
+        }
+    }
+    if (engine == LOOP_ENGINE_IO_URING) {
+        return open_engine(loop, &loop_engine_uring, error);
+    }
+    if (engine == LOOP_ENGINE_AUTO) {
+        if (open_engine(loop, &loop_engine_uring, &why)) {
+            return true;
+        }
+        if (g_once_init_enter(&said)) {
+            log_info("event loops use epoll and worker threads: %s", why->message);
+            g_once_init_leave(&said, 1);
+        }
+    }
+    return open_engine(loop, &loop_engine_epoll, error);
+}
+
+static void drain_wake_event(void *opaque)
+{
+}
+
+Loop *loop_new(const char *name, LoopEngine engine, GError **error)
+{
+    Loop *loop = g_new0(Loop, 1);
+
+    loop->name = g_strdup(name);
+    loop->batches_tail = &loop->batches;
+    loop->finished_tail = &loop->finished;
+    loop->wake_fd = eventfd(0, EFD_CLOEXEC);
+    if (loop->wake_fd < 0) {
+        error_set_errno(error, errno, "cannot make an eventfd for loop '%s'", name);
+    } else if (choose_engine(loop, engine, error)) {
+        loop->timers = loop_timers_new(loop);
+        loop->wake_event = loop_add_event(loop, loop->wake_fd, drain_wake_event, NULL, NULL);
+        return loop;
+    } else {
+        close(loop->wake_fd);
+    }
+    g_free(loop->name);
+    g_free(loop);
+    return NULL;
+}
+
+static bool run_posts(Loop *loop);
+
+/* What is not bound yet belongs to who set it up; what has lost its thread, to who frees it. */
+bool loop_is_here(const Loop *loop)
+{
+    return !loop->bound || pthread_equal(loop->thread, pthread_self());
+}
+
+void loop_unbind(Loop *loop)
+{
+    if (loop->bound) {
+        loop->ops->unbind(loop);
+        loop->bound = false;
+    }
+    if (current == loop) {
+        current = NULL;
+        epoch_thread_end();
+    }
+}
+
+void loop_free(Loop *loop)
+{
+    if (!loop) {
+        return;
+    }
+    g_assert(!loop->has_runner);
+    g_assert(loop_is_here(loop));
+    while (run_posts(loop)) {
+    }
+    g_clear_pointer(&loop->workers, loop_workers_free);
+    g_assert(!loop->io_in_flight);
+    g_clear_pointer(&loop->glib, loop_glib_free);
+    loop_remove_event(loop->wake_event);
+    loop_unbind(loop);
+    g_assert(!loop->handles.length);
+    loop->ops->close(loop);
+    loop_timers_free(loop->timers);
+    close(loop->wake_fd);
+    g_free(loop->name);
+    g_free(loop);
+}
+
+const char *loop_name(const Loop *loop)
+{
+    return loop->name;
+}
+
+LoopEngine loop_engine(const Loop *loop)
+{
+    return loop->ops->engine;
+}
+
+Loop *loop_current(void)
+{
+    return current;
+}
+
+int loop_thread_id(Loop *loop)
+{
+    return __atomic_load_n(&loop->tid, __ATOMIC_ACQUIRE);
+}
+
+/* ---- posted calls ---- */
+
+void loop_wake(Loop *loop)
+{
+    uint64_t one = 1;
+
+    if (__atomic_load_n(&loop->asleep, __ATOMIC_SEQ_CST)
+        && __atomic_exchange_n(&loop->asleep, false, __ATOMIC_SEQ_CST)) {
+        /* An eventfd takes 2^64 - 2 rings: this cannot fail or block. */
+        ssize_t n = write(loop->wake_fd, &one, sizeof(one));
+
+        g_assert(n == sizeof(one));
+    }
+}
+
+void loop_post(Loop *loop, LoopFn fn, void *opaque)
+{
+    LoopPost *post = g_new(LoopPost, 1);
+
+    *post = (LoopPost) { fn, opaque, __atomic_load_n(&loop->posts, __ATOMIC_RELAXED) };
+    while (!__atomic_compare_exchange_n(&loop->posts, &post->next, post, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+    }
+    loop_wake(loop);
+}
+
+static bool run_posts(Loop *loop)
+{
+    LoopPost *newest = __atomic_exchange_n(&loop->posts, NULL, __ATOMIC_SEQ_CST);
+    LoopPost *oldest = NULL;
+    bool ran = newest != NULL;
+
+    while (newest) {
+        LoopPost *next = newest->next;
+
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    while (oldest) {
+        LoopPost *post = oldest;
+
+        oldest = post->next;
+        post->fn(post->opaque);
+        g_free(post);
+    }
+    return ran;
+}
+
+/* ---- handles ---- */
+
+static void handle_init(Loop *loop, LoopHandle *handle, int fd, bool is_event)
+{
+    g_assert(loop_is_here(loop));
+    handle->loop = loop;
+    handle->fd = fd;
+    handle->is_event = is_event;
+    handle->link.data = handle;
+    handle->ready_link.data = handle;
+    g_queue_push_tail_link(&loop->handles, &handle->link);
+}
+
+LoopFd *loop_add_fd(Loop *loop, int fd, LoopEvents events, LoopFdFn fn, void *opaque)
+{
+    LoopFd *lfd = g_new0(LoopFd, 1);
+
+    lfd->fn = fn;
+    lfd->opaque = opaque;
+    handle_init(loop, &lfd->handle, fd, false);
+    loop_fd_set_events(lfd, events);
+    return lfd;
+}
+
+void loop_fd_set_events(LoopFd *lfd, LoopEvents events)
+{
+    g_assert(loop_is_here(lfd->handle.loop));
+    events &= LOOP_READ | LOOP_WRITE;
+    if (events != lfd->handle.wanted) {
+        lfd->handle.wanted = events;
+        lfd->handle.loop->ops->change(&lfd->handle);
+    }
+}
+
+LoopEvent *loop_add_event(Loop *loop, int eventfd, LoopFn fn, bool (*poll)(void *opaque), void *opaque)
+{
+    LoopEvent *event = g_new0(LoopEvent, 1);
+
+    event->fn = fn;
+    event->poll = poll;
+    event->opaque = opaque;
+    handle_init(loop, &event->handle, eventfd, true);
+    event->handle.wanted = LOOP_READ;
+    if (poll) {
+        g_queue_push_tail(&loop->polled, event);
+    }
+    loop->ops->change(&event->handle);
+    return event;
+}
+
+void loop_handle_forget(LoopHandle *handle)
+{
+    Loop *loop = handle->loop;
+
+    g_assert(loop_is_here(loop));
+    handle->removed = true;
+    g_queue_unlink(&loop->handles, &handle->link);
+    if (handle->ready) {
+        g_queue_unlink(&loop->ready, &handle->ready_link);
+        handle->ready = false;
+    }
+}
+
+void loop_remove_fd(LoopFd *lfd)
+{
+    if (lfd) {
+        loop_handle_forget(&lfd->handle);
+        lfd->handle.loop->ops->remove(&lfd->handle);
+    }
+}
+
+/* A bell that was taken from the eventfd but not passed on goes back: the next user must hear it. */
+void loop_remove_event(LoopEvent *event)
+{
+    LoopHandle *handle;
+    bool rung;
+    uint64_t one = 1;
+
+    if (!event) {
+        return;
+    }
+    handle = &event->handle;
+    rung = handle->ready;
+    if (event->poll) {
+        g_queue_remove(&handle->loop->polled, event);
+    }
+    loop_handle_forget(handle);
+    if (rung && write(handle->fd, &one, sizeof(one)) < 0) {
+        log_warning("loop '%s': cannot ring the eventfd %d again: %s", handle->loop->name, handle->fd, g_strerror(errno));
+    }
+    handle->loop->ops->remove(handle);
+}
+
+void loop_handle_ready(LoopHandle *handle, LoopEvents happened)
+{
+    handle->happened |= happened;
+    if (!handle->ready && !handle->removed) {
+        handle->ready = true;
+        g_queue_push_tail_link(&handle->loop->ready, &handle->ready_link);
+    }
+}
+
+static void dispatch_handle(LoopHandle *handle)
+{
+    LoopEvents happened = handle->happened & (handle->wanted | LOOP_HANGUP);
+
+    handle->ready = false;
+    handle->happened = 0;
+    if (handle->is_event) {
+        LoopEvent *event = (LoopEvent *)handle;
+
+        event->fn(event->opaque);
+    } else if (handle->wanted && happened) {
+        LoopFd *lfd = (LoopFd *)handle;
+
+        lfd->fn(handle->fd, happened, lfd->opaque);
+    }
+}
+
+/* As many as are ready now: what becomes ready meanwhile waits for the next round. */
+static bool run_handles(Loop *loop)
+{
+    bool ran = false;
+
+    for (unsigned n = loop->ready.length; n && loop->ready.head; n--) {
+        LoopHandle *handle = g_queue_pop_head_link(&loop->ready)->data;
+
+        ran |= handle != &loop->wake_event->handle;
+        dispatch_handle(handle);
+    }
+    return ran;
+}
+
+/* ---- batches and file I/O ---- */
+
+void loop_batch(Loop *loop, LoopBatch *batch)
+{
+    g_assert(loop_is_here(loop));
+    if (!batch->queued) {
+        batch->queued = true;
+        batch->next = NULL;
+        *loop->batches_tail = batch;
+        loop->batches_tail = &batch->next;
+    }
+}
+
+/* What a batch queues again waits for the next round, so that I/O gets its turn. */
+static bool run_batches(Loop *loop)
+{
+    LoopBatch *list = loop->batches;
+    bool ran = list != NULL;
+
+    loop->batches = NULL;
+    loop->batches_tail = &loop->batches;
+    while (list) {
+        LoopBatch *batch = list;
+
+        list = batch->next;
+        batch->queued = false;
+        batch->fn(batch->opaque);
+    }
+    return ran;
+}
+
+void loop_submit(Loop *loop, LoopIo *io)
+{
+    g_assert(loop_is_here(loop));
+    io->loop = loop;
+    loop->io_in_flight++;
+    if (io->op == LOOP_IO_CALL) {
+        loop_workers_submit(loop, io);
+    } else {
+        loop->ops->submit(loop, io);
+    }
+}
+
+void loop_io_finished(LoopIo *io, int result)
+{
+    Loop *loop = io->loop;
+
+    io->result = result;
+    io->next = NULL;
+    *loop->finished_tail = io;
+    loop->finished_tail = &io->next;
+}
+
+static bool run_finished(Loop *loop)
+{
+    LoopIo *list;
+    bool ran;
+
+    loop_workers_collect(loop);
+    list = loop->finished;
+    ran = list != NULL;
+    loop->finished = NULL;
+    loop->finished_tail = &loop->finished;
+    while (list) {
+        LoopIo *io = list;
+
+        list = io->next;
+        loop->io_in_flight--;
+        io->done(io, io->result);
+    }
+    return ran;
+}
+
+/* ---- adaptive polling ---- */
+
+void loop_set_poll(Loop *loop, uint64_t max_ns, uint64_t grow, uint64_t shrink)
+{
+    g_assert(loop_is_here(loop));
+    loop->poll_max_ns = max_ns;
+    loop->poll_grow = grow;
+    loop->poll_shrink = shrink;
+    loop->poll_ns = 0;
+}
+
+void loop_get_poll(Loop *loop, uint64_t *max_ns, uint64_t *grow, uint64_t *shrink)
+{
+    *max_ns = loop->poll_max_ns;
+    *grow = loop->poll_grow;
+    *shrink = loop->poll_shrink;
+}
+
+static bool has_posts(const Loop *loop)
+{
+    return __atomic_load_n(&loop->posts, __ATOMIC_SEQ_CST) || __atomic_load_n(&loop->worker_done, __ATOMIC_SEQ_CST)
+        || __atomic_load_n(&loop->stopping, __ATOMIC_SEQ_CST);
+}
+
+/* Asks every pollable event whether it has work. */
+static bool poll_events(Loop *loop)
+{
+    bool found = false;
+
+    for (GList *l = loop->polled.head; l; l = l->next) {
+        LoopEvent *event = l->data;
+
+        if (event->poll(event->opaque)) {
+            loop_handle_ready(&event->handle, LOOP_READ);
+            found = true;
+        }
+    }
+    return found;
+}
+
+/* Spins for a while instead of sleeping.  True: there is something to do. */
+static bool spin(Loop *loop, int64_t timeout_ns)
+{
+    int64_t end;
+
+    if (!loop->poll_ns || !timeout_ns) {
+        return false;
+    }
+    end = clock_ns(clock_realtime) + MIN((int64_t)loop->poll_ns, timeout_ns);
+    loop->ops->wait(loop, 0); /* submissions go out before the spin */
+    do {
+        if (poll_events(loop) || has_posts(loop) || loop->ready.length || loop->finished
+            || (loop->ops->peek && loop->ops->peek(loop))) {
+            return true;
+        }
+        __builtin_ia32_pause();
+        epoch_quiescent();
+    } while (clock_ns(clock_realtime) < end);
+    return false;
+}
+
+/* Spinning up to poll_max_ns would have caught a short sleep; it would be wasted on a long one. */
+static void adapt(Loop *loop, int64_t slept_ns)
+{
+    uint64_t slept = slept_ns;
+
+    if (slept <= loop->poll_ns) {
+        return;
+    }
+    if (slept > loop->poll_max_ns) {
+        loop->poll_ns = loop->poll_shrink ? loop->poll_ns / loop->poll_shrink : 0;
+    } else {
+        uint64_t grown = loop->poll_ns * (loop->poll_grow ? loop->poll_grow : POLL_GROW_DEFAULT);
+
+        loop->poll_ns = MIN(MAX(grown, POLL_START_NS), loop->poll_max_ns);
+    }
+}
+
+/* ---- rounds ---- */
+
+static void sleep_until_something(Loop *loop, int64_t timeout_ns)
+{
+    int64_t before = loop->poll_max_ns ? clock_ns(clock_realtime) : 0;
+
+    epoch_offline();
+    loop->ops->wait(loop, timeout_ns);
+    epoch_online();
+    if (loop->poll_max_ns) {
+        adapt(loop, clock_ns(clock_realtime) - before);
+    }
+}
+
+static void wait_for_events(Loop *loop, bool wait)
+{
+    int64_t timeout_ns = wait && !loop->batches && !loop->ready.length && !loop->finished ? LOOP_FOREVER : 0;
+
+    if (loop->glib) {
+        timeout_ns = MIN(timeout_ns, loop_glib_prepare(loop->glib));
+    }
+    if (timeout_ns && loop->poll_max_ns && spin(loop, MIN(timeout_ns, loop_timers_wait_ns(loop->timers)))) {
+        timeout_ns = 0;
+    }
+    if (timeout_ns) {
+        __atomic_store_n(&loop->asleep, true, __ATOMIC_SEQ_CST);
+        timeout_ns = has_posts(loop) ? 0 : MIN(timeout_ns, loop_timers_wait_ns(loop->timers));
+    }
+    if (timeout_ns) {
+        sleep_until_something(loop, timeout_ns);
+    } else {
+        loop->ops->wait(loop, 0);
+    }
+    __atomic_store_n(&loop->asleep, false, __ATOMIC_SEQ_CST);
+}
+
+static bool one_round(Loop *loop, bool wait_anyway, bool wait)
+{
+    bool ran;
+
+    epoch_quiescent();
+    ran = run_batches(loop);
+    wait_for_events(loop, wait_anyway || (wait && !ran));
+    ran |= run_finished(loop);
+    ran |= run_handles(loop);
+    ran |= loop_timers_run(loop->timers);
+    ran |= run_posts(loop);
+    if (loop->glib) {
+        ran |= loop_glib_dispatch(loop->glib);
+    }
+    return ran;
+}
+
+void loop_bind(Loop *loop)
+{
+    if (loop->bound) {
+        g_assert(pthread_equal(loop->thread, pthread_self()));
+        return;
+    }
+    g_assert(!current);
+    loop->thread = pthread_self();
+    loop->bound = true;
+    current = loop;
+    epoch_thread_begin();
+    prctl(PR_SET_TIMERSLACK, 1); /* timers mean what they say */
+    loop->ops->bind(loop);
+}
+
+bool loop_run_once(Loop *loop, bool wait)
+{
+    loop_bind(loop);
+    return one_round(loop, false, wait);
+}
+
+void loop_run(Loop *loop)
+{
+    loop_bind(loop);
+    __atomic_store_n(&loop->tid, gettid(), __ATOMIC_RELEASE);
+    while (!__atomic_load_n(&loop->stopping, __ATOMIC_SEQ_CST)) {
+        one_round(loop, true, true);
+    }
+    __atomic_store_n(&loop->stopping, false, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&loop->tid, 0, __ATOMIC_RELEASE);
+}
+
+void loop_stop(Loop *loop)
+{
+    __atomic_store_n(&loop->stopping, true, __ATOMIC_SEQ_CST);
+    loop_wake(loop);
+}

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Clocks and timers: see vmm/timer.h for the contract.
+ *
+ * A loop keeps one binary heap per clock it has timers on.  The heaps are under
+ * the loop's timer mutex, since any thread may move a timer.  A clock knows the
+ * loops that wait on it and wakes them when it starts, stops or is set.
+ *
+ * The lock order is: a timer's own lock (a device's), clock mutex, timer mutex.
+ */
+#include "vmm/timer.h"
+
+#include <pthread.h>
+#include <time.h>
+
+#include "vmm/epoch.h"
+#include "vmm/locks.h"
+#include "vmm/loop-internal.h"
+
+typedef enum ClockKind { CLOCK_KIND_REALTIME, CLOCK_KIND_HOST, CLOCK_KIND_VIRTUAL } ClockKind;
+
+/* CLOCK_REALTIME may be set by somebody; a wait on it is cut, so that this is noticed in time. */
+#define HOST_CLOCK_WAIT_MAX_NS NS_PER_SEC
+
+struct Clock {
+    ClockKind kind;
+    pthread_mutex_t mutex; /* writers, and the list of loops */
+    GPtrArray *loops;      /* LoopTimers with a heap on it */
+    /* Virtual.  Atomics under a sequence count: odd while they change. */
+    unsigned sequence;
+    bool ticking;
+    int64_t value; /* ticking: to be added to CLOCK_MONOTONIC; else the time itself */
+    bool manual;   /* never ticks, but its timers run */
+};
+
+typedef struct TimerHeap {
+    Clock *clock;
+    GPtrArray *timers; /* a binary heap by deadline */
+} TimerHeap;
+
+struct LoopTimers {
+    Loop *loop;
+    pthread_mutex_t mutex;
+    GPtrArray *heaps; /* TimerHeap; one a clock */
+};
+
+struct Timer {
+    LoopTimers *timers;
+    TimerHeap *heap;
+    Lock *lock; /* NULL: none */
+    void (*fn)(void *opaque);
+    void *opaque;
+    int64_t deadline_ns; /* under the timer mutex; INT64_MAX: not armed */
+    unsigned index;      /* in the heap */
+};
+
+static Clock realtime = { .kind = CLOCK_KIND_REALTIME, .mutex = PTHREAD_MUTEX_INITIALIZER };
+static Clock host = { .kind = CLOCK_KIND_HOST, .mutex = PTHREAD_MUTEX_INITIALIZER };
+Clock *const clock_realtime = &realtime;
+Clock *const clock_host = &host;
+
+/* ---- clocks ---- */
+
+static int64_t read_ns(clockid_t id)
+{
+    struct timespec ts;
+
+    clock_gettime(id, &ts);
+    return ts.tv_sec * NS_PER_SEC + ts.tv_nsec;
+}
+
+/* Every load is an acquire, so the second read of the count cannot move up. */
+static int64_t virtual_ns(const Clock *clock)
+{
+    unsigned before;
+    int64_t ns;
+
+    do {
+        before = __atomic_load_n(&clock->sequence, __ATOMIC_ACQUIRE);
+        ns = __atomic_load_n(&clock->value, __ATOMIC_ACQUIRE);
+        if (__atomic_load_n(&clock->ticking, __ATOMIC_ACQUIRE)) {
+            ns += read_ns(CLOCK_MONOTONIC);
+        }
+    } while ((before & 1) || __atomic_load_n(&clock->sequence, __ATOMIC_ACQUIRE) != before);
+    return ns;
+}
+
+int64_t clock_ns(const Clock *clock)
+{
+    switch (clock->kind) {
+    case CLOCK_KIND_REALTIME:
+        return read_ns(CLOCK_MONOTONIC);
+    case CLOCK_KIND_HOST:
+        return read_ns(CLOCK_REALTIME);
+    default:
+        return virtual_ns(clock);
+    }
+}
+
+Clock *clock_new_virtual(void)
+{
+    Clock *clock = g_new0(Clock, 1);
+
+    clock->kind = CLOCK_KIND_VIRTUAL;
+    pthread_mutex_init(&clock->mutex, NULL);
+    return clock;
+}
+
+void clock_free(Clock *clock)
+{
+    if (!clock) {
+        return;
+    }
+    g_assert(!clock->loops || !clock->loops->len);
+    g_clear_pointer(&clock->loops, g_ptr_array_unref);
+    pthread_mutex_destroy(&clock->mutex);
+    g_free(clock);
+}
+
+/* Clock mutex held. */
+static void wake_loops(Clock *clock)
+{
+    for (unsigned i = 0; clock->loops && i < clock->loops->len; i++) {
+        loop_wake(((LoopTimers *)g_ptr_array_index(clock->loops, i))->loop);
+    }
+}
+
+static void change(Clock *clock, bool ticking, int64_t value)
+{
+    g_assert(clock->kind == CLOCK_KIND_VIRTUAL);
+    pthread_mutex_lock(&clock->mutex);
+    __atomic_add_fetch(&clock->sequence, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&clock->ticking, ticking, __ATOMIC_RELEASE);
+    __atomic_store_n(&clock->value, value, __ATOMIC_RELEASE);
+    __atomic_add_fetch(&clock->sequence, 1, __ATOMIC_SEQ_CST);
+    wake_loops(clock);
+    pthread_mutex_unlock(&clock->mutex);
+}
+
+bool clock_running(const Clock *clock)
+{
+    return clock->kind != CLOCK_KIND_VIRTUAL || clock->manual || __atomic_load_n(&clock->ticking, __ATOMIC_ACQUIRE);
+}
+
+void clock_start(Clock *clock)
+{
+    if (!clock_running(clock)) {
+        change(clock, true, clock->value - read_ns(CLOCK_MONOTONIC));
+    }
+}
+
+void clock_stop(Clock *clock)
+{
+    if (!clock->manual && clock_running(clock)) {
+        change(clock, false, clock_ns(clock));
+    }
+}
+
+/* ---- heaps; timer mutex held ---- */
+
+static Timer *heap_at(const TimerHeap *heap, unsigned i)
+{
+    return g_ptr_array_index(heap->timers, i);
+}
+
+static void heap_put(TimerHeap *heap, unsigned i, Timer *timer)
+{
+    heap->timers->pdata[i] = timer;
+    timer->index = i;
+}
+
+/* Moves the timer from place i to where its deadline belongs. */
+static void heap_settle(TimerHeap *heap, unsigned i, Timer *timer)
+{
+    unsigned n = heap->timers->len;
+
+    while (i > 0 && heap_at(heap, (i - 1) / 2)->deadline_ns > timer->deadline_ns) {
+        heap_put(heap, i, heap_at(heap, (i - 1) / 2));
+        i = (i - 1) / 2;
+    }
+    for (;;) {
+        unsigned child = 2 * i + 1;
+
+        if (child + 1 < n && heap_at(heap, child + 1)->deadline_ns < heap_at(heap, child)->deadline_ns) {
+            child++;
+        }
+        if (child >= n || heap_at(heap, child)->deadline_ns >= timer->deadline_ns) {
+            break;
+        }
+        heap_put(heap, i, heap_at(heap, child));
+        i = child;
+    }
+    heap_put(heap, i, timer);
+}
+
+static void disarm(Timer *timer)
+{
+    TimerHeap *heap = timer->heap;
+    unsigned i = timer->index;
+    Timer *last;
+
+    if (timer->deadline_ns == INT64_MAX) {
+        return;
+    }
+    timer->deadline_ns = INT64_MAX;
+    last = g_ptr_array_steal_index(heap->timers, heap->timers->len - 1);
+    if (last != timer) {
+        heap_settle(heap, i, last);
+    }
+}
+
+static void arm(Timer *timer, int64_t deadline_ns)
+{
+    disarm(timer);
+    timer->deadline_ns = deadline_ns;
+    g_ptr_array_add(timer->heap->timers, timer);
+    heap_settle(timer->heap, timer->heap->timers->len - 1, timer);
+}
+
+static bool is_due(const TimerHeap *heap)
+{
+    return heap->timers->len && clock_running(heap->clock)
+        && heap_at(heap, 0)->deadline_ns <= clock_ns(heap->clock);
+}
+
+/* ---- a loop's timers ---- */
+
+LoopTimers *loop_timers_new(Loop *loop)
+{
+    LoopTimers *timers = g_new0(LoopTimers, 1);
+
+    timers->loop = loop;
+    timers->heaps = g_ptr_array_new();
+    pthread_mutex_init(&timers->mutex, NULL);
+    return timers;
+}
+
+static void heap_free(LoopTimers *timers, TimerHeap *heap)
+{
+    g_assert(!heap->timers->len);
+    pthread_mutex_lock(&heap->clock->mutex);
+    g_ptr_array_remove(heap->clock->loops, timers);
+    pthread_mutex_unlock(&heap->clock->mutex);
+    g_ptr_array_unref(heap->timers);
+    g_free(heap);
+}
+
+void loop_timers_free(LoopTimers *timers)
+{
+    for (unsigned i = 0; i < timers->heaps->len; i++) {
+        heap_free(timers, g_ptr_array_index(timers->heaps, i));
+    }
+    g_ptr_array_unref(timers->heaps);
+    pthread_mutex_destroy(&timers->mutex);
+    g_free(timers);
+}
+
+static TimerHeap *heap_of(LoopTimers *timers, Clock *clock)
+{
+    TimerHeap *heap;
+
+    for (unsigned i = 0; i < timers->heaps->len; i++) {
+        heap = g_ptr_array_index(timers->heaps, i);
+        if (heap->clock == clock) {
+            return heap;
+        }
+    }
+    heap = g_new0(TimerHeap, 1);
+    heap->clock = clock;
+    heap->timers = g_ptr_array_new();
+    g_ptr_array_add(timers->heaps, heap);
+    if (!clock->loops) {
+        clock->loops = g_ptr_array_new();
+    }
+    g_ptr_array_add(clock->loops, timers);
+    return heap;
+}
+
+static int64_t heap_wait_ns(const TimerHeap *heap)
+{
+    int64_t wait;
+
+    if (!heap->timers->len || !clock_running(heap->clock)) {
+        return LOOP_FOREVER;
+    }
+    if (__builtin_sub_overflow(heap_at(heap, 0)->deadline_ns, clock_ns(heap->clock), &wait)) {
+        return heap_at(heap, 0)->deadline_ns < 0 ? 0 : LOOP_FOREVER;
+    }
+    if (heap->clock->manual) {
+        return wait > 0 ? LOOP_FOREVER : 0;
+    }
+    if (heap->clock->kind == CLOCK_KIND_HOST) {
+        wait = MIN(wait, HOST_CLOCK_WAIT_MAX_NS);
+    }
+    return MAX(wait, 0);
+}
+
+int64_t loop_timers_wait_ns(LoopTimers *timers)
+{
+    int64_t wait = LOOP_FOREVER;
+
+    pthread_mutex_lock(&timers->mutex);
+    for (unsigned i = 0; wait && i < timers->heaps->len; i++) {
+        wait = MIN(wait, heap_wait_ns(g_ptr_array_index(timers->heaps, i)));
+    }
+    pthread_mutex_unlock(&timers->mutex);
+    return wait;
+}
+
+/* Takes the timer off and calls it, unless it was moved meanwhile.  Timer mutex held at entry and
+ * exit.  A timer's lock comes before the mutex, so the mutex is dropped to take it.  Another thread
+ * may free the timer then: the memory stays until this thread is quiescent, and `due` says whether
+ * to call. */
+static void fire(LoopTimers *timers, Timer *timer)
+{
+    Lock *lock = timer->lock;
+    bool due;
+
+    if (lock) {
+        pthread_mutex_unlock(&timers->mutex);
+        lock_acquire(lock);
+        pthread_mutex_lock(&timers->mutex);
+    }
+    due = timer->deadline_ns != INT64_MAX && clock_running(timer->heap->clock)
+        && timer->deadline_ns <= clock_ns(timer->heap->clock);
+    if (due) {
+        disarm(timer);
+    }
+    pthread_mutex_unlock(&timers->mutex);
+    if (due) {
+        timer->fn(timer->opaque);
+    }
+    if (lock) {
+        lock_release(lock);
+    }
+    pthread_mutex_lock(&timers->mutex);
+}
+
+/* A timer that is late by more than its period re-arms itself in the past; n bounds the round. */
+bool loop_timers_run(LoopTimers *timers)
+{
+    bool ran = false;
+
+    pthread_mutex_lock(&timers->mutex);
+    for (unsigned i = 0; i < timers->heaps->len; i++) {
+        TimerHeap *heap = g_ptr_array_index(timers->heaps, i);
+
+        for (unsigned n = heap->timers->len; n && is_due(heap); n--) {
+            fire(timers, heap_at(heap, 0));
+            ran = true;
+        }
+    }
+    pthread_mutex_unlock(&timers->mutex);
+    return ran;
+}
+
+/* ---- timers ---- */
+
+Timer *timer_new_locked(Loop *loop, Clock *clock, Lock *lock, void (*fn)(void *opaque), void *opaque)
+{
+    LoopTimers *timers = loop->timers;
+    Timer *timer = g_new0(Timer, 1);
+
+    timer->timers = timers;
+    timer->lock = lock;
+    timer->fn = fn;
+    timer->opaque = opaque;
+    timer->deadline_ns = INT64_MAX;
+    pthread_mutex_lock(&clock->mutex);
+    pthread_mutex_lock(&timers->mutex);
+    timer->heap = heap_of(timers, clock);
+    pthread_mutex_unlock(&timers->mutex);
+    pthread_mutex_unlock(&clock->mutex);
+    return timer;
+}
+
+Timer *timer_new(Loop *loop, Clock *clock, void (*fn)(void *opaque), void *opaque)
+{
+    return timer_new_locked(loop, clock, NULL, fn, opaque);
+}
+
+void timer_free(Timer *timer)
+{
+    if (timer) {
+        timer_del(timer);
+        epoch_retire(g_free, timer);
+    }
+}
+
+void timer_mod(Timer *timer, int64_t deadline_ns)
+{
+    LoopTimers *timers = timer->timers;
+    bool first;
+
+    pthread_mutex_lock(&timers->mutex);
+    arm(timer, deadline_ns == INT64_MAX ? INT64_MAX - 1 : deadline_ns);
+    first = timer->index == 0;
+    pthread_mutex_unlock(&timers->mutex);
+    if (first) {
+        loop_wake(timers->loop);
+    }
+}
+
+void timer_del(Timer *timer)
+{
+    pthread_mutex_lock(&timer->timers->mutex);
+    disarm(timer);
+    pthread_mutex_unlock(&timer->timers->mutex);
+}
+
+int64_t timer_deadline(const Timer *timer)
+{
+    int64_t deadline;
+
+    pthread_mutex_lock(&timer->timers->mutex);
+    deadline = timer->deadline_ns;
+    pthread_mutex_unlock(&timer->timers->mutex);
+    return deadline;
+}
+
+bool timer_pending(const Timer *timer)
+{
+    return timer_deadline(timer) != INT64_MAX;
+}
+
+/* ---- clocks that tests move ---- */
+
+void clock_set_manual(Clock *clock)
+{
+    clock->manual = true;
+}
+
+/* The earliest deadline on this clock of a loop that the calling thread may run. */
+static LoopTimers *next_due(Clock *clock, int64_t *deadline)
+{
+    LoopTimers *found = NULL;
+
+    pthread_mutex_lock(&clock->mutex);
+    for (unsigned i = 0; clock->loops && i < clock->loops->len; i++) {
+        LoopTimers *timers = g_ptr_array_index(clock->loops, i);
+        TimerHeap *heap;
+
+        pthread_mutex_lock(&timers->mutex);
+        heap = heap_of(timers, clock);
+        if (loop_is_here(timers->loop) && heap->timers->len && heap_at(heap, 0)->deadline_ns <= *deadline) {
+            *deadline = heap_at(heap, 0)->deadline_ns;
+            found = timers;
+        }
+        pthread_mutex_unlock(&timers->mutex);
+    }
+    pthread_mutex_unlock(&clock->mutex);
+    return found;
+}
+
+static void fire_first(LoopTimers *timers, Clock *clock)
+{
+    TimerHeap *heap;
+
+    pthread_mutex_lock(&timers->mutex);
+    heap = heap_of(timers, clock);
+    if (heap->timers->len) {
+        fire(timers, heap_at(heap, 0));
+    }
+    pthread_mutex_unlock(&timers->mutex);
+}
+
+/* A manual clock stops at each deadline on its way, as time would. */
+void clock_set(Clock *clock, int64_t ns)
+{
+    LoopTimers *due;
+
+    g_assert(!clock_running(clock) || clock->manual);
+    while (clock->manual) {
+        int64_t deadline = ns;
+
+        due = next_due(clock, &deadline);
+        if (!due) {
+            break;
+        }
+        change(clock, false, MAX(deadline, virtual_ns(clock)));
+        fire_first(due, clock);
+    }
+    change(clock, false, ns);
+}
