@@ -37,7 +37,7 @@ void loop_call(Loop *loop, LoopFn fn, void *opaque)
     LoopCall call = { .fn = fn, .opaque = opaque, .mutex = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
 
     lock_assert_none_held();
-    if (current == loop) {
+    if (loop_current() == loop) {
         fn(opaque);
         return;
     }

@@ -32,7 +32,7 @@
 #define RING_ENTRIES 128
 
 /* The low bits of a completion's user data say what the rest points to. */
-enum { TAG_IO, TAG_HANDLE, TAG_IGNORED, TAG_MASK = 3 };
+enum { TAG_IO, TAG_HANDLE, TAG_LINKED_POLL, TAG_IGNORED, TAG_MASK = 3 };
 
 typedef struct Uring {
     struct io_uring ring;
@@ -50,6 +50,7 @@ static const uint8_t allowed_ops[] = {
     IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL,
 };
 
+/* liburing 2.3 declares a function for this, and for enabling, but does not export it. */
 static int restrict_ring(struct io_uring *ring)
 {
     struct io_uring_restriction rows[G_N_ELEMENTS(allowed_ops) + 2];
@@ -64,7 +65,7 @@ static int restrict_ring(struct io_uring *ring)
     rows[n++].sqe_flags = IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS;
     rows[n].opcode = IORING_RESTRICTION_REGISTER_OP;
     rows[n++].register_op = IORING_REGISTER_ENABLE_RINGS;
-    return io_uring_register_restrictions(ring, rows, n);
+    return io_uring_register(ring->ring_fd, IORING_REGISTER_RESTRICTIONS, rows, n);
 }
 
 static int create_ring(struct io_uring *ring, unsigned flags)
@@ -170,7 +171,7 @@ static void send_read(Loop *loop, LoopHandle *handle)
         }
         sqe = get_sqe(loop);
         io_uring_prep_poll_add(sqe, handle->fd, POLLIN);
-        set_data(sqe, handle, TAG_IGNORED);
+        set_data(sqe, handle, TAG_LINKED_POLL);
         io_uring_sqe_set_flags(sqe, IOSQE_IO_LINK | (u->skip_success ? IOSQE_CQE_SKIP_SUCCESS : 0));
     }
     sqe = get_sqe(loop);
@@ -191,7 +192,7 @@ static void send_cancel(Loop *loop, LoopHandle *handle, unsigned tag)
 static void send_cancels(Loop *loop, LoopHandle *handle)
 {
     if (handle->linked_read) {
-        send_cancel(loop, handle, TAG_IGNORED);
+        send_cancel(loop, handle, TAG_LINKED_POLL);
     }
     send_cancel(loop, handle, TAG_HANDLE);
 }
@@ -322,6 +323,13 @@ static void reap(Loop *loop)
         case TAG_HANDLE:
             handle_completed(u, pointer, cqe->res);
             break;
+        case TAG_LINKED_POLL:
+            /* Fails when it is cancelled.  Where its success makes no completion, its failure
+             * makes none for the linked read. */
+            if (u->skip_success) {
+                handle_completed(u, pointer, cqe->res);
+            }
+            break;
         default:
             break;
         }
@@ -380,7 +388,7 @@ static void uring_bind(Loop *loop)
 {
     Uring *u = loop->engine;
     LoopIo *list = u->early, *oldest = NULL;
-    int err = io_uring_enable_rings(&u->ring);
+    int err = io_uring_register(u->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 
     if (err) {
         g_error("loop '%s': cannot enable its ring: %s", loop->name, g_strerror(-err));

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* vmm/timer.c: clocks, and timers on the loop. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <glib.h>
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmm/epoch.h"
+#include "vmm/timer.h"
+
+typedef struct Rig {
+    Loop *loop;
+    Clock *clock;
+    Timer *timer;
+    int count;
+    char order[16];
+    int64_t at[8];
+    Lock lock;
+} Rig;
+
+static int setup(void **state)
+{
+    Rig *r = g_new0(Rig, 1);
+
+    r->loop = loop_new("test", LOOP_ENGINE_AUTO, NULL);
+    r->clock = clock_new_virtual();
+    *state = r;
+    return !r->loop;
+}
+
+static int teardown(void **state)
+{
+    Rig *r = *state;
+
+    timer_free(r->timer);
+    loop_free(r->loop);
+    clock_free(r->clock);
+    epoch_synchronize();
+    g_free(r);
+    return 0;
+}
+
+static void note(void *opaque)
+{
+    Rig *r = opaque;
+
+    r->at[r->count++] = clock_ns(r->clock);
+}
+
+static void test_virtual_clock_stands_until_started(void **state)
+{
+    Rig *r = *state;
+
+    assert_int_equal(clock_ns(r->clock), 0);
+    clock_start(r->clock);
+    usleep(1000);
+    assert_true(clock_ns(r->clock) >= NS_PER_MS);
+}
+
+static void test_virtual_clock_goes_on_where_it_was_stopped(void **state)
+{
+    Rig *r = *state;
+    int64_t stopped;
+
+    clock_set(r->clock, 5 * NS_PER_SEC);
+    clock_start(r->clock);
+    clock_stop(r->clock);
+    stopped = clock_ns(r->clock);
+    usleep(2000);
+    assert_int_equal(clock_ns(r->clock), stopped);
+    clock_start(r->clock);
+    assert_true(clock_ns(r->clock) >= stopped);
+    assert_true(clock_ns(r->clock) < stopped + NS_PER_SEC);
+}
+
+static void test_timer_on_a_stopped_clock_does_not_run(void **state)
+{
+    Rig *r = *state;
+
+    r->timer = timer_new(r->loop, r->clock, note, r);
+    timer_mod(r->timer, 0);
+    loop_run_once(r->loop, false);
+    assert_int_equal(r->count, 0);
+    clock_start(r->clock);
+    loop_run_once(r->loop, true);
+    assert_int_equal(r->count, 1);
+    assert_false(timer_pending(r->timer));
+}
+
+static void test_timer_runs_at_its_deadline_not_before(void **state)
+{
+    Rig *r = *state;
+    int64_t deadline = clock_ns(clock_realtime) + 3 * NS_PER_MS;
+
+    r->timer = timer_new(r->loop, clock_realtime, note, r);
+    timer_mod(r->timer, deadline);
+    while (!r->count) {
+        loop_run_once(r->loop, true);
+    }
+    assert_true(clock_ns(clock_realtime) >= deadline);
+}
+
+static void test_host_clock_timer_runs(void **state)
+{
+    Rig *r = *state;
+
+    r->timer = timer_new(r->loop, clock_host, note, r);
+    timer_mod(r->timer, clock_ns(clock_host) + NS_PER_MS);
+    while (!r->count) {
+        loop_run_once(r->loop, true);
+    }
+    assert_int_equal(r->count, 1);
+}
+
+static void test_deleted_timer_does_not_run(void **state)
+{
+    Rig *r = *state;
+
+    clock_set_manual(r->clock);
+    r->timer = timer_new(r->loop, r->clock, note, r);
+    timer_mod(r->timer, 10);
+    assert_int_equal(timer_deadline(r->timer), 10);
+    timer_del(r->timer);
+    assert_int_equal(timer_deadline(r->timer), INT64_MAX);
+    clock_set(r->clock, 20);
+    assert_int_equal(r->count, 0);
+}
+
+static void first(void *opaque)
+{
+    strcat(((Rig *)opaque)->order, "1");
+}
+
+static void second(void *opaque)
+{
+    strcat(((Rig *)opaque)->order, "2");
+}
+
+static void third(void *opaque)
+{
+    strcat(((Rig *)opaque)->order, "3");
+}
+
+static void test_timers_run_in_order_of_deadline(void **state)
+{
+    Rig *r = *state;
+    Timer *a = timer_new(r->loop, r->clock, first, r);
+    Timer *b = timer_new(r->loop, r->clock, second, r);
+    Timer *c = timer_new(r->loop, r->clock, third, r);
+
+    clock_set_manual(r->clock);
+    timer_mod(c, 30);
+    timer_mod(a, 40);
+    timer_mod(b, 20);
+    timer_mod(a, 10);
+    clock_set(r->clock, 100);
+    assert_string_equal(r->order, "123");
+    timer_free(a);
+    timer_free(b);
+    timer_free(c);
+}
+
+static void again(void *opaque)
+{
+    Rig *r = opaque;
+
+    note(r);
+    timer_mod(r->timer, clock_ns(r->clock) + 10);
+}
+
+static void test_manual_clock_stops_at_each_deadline(void **state)
+{
+    Rig *r = *state;
+
+    clock_set_manual(r->clock);
+    r->timer = timer_new(r->loop, r->clock, again, r);
+    timer_mod(r->timer, 10);
+    clock_set(r->clock, 35);
+    assert_int_equal(r->count, 3);
+    assert_int_equal(r->at[0], 10);
+    assert_int_equal(r->at[2], 30);
+    assert_int_equal(clock_ns(r->clock), 35);
+    assert_int_equal(timer_deadline(r->timer), 40);
+}
+
+static void test_deadline_in_the_past_runs_in_the_next_round(void **state)
+{
+    Rig *r = *state;
+
+    r->timer = timer_new(r->loop, clock_realtime, note, r);
+    timer_mod(r->timer, INT64_MIN);
+    loop_run_once(r->loop, true);
+    assert_int_equal(r->count, 1);
+}
+
+static void test_far_deadline_is_kept(void **state)
+{
+    Rig *r = *state;
+
+    r->timer = timer_new(r->loop, clock_realtime, note, r);
+    timer_mod(r->timer, INT64_MAX);
+    assert_true(timer_pending(r->timer));
+    loop_run_once(r->loop, false);
+    assert_int_equal(r->count, 0);
+}
+
+static void *arm_later(void *opaque)
+{
+    Rig *r = opaque;
+
+    usleep(5000);
+    timer_mod(r->timer, clock_ns(clock_realtime) + NS_PER_MS);
+    return NULL;
+}
+
+static void test_timer_armed_by_another_thread_wakes_the_loop(void **state)
+{
+    Rig *r = *state;
+    pthread_t thread;
+
+    r->timer = timer_new(r->loop, clock_realtime, note, r);
+    loop_run_once(r->loop, false);
+    assert_int_equal(pthread_create(&thread, NULL, arm_later, r), 0);
+    while (!r->count) {
+        loop_run_once(r->loop, true);
+    }
+    pthread_join(thread, NULL);
+    assert_int_equal(r->count, 1);
+}
+
+static void count_locked(void *opaque)
+{
+    Rig *r = opaque;
+
+    lock_assert_held(&r->lock);
+    r->count++;
+}
+
+/* Another thread deletes the timer under its lock, over and over; after that it must be silent. */
+static void *delete_under_lock(void *opaque)
+{
+    Rig *r = opaque;
+
+    for (int i = 0; i < 2000; i++) {
+        int before;
+
+        timer_mod(r->timer, INT64_MIN);
+        lock_acquire(&r->lock);
+        timer_del(r->timer);
+        before = r->count;
+        g_thread_yield();
+        assert_int_equal(r->count, before);
+        lock_release(&r->lock);
+    }
+    loop_stop(r->loop);
+    return NULL;
+}
+
+static void test_timer_deleted_under_its_lock_is_silent(void **state)
+{
+    Rig *r = *state;
+    pthread_t thread;
+
+    lock_init(&r->lock, LOCK_DEVICE, "test");
+    r->timer = timer_new_locked(r->loop, clock_realtime, &r->lock, count_locked, r);
+    assert_int_equal(pthread_create(&thread, NULL, delete_under_lock, r), 0);
+    loop_run(r->loop);
+    pthread_join(thread, NULL);
+    lock_finish(&r->lock);
+}
+
+#define ROW(TEST) cmocka_unit_test_setup_teardown(TEST, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ROW(test_virtual_clock_stands_until_started),
+        ROW(test_virtual_clock_goes_on_where_it_was_stopped),
+        ROW(test_timer_on_a_stopped_clock_does_not_run),
+        ROW(test_timer_runs_at_its_deadline_not_before),
+        ROW(test_host_clock_timer_runs),
+        ROW(test_deleted_timer_does_not_run),
+        ROW(test_timers_run_in_order_of_deadline),
+        ROW(test_manual_clock_stops_at_each_deadline),
+        ROW(test_deadline_in_the_past_runs_in_the_next_round),
+        ROW(test_far_deadline_is_kept),
+        ROW(test_timer_armed_by_another_thread_wakes_the_loop),
+        ROW(test_timer_deleted_under_its_lock_is_silent),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
