@@ -5,11 +5,14 @@
  */
 #pragma once
 
+#include "vmm/machine.h"
+
+extern const MachineClass q35_machine_class;
+
 #define Q35_ECAM_BASE    UINT64_C(0xb0000000)
 #define Q35_ECAM_SIZE    UINT64_C(0x10000000) /* 256 buses */
 #define Q35_IOAPIC_BASE  0xfec00000u
 #define Q35_HPET_BASE    0xfed00000u
-#define Q35_RCBA_BASE    0xfed1c000u
 #define Q35_LAPIC_BASE   0xfee00000u
 /* 32-bit PCI memory: behind ECAM, below the chips. */
 #define Q35_MEM32_END    UINT64_C(0xfec00000)
@@ -26,8 +29,7 @@
 #define Q35_ACPI_DISABLE 3
 #define Q35_RESET_PORT   0xcf9
 #define Q35_RESET_VALUE  0x0f
-#define Q35_S3_TYPE      1
 #define Q35_S5_TYPE      0
-/* PIRQA to PIRQH in APIC mode; the PIC input that they share in PIC mode. */
+/* PIRQA to PIRQH in APIC mode */
 #define Q35_PIRQS        8
 #define Q35_PIRQ_GSI     16

@@ -43,11 +43,6 @@ static Lpc *lpc(Device *dev)
     return (Lpc *)dev;
 }
 
-IsaBus *ich9_lpc_isa(Device *dev)
-{
-    return &lpc(dev)->isa;
-}
-
 /* ---- interrupt routing: 5.10.1, 10.1.50 ---- */
 /* Inside devices (25 to 31) have their pins on PIRQA to D, slots theirs on PIRQE to H, turned. */
 unsigned ich9_pirq(unsigned slot, unsigned pin)
@@ -159,6 +154,13 @@ static void apm_write(void *opaque, uint64_t offset, uint64_t value, unsigned si
 }
 
 static const MemoryOps apm_ops = { .read = apm_read, .write = apm_write, .min = 1, .max = 2, .impl_min = 1, .impl_max = 1 };
+
+void ich9_lpc_enable_acpi(Device *dev)
+{
+    lock_acquire(dev->lock);
+    ich9_pm_set_acpi(&lpc(dev)->pm, true);
+    lock_release(dev->lock);
+}
 
 /* ---- port 92h: 13.7.3.  Address line 20 is never held low. ---- */
 enum { INIT_NOW = 1 << 0, ALT_A20_GATE = 1 << 1 };

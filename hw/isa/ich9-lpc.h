@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The ICH9's LPC bridge (1f.0): the ISA bus, PCI interrupt routing, power
- * management.  The board finds its bus and its routing here.
+ * management.
  */
 #pragma once
 
@@ -17,6 +17,6 @@
 
 extern const DeviceClass ich9_lpc_class;
 
-IsaBus *ich9_lpc_isa(Device *lpc);
+void ich9_lpc_enable_acpi(Device *lpc); /* as firmware leaves it: SCI_EN.  Main thread */
 /* PIRQ (0: A) that pin `pin` (0: INTA) of a function in `slot` of bus 0 drives. */
 unsigned ich9_pirq(unsigned slot, unsigned pin);

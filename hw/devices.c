@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Every device class and every machine, one line each: "where is it?" starts here.
+ */
+#include "hw/devices.h"
+
+#include "vmm/machine.h"
+
+#define DEVICES(X) \
+    X(acpi_ged_class) \
+    X(i8042_class) \
+    X(i8254_class) \
+    X(i8259_class) \
+    X(ich9_lpc_class) \
+    X(ioapic_class) \
+    X(isa_debug_exit_class) \
+    X(isa_debugcon_class) \
+    X(isa_serial_class) \
+    X(pcie_root_port_class) \
+    X(pvpanic_class) \
+    X(q35_host_class) \
+    X(q35_mch_class)
+
+#define MACHINES(X) \
+    X(microvm_machine_class) \
+    X(none_machine_class) \
+    X(q35_machine_class)
+
+#define DECLARE_DEVICE(CLASS) extern const DeviceClass CLASS;
+#define DECLARE_MACHINE(CLASS) extern const MachineClass CLASS;
+#define ADDRESS(CLASS) &CLASS,
+
+DEVICES(DECLARE_DEVICE)
+MACHINES(DECLARE_MACHINE)
+
+static const DeviceClass *const device_classes[] = { DEVICES(ADDRESS) NULL };
+static const MachineClass *const machine_classes[] = { MACHINES(ADDRESS) NULL };
+
+void devices_register(void)
+{
+    device_classes_set(device_classes);
+    machine_classes_set(machine_classes);
+}

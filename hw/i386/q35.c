@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pc-q35: a PC with PCI Express: Q35 host bridge, ICH9 LPC bridge and what sits on
+ * ISA.  No firmware runs: at each reset the board does its part (program_chipset())
+ * and enters the kernel directly.
+ *
+ *   0x00000000  RAM; 0xa0000 VGA area, 0xe0000 ACPI tables, 0xf0000 SMBIOS
+ *   0xb0000000  ECAM, 256 buses        0xc0000000  32-bit PCI memory, to the chips
+ *   0xfec00000  IOAPIC   0xfed00000  HPET   0xfee00000  LAPIC
+ *   4 GiB       RAM that found no place below, then room for -m maxmem, then, from
+ *               the next GiB on, 64-bit PCI memory
+ *   ports       0x600 power management, 0xcf8 config cycles, 0x1000- PCI
+ *
+ * Main thread.
+ */
+#include "hw/i386/q35.h"
+
+#include "hw/i386/boot.h"
+#include "hw/i386/pc-acpi.h"
+#include "hw/i386/smbios.h"
+#include "hw/isa/ich9-lpc.h"
+#include "hw/pci/q35-host.h"
+#include "vmm/error.h"
+#include "vmm/log.h"
+#include "vmm/machine.h"
+
+#define GIB (UINT64_C(1) << 30)
+#define FOUR_GIB (UINT64_C(1) << 32)
+/* RAM that would reach ECAM is cut at 2 GiB, so that both parts are aligned well. */
+#define LOW_RAM_CUT UINT64_C(0x80000000)
+#define MEM64_SIZE (32 * GIB)
+#define TABLES_BASE  0xe0000u
+#define TABLES_ROOM  0x10000u
+#define SMBIOS_BASE  0xf0000u
+#define SMBIOS_ROOM  0x10000u
+/* What KVM needs for itself on processors without unrestricted guests. */
+#define KVM_PAGES_BASE UINT64_C(0xfeffc000)
+#define KVM_PAGES_SIZE UINT64_C(0x4000)
+
+typedef struct Q35Options {
+    MachineOptions common;
+    bool hpet, i8042;
+    int smm, vmport; /* OnOffAuto */
+    uint64_t max_ram_below_4g;
+} Q35Options;
+
+typedef struct Q35 {
+    Device *host;
+    MemoryRegion low, high; /* of RAM */
+    uint64_t below_4g, above_4g;
+    PciWindows windows;
+    X86Boot *boot;
+} Q35;
+
+static const Q35Options *options(const Machine *machine)
+{
+    return machine->options;
+}
+
+static Q35 *board(const Machine *machine)
+{
+    return machine->board;
+}
+
+static bool has_hpet(const Machine *machine)
+{
+    return options(machine)->hpet;
+}
+
+static bool has_i8042(const Machine *machine)
+{
+    return options(machine)->i8042;
+}
+
+static bool has_acpi(const Machine *machine)
+{
+    return machine_common(machine)->acpi != ON_OFF_AUTO_OFF;
+}
+
+static const BoardRow rows[] = {
+    { .driver = "mch", .bus = "pcie.0", .props = "addr=00.0" },
+    { .driver = "ICH9-LPC", .id = "lpc", .bus = "pcie.0", .props = "addr=1f.0,multifunction=on" },
+    { .driver = "isa-i8259" },
+    { .driver = "ioapic" },
+    { .driver = "isa-pit" },
+    { .driver = "mc146818rtc" },
+    { .driver = "hpet", .when = has_hpet },
+    { .driver = "i8042", .when = has_i8042 },
+    { 0 }
+};
+
+/* ---- memory ---- */
+static uint64_t align_up(uint64_t value, uint64_t align)
+{
+    return (value + align - 1) & ~(align - 1);
+}
+
+static void split_ram(Machine *machine)
+{
+    Q35 *b = board(machine);
+    uint64_t limit = machine->ram_size >= Q35_ECAM_BASE ? LOW_RAM_CUT : Q35_ECAM_BASE;
+
+    if (options(machine)->max_ram_below_4g) {
+        limit = MIN(limit, options(machine)->max_ram_below_4g);
+    }
+    b->below_4g = MIN(machine->ram_size, limit);
+    b->above_4g = machine->ram_size - b->below_4g;
+}
+
+/* 64-bit PCI memory starts behind RAM and what -m maxmem may add, a GiB's slack for each slot's alignment. */
+static bool place_windows(Machine *machine, GError **error)
+{
+    Q35 *b = board(machine);
+    uint64_t top = UINT64_C(1) << cpu_model_phys_bits(machine->cpu_model);
+    uint64_t base = align_up(FOUR_GIB + b->above_4g, GIB);
+
+    if (machine->max_ram_size > machine->ram_size) {
+        base = align_up(base + machine->max_ram_size - machine->ram_size + machine->ram_slots * GIB, GIB);
+    }
+    if (base > top) {
+        error_set(error, "RAM would end at %#" G_GINT64_MODIFIER "x, the processor reaches to %#" G_GINT64_MODIFIER "x", base, top);
+        return error_hint(error, "Give less memory (-m), or a CPU model with more address bits.");
+    }
+    b->windows = (PciWindows) {
+        .mem32_base = Q35_ECAM_BASE + Q35_ECAM_SIZE,
+        .mem32_end = Q35_MEM32_END,
+        .mem64_base = base,
+        .mem64_end = MIN(base + MEM64_SIZE, top),
+        .io_base = Q35_IO_BASE,
+        .io_end = Q35_IO_END,
+    };
+    return true;
+}
+
+static void map_ram(Machine *machine)
+{
+    Q35 *b = board(machine);
+    MemoryRegion *root = domain_memory_root(machine->domain);
+
+    memory_begin();
+    memory_region_init_alias(&b->low, "ram-below-4g", &machine->ram, 0, b->below_4g);
+    memory_add(root, 0, &b->low, 0);
+    if (b->above_4g) {
+        memory_region_init_alias(&b->high, "ram-above-4g", &machine->ram, b->below_4g, b->above_4g);
+        memory_add(root, FOUR_GIB, &b->high, 0);
+    }
+    memory_commit();
+}
+
+/* ---- build ---- */
+static bool check_options(const Machine *machine, GError **error)
+{
+    const Q35Options *o = options(machine);
+
+    if (machine->boot.bios) {
+        error_set(error, "machine '%s' boots a kernel directly and takes no -bios", machine->class->name);
+        return error_hint(error, "Use -kernel.");
+    }
+    if (o->smm == ON_OFF_AUTO_ON) {
+        error_set(error, "smm=on: system management mode is not available");
+        return error_hint(error, "Leave smm= out.");
+    }
+    if (o->vmport == ON_OFF_AUTO_ON) {
+        error_set(error, "vmport=on: there is no VMware port");
+        return error_hint(error, "Leave vmport= out.");
+    }
+    if (o->max_ram_below_4g && (o->max_ram_below_4g < 16 << 20 || o->max_ram_below_4g % (1 << 20))) {
+        return error_set(error, "max-ram-below-4g must be whole MiB, at least 16M");
+    }
+    return true;
+}
+
+static bool q35_build(Machine *machine, GError **error)
+{
+    Q35 *b = machine->board = g_new0(Q35, 1);
+
+    if (!check_options(machine, error)) {
+        return false;
+    }
+    split_ram(machine);
+    if (!place_windows(machine, error)) {
+        return false;
+    }
+    map_ram(machine);
+    b->host = device_new(machine->domain, &q35_host_class, NULL);
+    q35_host_set_ram(b->host, &b->low);
+    return device_realize(b->host, NULL, error) && machine_realize_rows(machine, error);
+}
+
+/* ---- what the kernel is told ---- */
+static Device *lpc(const Machine *machine)
+{
+    return &pci_find_function(q35_host_bus(board(machine)->host), 0, Q35_LPC_DEVFN)->dev;
+}
+
+static bool build_acpi(Machine *machine, uint64_t *ret_rsdp, GError **error)
+{
+    const Q35 *b = board(machine);
+    PcAcpi facts = {
+        .machine = machine,
+        .below_4g = b->below_4g,
+        .above_4g = b->above_4g,
+        .pm_base = Q35_PMBASE,
+        .gpe0_length = Q35_GPE0_LENGTH,
+        .sci = Q35_SCI,
+        .acpi_enable = Q35_ACPI_ENABLE,
+        .acpi_disable = Q35_ACPI_DISABLE,
+        .s5_type = Q35_S5_TYPE,
+        .reset_port = Q35_RESET_PORT,
+        .reset_value = Q35_RESET_VALUE,
+        .ioapic_address = Q35_IOAPIC_BASE,
+        .lapic_address = Q35_LAPIC_BASE,
+        .hpet_address = has_hpet(machine) ? Q35_HPET_BASE : 0,
+        .century = 0x32,
+        .pic = true,
+        .pit = true,
+        .i8042 = has_i8042(machine),
+        .ecam = Q35_ECAM_BASE,
+        .last_bus = 255,
+        .mem32_first = b->windows.mem32_base,
+        .mem32_last = b->windows.mem32_end - 1,
+        .mem64_first = b->windows.mem64_base,
+        .mem64_last = b->windows.mem64_end > b->windows.mem64_base ? b->windows.mem64_end - 1 : 0,
+        .lpc_devfn = Q35_LPC_DEVFN,
+        .pirq = ich9_pirq,
+        .pirq_gsi = Q35_PIRQ_GSI,
+    };
+    AcpiTables tables;
+
+    if (!pc_acpi_build(&facts, TABLES_BASE, TABLES_ROOM, &tables, error)) {
+        return false;
+    }
+    machine_add_rom(machine, "acpi", tables.address, tables.blob->data, tables.blob->len);
+    *ret_rsdp = tables.rsdp;
+    acpi_tables_clear(&tables);
+    return true;
+}
+
+static bool build_smbios(Machine *machine, GError **error)
+{
+    const Q35 *b = board(machine);
+    g_autoptr(GByteArray) table = smbios_build(machine, b->below_4g, b->above_4g, SMBIOS_BASE, SMBIOS_ROOM, error);
+
+    if (table) {
+        machine_add_rom(machine, "smbios", SMBIOS_BASE, table->data, table->len);
+    }
+    return table != NULL;
+}
+
+static bool q35_finalize(Machine *machine, GError **error)
+{
+    static const E820Entry reserved[] = {
+        { Q35_ECAM_BASE, Q35_ECAM_SIZE, E820_RESERVED },
+        { KVM_PAGES_BASE, KVM_PAGES_SIZE, E820_RESERVED },
+    };
+    Q35 *b = board(machine);
+    E820Entry e820[E820_MAX];
+    X86BootLayout layout = { .below_4g = b->below_4g, .e820 = e820 };
+
+    if (!machine->boot.kernel) {
+        error_set(error, "machine '%s' has no firmware yet and needs a kernel", machine->class->name);
+        return error_hint(error, "Give one with -kernel.");
+    }
+    layout.e820_entries = x86_boot_e820(b->below_4g, b->above_4g, reserved, G_N_ELEMENTS(reserved), e820);
+    if (!build_smbios(machine, error) || (has_acpi(machine) && !build_acpi(machine, &layout.rsdp, error))) {
+        return false;
+    }
+    b->boot = x86_boot_new(machine, &layout, error);
+    return b->boot != NULL;
+}
+
+/* ---- reset: what firmware does ---- */
+static void program_chipset(PciBus *root)
+{
+    static const uint8_t pirq_input[Q35_PIRQS] = { 10, 10, 11, 11, 10, 10, 11, 11 };
+
+    pci_config_store(root, 0, 0, Q35_MCH_PCIEXBAR + 4, Q35_ECAM_BASE >> 32, 4);
+    pci_config_store(root, 0, 0, Q35_MCH_PCIEXBAR, (uint32_t)Q35_ECAM_BASE | Q35_MCH_PCIEXBAR_EN, 4);
+    for (unsigned i = 0; i < Q35_MCH_PAMS; i++) {
+        pci_config_store(root, 0, 0, Q35_MCH_PAM0 + i, i ? 0x33 : 0x30, 1); /* RAM */
+    }
+    for (unsigned n = 0; n < Q35_PIRQS; n++) {
+        pci_config_store(root, 0, Q35_LPC_DEVFN, n < 4 ? ICH9_LPC_PIRQ_A + n : ICH9_LPC_PIRQ_E + n - 4, pirq_input[n], 1);
+    }
+    pci_config_store(root, 0, Q35_LPC_DEVFN, ICH9_LPC_PMBASE, Q35_PMBASE | 1, 4);
+    pci_config_store(root, 0, Q35_LPC_DEVFN, ICH9_LPC_ACPI_CNTL, ICH9_LPC_ACPI_EN, 1);
+}
+
+static void q35_reset(Machine *machine)
+{
+    Q35 *b = board(machine);
+    PciBus *root = q35_host_bus(b->host);
+    g_autoptr(GError) error = NULL;
+
+    program_chipset(root);
+    pci_assign_resources(root, &b->windows);
+    ich9_lpc_enable_acpi(lpc(machine));
+    if (!x86_boot_reset(b->boot, &error)) {
+        log_error(error);
+        domain_request_pause(machine->domain, RUN_STATE_INTERNAL_ERROR);
+    }
+}
+
+static void q35_destroy(Machine *machine)
+{
+    Q35 *b = board(machine);
+
+    if (!b) {
+        return;
+    }
+    x86_boot_free(b->boot);
+    device_free(b->host);
+    memory_remove(&b->low);
+    memory_remove(&b->high);
+    g_free(b);
+}
+
+/* ---- options and versions ---- */
+static const Field option_fields[] = {
+    F_BOOL("hpet", Q35Options, hpet, true, .help = "High precision event timer"),
+    F_BOOL("i8042", Q35Options, i8042, true, .help = "Keyboard controller with keyboard and mouse"),
+    F_ENUM("smm", Q35Options, smm, &field_on_off_auto, ON_OFF_AUTO_AUTO, .help = "System management mode; auto is off"),
+    F_ENUM("vmport", Q35Options, vmport, &field_on_off_auto, ON_OFF_AUTO_AUTO, .help = "VMware port; auto is off"),
+    F_SIZE("max-ram-below-4g", Q35Options, max_ram_below_4g, 0, .help = "Most RAM to put below 4 GiB; 0: as the board likes"),
+    FIELD_END
+};
+
+static const FieldStruct option_struct = {
+    .name = "Q35Options",
+    .size = sizeof(Q35Options),
+    .base = &machine_options,
+    .fields = option_fields,
+};
+
+const MachineClass q35_machine_class = {
+    .name = "pc-q35-7.2",
+    .alias = "q35",
+    .desc = "Standard PC (Q35 + ICH9, 2009)",
+    .is_default = true,
+    .max_cpus = 288,
+    .default_cpu = "qemu64",
+    .default_ram = UINT64_C(128) << 20,
+    .default_ram_id = "pc.ram",
+    .options = &option_struct,
+    .rows = rows,
+    .has_pci = true,
+    .build = q35_build,
+    .reset = q35_reset,
+    .finalize = q35_finalize,
+    .destroy = q35_destroy,
+};
