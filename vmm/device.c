@@ -228,6 +228,9 @@ bool device_realize(Device *dev, Bus *bus, GError **error)
     add_state(dev, dev->class);
     if (dev->hotplugged) {
         device_reset(dev); /* cold start is realize + reset, also when it starts late */
+        if (dev->domain->run.quiet) {
+            device_pause(dev);
+        }
     }
     if (bus && bus->class->plugged) {
         bus->class->plugged(bus, dev);

@@ -25,15 +25,20 @@ enum {
 typedef struct RunControl {
     /* Any thread: atomics. */
     unsigned state;    /* RunState */
-    unsigned requests; /* REQUEST_ bits not yet carried out */
+    unsigned requests; /* REQUEST_ bits not yet carried out; a post is under way while there are any */
     unsigned reset_reason, shutdown_reason, panic_kind, pause_state;
     /* The main thread's. */
-    bool started;      /* the machine was reset for the first time */
     bool quiet;        /* vCPUs parked, clock stopped, queues paused */
-    unsigned holds;    /* domain_hold() without its domain_release() */
     bool quit;
     int status;        /* of domain_main() */
     GArray *observers; /* Observer */
+    /* Guest time, while quiet: saved, and set again by domain_cont(). */
+    struct GuestTime {
+        Domain *domain;
+        int64_t virtual_ns;
+        uint64_t kvmclock_ns;
+        bool has_kvmclock;
+    } time;
 } RunControl;
 
 struct Domain {
@@ -63,3 +68,11 @@ struct Domain {
 /* vmm/runstate.c */
 void run_control_init(Domain *domain);
 void run_control_finish(Domain *domain);
+/* Every device is there: paused, like all of the domain, until domain_cont(). */
+void run_control_ready(Domain *domain);
+
+/* vmm/machine-ram.c, vmm/machine-numa.c: parts of machine_build() and machine_free() */
+bool machine_build_ram(Machine *machine, GError **error);
+void machine_free_ram(Machine *machine);
+bool machine_check_numa(Machine *machine, GError **error);
+void machine_free_numa(Machine *machine);

@@ -32,7 +32,14 @@ typedef struct BootOptions { /* -kernel, -initrd, -append, -dtb, -bios: owned st
     char *kernel, *initrd, *append, *dtb, *bios;
 } BootOptions;
 
-typedef struct NumaNode { uint64_t memory; char *memdev; GArray *cpus; } NumaNode;
+#define NUMA_NODES_MAX 128
+typedef struct NumaNode {
+    bool given;
+    uint64_t memory;   /* bytes */
+    char *memdev;      /* id of its memory backend; NULL: a part of the machine's RAM */
+    GArray *cpus;      /* unsigned: vCPU indexes */
+} NumaNode;
+typedef struct NumaDistance { uint8_t src, dst, value; } NumaDistance; /* ACPI 5.2.17: 10 is "itself" */
 
 /* -machine keys of every machine: the base of each class' own struct of options. */
 typedef struct MachineOptions {
@@ -61,11 +68,13 @@ struct Machine {
                          * boards put aliases of its parts where they belong */
     BootOptions boot;
     GArray *numa;       /* NumaNode, in order of node id; empty: none asked for */
-    GArray *distances;  /* struct { uint8_t src, dst, value; } */
+    GArray *distances;  /* NumaDistance; both directions of every pair, or empty */
     GPtrArray *buses;   /* the machine's own, owned */
     GPtrArray *smbios;  /* -smbios texts */
     struct { int base; int64_t offset_ns; int clock; bool slew; } rtc; /* -rtc */
     void *board;        /* the class' */
+    GPtrArray *ram_parts; /* of vmm/machine-ram.c */
+    GPtrArray *roms;      /* of machine_add_rom() */
 };
 
 static inline MachineOptions *machine_common(const Machine *machine)
@@ -82,7 +91,7 @@ struct MachineClass {
     const char *default_ram_id; /* "pc.ram" */
     const FieldStruct *options; /* -machine NAME,key=value; based on machine_options */
     const CompatProperty *compat; /* driver NULL ends */
-    const BoardRow *rows;
+    const BoardRow *rows; /* driver NULL ends */
     bool has_pci;
     bool (*build)(Machine *machine, GError **error);
     /* After every device was reset: copy ROMs and kernels, set the boot vCPU. */

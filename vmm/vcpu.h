@@ -36,8 +36,11 @@ struct Vcpu {
     X86Cpu cpu;             /* valid while `dirty` or after vcpu_fetch() */
     bool fetched;           /* cpu holds the state; the accelerator's is stale once dirty */
     bool dirty;             /* write cpu back before the next run */
-    /* atomics */
-    bool park_wanted, parked, kicked, halted;
+    bool full;              /* ... all of it: after a reset */
+    bool halted, kicked;    /* atomics */
+    /* Under mutex; cond tells of every change. */
+    bool park_wanted, parked, quit;
+    GError *failure;        /* of the thread's first step, for vcpu_start() */
     uint64_t exits[16];     /* counters by kind, this vCPU's thread writes */
     pthread_mutex_t mutex;
     pthread_cond_t cond;

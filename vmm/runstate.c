@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Run states: the domain is either running or quiet, and its state says why.
+ *
+ *                 domain_cont()                     go_quiet(), domain_stop(why)
+ *     prelaunch ----------------> running <--------------------------> paused, debug,
+ *                                 |  |  ^       domain_cont()          io-error, watchdog,
+ *             suspend(), on request  |  | wakeup(), on request         guest-panicked
+ *                                 v  |  |
+ *                            suspended -+
+ *                                    |
+ *          shutdown(), a vCPU failed v
+ *                            shutdown, internal-error --reset()--> prelaunch
+ *
+ *     any --reset()--> running if it was running or suspended, else prelaunch
+ *
+ * Quiet means, in the order it is made: every vCPU is parked, guest time stands
+ * still, the queues of every device are paused (last realized first).  go_on() is
+ * the exact reverse.  Save, restore, reset and unplug rely on it.
+ *
+ * Requests come from any thread: a bit and its argument are stored, and the first
+ * bit posts handle_requests() to the main loop.  A vCPU thread never waits for what
+ * it asked for.
+ */
+#include "vmm/runstate.h"
+
+#include "vmm/domain-internal.h"
+#include "vmm/error.h"
+#include "vmm/log.h"
+#include "vmm/machine.h"
+
+typedef struct Observer {
+    RunEventFn fn;
+    void *opaque;
+} Observer;
+
+static const char *const run_state_names[] = {
+    "prelaunch", "inmigrate", "running", "paused", "debug", "internal-error", "io-error", "shutdown", "suspended",
+    "watchdog", "guest-panicked", "save-vm", "restore-vm", "finish-migrate", "postmigrate", NULL,
+};
+G_STATIC_ASSERT(G_N_ELEMENTS(run_state_names) == RUN_STATES + 1);
+const FieldEnum run_state_enum = { "RunState", run_state_names };
+
+/* ---- -action ---- */
+
+enum { REBOOT_RESET, REBOOT_SHUTDOWN };
+enum { SHUTDOWN_POWEROFF, SHUTDOWN_PAUSE };
+enum { PANIC_PAUSE, PANIC_SHUTDOWN, PANIC_EXIT_FAILURE, PANIC_NONE };
+enum { WATCHDOG_RESET, WATCHDOG_SHUTDOWN, WATCHDOG_POWEROFF, WATCHDOG_PAUSE, WATCHDOG_DEBUG, WATCHDOG_NONE,
+       WATCHDOG_INJECT_NMI };
+
+static const char *const reboot_names[] = { "reset", "shutdown", NULL };
+static const char *const shutdown_names[] = { "poweroff", "pause", NULL };
+static const char *const panic_names[] = { "pause", "shutdown", "exit-failure", "none", NULL };
+static const char *const watchdog_names[] = { "reset", "shutdown", "poweroff", "pause", "debug", "none", "inject-nmi", NULL };
+static const FieldEnum reboot_enum = { "RebootAction", reboot_names };
+static const FieldEnum shutdown_enum = { "ShutdownAction", shutdown_names };
+static const FieldEnum panic_enum = { "PanicAction", panic_names };
+static const FieldEnum watchdog_enum = { "WatchdogAction", watchdog_names };
+
+static const Field action_fields[] = {
+    F_ENUM("reboot", Actions, reboot, &reboot_enum, REBOOT_RESET, .help = "When the guest reboots"),
+    F_ENUM("shutdown", Actions, shutdown, &shutdown_enum, SHUTDOWN_POWEROFF, .help = "When the guest powers off"),
+    F_ENUM("panic", Actions, panic, &panic_enum, PANIC_SHUTDOWN, .help = "When the guest panics"),
+    F_ENUM("watchdog", Actions, watchdog, &watchdog_enum, WATCHDOG_RESET, .help = "When a watchdog fires"),
+    FIELD_END
+};
+const FieldStruct action_options = { .name = "Actions", .size = sizeof(Actions), .fields = action_fields };
+
+/* ---- states and observers ---- */
+
+RunState domain_run_state(const Domain *domain)
+{
+    return __atomic_load_n(&domain->run.state, __ATOMIC_ACQUIRE);
+}
+
+bool domain_is_running(const Domain *domain)
+{
+    return domain_run_state(domain) == RUN_STATE_RUNNING;
+}
+
+static void set_state(Domain *domain, RunState state)
+{
+    __atomic_store_n(&domain->run.state, state, __ATOMIC_RELEASE);
+}
+
+void domain_observe(Domain *domain, RunEventFn fn, void *opaque)
+{
+    Observer o = { fn, opaque };
+
+    g_array_append_val(domain->run.observers, o);
+}
+
+void domain_unobserve(Domain *domain, RunEventFn fn, void *opaque)
+{
+    GArray *observers = domain->run.observers;
+
+    for (unsigned i = 0; i < observers->len; i++) {
+        const Observer *o = &g_array_index(observers, Observer, i);
+
+        if (o->fn == fn && o->opaque == opaque) {
+            g_array_remove_index(observers, i);
+            return;
+        }
+    }
+}
+
+/* An observer may come or go while they are told. */
+static void notify(Domain *domain, RunEvent event, RequestReason reason)
+{
+    g_autoptr(GArray) now = g_array_copy(domain->run.observers);
+
+    for (unsigned i = 0; i < now->len; i++) {
+        const Observer *o = &g_array_index(now, Observer, i);
+
+        o->fn(domain, event, reason, o->opaque);
+    }
+}
+
+/* ---- guest time ---- */
+
+static void stop_time(Domain *domain)
+{
+    struct GuestTime *time = &domain->run.time;
+    g_autoptr(GError) error = NULL;
+
+    if (!clock_running(domain->clock)) {
+        return;
+    }
+    clock_stop(domain->clock);
+    time->virtual_ns = clock_ns(domain->clock);
+    time->has_kvmclock = domain->accel && domain->accel->class->clock_get &&
+                         domain->accel->class->clock_get(domain->accel, &time->kvmclock_ns, &error);
+    if (error) {
+        log_error(error);
+    }
+}
+
+static void start_time(Domain *domain)
+{
+    struct GuestTime *time = &domain->run.time;
+    g_autoptr(GError) error = NULL;
+
+    if (time->has_kvmclock && domain->accel && domain->accel->class->clock_set &&
+        !domain->accel->class->clock_set(domain->accel, time->kvmclock_ns, &error)) {
+        log_error(error);
+    }
+    clock_start(domain->clock);
+}
+
+static bool time_loaded(void *struct_, GError **error)
+{
+    struct GuestTime *time = struct_;
+
+    clock_set(time->domain->clock, time->virtual_ns);
+    return true;
+}
+
+static const StateDesc time_state = {
+    .name = "clock", .version = 1, .loaded = time_loaded,
+    .fields = (const StateField[]) {
+        STATE_ROW(struct GuestTime, virtual_ns, STATE_TYPE_I64, .max = INT64_MAX),
+        STATE_U64(struct GuestTime, kvmclock_ns), STATE_BOOL(struct GuestTime, has_kvmclock), STATE_END
+    },
+};
+
+/* ---- quiet and running ---- */
+
+static void go_quiet(Domain *domain)
+{
+    if (domain->run.quiet) {
+        return;
+    }
+    vcpus_park(domain);
+    stop_time(domain);
+    for (unsigned i = domain->devices->len; i > 0; i--) {
+        device_pause(g_ptr_array_index(domain->devices, i - 1));
+    }
+    domain->run.quiet = true;
+}
+
+static void go_on(Domain *domain)
+{
+    if (!domain->run.quiet) {
+        return;
+    }
+    domain->run.quiet = false;
+    for (unsigned i = 0; i < domain->devices->len; i++) {
+        device_resume(g_ptr_array_index(domain->devices, i));
+    }
+    start_time(domain);
+    vcpus_unpark(domain);
+}
+
+bool domain_cont(Domain *domain, GError **error)
+{
+    RunState state = domain_run_state(domain);
+
+    if (state == RUN_STATE_RUNNING || state == RUN_STATE_SUSPENDED) {
+        return true;
+    }
+    if (state == RUN_STATE_SHUTDOWN || state == RUN_STATE_INTERNAL_ERROR) {
+        error_set(error, "The domain cannot go on in state '%s'", run_state_names[state]);
+        return error_hint(error, "Reset it first.");
+    }
+    if (state == RUN_STATE_INMIGRATE) {
+        return error_set(error, "The domain cannot go on while its state is coming in");
+    }
+    set_state(domain, RUN_STATE_RUNNING);
+    notify(domain, RUN_EVENT_RESUME, REASON_NONE);
+    go_on(domain);
+    return true;
+}
+
+bool domain_stop(Domain *domain, RunState why)
+{
+    if (!domain_is_running(domain)) {
+        return false;
+    }
+    go_quiet(domain);
+    set_state(domain, why);
+    notify(domain, RUN_EVENT_STOP, REASON_NONE);
+    return true;
+}
+
+void domain_quit(Domain *domain, int status)
+{
+    domain->run.quit = true;
+    domain->run.status = status;
+    g_main_loop_quit(domain->main_loop);
+}
+
+int domain_main(Domain *domain)
+{
+    if (!domain->run.quit) {
+        g_main_loop_run(domain->main_loop);
+    }
+    go_quiet(domain);
+    notify(domain, RUN_EVENT_EXIT, REASON_NONE);
+    return domain->run.status;
+}
+
+/* ---- carrying out requests: main thread ---- */
+
+/* The user closes it, whatever -no-shutdown says. */
+static bool is_final(RequestReason reason)
+{
+    return reason == REASON_HOST_QMP_QUIT || reason == REASON_HOST_SIGNAL || reason == REASON_HOST_UI;
+}
+
+static void shutdown(Domain *domain, RequestReason reason)
+{
+    notify(domain, RUN_EVENT_SHUTDOWN, reason);
+    if (domain->actions.shutdown == SHUTDOWN_POWEROFF || is_final(reason)) {
+        domain_quit(domain, reason == REASON_GUEST_PANIC && domain->actions.panic == PANIC_EXIT_FAILURE);
+        return;
+    }
+    if (!domain_stop(domain, RUN_STATE_SHUTDOWN)) {
+        go_quiet(domain);
+        set_state(domain, RUN_STATE_SHUTDOWN);
+    }
+}
+
+static void reset(Domain *domain, RequestReason reason)
+{
+    RunState state = domain_run_state(domain);
+
+    if (domain->actions.reboot == REBOOT_SHUTDOWN && reason != REASON_SUBSYSTEM_RESET) {
+        shutdown(domain, reason);
+        return;
+    }
+    go_quiet(domain);
+    machine_reset(domain->machine);
+    notify(domain, RUN_EVENT_RESET, reason);
+    if (state == RUN_STATE_RUNNING || state == RUN_STATE_SUSPENDED) {
+        set_state(domain, RUN_STATE_RUNNING);
+        go_on(domain);
+    } else if (state != RUN_STATE_INMIGRATE) {
+        set_state(domain, RUN_STATE_PRELAUNCH);
+    }
+}
+
+static void suspend(Domain *domain)
+{
+    if (domain_is_running(domain)) {
+        go_quiet(domain);
+        set_state(domain, RUN_STATE_SUSPENDED);
+        notify(domain, RUN_EVENT_SUSPEND, REASON_NONE);
+    }
+}
+
+/* ACPI S3: RAM is kept, devices and vCPUs start from their reset state. */
+static void wakeup(Domain *domain)
+{
+    if (domain_run_state(domain) == RUN_STATE_SUSPENDED) {
+        machine_reset(domain->machine);
+        set_state(domain, RUN_STATE_RUNNING);
+        notify(domain, RUN_EVENT_WAKEUP, REASON_NONE);
+        go_on(domain);
+    }
+}
+
+static void panic(Domain *domain, PanicKind kind)
+{
+    int action = domain->actions.panic;
+
+    notify(domain, RUN_EVENT_PANIC, REASON_GUEST_PANIC);
+    if (kind == PANIC_CRASHLOADED || action == PANIC_NONE) {
+        return; /* the guest takes care of itself */
+    }
+    log_info("the guest panicked");
+    domain_stop(domain, RUN_STATE_GUEST_PANICKED);
+    if (action != PANIC_PAUSE) {
+        shutdown(domain, REASON_GUEST_PANIC);
+    }
+}
+
+static void inject_nmi(Domain *domain)
+{
+    for (unsigned i = 0; i < domain_vcpus(domain); i++) {
+        g_autoptr(GError) error = NULL;
+
+        if (!domain->accel->class->nmi(domain_vcpu(domain, i), &error)) {
+            log_error(error);
+        }
+    }
+}
+
+static void watchdog(Domain *domain)
+{
+    switch (domain->actions.watchdog) {
+    case WATCHDOG_RESET:
+        reset(domain, REASON_GUEST_RESET);
+        break;
+    case WATCHDOG_SHUTDOWN:
+        notify(domain, RUN_EVENT_POWERDOWN, REASON_NONE);
+        break;
+    case WATCHDOG_POWEROFF:
+        domain_quit(domain, 0);
+        break;
+    case WATCHDOG_PAUSE:
+        domain_stop(domain, RUN_STATE_WATCHDOG);
+        break;
+    case WATCHDOG_DEBUG:
+        log_info("the watchdog fired");
+        break;
+    case WATCHDOG_INJECT_NMI:
+        inject_nmi(domain);
+        break;
+    }
+}
+
+static unsigned argument(const unsigned *field)
+{
+    return __atomic_load_n(field, __ATOMIC_ACQUIRE);
+}
+
+/* A vCPU that asked has parked itself; if the domain still runs, it goes on. */
+static void wake_askers(Domain *domain)
+{
+    if (domain_is_running(domain) && !domain->run.quit) {
+        vcpus_unpark(domain);
+    }
+}
+
+static void handle_requests(void *opaque)
+{
+    Domain *domain = opaque;
+    RunControl *run = &domain->run;
+    unsigned requests = __atomic_exchange_n(&run->requests, 0, __ATOMIC_ACQ_REL);
+
+    if (requests & REQUEST_PANIC) {
+        panic(domain, argument(&run->panic_kind));
+    }
+    if ((requests & REQUEST_PAUSE) && argument(&run->pause_state) == RUN_STATE_WATCHDOG) {
+        watchdog(domain);
+    } else if (requests & REQUEST_PAUSE) {
+        domain_stop(domain, argument(&run->pause_state));
+    }
+    if (requests & REQUEST_SUSPEND) {
+        suspend(domain);
+    }
+    if (requests & REQUEST_SHUTDOWN) {
+        shutdown(domain, argument(&run->shutdown_reason));
+    } else if (requests & REQUEST_RESET) {
+        reset(domain, argument(&run->reset_reason));
+    }
+    if (requests & REQUEST_WAKEUP) {
+        wakeup(domain);
+    }
+    if (requests & REQUEST_POWERDOWN) {
+        notify(domain, RUN_EVENT_POWERDOWN, REASON_NONE);
+    }
+    wake_askers(domain);
+}
+
+/* ---- requests: any thread ---- */
+
+static void request(Domain *domain, unsigned bit)
+{
+    if (!__atomic_fetch_or(&domain->run.requests, bit, __ATOMIC_ACQ_REL)) {
+        loop_post(domain->loop, handle_requests, domain);
+    }
+}
+
+static void request_with(Domain *domain, unsigned bit, unsigned *field, unsigned value)
+{
+    __atomic_store_n(field, value, __ATOMIC_RELEASE);
+    request(domain, bit);
+}
+
+void domain_request_reset(Domain *domain, RequestReason reason)
+{
+    request_with(domain, REQUEST_RESET, &domain->run.reset_reason, reason);
+}
+
+void domain_request_shutdown(Domain *domain, RequestReason reason)
+{
+    request_with(domain, REQUEST_SHUTDOWN, &domain->run.shutdown_reason, reason);
+}
+
+void domain_request_suspend(Domain *domain)
+{
+    request(domain, REQUEST_SUSPEND);
+}
+
+void domain_request_wakeup(Domain *domain)
+{
+    request(domain, REQUEST_WAKEUP);
+}
+
+void domain_request_powerdown(Domain *domain)
+{
+    request(domain, REQUEST_POWERDOWN);
+}
+
+void domain_request_panic(Domain *domain, PanicKind kind)
+{
+    request_with(domain, REQUEST_PANIC, &domain->run.panic_kind, kind);
+}
+
+void domain_request_pause(Domain *domain, RunState why)
+{
+    request_with(domain, REQUEST_PAUSE, &domain->run.pause_state, why);
+}
+
+/* ---- with the domain ---- */
+
+void run_control_init(Domain *domain)
+{
+    RunControl *run = &domain->run;
+
+    run->state = RUN_STATE_PRELAUNCH;
+    run->quiet = true;
+    run->observers = g_array_new(FALSE, FALSE, sizeof(Observer));
+    run->time.domain = domain;
+    field_struct_init(&action_options, &domain->actions);
+    state_list_add(domain->state, "/machine/clock", &time_state, &run->time, sizeof(run->time), NULL);
+}
+
+void run_control_ready(Domain *domain)
+{
+    domain->run.quiet = false;
+    go_quiet(domain);
+}
+
+void run_control_finish(Domain *domain)
+{
+    state_list_remove(domain->state, &domain->run.time);
+    g_array_unref(domain->run.observers);
+}
