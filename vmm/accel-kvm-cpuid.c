@@ -87,7 +87,7 @@ unsigned kvm_supported_cpuid(Accel *accel, X86Cpuid *ret, unsigned max)
 /* 0 where the host has no such feature MSR. */
 uint64_t kvm_supported_msr_features(Accel *accel, uint32_t msr)
 {
-    struct { struct kvm_msrs head; struct kvm_msr_entry entry; } get = { { .nmsrs = 1 }, { .index = msr } };
+    struct { uint32_t nmsrs, pad; struct kvm_msr_entry entry; } get = { .nmsrs = 1, .entry = { .index = msr } };
 
     return kvm_ioctl(kvm_of(accel)->fd, KVM_GET_MSRS, &get) == 1 ? get.entry.data : 0;
 }

@@ -22,8 +22,9 @@
 #define MSR_TSC_DEADLINE 0x6e0
 #define BATCH 64
 
+/* As struct kvm_msrs, with room for its entries. */
 typedef struct MsrBatch {
-    struct kvm_msrs head;
+    uint32_t nmsrs, pad;
     struct kvm_msr_entry entry[BATCH];
 } MsrBatch;
 
@@ -58,14 +59,14 @@ static bool is_clock(uint32_t index)
 
 bool kvm_set_msr(KvmVcpu *kv, uint32_t index, uint64_t value)
 {
-    MsrBatch batch = { .head = { .nmsrs = 1 }, .entry = { { .index = index, .data = value } } };
+    MsrBatch batch = { .nmsrs = 1, .entry = { { .index = index, .data = value } } };
 
     return kvm_ioctl(kv->fd, KVM_SET_MSRS, &batch) == 1;
 }
 
 static bool get_msr(KvmVcpu *kv, uint32_t index, uint64_t *ret)
 {
-    MsrBatch batch = { .head = { .nmsrs = 1 }, .entry = { { .index = index } } };
+    MsrBatch batch = { .nmsrs = 1, .entry = { { .index = index } } };
 
     if (kvm_ioctl(kv->fd, KVM_GET_MSRS, &batch) != 1) {
         return false;
@@ -145,10 +146,10 @@ bool kvm_msrs_fetch(KvmVcpu *kv, X86Cpu *cpu, GError **error)
 
     cpu->msrs = 0;
     for (unsigned at = 0; at < msrs->len;) {
-        MsrBatch batch = { .head = { .nmsrs = MIN(BATCH, msrs->len - at) } };
+        MsrBatch batch = { .nmsrs = MIN(BATCH, msrs->len - at) };
         int n;
 
-        for (unsigned i = 0; i < batch.head.nmsrs; i++) {
+        for (unsigned i = 0; i < batch.nmsrs; i++) {
             batch.entry[i].index = g_array_index(msrs, uint32_t, at + i);
         }
         n = kvm_ioctl(kv->fd, KVM_GET_MSRS, &batch);
@@ -161,7 +162,7 @@ bool kvm_msrs_fetch(KvmVcpu *kv, X86Cpu *cpu, GError **error)
             }
         }
         /* One that this vCPU's CPUID takes away reads as nothing. */
-        at += MAX(n, 0) + (n < (int)batch.head.nmsrs);
+        at += MAX(n, 0) + (n < (int)batch.nmsrs);
     }
     return true;
 }
@@ -176,17 +177,17 @@ static bool store_batch(KvmVcpu *kv, MsrBatch *batch, GError **error)
 {
     unsigned at = 0;
 
-    while (at < batch->head.nmsrs) {
-        MsrBatch rest = { .head = { .nmsrs = batch->head.nmsrs - at } };
+    while (at < batch->nmsrs) {
+        MsrBatch rest = { .nmsrs = batch->nmsrs - at };
         int n;
 
-        memcpy(rest.entry, &batch->entry[at], rest.head.nmsrs * sizeof(rest.entry[0]));
+        memcpy(rest.entry, &batch->entry[at], rest.nmsrs * sizeof(rest.entry[0]));
         n = kvm_ioctl(kv->fd, KVM_SET_MSRS, &rest);
         if (n < 0) {
             return error_set_errno(error, errno, "vCPU %u: cannot set MSRs", kv->vcpu->index);
         }
         at += n;
-        if (at == batch->head.nmsrs) {
+        if (at == batch->nmsrs) {
             break;
         }
         if (batch->entry[at].data) {
@@ -195,7 +196,7 @@ static bool store_batch(KvmVcpu *kv, MsrBatch *batch, GError **error)
         }
         at++;
     }
-    batch->head.nmsrs = 0;
+    batch->nmsrs = 0;
     return true;
 }
 
@@ -217,8 +218,8 @@ bool kvm_msrs_store(KvmVcpu *kv, X86Cpu *cpu, bool full, GError **error)
         if (index == MSR_TSC_DEADLINE || (!full && is_clock(index))) {
             continue;
         }
-        batch.entry[batch.head.nmsrs++] = (struct kvm_msr_entry) { .index = index, .data = value ? *value : 0 };
-        if (batch.head.nmsrs == BATCH && !store_batch(kv, &batch, error)) {
+        batch.entry[batch.nmsrs++] = (struct kvm_msr_entry) { .index = index, .data = value ? *value : 0 };
+        if (batch.nmsrs == BATCH && !store_batch(kv, &batch, error)) {
             return false;
         }
     }
