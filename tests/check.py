@@ -55,7 +55,7 @@ def build(name, compiler, *options):
     if not (path / "build.ninja").exists():
         shutil.rmtree(path, ignore_errors=True)
         must(["meson", "setup", path, "-Dwerror=true", *options], {"CC": compiler})
-    must(["ninja", "-C", path])
+    must(["ninja", "-k", "0", "-C", path], lines=60)
     return path
 
 
