@@ -7,8 +7,8 @@
  *   machine_build()    NUMA and RAM, accelerator set up, CPU model, vCPUs, the class' build
  *   (-device ...)
  *   machine_finalize() firmware tables, vCPU threads (parked), devices paused, first reset
- *   machine_reset()    devices in the order they were realized, buses, vCPUs, ROM contents,
- *                      then the class' reset
+ *   machine_reset()    devices in the order they were realized, buses, vCPUs, then the class'
+ *                      reset (which decides what is RAM), then ROM contents
  *   machine_free()     devices, last realized first; the board; vCPUs; RAM
  *
  * Main thread.
@@ -279,7 +279,7 @@ void machine_add_rom(Machine *machine, const char *name, uint64_t address, const
     g_ptr_array_add(machine->roms, rom);
 }
 
-/* Into RAM and ROM alike, at what the map shows there after the devices' reset. */
+/* Into RAM and ROM alike, at what the map shows there after the board's reset. */
 static void restore_rom(Machine *machine, const Rom *rom)
 {
     AddressSpace *as = domain_memory(machine->domain);
@@ -322,11 +322,11 @@ void machine_reset(Machine *machine)
     for (unsigned i = 0; i < domain_vcpus(domain); i++) {
         vcpu_reset(domain_vcpu(domain, i));
     }
-    for (unsigned i = 0; i < machine->roms->len; i++) {
-        restore_rom(machine, g_ptr_array_index(machine->roms, i));
-    }
     if (machine->class->reset) {
         machine->class->reset(machine);
+    }
+    for (unsigned i = 0; i < machine->roms->len; i++) {
+        restore_rom(machine, g_ptr_array_index(machine->roms, i));
     }
 }
 

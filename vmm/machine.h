@@ -94,7 +94,7 @@ struct MachineClass {
     const BoardRow *rows; /* driver NULL ends */
     bool has_pci;
     bool (*build)(Machine *machine, GError **error);
-    /* After every device was reset: copy ROMs and kernels, set the boot vCPU. */
+    /* After every device was reset: make low memory RAM, copy the kernel, set the boot vCPU. */
     void (*reset)(Machine *machine);
     /* All devices are there: tables of ACPI, SMBIOS, device tree. */
     bool (*finalize)(Machine *machine, GError **error);
