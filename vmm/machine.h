@@ -28,6 +28,9 @@ typedef struct BoardRow {
     bool (*when)(const Machine *machine); /* NULL: always */
 } BoardRow;
 
+typedef enum RtcBase { RTC_BASE_UTC, RTC_BASE_LOCALTIME, RTC_BASE_DATE } RtcBase;
+typedef enum RtcClock { RTC_CLOCK_HOST, RTC_CLOCK_RT, RTC_CLOCK_VM } RtcClock;
+
 typedef struct BootOptions { /* -kernel, -initrd, -append, -dtb, -bios: owned strings */
     char *kernel, *initrd, *append, *dtb, *bios;
 } BootOptions;
@@ -71,7 +74,12 @@ struct Machine {
     GArray *distances;  /* NumaDistance; both directions of every pair, or empty */
     GPtrArray *buses;   /* the machine's own, owned */
     GPtrArray *smbios;  /* -smbios texts */
-    struct { int base; int64_t offset_ns; int clock; bool slew; } rtc; /* -rtc */
+    struct {            /* -rtc */
+        int base;           /* RtcBase */
+        int64_t offset_ns;  /* of the clock's time from UTC of the host at start */
+        int clock;          /* RtcClock: what it follows from then on */
+        bool slew;          /* inject lost periodic interrupts again */
+    } rtc;
     void *board;        /* the class' */
     GPtrArray *ram_parts; /* of vmm/machine-ram.c */
     GPtrArray *roms;      /* of machine_add_rom() */

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Does what the command line asks for, part by part.
+ *
+ * Locking: none; main thread.
+ */
+#include "vmm/options-apply.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include "vmm/chardev.h"
+#include "vmm/device.h"
+#include "vmm/error.h"
+#include "vmm/host.h"
+#include "vmm/log.h"
+#include "vmm/object.h"
+#include "vmm/options-internal.h"
+
+/* Puts "-NAME TEXT: " before the error; returns false. */
+static bool fail_option(GError **error, const char *name, const char *text)
+{
+    g_autofree char *subject = g_strdup_printf("-%s %s", name, text);
+
+    return error_subject(error, subject);
+}
+
+/* ---- process ---- */
+
+static bool add_fd(const char *text, GError **error)
+{
+    AddFdOptions o;
+    bool ok;
+    int fd;
+
+    if (!field_struct_parse_text(&add_fd_options, text, NULL, &o, error)) {
+        return false;
+    }
+    fd = host_inherited_fd(o.fd, error);
+    ok = fd >= 0 && host_fdset_add(o.set, fd, o.opaque, error);
+    field_struct_clear(&add_fd_options, &o);
+    return ok;
+}
+
+static bool lock_memory(GError **error)
+{
+    if (mlockall(MCL_CURRENT | MCL_FUTURE) < 0) {
+        error_set_errno(error, errno, "-overcommit mem-lock=on: cannot lock memory");
+        return error_hint(error, "Raise the limit (ulimit -l unlimited), or leave it out.");
+    }
+    return true;
+}
+
+bool options_prepare_process(const Options *options, GError **error)
+{
+    if (!log_configure(options->log_file, options->log_categories, options->message.timestamp, error)) {
+        return false;
+    }
+    for (guint i = 0; i < options->fds->len; i++) {
+        if (!add_fd(options->fds->pdata[i], error)) {
+            return fail_option(error, "add-fd", options->fds->pdata[i]);
+        }
+    }
+    if (options->name.process) {
+        prctl(PR_SET_NAME, options->name.process);
+    }
+    return !options->overcommit.mem_lock || lock_memory(error);
+}
+
+/* ---- domain ---- */
+
+/* DRIVER.PROPERTY=VALUE, as it is: the value may hold commas. */
+static bool add_short_global(Domain *domain, const char *text, GError **error)
+{
+    const char *dot = strchr(text, '.'), *equals = strchr(text, '=');
+    g_autofree char *driver = NULL;
+    g_autofree char *property = NULL;
+
+    if (!dot || !equals || dot > equals) {
+        error_set(error, "This is not DRIVER.PROPERTY=VALUE");
+        return error_hint(error, "For example: -global virtio-blk-pci.packed=on.");
+    }
+    driver = g_strndup(text, (size_t)(dot - text));
+    property = g_strndup(dot + 1, (size_t)(equals - dot - 1));
+    return device_global_add(domain, driver, property, equals + 1, error);
+}
+
+static bool add_global(Domain *domain, const char *text, GError **error)
+{
+    GlobalOptions o;
+    bool ok;
+
+    if (!g_str_has_prefix(text, "driver=") && !g_str_has_prefix(text, "property=") && !g_str_has_prefix(text, "value=")) {
+        return add_short_global(domain, text, error);
+    }
+    if (!field_struct_parse_text(&global_options, text, NULL, &o, error)) {
+        return false;
+    }
+    ok = device_global_add(domain, o.driver, o.property, o.value, error);
+    field_struct_clear(&global_options, &o);
+    return ok;
+}
+
+bool options_set_domain(const Options *options, Domain *domain, GError **error)
+{
+    if (options->has_uuid) {
+        domain_set_uuid(domain, options->uuid);
+    }
+    *domain_actions(domain) = options->actions;
+    for (guint i = 0; i < options->globals->len; i++) {
+        if (!add_global(domain, options->globals->pdata[i], error)) {
+            return fail_option(error, "global", options->globals->pdata[i]);
+        }
+    }
+    return true;
+}
+
+/* ---- machine ---- */
+
+static void pick_default(const MachineClass *class, void *opaque)
+{
+    const MachineClass **ret = opaque;
+
+    if (class->is_default) {
+        *ret = class;
+    }
+}
+
+const MachineClass *options_machine_class(const Options *options, GError **error)
+{
+    const MachineClass *class = NULL;
+
+    if (options->machine_type) {
+        class = machine_class_find(options->machine_type, error);
+        if (!class) {
+            fail_option(error, "machine", options->machine_type);
+        }
+        return class;
+    }
+    machine_class_each(pick_default, &class);
+    if (!class) {
+        error_set(error, "There is no default machine");
+        error_hint(error, "Choose one with -machine; -machine help lists them.");
+    }
+    return class;
+}
+
+/* "2006-06-17T16:01:21" or "2006-06-17", in UTC. */
+static bool parse_date(const char *text, int64_t *ret_seconds, GError **error)
+{
+    g_autoptr(GTimeZone) utc = g_time_zone_new_utc();
+    g_autofree char *whole = strchr(text, 'T') ? g_strdup(text) : g_strconcat(text, "T00:00:00", NULL);
+    g_autoptr(GDateTime) date = g_date_time_new_from_iso8601(whole, utc);
+
+    if (!date) {
+        error_set(error, "-rtc base=%s: this is no time", text);
+        return error_hint(error, "It is utc, localtime, or a form like 2006-06-17T16:01:21.");
+    }
+    *ret_seconds = g_date_time_to_unix(date);
+    return true;
+}
+
+static bool set_rtc(const Options *options, Machine *machine, GError **error)
+{
+    const char *base = options->rtc.base;
+    int64_t now = g_get_real_time() / G_USEC_PER_SEC, start = now;
+
+    machine->rtc.base = RTC_BASE_UTC;
+    if (g_str_equal(base, "localtime")) {
+        time_t t = (time_t)now;
+        struct tm local;
+
+        localtime_r(&t, &local);
+        machine->rtc.base = RTC_BASE_LOCALTIME;
+        start = now + local.tm_gmtoff;
+    } else if (!g_str_equal(base, "utc")) {
+        machine->rtc.base = RTC_BASE_DATE;
+        if (!parse_date(base, &start, error)) {
+            return false;
+        }
+    }
+    machine->rtc.offset_ns = (start - now) * NS_PER_SEC;
+    machine->rtc.clock = options->rtc.clock;
+    machine->rtc.slew = options->rtc.driftfix != 0;
+    return true;
+}
+
+typedef bool (*MachineTextFn)(Machine *machine, const char *text, GError **error);
+
+static bool apply_texts(Machine *machine, const GPtrArray *texts, const char *option, MachineTextFn fn, GError **error)
+{
+    for (guint i = 0; i < texts->len; i++) {
+        if (!fn(machine, texts->pdata[i], error)) {
+            return fail_option(error, option, texts->pdata[i]);
+        }
+    }
+    return true;
+}
+
+static bool add_smbios(Machine *machine, const char *text, GError **error)
+{
+    g_ptr_array_add(machine->smbios, g_strdup(text));
+    return true;
+}
+
+static void set_boot(const Options *options, Machine *machine)
+{
+    machine->boot = (BootOptions){
+        .kernel = g_strdup(options->kernel), .initrd = g_strdup(options->initrd), .append = g_strdup(options->append),
+        .dtb = g_strdup(options->dtb),       .bios = g_strdup(options->bios),
+    };
+}
+
+Machine *options_new_machine(const Options *options, Domain *domain, const MachineClass *class, GError **error)
+{
+    Machine *machine = machine_new(domain, class);
+
+    machine->cpu_type = g_strdup(options->cpu);
+    set_boot(options, machine);
+    if (apply_texts(machine, options->machine, "machine", machine_set_options, error) &&
+        apply_texts(machine, options->memory, "m", machine_set_memory, error) &&
+        apply_texts(machine, options->smp, "smp", machine_set_smp, error) &&
+        apply_texts(machine, options->numa, "numa", machine_add_numa, error) &&
+        apply_texts(machine, options->smbios, "smbios", add_smbios, error) && set_rtc(options, machine, error)) {
+        return machine;
+    }
+    machine_free(machine);
+    return NULL;
+}
+
+Accel *options_open_accel(const Options *options, const Machine *machine, GError **error)
+{
+    const char *text = machine_common(machine)->accel;
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    g_auto(GStrv) split = g_strsplit(text ? text : "", ":", -1);
+
+    if (text && options->accel->len) {
+        error_set(error, "-machine accel=%s and -accel %s both choose the accelerator", text,
+                  (const char *)options->accel->pdata[0]);
+        error_hint(error, "Use one of them.");
+        return NULL;
+    }
+    for (guint i = 0; i < options->accel->len; i++) {
+        g_ptr_array_add(names, options->accel->pdata[i]);
+    }
+    for (char **name = split; *name; name++) {
+        g_ptr_array_add(names, *name);
+    }
+    g_ptr_array_add(names, NULL);
+    return accel_open(machine->domain, names->len > 1 ? (const char *const *)names->pdata : NULL, error);
+}
+
+/* ---- objects, chardevs, devices ---- */
+
+static bool add_object(Domain *domain, const char *text, bool early, GError **error)
+{
+    g_autoptr(Json) json = keyval_parse(text, "qom-type", error);
+    const Json *type = json ? json_object_get_member(json, "qom-type") : NULL;
+    const ObjectClass *class;
+
+    if (!json) {
+        return false;
+    }
+    if (!type || json_type_of(type) != JSON_STRING) {
+        error_set(error, "The type is missing");
+        return error_hint(error, "Write -object TYPE,id=NAME.");
+    }
+    class = object_class_find(json_get_string(type), error);
+    return class && (class->early != early || object_add(domain, json, error));
+}
+
+bool options_add_objects(const Options *options, Domain *domain, bool early, GError **error)
+{
+    for (guint i = 0; i < options->objects->len; i++) {
+        if (!add_object(domain, options->objects->pdata[i], early, error)) {
+            return fail_option(error, "object", options->objects->pdata[i]);
+        }
+    }
+    return true;
+}
+
+bool options_add_chardevs(const Options *options, Domain *domain, GError **error)
+{
+    for (guint i = 0; i < options->chardevs->len; i++) {
+        if (!chardev_add_text(domain, options->chardevs->pdata[i], error)) {
+            return fail_option(error, "chardev", options->chardevs->pdata[i]);
+        }
+    }
+    return true;
+}
+
+/* COM port n of the machine, on what text says; "none" leaves its place empty. */
+static bool add_serial(Domain *domain, guint n, const char *text, GError **error)
+{
+    g_autofree char *id = g_strdup_printf("serial%u", n);
+    g_autoptr(Json) options = json_new_object();
+    Chardev *chr;
+
+    if (!chardev_add_short(domain, id, text, &chr, error)) {
+        return false;
+    }
+    if (!chr) {
+        return true;
+    }
+    json_object_put_member(options, "driver", json_new_string("isa-serial"));
+    json_object_put_member(options, "index", json_new_int(n));
+    json_object_put_member(options, "chardev", json_new_string(chardev_id(chr)));
+    return device_add(domain, options, error) != NULL;
+}
+
+bool options_add_serials(const Options *options, Domain *domain, GError **error)
+{
+    if (options->serials->len == 0 && options->nographic && !options->nodefaults) {
+        return add_serial(domain, 0, "mon:stdio", error) || error_subject(error, "-nographic");
+    }
+    for (guint i = 0; i < options->serials->len; i++) {
+        if (!add_serial(domain, i, options->serials->pdata[i], error)) {
+            return fail_option(error, "serial", options->serials->pdata[i]);
+        }
+    }
+    return true;
+}
+
+bool options_add_devices(const Options *options, Domain *domain, GError **error)
+{
+    for (guint i = 0; i < options->devices->len; i++) {
+        g_autoptr(Json) json = keyval_parse(options->devices->pdata[i], "driver", error);
+
+        if (!json || !device_add(domain, json, error)) {
+            return fail_option(error, "device", options->devices->pdata[i]);
+        }
+    }
+    return true;
+}
