@@ -15,7 +15,8 @@
 typedef struct Coroutine Coroutine;
 typedef void (*CoroutineFn)(void *opaque);
 
-/* Creates it and runs it on the calling thread until its first yield. */
+/* Creates it and runs it on the calling thread until its first yield.  Beyond some thousands at a
+ * time, it starts when another of the thread has ended. */
 void coroutine_start(CoroutineFn fn, void *opaque);
 Coroutine *coroutine_self(void); /* NULL outside */
 bool coroutine_running(void);
@@ -36,6 +37,6 @@ bool co_queue_next(CoQueue *q); /* wakes one; false: none */
 void co_queue_all(CoQueue *q);
 
 /* Fair mutex between coroutines, of any loops. */
-typedef struct CoMutex { bool locked; CoQueue waiters; void *spin; } CoMutex;
+typedef struct CoMutex { bool locked; CoQueue waiters; bool busy; } CoMutex; /* busy: atomic, guards the others */
 void co_mutex_lock(CoMutex *m);
 void co_mutex_unlock(CoMutex *m);

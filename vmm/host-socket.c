@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The host's stream sockets.  A local name is a path of the file system, or
+ * "@NAME" in Linux' abstract namespace.  Any thread; connecting and looking names
+ * up may block.
+ */
+#include "vmm/host.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "vmm/error.h"
+
+#define LISTEN_BACKLOG 16
+
+static bool unix_address(const char *path, struct sockaddr_un *ret, socklen_t *ret_length, GError **error)
+{
+    size_t length = strlen(path);
+    bool abstract = path[0] == '@';
+
+    if (length < 1 || (abstract && length < 2)) {
+        return error_set(error, "the name of a socket is empty");
+    }
+    if (length + !abstract > sizeof(ret->sun_path)) {
+        error_set(error, "the socket name '%s' is longer than %zu bytes", path, sizeof(ret->sun_path) - 1);
+        return error_hint(error, "Use a shorter path.");
+    }
+    memset(ret, 0, sizeof(*ret));
+    ret->sun_family = AF_UNIX;
+    memcpy(ret->sun_path, path, length);
+    if (abstract) {
+        ret->sun_path[0] = '\0';
+    }
+    *ret_length = offsetof(struct sockaddr_un, sun_path) + length + !abstract;
+    return true;
+}
+
+static int new_unix_socket(const char *path, GError **error)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0) {
+        error_set_errno(error, errno, "cannot make a socket for '%s'", path);
+    }
+    return fd;
+}
+
+/* Nobody listens there any more: a process that died left its name behind. */
+static bool is_dead(const char *path, const struct sockaddr_un *address, socklen_t length)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct stat st;
+    bool dead;
+
+    if (fd < 0) {
+        return false;
+    }
+    dead = lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) && connect(fd, (const struct sockaddr *)address, length) < 0
+        && errno == ECONNREFUSED;
+    close(fd);
+    return dead;
+}
+
+int host_listen_unix(const char *path, GError **error)
+{
+    struct sockaddr_un address;
+    socklen_t length;
+    int fd, err;
+
+    if (!unix_address(path, &address, &length, error)) {
+        return -1;
+    }
+    fd = new_unix_socket(path, error);
+    if (fd < 0) {
+        return -1;
+    }
+    fchmod(fd, 0600); /* Linux gives the file the mode of the unbound socket */
+    err = bind(fd, (struct sockaddr *)&address, length) < 0 ? errno : 0;
+    if (err == EADDRINUSE && path[0] != '@' && is_dead(path, &address, length)) {
+        unlink(path);
+        err = bind(fd, (struct sockaddr *)&address, length) < 0 ? errno : 0;
+    }
+    if (!err && listen(fd, LISTEN_BACKLOG) < 0) {
+        err = errno;
+    }
+    if (err) {
+        error_set_errno(error, err, "cannot listen on '%s'", path);
+        if (err == EADDRINUSE) {
+            error_hint(error, "Another process listens there, or it is not a socket: choose another path or remove it.");
+        }
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+int host_connect_unix(const char *path, GError **error)
+{
+    struct sockaddr_un address;
+    socklen_t length;
+    int fd;
+
+    if (!unix_address(path, &address, &length, error)) {
+        return -1;
+    }
+    fd = new_unix_socket(path, error);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, length) < 0) {
+        error_set_errno(error, errno, "cannot connect to '%s'", path);
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/* ---- TCP ---- */
+
+static struct addrinfo *look_up(const char *host, const char *port, bool ipv4, bool ipv6, int flags, GError **error)
+{
+    struct addrinfo hints = {
+        .ai_socktype = SOCK_STREAM,
+        .ai_family = ipv4 == ipv6 ? AF_UNSPEC : ipv4 ? AF_INET : AF_INET6,
+        .ai_flags = flags,
+    };
+    struct addrinfo *found = NULL;
+    int err = getaddrinfo(host && *host ? host : NULL, port, &hints, &found);
+
+    if (err) {
+        error_set(error, "cannot find the address '%s:%s': %s", host ? host : "", port, gai_strerror(err));
+        return NULL;
+    }
+    return found;
+}
+
+static int listen_at(const struct addrinfo *a)
+{
+    int fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
+    int on = 1, err;
+
+    if (fd < 0) {
+        return -errno;
+    }
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, LISTEN_BACKLOG) == 0) {
+        return fd;
+    }
+    err = errno;
+    close(fd);
+    return -err;
+}
+
+static int connect_to(const struct addrinfo *a)
+{
+    int fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
+    int err;
+
+    if (fd < 0) {
+        return -errno;
+    }
+    if (connect(fd, a->ai_addr, a->ai_addrlen) == 0) {
+        return fd;
+    }
+    err = errno;
+    close(fd);
+    return -err;
+}
+
+/* The first address that works. */
+static int first_of(struct addrinfo *list, int (*try)(const struct addrinfo *))
+{
+    int fd = -EADDRNOTAVAIL;
+
+    for (const struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
+        fd = try(a);
+    }
+    freeaddrinfo(list);
+    return fd;
+}
+
+int host_listen_tcp(const char *host, const char *port, bool ipv4, bool ipv6, GError **error)
+{
+    struct addrinfo *list = look_up(host, port, ipv4, ipv6, AI_PASSIVE, error);
+    int fd;
+
+    if (!list) {
+        return -1;
+    }
+    fd = first_of(list, listen_at);
+    if (fd < 0) {
+        error_set_errno(error, fd, "cannot listen on '%s:%s'", host ? host : "", port);
+        return -1;
+    }
+    return fd;
+}
+
+int host_connect_tcp(const char *host, const char *port, bool ipv4, bool ipv6, GError **error)
+{
+    struct addrinfo *list = look_up(host, port, ipv4, ipv6, 0, error);
+    int fd;
+
+    if (!list) {
+        return -1;
+    }
+    fd = first_of(list, connect_to);
+    if (fd < 0) {
+        error_set_errno(error, fd, "cannot connect to '%s:%s'", host ? host : "", port);
+        return -1;
+    }
+    return fd;
+}

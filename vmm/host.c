@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The host's files: opening, whole files, descriptor sets, locks on images.
+ * Sockets are in host-socket.c, the background process in host-daemon.c.
+ *
+ * The descriptor sets are filled by the main thread and read by any: `mutex`.
+ */
+#include "vmm/host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/error.h"
+#include "vmm/host-internal.h"
+
+#define FDSET_PREFIX "/dev/fdset/"
+
+typedef struct FdsetEntry {
+    unsigned set;
+    int fd;
+    char *opaque;
+} FdsetEntry;
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static GArray *fdset_entries; /* FdsetEntry; under mutex; NULL: none were given */
+
+/* ---- descriptor sets ---- */
+
+bool host_fdset_add(unsigned set, int fd, const char *opaque, GError **error)
+{
+    FdsetEntry entry = { set, fd, g_strdup(opaque) };
+
+    if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
+        g_free(entry.opaque);
+        return error_set_errno(error, errno, "file descriptor %d cannot be added to set %u", fd, set);
+    }
+    pthread_mutex_lock(&mutex);
+    if (!fdset_entries) {
+        fdset_entries = g_array_new(FALSE, FALSE, sizeof(FdsetEntry));
+    }
+    g_array_append_val(fdset_entries, entry);
+    pthread_mutex_unlock(&mutex);
+    return true;
+}
+
+void host_fdset_each(HostFdFn fn, void *opaque)
+{
+    for (unsigned i = 0; fdset_entries && i < fdset_entries->len; i++) {
+        const FdsetEntry *e = &g_array_index(fdset_entries, FdsetEntry, i);
+
+        fn(e->set, e->fd, e->opaque, opaque);
+    }
+}
+
+void host_fdsets_free(void)
+{
+    for (unsigned i = 0; fdset_entries && i < fdset_entries->len; i++) {
+        const FdsetEntry *e = &g_array_index(fdset_entries, FdsetEntry, i);
+
+        close(e->fd);
+        g_free(e->opaque);
+    }
+    g_clear_pointer(&fdset_entries, g_array_unref);
+}
+
+/* -1: no such set; -2: none of its descriptors was opened in this mode. */
+static int find_in_set(unsigned set, int mode)
+{
+    int found = -1;
+
+    for (unsigned i = 0; found < 0 && fdset_entries && i < fdset_entries->len; i++) {
+        const FdsetEntry *e = &g_array_index(fdset_entries, FdsetEntry, i);
+
+        if (e->set == set) {
+            int flags = fcntl(e->fd, F_GETFL);
+
+            found = flags >= 0 && (flags & O_ACCMODE) == mode ? e->fd : -2;
+        }
+    }
+    return found;
+}
+
+static const char *mode_name(int mode)
+{
+    return mode == O_RDONLY ? "reading" : mode == O_WRONLY ? "writing" : "reading and writing";
+}
+
+static int open_from_set(const char *path, int flags, GError **error)
+{
+    guint64 set;
+    int fd;
+
+    if (!g_ascii_string_to_unsigned(path + strlen(FDSET_PREFIX), 10, 0, G_MAXUINT, &set, NULL)) {
+        error_set(error, "'%s' does not name a descriptor set by number", path);
+        return -1;
+    }
+    pthread_mutex_lock(&mutex);
+    fd = find_in_set(set, flags & O_ACCMODE);
+    if (fd >= 0) {
+        fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        if (fd < 0) {
+            error_set_errno(error, errno, "cannot duplicate the descriptor of '%s'", path);
+        }
+    } else if (fd == -1) {
+        error_set(error, "there is no descriptor set '%s'", path);
+        error_hint(error, "Pass descriptors with -add-fd fd=N,set=%" G_GUINT64_FORMAT ".", set);
+    } else {
+        error_set(error, "descriptor set '%s' has no descriptor open for %s", path, mode_name(flags & O_ACCMODE));
+    }
+    pthread_mutex_unlock(&mutex);
+    return fd < 0 ? -1 : fd;
+}
+
+/* ---- files ---- */
+
+static void hint_for(GError **error, int err, int flags)
+{
+    switch (err) {
+    case EACCES:
+    case EPERM:
+        error_hint(error, "Check that this user may open it for %s.", mode_name(flags & O_ACCMODE));
+        break;
+    case EROFS:
+        error_hint(error, "Its file system is read-only.");
+        break;
+    case EMFILE:
+        error_hint(error, "Raise the limit on open files (ulimit -n).");
+        break;
+    case ETXTBSY:
+        error_hint(error, "It is a program that is running.");
+        break;
+    default:
+        break;
+    }
+}
+
+/* O_NOCTTY: a daemon leads its session, and must not get a terminal by opening one. */
+int host_open(const char *path, int flags, mode_t mode, GError **error)
+{
+    int fd;
+
+    if (g_str_has_prefix(path, FDSET_PREFIX)) {
+        return open_from_set(path, flags, error);
+    }
+    do {
+        fd = open(path, flags | O_CLOEXEC | O_NOCTTY, mode);
+    } while (fd < 0 && errno == EINTR);
+    if (fd < 0) {
+        int err = errno;
+
+        error_set_errno(error, err, "cannot open '%s'", path);
+        hint_for(error, err, flags);
+    }
+    return fd;
+}
+
+bool host_read_file(const char *path, uint64_t max, uint8_t **ret_data, size_t *ret_length, GError **error)
+{
+    int fd = host_open(path, O_RDONLY, 0, error);
+    g_autofree uint8_t *data = NULL;
+    struct stat st;
+    size_t length = 0, size;
+    ssize_t n = 1;
+    bool ok = false;
+
+    if (fd < 0) {
+        return false;
+    }
+    if (fstat(fd, &st) < 0) {
+        error_set_errno(error, errno, "cannot look at '%s'", path);
+        goto out;
+    }
+    if (S_ISDIR(st.st_mode)) {
+        error_set(error, "'%s' is a directory, a file is needed", path);
+        goto out;
+    }
+    /* Pipes and /proc have no size: there the buffer grows as they give.  One byte over says "too big". */
+    size = S_ISREG(st.st_mode) && st.st_size > 0 ? (uint64_t)st.st_size + 1 : 65536;
+    size = MIN(size, max + 1);
+    data = g_try_malloc(size);
+    while (data && n > 0 && length <= max) {
+        if (length == size) {
+            size = MIN(2 * size, max + 1);
+            data = g_try_realloc(data, size);
+            continue;
+        }
+        n = read(fd, data + length, size - length);
+        if (n < 0 && errno == EINTR) {
+            n = 1;
+        } else if (n > 0) {
+            length += n;
+        }
+    }
+    if (!data) {
+        error_set(error, "there is no memory for '%s'", path);
+    } else if (n < 0) {
+        error_set_errno(error, errno, "cannot read '%s'", path);
+    } else if (length > max) {
+        error_set(error, "'%s' is larger than %" G_GUINT64_FORMAT " bytes", path, max);
+    } else {
+        *ret_data = g_steal_pointer(&data);
+        *ret_length = length;
+        ok = true;
+    }
+out:
+    close(fd);
+    return ok;
+}
+
+bool host_write_file(const char *path, const void *data, size_t length, mode_t mode, GError **error)
+{
+    int fd = host_open(path, O_WRONLY | O_CREAT | O_TRUNC, mode, error);
+    const char *at = data;
+    int err = 0;
+
+    if (fd < 0) {
+        return false;
+    }
+    while (length && !err) {
+        ssize_t n = write(fd, at, length);
+
+        if (n >= 0) {
+            at += n;
+            length -= n;
+        } else if (errno != EINTR) {
+            err = errno;
+        }
+    }
+    if (close(fd) < 0 && !err) {
+        err = errno;
+    }
+    return !err || error_set_errno(error, err, "cannot write '%s'", path);
+}
+
+int host_memfd(const char *name, unsigned flags, GError **error)
+{
+    int fd = memfd_create(name, flags | MFD_CLOEXEC);
+
+    if (fd < 0) {
+        error_set_errno(error, errno, "cannot make a memory file for '%s'", name);
+    }
+    return fd;
+}
+
+int host_inherited_fd(const char *text, GError **error)
+{
+    guint64 fd;
+
+    if (!g_ascii_string_to_unsigned(text, 10, 0, G_MAXINT, &fd, NULL)) {
+        error_set(error, "'%s' is not the number of a file descriptor", text);
+        return -1;
+    }
+    if (fcntl(fd, F_GETFD) < 0) {
+        error_set(error, "file descriptor %s is not open", text);
+        error_hint(error, "It must be open, and inherited, when lodge is started.");
+        return -1;
+    }
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    return fd;
+}
+
+/* Open file description locks: they belong to the descriptor, not to the process, and fork and a
+ * second descriptor on the same file do not drop them. */
+bool host_lock_range(int fd, const char *path, uint64_t offset, uint64_t length, bool exclusive, GError **error)
+{
+    struct flock lock = {
+        .l_type = exclusive ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET, .l_start = offset, .l_len = length
+    };
+
+    if (fcntl(fd, F_OFD_SETLK, &lock) == 0) {
+        return true;
+    }
+    if (errno == EAGAIN || errno == EACCES) {
+        error_set(error, "'%s' is in use by another process, which does not share it", path);
+        return error_hint(error, "Stop the other process, or let both open it read-only.");
+    }
+    return error_set_errno(error, errno, "cannot lock '%s'", path);
+}
