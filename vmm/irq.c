@@ -11,7 +11,9 @@
  * Two threads that race to set a line both post a delivery.  Whichever delivers
  * last reads the level after both set it, so the sink ends with the newest.
  *
- * Locking: LOCK_IRQ_LINE of the root around its sink.  A sink may take LOCK_INTC.
+ * Locking: LOCK_IRQ_LINE of the root around its sink.  A sink may take LOCK_INTC.  A
+ * sink that sets another line (a router) causes an effect like any other: that line is
+ * delivered after this one's lock is dropped.
  */
 #include "vmm/irq.h"
 

@@ -433,7 +433,7 @@ static const StateDesc i8254_state = {
 
 /* ---- life ---- */
 
-/* DS: undefined until programmed.  Gates 0 and 1 are tied high, 2 is port 0x61's. */
+/* DS: undefined until programmed; mode 5 waits for a gate.  Gates 0 and 1 are tied high, 2 is port 0x61's. */
 static void i8254_reset(Device *dev)
 {
     I8254 *p = i8254(dev);
@@ -442,7 +442,7 @@ static void i8254_reset(Device *dev)
     p->s = (I8254State) { 0 };
     for (unsigned i = 0; i < CHANNELS; i++) {
         p->s.channel[i] = (I8254Channel) {
-            .access = ACCESS_WORD, .read_state = ACCESS_WORD, .write_state = ACCESS_WORD, .mode = 3, .gate = i != 2,
+            .access = ACCESS_WORD, .read_state = ACCESS_WORD, .write_state = ACCESS_WORD, .mode = 5, .gate = i != 2,
         };
     }
     if (!i8254_loaded(p, &error)) {
