@@ -8,6 +8,7 @@
 
 #define DEVICES(X) \
     X(acpi_ged_class) \
+    X(hpet_class) \
     X(i8042_class) \
     X(i8254_class) \
     X(i8259_class) \
@@ -16,6 +17,7 @@
     X(isa_debug_exit_class) \
     X(isa_debugcon_class) \
     X(isa_serial_class) \
+    X(mc146818_class) \
     X(pcie_root_port_class) \
     X(pvpanic_class) \
     X(q35_host_class) \
