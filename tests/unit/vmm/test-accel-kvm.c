@@ -1,0 +1,611 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The KVM accelerator on a real /dev/kvm: a few instructions of real-mode code in a
+ * block of RAM, run by this test's own threads.  Skipped where there is no KVM.
+ *
+ * The code is plain enough for a KVM that emulates ring 0.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmm/accel.h"
+#include "vmm/domain.h"
+#include "vmm/epoch.h"
+#include "vmm/error.h"
+
+#define CODE 0x1000
+
+typedef struct Fixture {
+    Domain *domain;
+    Accel *accel;
+    RamBlock *ram;
+    MemoryRegion ram_region;
+    MemoryRegion port, mmio;
+    Lock lock;
+    uint8_t out[64];
+    unsigned outs;
+    uint64_t mmio_value;
+    Vcpu *vcpu[4];
+    unsigned vcpus;
+} Fixture;
+
+static void port_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+    Fixture *f = opaque;
+
+    if (f->outs < sizeof(f->out)) {
+        f->out[f->outs++] = (uint8_t)value;
+    }
+}
+
+static uint64_t port_read(void *opaque, uint64_t offset, unsigned size)
+{
+    return 0x5a;
+}
+
+static void mmio_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+    ((Fixture *)opaque)->mmio_value = value + offset;
+}
+
+static uint64_t mmio_read(void *opaque, uint64_t offset, unsigned size)
+{
+    return 0x11223344;
+}
+
+static const MemoryOps port_ops = { .read = port_read, .write = port_write };
+static const MemoryOps mmio_ops = { .read = mmio_read, .write = mmio_write };
+
+static void fail_with(GError *error)
+{
+    if (error) {
+        fail_msg("%s", error->message);
+    }
+}
+
+static Fixture *fixture_new(const char *accel, IrqchipMode mode)
+{
+    Fixture *f = g_new0(Fixture, 1);
+    RamBacking backing = { .kind = RAM_ANONYMOUS, .reserve = true };
+    const char *names[] = { accel, NULL };
+    GError *error = NULL;
+
+    f->domain = domain_new(NULL, &error);
+    fail_with(error);
+    f->accel = accel_open(f->domain, names, &error);
+    fail_with(error);
+    domain_set_accel(f->domain, f->accel);
+    f->accel->class->setup(f->accel, mode, &error);
+    fail_with(error);
+    f->ram = ram_block_new("ram", 1 << 20, &backing, &error);
+    fail_with(error);
+    lock_init(&f->lock, LOCK_DEVICE, "test");
+    memory_region_init_ram(&f->ram_region, "ram", f->ram, 0, 1 << 20);
+    memory_region_init_io(&f->port, "port", 1, &port_ops, f, &f->lock);
+    memory_region_init_io(&f->mmio, "mmio", 0x1000, &mmio_ops, f, &f->lock);
+    memory_add(domain_memory_root(f->domain), 0, &f->ram_region, 0);
+    memory_add(domain_memory_root(f->domain), 0xd0000, &f->mmio, 1);
+    memory_add(domain_port_root(f->domain), 0xe9, &f->port, 0);
+    return f;
+}
+
+static Vcpu *fixture_vcpu(Fixture *f, unsigned index)
+{
+    Vcpu *vcpu = g_new0(Vcpu, 1);
+    GError *error = NULL;
+
+    vcpu->domain = f->domain;
+    vcpu->index = vcpu->apic_id = index;
+    f->accel->class->vcpu_create(f->accel, vcpu, &error);
+    fail_with(error);
+    f->vcpu[f->vcpus++] = vcpu;
+    x86_cpu_reset(&vcpu->cpu, index, index == 0, 0x600);
+    return vcpu;
+}
+
+/* Real mode at 0:CODE. */
+static void start_at_code(Fixture *f, Vcpu *vcpu, const uint8_t *code, size_t length)
+{
+    GError *error = NULL;
+
+    memcpy(ram_block_host(f->ram) + CODE, code, length);
+    vcpu->cpu.segment[X86_CS].selector = 0;
+    vcpu->cpu.segment[X86_CS].base = 0;
+    vcpu->cpu.rip = CODE;
+    vcpu->cpu.run_state = X86_RUNNABLE;
+    f->accel->class->store(vcpu, true, &error);
+    fail_with(error);
+}
+
+static void fixture_free(Fixture *f)
+{
+    for (unsigned i = 0; i < f->vcpus; i++) {
+        f->accel->class->vcpu_destroy(f->vcpu[i]);
+        g_free(f->vcpu[i]);
+    }
+    memory_remove(&f->ram_region);
+    memory_remove(&f->port);
+    memory_remove(&f->mmio);
+    memory_region_finish(&f->ram_region);
+    memory_region_finish(&f->port);
+    memory_region_finish(&f->mmio);
+    ram_block_unref(f->ram);
+    domain_free(f->domain);
+    lock_finish(&f->lock);
+    g_free(f);
+}
+
+/* Runs on this thread until the guest leaves for anything but a kick. */
+static VcpuExit run_here(Fixture *f, Vcpu *vcpu, GError **error)
+{
+    VcpuExit exit;
+
+    f->accel->class->vcpu_begin(vcpu, NULL);
+    do {
+        exit = f->accel->class->run(vcpu, error);
+    } while (exit == VCPU_EXIT_KICKED);
+    return exit;
+}
+
+/* A triple fault (an empty IDT and an exception) ends each piece of code: run() returns. */
+#define END 0x0f, 0x01, 0x1e, 0x00, 0x20, /* lidt [0x2000], which is zero */ \
+            0xcd, 0x03                    /* int 3 */
+
+static void test_port_output_reaches_the_port_region(void **state)
+{
+    static const uint8_t code[] = { 0xb0, 'o', 0xe6, 0xe9, 0xb0, 'k', 0xe6, 0xe9, END };
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    GError *error = NULL;
+
+    start_at_code(f, vcpu, code, sizeof(code));
+    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_RESET);
+    assert_int_equal(f->outs, 2);
+    assert_memory_equal(f->out, "ok", 2);
+    fixture_free(f);
+}
+
+static void test_port_input_comes_from_the_port_region(void **state)
+{
+    static const uint8_t code[] = { 0xe4, 0xe9, 0xa2, 0x00, 0x30, END }; /* in al, 0xe9; mov [0x3000], al */
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    GError *error = NULL;
+
+    start_at_code(f, vcpu, code, sizeof(code));
+    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_RESET);
+    assert_int_equal(ram_block_host(f->ram)[0x3000], 0x5a);
+    fixture_free(f);
+}
+
+static void test_mmio_reaches_its_region_both_ways(void **state)
+{
+    static const uint8_t code[] = {
+        0xb8, 0x00, 0xd0, 0x8e, 0xd8,             /* mov ax, 0xd000; mov ds, ax */
+        0x66, 0xa1, 0x08, 0x00,                   /* mov eax, [8] */
+        0x66, 0x40,                               /* inc eax */
+        0x66, 0xa3, 0x10, 0x00,                   /* mov [0x10], eax */
+        0xb8, 0x00, 0x00, 0x8e, 0xd8, END };
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    GError *error = NULL;
+
+    start_at_code(f, vcpu, code, sizeof(code));
+    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_RESET);
+    assert_int_equal(f->mmio_value, 0x11223345 + 0x10);
+    fixture_free(f);
+}
+
+static void test_split_irqchip_runs_code(void **state)
+{
+    static const uint8_t code[] = { 0xb0, 's', 0xe6, 0xe9, END };
+    Fixture *f = fixture_new("kvm,kernel-irqchip=split", IRQCHIP_AUTO);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    GError *error = NULL;
+
+    assert_int_equal(f->accel->class->irqchip(f->accel), IRQCHIP_SPLIT);
+    start_at_code(f, vcpu, code, sizeof(code));
+    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_RESET);
+    assert_int_equal(f->out[0], 's');
+    fixture_free(f);
+}
+
+static void test_irqchip_off_is_refused_with_the_way_out(void **state)
+{
+    const char *names[] = { "kvm,kernel-irqchip=off", NULL };
+    Domain *domain = domain_new(NULL, NULL);
+    Accel *accel = accel_open(domain, names, NULL);
+    GError *error = NULL;
+
+    domain_set_accel(domain, accel);
+    assert_false(accel->class->setup(accel, IRQCHIP_AUTO, &error));
+    assert_non_null(strstr(error_get_hint(error), "kernel-irqchip=split"));
+    g_error_free(error);
+    domain_free(domain);
+}
+
+static void test_missing_device_is_one_sentence_with_the_way_out(void **state)
+{
+    const char *names[] = { "kvm,device=/nonexistent/kvm", NULL };
+    Domain *domain = domain_new(NULL, NULL);
+    GError *error = NULL;
+
+    assert_null(accel_open(domain, names, &error));
+    assert_non_null(strstr(error->message, "/nonexistent/kvm"));
+    assert_non_null(strstr(error_get_hint(error), "kvm-intel or kvm-amd"));
+    g_error_free(error);
+    domain_free(domain);
+}
+
+static void test_unknown_accelerator_names_the_nearest(void **state)
+{
+    const char *names[] = { "kvn", NULL };
+    Domain *domain = domain_new(NULL, NULL);
+    GError *error = NULL;
+
+    assert_null(accel_open(domain, names, &error));
+    assert_string_equal(error_get_hint(error), "Did you mean 'kvm'?");
+    g_error_free(error);
+    domain_free(domain);
+}
+
+static void test_reset_state_is_what_kvm_gives_back(void **state)
+{
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    X86Cpu *before = g_memdup2(&vcpu->cpu, sizeof(X86Cpu));
+    GError *error = NULL;
+
+    f->accel->class->store(vcpu, true, &error);
+    fail_with(error);
+    memset(&vcpu->cpu, 0xee, sizeof(vcpu->cpu));
+    f->accel->class->fetch(vcpu, &error);
+    fail_with(error);
+    assert_memory_equal(vcpu->cpu.gpr, before->gpr, sizeof(before->gpr));
+    assert_int_equal(vcpu->cpu.rip, 0xfff0);
+    assert_int_equal(vcpu->cpu.segment[X86_CS].base, 0xffff0000);
+    assert_int_equal(vcpu->cpu.segment[X86_CS].attributes, before->segment[X86_CS].attributes);
+    assert_int_equal(vcpu->cpu.cr0, before->cr0);
+    assert_int_equal(vcpu->cpu.dr7, before->dr7);
+    assert_int_equal(vcpu->cpu.apic_base, before->apic_base);
+    assert_int_equal(*x86_cpu_msr(&vcpu->cpu, 0x277), 0x0007040600070406);
+    assert_int_equal(vcpu->cpu.lapic[0x350], 0);
+    assert_int_equal(vcpu->cpu.lapic[0x351], 7); /* LINT0: ExtINT */
+    assert_int_equal(vcpu->cpu.run_state, X86_RUNNABLE);
+    g_free(before);
+    fixture_free(f);
+}
+
+static void test_whole_state_moves_to_another_vm(void **state)
+{
+    static const uint8_t code[] = { 0xb0, '1', 0xe6, 0xe9, 0xe6, 0xe9, 0x40, 0xe6, 0xe9, END };
+    Fixture *a = fixture_new("kvm", IRQCHIP_AUTO), *b = fixture_new("kvm", IRQCHIP_AUTO);
+    Vcpu *from = fixture_vcpu(a, 0), *to = fixture_vcpu(b, 0);
+    GError *error = NULL;
+
+    start_at_code(a, from, code, sizeof(code));
+    from->cpu.gpr[X86_R15] = 0x123456789abcdef0;
+    from->cpu.xsave[160] = 0x42; /* XMM0 */
+    from->cpu.dr[0] = 0x4000;
+    x86_cpu_set_msr(&from->cpu, 0x174, 0x10); /* SYSENTER_CS */
+    from->cpu.lapic[0x80] = 0x20; /* TPR */
+    from->cpu.cr8 = 2;
+    a->accel->class->store(from, true, &error);
+    fail_with(error);
+    a->accel->class->fetch(from, &error);
+    fail_with(error);
+    memcpy(&to->cpu, &from->cpu, sizeof(X86Cpu));
+    b->accel->class->store(to, true, &error);
+    fail_with(error);
+    memset(&to->cpu, 0, sizeof(X86Cpu));
+    b->accel->class->fetch(to, &error);
+    fail_with(error);
+    assert_int_equal(to->cpu.gpr[X86_R15], 0x123456789abcdef0);
+    assert_int_equal(to->cpu.rip, CODE);
+    assert_int_equal(to->cpu.xsave[160], 0x42);
+    assert_int_equal(to->cpu.dr[0], 0x4000);
+    assert_int_equal(*x86_cpu_msr(&to->cpu, 0x174), 0x10);
+    assert_int_equal(to->cpu.lapic[0x80], 0x20);
+    assert_int_equal(to->cpu.cr8, 2);
+    memcpy(ram_block_host(b->ram) + CODE, code, sizeof(code));
+    assert_int_equal(run_here(b, to, &error), VCPU_EXIT_RESET);
+    assert_memory_equal(b->out, "112", 3);
+    fixture_free(a);
+    fixture_free(b);
+}
+
+static void test_state_of_a_foreign_msr_is_refused_by_name(void **state)
+{
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    GError *error = NULL;
+
+    x86_cpu_set_msr(&vcpu->cpu, 0x12345678, 1);
+    assert_false(f->accel->class->store(vcpu, true, &error));
+    assert_non_null(strstr(error->message, "0x12345678"));
+    g_error_free(error);
+    fixture_free(f);
+}
+
+/* ---- threads ---- */
+typedef struct Runner {
+    Fixture *f;
+    Vcpu *vcpu;
+    unsigned kicked; /* atomic */
+    bool stop;       /* atomic */
+    pthread_t thread;
+} Runner;
+
+static void *runner(void *opaque)
+{
+    Runner *r = opaque;
+
+    epoch_thread_begin();
+    r->f->accel->class->vcpu_begin(r->vcpu, NULL);
+    while (!__atomic_load_n(&r->stop, __ATOMIC_SEQ_CST)) {
+        VcpuExit exit = r->f->accel->class->run(r->vcpu, NULL);
+
+        if (exit != VCPU_EXIT_KICKED) {
+            break;
+        }
+        __atomic_fetch_add(&r->kicked, 1, __ATOMIC_SEQ_CST);
+        epoch_quiescent();
+    }
+    epoch_thread_end();
+    return NULL;
+}
+
+static void test_no_kick_is_lost(void **state)
+{
+    static const uint8_t code[] = { 0xeb, 0xfe }; /* jmp $ */
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Runner r = { .f = f, .vcpu = fixture_vcpu(f, 0) };
+
+    start_at_code(f, r.vcpu, code, sizeof(code));
+    assert_int_equal(pthread_create(&r.thread, NULL, runner, &r), 0);
+    for (unsigned i = 0; i < 1000; i++) {
+        unsigned before = __atomic_load_n(&r.kicked, __ATOMIC_SEQ_CST);
+        unsigned waited = 0;
+
+        f->accel->class->kick(r.vcpu);
+        while (__atomic_load_n(&r.kicked, __ATOMIC_SEQ_CST) == before) {
+            assert_true(waited++ < 20000000); /* a lost kick never ends */
+            __builtin_ia32_pause();
+        }
+    }
+    __atomic_store_n(&r.stop, true, __ATOMIC_SEQ_CST);
+    f->accel->class->kick(r.vcpu);
+    pthread_join(r.thread, NULL);
+    fixture_free(f);
+}
+
+static void test_replaced_memory_is_never_seen_missing(void **state)
+{
+    /* mov ds, 0x8000; loop: cmp byte [0], 0x77; je loop; out 0xe9, al; hlt */
+    static const uint8_t code[] = { 0xb8, 0x00, 0x80, 0x8e, 0xd8, 0x80, 0x3e, 0x00, 0x00, 0x77, 0x74, 0xf9,
+                                    0xe6, 0xe9, 0xf4 };
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Runner r = { .f = f, .vcpu = fixture_vcpu(f, 0) };
+    MemoryRegion rom;
+
+    ram_block_host(f->ram)[0x80000] = 0x77;
+    memory_region_init_rom(&rom, "rom", f->ram, 0x80000, 0x1000);
+    start_at_code(f, r.vcpu, code, sizeof(code));
+    assert_int_equal(pthread_create(&r.thread, NULL, runner, &r), 0);
+    for (unsigned i = 0; i < 300; i++) {
+        memory_add(domain_memory_root(f->domain), 0x80000, &rom, 1); /* splits the RAM in three */
+        usleep(50);
+        memory_remove(&rom);
+    }
+    __atomic_store_n(&r.stop, true, __ATOMIC_SEQ_CST);
+    f->accel->class->kick(r.vcpu);
+    pthread_join(r.thread, NULL);
+    assert_int_equal(f->outs, 0);
+    memory_region_finish(&rom);
+    fixture_free(f);
+}
+
+/* ---- dirty pages ---- */
+static void write_one_page(Fixture *f)
+{
+    static const uint8_t code[] = { 0xc6, 0x06, 0x00, 0x50, 0x01, END }; /* mov byte [0x5000], 1 */
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    GError *error = NULL;
+
+    start_at_code(f, vcpu, code, sizeof(code));
+    ram_dirty_enable(f->ram, DIRTY_MIGRATION);
+    memory_log_start(f->ram, DIRTY_MIGRATION);
+    memory_log_sync(f->ram);
+    for (uint64_t at = 0; at < 1 << 20; at += GUEST_PAGE_SIZE) {
+        ram_dirty_take(f->ram, DIRTY_MIGRATION, at);
+    }
+    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_RESET);
+    memory_log_sync(f->ram);
+}
+
+static void test_dirty_bitmap_holds_what_the_guest_wrote(void **state)
+{
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+
+    write_one_page(f);
+    assert_true(ram_dirty_take(f->ram, DIRTY_MIGRATION, 0x5000));
+    assert_false(ram_dirty_test(f->ram, DIRTY_MIGRATION, 0x6000, 0x1000));
+    memory_log_sync(f->ram);
+    assert_false(ram_dirty_test(f->ram, DIRTY_MIGRATION, 0x5000, 0x1000));
+    fixture_free(f);
+}
+
+static void test_dirty_ring_holds_what_the_guest_wrote(void **state)
+{
+    Fixture *f = fixture_new("kvm,dirty-ring-size=4096", IRQCHIP_AUTO);
+
+    write_one_page(f);
+    assert_true(ram_dirty_take(f->ram, DIRTY_MIGRATION, 0x5000));
+    assert_false(ram_dirty_test(f->ram, DIRTY_MIGRATION, 0x6000, 0x1000));
+    fixture_free(f);
+}
+
+/* ---- interrupts ---- */
+static void test_masked_route_remembers_and_unmasked_one_is_empty(void **state)
+{
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    IrqFabric *fabric = f->accel->class->fabric(f->accel);
+    MsiRoute *route = msi_route_new(fabric, NULL);
+    MsiMessage message = { 0xfee00000, 0x31 };
+
+    fixture_vcpu(f, 0);
+    msi_route_set(route, message, true);
+    msi_routes_commit(fabric);
+    msi_route_notify(route);
+    assert_true(msi_route_take_pending(route));
+    assert_false(msi_route_take_pending(route));
+    msi_route_set(route, message, false);
+    msi_routes_commit(fabric);
+    msi_route_notify(route);
+    assert_false(msi_route_take_pending(route));
+    msi_route_free(route);
+    fixture_free(f);
+}
+
+static void test_irqfd_of_an_unmasked_route_interrupts(void **state)
+{
+    /* APIC software-enabled by the state; sti; hlt; jmp to hlt; handler at 0x1100: out 0xe9, 'i'; triple fault */
+    static const uint8_t code[] = { 0xfb, 0xf4, 0xeb, 0xfd };
+    static const uint8_t handler[] = { 0xb0, 'i', 0xe6, 0xe9, END };
+    static const uint8_t vector[] = { 0x00, 0x11, 0x00, 0x00 };
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    IrqFabric *fabric = f->accel->class->fabric(f->accel);
+    MsiRoute *route = msi_route_new(fabric, NULL);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    GError *error = NULL;
+    uint64_t one = 1;
+    int fd;
+
+    memcpy(ram_block_host(f->ram) + 0x1100, handler, sizeof(handler));
+    memcpy(ram_block_host(f->ram) + 4 * 0x31, vector, sizeof(vector));
+    vcpu->cpu.lapic[0xf1] = 1; /* SVR: enabled */
+    vcpu->cpu.gpr[X86_RSP] = 0x4000;
+    start_at_code(f, vcpu, code, sizeof(code));
+    fd = msi_route_fd(route, &error);
+    fail_with(error);
+    assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one)); /* masked: stays */
+    msi_route_set(route, (MsiMessage) { 0xfee00000, 0x31 }, false);
+    msi_routes_commit(fabric);
+    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_RESET);
+    assert_int_equal(f->out[0], 'i');
+    msi_route_free(route);
+    fixture_free(f);
+}
+
+static void test_nmi_reaches_a_halted_vcpu(void **state)
+{
+    static const uint8_t code[] = { 0xf4, 0xeb, 0xfd };
+    static const uint8_t handler[] = { 0xb0, 'n', 0xe6, 0xe9, END };
+    static const uint8_t vector[] = { 0x00, 0x11, 0x00, 0x00 };
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    GError *error = NULL;
+
+    memcpy(ram_block_host(f->ram) + 0x1100, handler, sizeof(handler));
+    memcpy(ram_block_host(f->ram) + 4 * 2, vector, sizeof(vector));
+    vcpu->cpu.gpr[X86_RSP] = 0x4000;
+    vcpu->cpu.lapic[0xf1] = 1;
+    start_at_code(f, vcpu, code, sizeof(code));
+    f->accel->class->nmi(vcpu, &error);
+    fail_with(error);
+    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_RESET);
+    assert_int_equal(f->out[0], 'n');
+    fixture_free(f);
+}
+
+/* ---- debugging ---- */
+static void test_code_breakpoint_stops_and_single_step_moves_on(void **state)
+{
+    static const uint8_t code[] = { 0x90, 0x90, 0x90, 0xb0, 'd', 0xe6, 0xe9, END };
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    AccelBreakpoint at = { ACCEL_BREAK_HARDWARE, CODE + 1, 1 };
+    GError *error = NULL;
+
+    start_at_code(f, vcpu, code, sizeof(code));
+    f->accel->class->set_breakpoints(vcpu, &at, 1, false, &error);
+    fail_with(error);
+    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_DEBUG);
+    f->accel->class->fetch(vcpu, &error);
+    assert_int_equal(vcpu->cpu.rip, CODE + 1);
+    f->accel->class->set_breakpoints(vcpu, NULL, 0, true, &error);
+    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_DEBUG);
+    f->accel->class->fetch(vcpu, &error);
+    assert_int_equal(vcpu->cpu.rip, CODE + 2);
+    f->accel->class->set_breakpoints(vcpu, NULL, 0, false, &error);
+    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_RESET);
+    assert_int_equal(f->out[0], 'd');
+    fixture_free(f);
+}
+
+/* ---- statistics ---- */
+static void count_stat(const char *name, uint64_t value, void *opaque)
+{
+    *(unsigned *)opaque += !strcmp(name, "lodge_port_exits") && value == 1;
+}
+
+static void test_statistics_count_a_port_exit(void **state)
+{
+    static const uint8_t code[] = { 0xe6, 0xe9, END };
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    GError *error = NULL;
+    unsigned found = 0;
+
+    start_at_code(f, vcpu, code, sizeof(code));
+    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_RESET);
+    assert_true(f->accel->class->stats(f->accel, vcpu, count_stat, &found));
+    assert_int_equal(found, 1);
+    fixture_free(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_port_output_reaches_the_port_region),
+        cmocka_unit_test(test_port_input_comes_from_the_port_region),
+        cmocka_unit_test(test_mmio_reaches_its_region_both_ways),
+        cmocka_unit_test(test_split_irqchip_runs_code),
+        cmocka_unit_test(test_irqchip_off_is_refused_with_the_way_out),
+        cmocka_unit_test(test_missing_device_is_one_sentence_with_the_way_out),
+        cmocka_unit_test(test_unknown_accelerator_names_the_nearest),
+        cmocka_unit_test(test_reset_state_is_what_kvm_gives_back),
+        cmocka_unit_test(test_whole_state_moves_to_another_vm),
+        cmocka_unit_test(test_state_of_a_foreign_msr_is_refused_by_name),
+        cmocka_unit_test(test_no_kick_is_lost),
+        cmocka_unit_test(test_replaced_memory_is_never_seen_missing),
+        cmocka_unit_test(test_dirty_bitmap_holds_what_the_guest_wrote),
+        cmocka_unit_test(test_dirty_ring_holds_what_the_guest_wrote),
+        cmocka_unit_test(test_masked_route_remembers_and_unmasked_one_is_empty),
+        cmocka_unit_test(test_irqfd_of_an_unmasked_route_interrupts),
+        cmocka_unit_test(test_nmi_reaches_a_halted_vcpu),
+        cmocka_unit_test(test_code_breakpoint_stops_and_single_step_moves_on),
+        cmocka_unit_test(test_statistics_count_a_port_exit),
+    };
+    AccelProbe probe = { 0 };
+
+    for (unsigned i = 0; accel_classes[i]; i++) {
+        if (!strcmp(accel_classes[i]->name, "kvm")) {
+            accel_classes[i]->probe(&probe);
+        }
+    }
+    if (!probe.usable) {
+        print_message("skipped: %s\n", probe.reason);
+        g_free(probe.reason);
+        return 77;
+    }
+    epoch_thread_begin();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
