@@ -74,7 +74,7 @@ static GByteArray *saved(X86Cpu *from)
     GByteArray *out = g_byte_array_new();
     GError *error = NULL;
 
-    state_list_add(list, "/cpu", &x86_cpu_state, from);
+    state_list_add(list, "/cpu", &x86_cpu_state, from, sizeof(*from), NULL);
     if (!state_save(list, out, &error)) {
         fail_msg("%s", error->message);
     }
@@ -87,7 +87,7 @@ static bool loaded(X86Cpu *to, const GByteArray *stream, GError **error)
     StateList *list = state_list_new();
     bool ok;
 
-    state_list_add(list, "/cpu", &x86_cpu_state, to);
+    state_list_add(list, "/cpu", &x86_cpu_state, to, sizeof(*to), NULL);
     ok = state_load(list, stream->data, stream->len, error);
     state_list_free(list);
     return ok;
