@@ -47,7 +47,6 @@ struct Domain {
     uint8_t uuid[16];
     bool uuid_given;
     Loop *loop;
-    GMainLoop *main_loop;
     Clock *clock;
     MemoryRegion memory_root, port_root;
     AddressSpace *memory, *ports;

@@ -36,7 +36,6 @@ Domain *domain_new(const char *name, GError **error)
     domain = g_new0(Domain, 1);
     domain->name = g_strdup(name);
     domain->loop = loop;
-    domain->main_loop = g_main_loop_new(NULL, FALSE);
     loop_attach_glib(loop, NULL);
     domain->clock = clock_new_virtual();
     memory_region_init(&domain->memory_root, "memory", UINT64_MAX);
@@ -79,7 +78,6 @@ void domain_free(Domain *domain)
     g_ptr_array_unref(domain->buses);
     state_list_free(domain->state);
     clock_free(domain->clock);
-    g_main_loop_unref(domain->main_loop);
     loop_free(domain->loop);
     g_free(domain->name);
     g_free(domain);

@@ -227,13 +227,13 @@ void domain_quit(Domain *domain, int status)
 {
     domain->run.quit = true;
     domain->run.status = status;
-    g_main_loop_quit(domain->main_loop);
+    loop_stop(domain->loop);
 }
 
 int domain_main(Domain *domain)
 {
     if (!domain->run.quit) {
-        g_main_loop_run(domain->main_loop);
+        loop_run(domain->loop);
     }
     go_quiet(domain);
     notify(domain, RUN_EVENT_EXIT, REASON_NONE);
