@@ -188,6 +188,7 @@ static void go_on(Domain *domain)
     for (unsigned i = 0; i < domain->devices->len; i++) {
         device_resume(g_ptr_array_index(domain->devices, i));
     }
+    vcpus_store(domain);
     start_time(domain);
     vcpus_unpark(domain);
 }

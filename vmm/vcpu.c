@@ -347,6 +347,18 @@ void vcpus_park(Domain *domain)
     }
 }
 
+/* What fails here fails again, and is said, on the vCPU's own thread. */
+void vcpus_store(Domain *domain)
+{
+    for (unsigned i = 0; i < domain_vcpus(domain); i++) {
+        Vcpu *vcpu = domain_vcpu(domain, i);
+
+        if (vcpu->dirty && accel_of(vcpu)->store(vcpu, vcpu->full, NULL)) {
+            vcpu->dirty = vcpu->full = vcpu->fetched = false;
+        }
+    }
+}
+
 void vcpus_unpark(Domain *domain)
 {
     for (unsigned i = 0; i < domain_vcpus(domain); i++) {

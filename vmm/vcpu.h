@@ -54,6 +54,9 @@ bool vcpu_start(Vcpu *vcpu, GError **error); /* creates the thread, parked */
 /* All at once: park returns when every one is out of the guest. */
 void vcpus_park(Domain *domain);
 void vcpus_unpark(Domain *domain);
+/* Parked: hands every changed state to the accelerator, before time goes on and before the first vCPU runs
+ * (which may send the others INIT at once). */
+void vcpus_store(Domain *domain);
 bool vcpus_parked(Domain *domain);
 /* Runs fn on the vCPU's thread between two runs and waits. */
 void vcpu_call(Vcpu *vcpu, void (*fn)(Vcpu *vcpu, void *opaque), void *opaque);
