@@ -237,7 +237,6 @@ static void write_board_resources(Aml *aml, const PcAcpi *pc)
     aml_name(aml, "_CRS");
     aml_begin_resources(aml);
     aml_res_io(aml, pc->pm_base, pc->pm_base, 1, 0x80);
-    aml_res_memory32(aml, false, pc->ioapic_address, 0x1000);
     if (pc->ecam) {
         aml_res_memory32(aml, false, (uint32_t)pc->ecam, (pc->last_bus + 1u) << 20);
     }
