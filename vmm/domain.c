@@ -56,10 +56,8 @@ void domain_free(Domain *domain)
     if (!domain) {
         return;
     }
+    domain->run.quit = true; /* requests that are still posted come too late */
     machine_free(domain->machine);
-    while (domain->vcpus->len) {
-        vcpu_free(g_ptr_array_index(domain->vcpus, domain->vcpus->len - 1));
-    }
     epoch_synchronize(); /* devices are gone before what they point to */
     if (domain->accel) {
         domain->accel->class->close(domain->accel);

@@ -106,7 +106,7 @@ struct MachineClass {
     void (*reset)(Machine *machine);
     /* All devices are there: tables of ACPI, SMBIOS, device tree. */
     bool (*finalize)(Machine *machine, GError **error);
-    void (*destroy)(Machine *machine);
+    void (*destroy)(Machine *machine); /* the board itself; every realized device has been freed */
     const char *default_drive_bus; /* for -drive if=none absent: "ide", "virtio" */
 };
 

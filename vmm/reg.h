@@ -45,6 +45,9 @@ typedef struct Reg {
 } Reg;
 
 #define REG_FIELD(T, M) .has_field = true, .field = offsetof(T, M), .size = sizeof(((T *)0)->M)
+/* An array of registers, a field's element each; .stride when they lie apart. */
+#define REG_ARRAY(T, M) .has_field = true, .field = offsetof(T, M), .size = sizeof(((T *)0)->M[0]), \
+                        .count = sizeof(((T *)0)->M) / sizeof(((T *)0)->M[0])
 
 typedef struct RegBank {
     const Reg *regs;

@@ -370,6 +370,9 @@ static void handle_requests(void *opaque)
     RunControl *run = &domain->run;
     unsigned requests = __atomic_exchange_n(&run->requests, 0, __ATOMIC_ACQ_REL);
 
+    if (run->quit) {
+        return; /* too late: what the requests are about may be gone */
+    }
     if (requests & REQUEST_PANIC) {
         panic(domain, argument(&run->panic_kind));
     }

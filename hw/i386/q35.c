@@ -184,7 +184,11 @@ static bool q35_build(Machine *machine, GError **error)
     map_ram(machine);
     b->host = device_new(machine->domain, &q35_host_class, NULL);
     q35_host_set_ram(b->host, &b->low);
-    return device_realize(b->host, NULL, error) && machine_realize_rows(machine, error);
+    if (!device_realize(b->host, NULL, error)) {
+        device_free(b->host);
+        return false;
+    }
+    return machine_realize_rows(machine, error);
 }
 
 /* ---- what the kernel is told ---- */
@@ -309,7 +313,6 @@ static void q35_destroy(Machine *machine)
         return;
     }
     x86_boot_free(b->boot);
-    device_free(b->host);
     memory_remove(&b->low);
     memory_remove(&b->high);
     g_free(b);

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * An accelerator that runs nothing: it records what devices and the run loop ask of
+ * one.  Interrupt controllers are ours (split); its vCPUs "run" until kicked, or
+ * until a test hands them an exit.
+ */
+#pragma once
+
+#include "vmm/accel.h"
+
+typedef struct FakeMsi { uint64_t count; MsiMessage last; } FakeMsi;
+
+typedef struct FakeAccel {
+    Accel accel;
+    IrqFabric fabric;
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+    /* Under mutex. */
+    FakeMsi msi;          /* messages sent, through routes too */
+    VcpuExit next_exit;   /* of the next run() of any vCPU, unless KICKED */
+    unsigned runs, stores; /* run() and store() so far */
+    unsigned inside;      /* vCPUs within run() */
+    bool fail_begin, fail_fetch;
+    uint64_t kvmclock_ns;
+} FakeAccel;
+
+FakeAccel *fake_accel_new(Domain *domain); /* and sets it on the domain, which closes it */
+FakeAccel *fake_accel(Domain *domain);
+FakeMsi fake_accel_msi(Domain *domain);
+/* The next vCPU to run, or one that runs now, leaves with this. */
+void fake_accel_exit(Domain *domain, VcpuExit why);
