@@ -4,6 +4,7 @@
  */
 #include "hw/devices.h"
 
+#include "hw/virtio/virtio.h"
 #include "vmm/machine.h"
 
 #define DEVICES(X) \
@@ -21,7 +22,12 @@
     X(pcie_root_port_class) \
     X(pvpanic_class) \
     X(q35_host_class) \
-    X(q35_mch_class)
+    X(q35_mch_class) \
+    X(virtio_blk_pci_class) \
+    X(virtio_mmio_class)
+
+#define VIRTIO_DEVICES(X) \
+    X(virtio_blk_class)
 
 #define MACHINES(X) \
     X(microvm_machine_class) \
@@ -29,13 +35,16 @@
     X(q35_machine_class)
 
 #define DECLARE_DEVICE(CLASS) extern const DeviceClass CLASS;
+#define DECLARE_VIRTIO(CLASS) extern const VirtioClass CLASS;
 #define DECLARE_MACHINE(CLASS) extern const MachineClass CLASS;
 #define ADDRESS(CLASS) &CLASS,
+#define DEVICE_ADDRESS(CLASS) &CLASS.device,
 
 DEVICES(DECLARE_DEVICE)
+VIRTIO_DEVICES(DECLARE_VIRTIO)
 MACHINES(DECLARE_MACHINE)
 
-static const DeviceClass *const device_classes[] = { DEVICES(ADDRESS) NULL };
+static const DeviceClass *const device_classes[] = { DEVICES(ADDRESS) VIRTIO_DEVICES(DEVICE_ADDRESS) NULL };
 static const MachineClass *const machine_classes[] = { MACHINES(ADDRESS) NULL };
 
 void devices_register(void)

@@ -535,21 +535,30 @@ static void free_queue(void *opaque)
     virtqueue_free(opaque);
 }
 
-static void virtio_unrealize(Device *dev)
+void virtio_remove_queues(Virtio *v)
 {
-    Virtio *v = virtio(dev);
-
     if (!v->paused) {
-        virtio_pause(dev);
+        virtio_pause(&v->dev);
     }
     drop_queues(v);
+    if (v->plugged && v->transport->set_doorbells) {
+        v->transport->set_doorbells(v->transport, false);
+    }
+    v->plugged = false;
     for (unsigned i = 0; i < v->queues; i++) {
-        state_list_remove(domain_state(dev->domain), v->queue[i]);
+        state_list_remove(domain_state(v->dev.domain), v->queue[i]);
         /* Its loop may still have something posted for it. */
         epoch_retire(free_queue, v->queue[i]);
     }
     g_clear_pointer(&v->queue, g_free);
     v->queues = 0;
+}
+
+static void virtio_unrealize(Device *dev)
+{
+    Virtio *v = virtio(dev);
+
+    g_assert(v->queues == 0);
     v->transport->virtio = NULL;
 }
 
@@ -593,6 +602,16 @@ static void virtio_bus_detach(Bus *bus, Device *dev)
     bus->full = false;
 }
 
+static void virtio_bus_plugged(Bus *bus, Device *dev)
+{
+    VirtioTransport *t = ((VirtioBus *)bus)->transport;
+
+    t->virtio->plugged = true;
+    if (t->set_doorbells) {
+        t->set_doorbells(t, true);
+    }
+}
+
 static char *virtio_bus_address(Device *dev)
 {
     return g_strdup("virtio-backend");
@@ -603,5 +622,6 @@ const BusClass virtio_bus_class = {
     .size = sizeof(VirtioBus),
     .attach = virtio_bus_attach,
     .detach = virtio_bus_detach,
+    .plugged = virtio_bus_plugged,
     .address = virtio_bus_address,
 };

@@ -23,6 +23,8 @@
  */
 #pragma once
 
+#include <linux/virtio_config.h>
+
 #include "hw/virtio/virtqueue.h"
 #include "vmm/device.h"
 #include "vmm/dma.h"
@@ -37,9 +39,8 @@ typedef struct VirtioTransport VirtioTransport;
 /* 2.1 */
 enum { VIRTIO_S_ACKNOWLEDGE = 1, VIRTIO_S_DRIVER = 2, VIRTIO_S_DRIVER_OK = 4, VIRTIO_S_FEATURES_OK = 8,
        VIRTIO_S_NEEDS_RESET = 64, VIRTIO_S_FAILED = 128 };
-/* 6 */
-enum { VIRTIO_F_INDIRECT_DESC = 28, VIRTIO_F_EVENT_IDX = 29, VIRTIO_F_VERSION_1 = 32, VIRTIO_F_ACCESS_PLATFORM = 33,
-       VIRTIO_F_RING_PACKED = 34, VIRTIO_F_RING_RESET = 40 };
+/* 6; the other reserved bits are named by <linux/virtio_config.h> */
+enum { VIRTIO_F_INDIRECT_DESC = 28, VIRTIO_F_EVENT_IDX = 29 };
 #define VIRTIO_BIT(F) (UINT64_C(1) << (F))
 /* 4.1.4.5, 4.2.2: interrupt status */
 enum { VIRTIO_ISR_QUEUE = 1, VIRTIO_ISR_CONFIG = 2 };
@@ -76,6 +77,7 @@ struct Virtio {
     bool indirect_desc, event_idx, packed, iommu_platform, queue_reset;
     unsigned queues;
     Virtqueue **queue;
+    bool plugged;
     /* Guest state */
     uint8_t status; /* atomic: NEEDS_RESET comes from any thread */
     uint8_t isr;    /* atomic */
@@ -106,6 +108,7 @@ static inline bool virtio_has(const Virtio *v, unsigned feature)
 /* ---- for devices ---- */
 /* realize: a queue of at most `size` entries on `loop` (NULL: the main loop).  NULL: error. */
 Virtqueue *virtio_add_queue(Virtio *v, uint16_t size, Loop *loop, GError **error);
+void virtio_remove_queues(Virtio *v); /* unrealize, or when realize fails */
 void virtio_config_changed(Virtio *v); /* any thread: generation and interrupt */
 void virtio_set_broken(Virtio *v, const char *fmt, ...) G_GNUC_PRINTF(2, 3); /* 2.1.2: any thread */
 static inline bool virtio_is_broken(const Virtio *v)
@@ -122,6 +125,7 @@ struct VirtioTransport {
     void (*notify_queue)(VirtioTransport *t, Virtqueue *vq); /* used buffers; the queue's loop */
     void (*notify_config)(VirtioTransport *t);               /* any thread */
     void (*settle)(Device *dev);                             /* calls virtio_settle(); posted to dev */
+    void (*set_doorbells)(VirtioTransport *t, bool on);      /* the device came, or goes; NULL: nothing to do */
 };
 
 /* Register accesses: lock held. */

@@ -182,6 +182,11 @@ void virtqueue_suspend(Virtqueue *vq)
     }
 }
 
+bool virtqueue_mapped(const Virtqueue *vq)
+{
+    return vq->ring;
+}
+
 bool virtqueue_running(const Virtqueue *vq)
 {
     return vq->event;

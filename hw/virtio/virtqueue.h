@@ -68,8 +68,8 @@ unsigned virtqueue_index(const Virtqueue *vq);
 Loop *virtqueue_loop(const Virtqueue *vq);
 /* Device code: moves a stopped queue to another loop. */
 void virtqueue_set_loop(Virtqueue *vq, Loop *loop);
-/* The ring is mapped and its loop serves it: after DRIVER_OK, until a reset or a pause. */
-bool virtqueue_running(const Virtqueue *vq);
+bool virtqueue_mapped(const Virtqueue *vq);  /* started: its ring is mapped */
+bool virtqueue_running(const Virtqueue *vq); /* and its loop serves it: until a reset or a pause */
 
 /* A held chain in saved state.  load: the queue is mapped but does not run yet; `size` as for pop,
  * NULL and error if the bytes are no chain of this queue.  *data moves on. */
