@@ -75,8 +75,8 @@ void domain_free(Domain *domain)
     g_ptr_array_unref(domain->devices);
     g_ptr_array_unref(domain->buses);
     state_list_free(domain->state);
+    loop_free(domain->loop); /* lets go of the clock */
     clock_free(domain->clock);
-    loop_free(domain->loop);
     g_free(domain->name);
     g_free(domain);
 }

@@ -20,6 +20,7 @@
 #include "hw/i386/smbios.h"
 #include "hw/isa/ich9-lpc.h"
 #include "hw/pci/q35-host.h"
+#include "vmm/epoch.h"
 #include "vmm/error.h"
 #include "vmm/log.h"
 #include "vmm/machine.h"
@@ -185,7 +186,7 @@ static bool q35_build(Machine *machine, GError **error)
     b->host = device_new(machine->domain, &q35_host_class, NULL);
     q35_host_set_ram(b->host, &b->low);
     if (!device_realize(b->host, NULL, error)) {
-        device_free(b->host);
+        device_free(g_steal_pointer(&b->host));
         return false;
     }
     return machine_realize_rows(machine, error);
@@ -315,6 +316,7 @@ static void q35_destroy(Machine *machine)
     x86_boot_free(b->boot);
     memory_remove(&b->low);
     memory_remove(&b->high);
+    epoch_synchronize(); /* the host bridge's regions, which refer to low RAM, are finished now */
     g_free(b);
 }
 

@@ -220,6 +220,7 @@ static void lpc_unrealize(Device *dev)
     IrqFabric *fabric = domain_irqs(dev->domain);
 
     domain_unobserve(dev->domain, run_event, l);
+    timer_free(g_steal_pointer(&l->pm.timer));
     isa_bus_disconnect(&l->isa, Q35_SCI, g_steal_pointer(&l->sci));
     for (unsigned n = 0; n < Q35_PIRQS; n++) {
         gsi_disconnect(fabric, Q35_PIRQ_GSI + n, pirq_changed, l);

@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "vmm/error.h"
 
@@ -20,6 +21,10 @@ static bool address_parse(const char *text, void *value, GError **error)
     char *end;
     bool ok = g_ascii_isxdigit(*text);
 
+    if (strcmp(text, "-1") == 0) {
+        *(int32_t *)value = -1;
+        return true;
+    }
     slot = ok ? strtoul(text, &end, 16) : 0;
     if (ok && *end == '.') {
         ok = g_ascii_isxdigit(end[1]);
@@ -36,7 +41,7 @@ static char *address_format(const void *value)
 {
     int32_t devfn = *(const int32_t *)value;
 
-    return devfn < 0 ? g_strdup("") : g_strdup_printf("%02x.%x", PCI_SLOT(devfn), PCI_FUNC(devfn));
+    return devfn < 0 ? g_strdup("-1") : g_strdup_printf("%02x.%x", PCI_SLOT(devfn), PCI_FUNC(devfn));
 }
 
 const FieldCodec pci_address_codec = {

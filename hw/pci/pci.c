@@ -314,7 +314,8 @@ static const StateDesc pci_state = {
 };
 
 static const Property pci_props[] = {
-    PROP_CODED("addr", PciDevice, addr, &pci_address_codec, .def.s = NULL, .help = "Slot and function on the bus, as in 02.0"),
+    PROP_CODED("addr", PciDevice, addr, &pci_address_codec, .def.s = "-1",
+               .help = "Slot and function on the bus, as in 02.0; -1: the first free slot"),
     PROP_BOOL("multifunction", PciDevice, multifunction, false, .help = "Other functions share the slot"),
     PROP_END,
 };
