@@ -67,10 +67,10 @@ static const FieldStruct cpu_options = { .name = "NumaCpuOptions", .size = sizeo
 
 void machine_numa_help(GString *out)
 {
-    field_struct_help(&node_options, "-numa node options:", out);
+    field_struct_help(&node_options, "-numa node options", out);
     g_string_append(out, "  cpus=<first[-last]>  - CPUs of the node, by index; may be given again\n");
-    field_struct_help(&dist_options, "-numa dist options:", out);
-    field_struct_help(&cpu_options, "-numa cpu options:", out);
+    field_struct_help(&dist_options, "-numa dist options", out);
+    field_struct_help(&cpu_options, "-numa cpu options", out);
 }
 
 /* ---- nodes ---- */
