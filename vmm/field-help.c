@@ -94,7 +94,7 @@ static void help_line(const Field *field, const char *prefix, GString *out)
     if (field->flags & FIELD_DEPRECATED) {
         g_string_append(out, " (deprecated)");
     }
-    if (def) {
+    if (def && !(field->help && strstr(field->help, "(default: "))) {
         g_string_append_printf(out, " (default: %s)", def);
     }
     g_string_append_c(out, '\n');

@@ -123,7 +123,7 @@ struct Field {
         const FieldCodec *codec;
     } of;
     const char *const *features; /* NULL-terminated; NULL: none */
-    const char *help;            /* one line, without a full stop */
+    const char *help;            /* one line, without a full stop; "(default: ...)" in it replaces ours */
 };
 
 typedef struct FieldCase {

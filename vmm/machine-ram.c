@@ -37,8 +37,8 @@ static const Field memory_fields[] = {
     F_STR("maxmem", MemoryOptions, maxmem, NULL, .help = "RAM at most, with what is added later"),
     FIELD_END
 };
-static const FieldStruct memory_options = { .name = "MemorySizeConfiguration", .size = sizeof(MemoryOptions),
-                                            .fields = memory_fields };
+const FieldStruct machine_memory_options = { .name = "MemorySizeConfiguration", .size = sizeof(MemoryOptions),
+                                             .fields = memory_fields };
 
 static bool check_sizes(const MemoryOptions *options, uint64_t size, uint64_t max, GError **error)
 {
@@ -65,7 +65,7 @@ bool machine_set_memory(Machine *machine, const char *text, GError **error)
     uint64_t size = 0, max = 0;
     bool ok;
 
-    if (!field_struct_parse_text(&memory_options, text, "size", &options, error)) {
+    if (!field_struct_parse_text(&machine_memory_options, text, "size", &options, error)) {
         return error_subject(error, "-m");
     }
     ok = (!options.size || size_parse(options.size, MIB, &size, error)) &&
@@ -76,7 +76,7 @@ bool machine_set_memory(Machine *machine, const char *text, GError **error)
         machine->max_ram_size = max;
         machine->ram_slots = options.slots;
     }
-    field_struct_clear(&memory_options, &options);
+    field_struct_clear(&machine_memory_options, &options);
     return ok;
 }
 

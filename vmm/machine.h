@@ -119,6 +119,7 @@ void machines_help(GString *out);
 Machine *machine_new(Domain *domain, const MachineClass *class);
 /* -machine text after the name; '_' in a key stands for '-' (kernel_irqchip) */
 bool machine_set_options(Machine *machine, const char *text, GError **error);
+extern const FieldStruct machine_memory_options; /* the keys of -m */
 /* -m: "1G", "size=1G,slots=2,maxmem=4G"; a bare number is MiB. */
 bool machine_set_memory(Machine *machine, const char *text, GError **error);
 /* -smp; not given: one CPU. */

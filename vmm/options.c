@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "vmm/error.h"
+#include "vmm/machine.h"
 #include "vmm/options-internal.h"
 #include "vmm/sandbox.h"
 #include "vmm/x86/cpu-model.h"
@@ -48,7 +49,7 @@ const Option option_table[] = {
       "Set the number of CPUs and how they are arranged", .group = "smp-opts", .language = &smp_options, .implied = "cpus" },
     { "m", NULL, SECTION_MACHINE, TEXTS(memory), "[size=]SIZE[,slots=N,maxmem=SIZE]",
       "Set the size of RAM (MiB unless it has a suffix), and how far it may grow",
-      .group = "memory", .implied = "size" },
+      .group = "memory", .language = &machine_memory_options, .implied = "size" },
     { "numa", NULL, SECTION_MACHINE, TEXTS(numa), "node|dist|cpu,KEY=VALUE...",
       "Describe a NUMA node, a distance between two, or where a CPU belongs",
       .group = "numa", .implied = "type", .topic = topic_numa },
