@@ -292,7 +292,8 @@ static MemoryResult range_store(AddressSpace *as, const View *view, const ViewRa
 
 static MemoryResult load_at(AddressSpace *as, uint64_t address, unsigned size, uint64_t *value, unsigned translations)
 {
-    const ViewRange *r = find(as, address_space_view(as), address);
+    const View *view = address_space_view(as); /* one for all bytes: the access is not torn by a change */
+    const ViewRange *r = find(as, view, address);
     MemoryResult result = MEMORY_OK;
 
     if (r && size - 1 <= r->last - address) {
@@ -303,7 +304,7 @@ static MemoryResult load_at(AddressSpace *as, uint64_t address, unsigned size, u
         uint64_t byte = 0xff;
         MemoryResult got = MEMORY_UNASSIGNED;
 
-        r = find(as, address_space_view(as), address + i);
+        r = find(as, view, address + i);
         if (r) {
             got = range_load(as, r, address + i, 1, &byte, translations);
         }
@@ -325,7 +326,6 @@ static MemoryResult store_at(AddressSpace *as, uint64_t address, unsigned size, 
     for (unsigned i = 0; i < size; i++) {
         MemoryResult got = MEMORY_UNASSIGNED;
 
-        view = address_space_view(as);
         r = find(as, view, address + i);
         if (r) {
             got = range_store(as, view, r, address + i, 1, value >> (8 * i) & 0xff, translations);
