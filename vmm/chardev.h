@@ -32,13 +32,16 @@ typedef struct ChardevFrontend {
 } ChardevFrontend;
 
 /* ---- main thread ---- */
-extern const FieldStruct chardev_options;         /* the -chardev / chardev-add language, tagged by "backend" */
+extern const FieldStruct chardev_options; /* chardev-add: { "id", "backend": { "type", "data" } } */
 Chardev *chardev_add(Domain *domain, const Json *options, GError **error);
 /* -chardev text: "socket,id=x,path=...,server=on,wait=off" */
 Chardev *chardev_add_text(Domain *domain, const char *text, GError **error);
 /* The short form of -serial, -monitor, ...: "stdio", "mon:stdio", "pty", "unix:/p,server", "file:x", "none". *ret NULL for none. */
 bool chardev_add_short(Domain *domain, const char *id, const char *text, Chardev **ret, GError **error);
 bool chardev_remove(Domain *domain, const char *id, GError **error);
+void chardev_remove_all(Domain *domain); /* the domain's end: no device is left */
+/* Puts the terminal back as it was before stdio was opened; async-signal-safe. */
+void chardev_restore_terminal(void);
 Chardev *chardev_find(Domain *domain, const char *id, GError **error);
 typedef bool (*ChardevFn)(Chardev *chr, void *opaque);
 bool chardev_each(Domain *domain, ChardevFn fn, void *opaque);
@@ -54,7 +57,8 @@ void chardev_detach(Chardev *chr, void *opaque);
 void chardev_set_frontend_open(Chardev *chr, bool open); /* the guest opened its port */
 
 /* ---- thread of the front end's device ---- */
-/* Bytes taken, 0: full or not connected (dropped if nobody can ever read it). */
+/* Bytes taken; less than length: full.  While no peer is connected all are taken, and lost, as on a
+ * line with nothing plugged in. */
 size_t chardev_write(Chardev *chr, const uint8_t *data, size_t length);
 void chardev_want_write(Chardev *chr);   /* calls writable() when there is room */
 void chardev_accept_input(Chardev *chr); /* can_receive() may have grown */

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the chardev core (chardev.c), its option language (chardev-options.c) and
+ * its backends share.
+ *
+ *   chardev_write()  -> [copy to logfile] -> class->write, what does not go out at
+ *   (any thread)        once is kept in `out` and follows when the host takes it
+ *   class' watch     -> chardev_input_room(), chardev_input() -> front end
+ *   (main loop)         with the front end's lock held
+ *
+ * `lock` protects output: `out`, the flags beside it, and what class->write uses.
+ * All else is the main thread's.
+ */
+#pragma once
+
+#include "vmm/chardev.h"
+#include "vmm/domain.h"
+
+typedef struct ChardevClass ChardevClass;
+
+#define CHARDEV_OUT_MAX   65536 /* bytes kept for a host that is slow to take them */
+#define CHARDEV_INPUT_MAX 4096  /* bytes read at once */
+
+struct ChardevClass {
+    const char *name; /* of the backend: "stdio" */
+    size_t size;      /* struct with Chardev first */
+    /* options: what the backend's row of the language describes.  On failure nothing is left. */
+    bool (*open)(Chardev *chr, const void *options, GError **error);
+    void (*close)(Chardev *chr);
+    /* Lock held.  Bytes the host took without waiting; negative: it is gone (the class' own watch
+     * notices too, and reports it). */
+    ssize_t (*write)(Chardev *chr, const uint8_t *data, size_t length);
+    /* Main thread: start or stop reporting that the host can take output, or give input. */
+    void (*watch_output)(Chardev *chr, bool on);
+    void (*resume_input)(Chardev *chr);
+    /* Optional. */
+    char *(*filename)(const Chardev *chr); /* NULL: the class' name */
+    void (*send_break)(Chardev *chr);
+    int (*take_fd)(Chardev *chr);
+    /* A mux: front ends and output are its own matter. */
+    bool (*attach)(Chardev *chr, const ChardevFrontend *fe, GError **error);
+    bool (*detach)(Chardev *chr, void *opaque);
+    size_t (*pass)(Chardev *chr, const uint8_t *data, size_t length);
+    Chardev *(*below)(Chardev *chr);
+};
+
+typedef enum ChardevWork {
+    CHARDEV_WORK_OPENED   = 1, /* a front end came to an open backend */
+    CHARDEV_WORK_OUTPUT   = 2, /* output waits for the host */
+    CHARDEV_WORK_INPUT    = 4, /* the front end may take more */
+    CHARDEV_WORK_WRITABLE = 8, /* the front end waits for room */
+} ChardevWork;
+
+struct Chardev {
+    const ChardevClass *class;
+    Domain *domain;
+    char *id;
+    ChardevFrontend fe;
+    bool attached;
+    bool frontend_open;
+    unsigned users;      /* links of devices and muxes */
+    bool connected;      /* atomic */
+    bool input_blocked;  /* atomic: the front end had no room */
+    bool wants_write;    /* atomic: writable() is owed */
+    int log_fd;          /* -1: none */
+    Lock lock;           /* LOCK_LEAF */
+    uint8_t *out;        /* ring of CHARDEV_OUT_MAX; NULL until needed */
+    size_t out_head, out_used;
+    unsigned work;       /* atomic: ChardevWork that a post is under way for */
+    bool removed;        /* the post frees it */
+};
+
+/* ---- for backends, main thread ---- */
+void chardev_event(Chardev *chr, ChardevEvent event);
+/* What the front end takes now; 0 blocks input until it asks for more. */
+size_t chardev_input_room(Chardev *chr);
+void chardev_input(Chardev *chr, const uint8_t *data, size_t length);
+/* The host takes output again. */
+void chardev_output_ready(Chardev *chr);
+/* The peer is gone: what waits for it is dropped. */
+void chardev_drop_output(Chardev *chr);
+bool chardev_output_pending(Chardev *chr);
+/* Makes a chardev that no option language describes: the one below a mux. */
+Chardev *chardev_create(Domain *domain, const char *id, const ChardevClass *class, const void *options, GError **error);
+
+/* ---- options, one struct a backend ---- */
+typedef struct ChardevCommonOptions {
+    char *logfile;
+    bool logappend;
+    bool mux; /* of the flat form */
+} ChardevCommonOptions;
+typedef struct ChardevFileOptions {
+    ChardevCommonOptions common;
+    char *path, *input_path;
+    bool append;
+} ChardevFileOptions;
+typedef struct ChardevPathOptions { /* pipe */
+    ChardevCommonOptions common;
+    char *path;
+} ChardevPathOptions;
+typedef struct ChardevStdioOptions {
+    ChardevCommonOptions common;
+    bool signal;
+} ChardevStdioOptions;
+typedef struct ChardevRingbufOptions {
+    ChardevCommonOptions common;
+    uint64_t size;
+} ChardevRingbufOptions;
+typedef struct ChardevSocketAddress { /* of chardev-add */
+    int type;
+    void *data;
+} ChardevSocketAddress;
+typedef struct ChardevSocketOptions {
+    ChardevCommonOptions common;
+    char *path;       /* unix */
+    bool abstract;
+    char *host, *port; /* tcp */
+    bool ipv4, ipv6, has_ipv4, has_ipv6;
+    char *fd;
+    bool server, wait, has_wait, nowait, nodelay;
+    uint32_t reconnect; /* s; 0: never */
+    ChardevSocketAddress addr;
+} ChardevSocketOptions;
+typedef struct ChardevMuxOptions {
+    ChardevCommonOptions common;
+    char *chardev;
+} ChardevMuxOptions;
+
+extern const ChardevClass chardev_null_class, chardev_ringbuf_class, chardev_file_class, chardev_pipe_class,
+    chardev_stdio_class, chardev_pty_class, chardev_socket_class, chardev_mux_class;
+
+/* The bytes a ringbuf holds, oldest first; they are taken out.  Main thread. */
+size_t chardev_ringbuf_read(Chardev *chr, uint8_t *data, size_t length);
+
+/* ---- for backends on descriptors: chardev-fd.c ---- */
+typedef struct ChardevFd {
+    Chardev chr; /* first */
+    int in, out; /* owned; the same, or -1: none */
+    LoopFd *in_watch, *out_watch;
+    bool input_on, output_on; /* what is watched for */
+    /* What else input may tell; NULL: plain read().  As recvmsg() returns. */
+    ssize_t (*receive)(struct ChardevFd *c, uint8_t *data, size_t length);
+    ssize_t (*send)(struct ChardevFd *c, const uint8_t *data, size_t length);
+    void (*hung_up)(struct ChardevFd *c); /* main thread: the peer is gone, or a read failed */
+} ChardevFd;
+/* Takes the descriptors and watches them. */
+void chardev_fd_open(ChardevFd *c, int in, int out);
+void chardev_fd_close(ChardevFd *c);
+ssize_t chardev_fd_write(Chardev *chr, const uint8_t *data, size_t length);
+void chardev_fd_watch_output(Chardev *chr, bool on);
+void chardev_fd_resume_input(Chardev *chr);

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The languages of chardevs, over one set of C structs:
+ *
+ *   chardev_options   chardev-add, nested: { "id", "backend": { "type", "data": {} } }
+ *   text_options      -chardev, flat: socket,id=x,path=/p,server=on,wait=off; its older
+ *                     spellings `server` and `nowait` too
+ *   short forms       of -serial and its like: "mon:stdio", "unix:/p,server"
+ *
+ * Main thread.
+ */
+#include <string.h>
+
+#include "vmm/chardev-internal.h"
+#include "vmm/error.h"
+
+#define RINGBUF_SIZE_DEFAULT 65536
+
+typedef enum Backend {
+    BACKEND_FILE, BACKEND_MUX, BACKEND_NULL, BACKEND_PIPE, BACKEND_PTY, BACKEND_RINGBUF, BACKEND_SOCKET, BACKEND_STDIO,
+} Backend;
+
+static const ChardevClass *const classes[] = {
+    [BACKEND_FILE] = &chardev_file_class,     [BACKEND_MUX] = &chardev_mux_class,
+    [BACKEND_NULL] = &chardev_null_class,     [BACKEND_PIPE] = &chardev_pipe_class,
+    [BACKEND_PTY] = &chardev_pty_class,       [BACKEND_RINGBUF] = &chardev_ringbuf_class,
+    [BACKEND_SOCKET] = &chardev_socket_class, [BACKEND_STDIO] = &chardev_stdio_class,
+};
+
+static const FieldEnum backend_enum = {
+    "ChardevBackendKind",
+    (const char *const[]) { "file", "mux", "null", "pipe", "pty", "ringbuf", "socket", "stdio", NULL },
+};
+
+#define LOG_FIELDS(T)                                                                                                  \
+    F_STR("logfile", T, common.logfile, NULL, .help = "File that gets a copy of the output"),                          \
+        F_BOOL("logappend", T, common.logappend, false, .help = "Append to the log file instead of truncating it")
+#define MUX_FIELD(T) F_BOOL("mux", T, common.mux, false, .help = "Share it between front ends (Ctrl-A h)")
+#define TABLE(NAME, T, HELP, ...)                                                                                      \
+    { .name = NAME, .size = sizeof(T), .help = HELP, .fields = (const Field[]) { __VA_ARGS__, FIELD_END } }
+
+/* ---- chardev-add ---- */
+
+static const FieldStruct add_common = TABLE("ChardevCommon", ChardevCommonOptions, "Options of every backend",
+    F_STR("logfile", ChardevCommonOptions, logfile, NULL, .help = "File that gets a copy of the output"),
+    F_BOOL("logappend", ChardevCommonOptions, logappend, false, .help = "Append to the log file"));
+
+static const FieldStruct add_file = TABLE("ChardevFile", ChardevFileOptions, "Files for output and input",
+    F_STR("out", ChardevFileOptions, path, NULL, .flags = FIELD_REQUIRED, .help = "File that output goes to"),
+    F_STR("in", ChardevFileOptions, input_path, NULL, .help = "File that input comes from"),
+    F_BOOL("append", ChardevFileOptions, append, false, .help = "Append to the file instead of truncating it"),
+    LOG_FIELDS(ChardevFileOptions));
+
+static const FieldStruct add_pipe = TABLE("ChardevHostdev", ChardevPathOptions, "Named pipes",
+    F_STR("device", ChardevPathOptions, path, NULL, .flags = FIELD_REQUIRED, .help = "PATH of PATH.in and PATH.out"),
+    LOG_FIELDS(ChardevPathOptions));
+
+static const FieldStruct add_stdio = TABLE("ChardevStdio", ChardevStdioOptions, "Standard input and output",
+    F_BOOL("signal", ChardevStdioOptions, signal, true, .help = "Let keys such as Ctrl-C send signals"),
+    LOG_FIELDS(ChardevStdioOptions));
+
+static const FieldStruct add_ringbuf = TABLE("ChardevRingbuf", ChardevRingbufOptions, "The newest output, in memory",
+    F_SIZE("size", ChardevRingbufOptions, size, RINGBUF_SIZE_DEFAULT, .help = "Bytes kept, a power of two"),
+    LOG_FIELDS(ChardevRingbufOptions));
+
+static const FieldStruct add_mux = TABLE("ChardevMux", ChardevMuxOptions, "A multiplexer on another chardev",
+    F_STR("chardev", ChardevMuxOptions, chardev, NULL, .flags = FIELD_REQUIRED, .help = "Id of the chardev below"),
+    LOG_FIELDS(ChardevMuxOptions));
+
+typedef enum AddressKind { ADDRESS_INET, ADDRESS_UNIX, ADDRESS_FD } AddressKind;
+static const FieldEnum address_enum = { "SocketAddressType", (const char *const[]) { "inet", "unix", "fd", NULL } };
+
+/* Addresses lie in a ChardevSocketOptions of their own, from which resolve_address() takes them. */
+static const FieldStruct inet_address = TABLE("InetSocketAddress", ChardevSocketOptions, "A TCP address",
+    F_STR("host", ChardevSocketOptions, host, NULL, .flags = FIELD_REQUIRED, .help = "Host name or address"),
+    F_STR("port", ChardevSocketOptions, port, NULL, .flags = FIELD_REQUIRED, .help = "Port number or service"),
+    F_BOOL("ipv4", ChardevSocketOptions, ipv4, false, FIELD_HAS(ChardevSocketOptions, has_ipv4), .help = "Use IPv4"),
+    F_BOOL("ipv6", ChardevSocketOptions, ipv6, false, FIELD_HAS(ChardevSocketOptions, has_ipv6), .help = "Use IPv6"));
+
+static const FieldStruct unix_address = TABLE("UnixSocketAddress", ChardevSocketOptions, "A local address",
+    F_STR("path", ChardevSocketOptions, path, NULL, .flags = FIELD_REQUIRED, .help = "Path of the socket"),
+    F_BOOL("abstract", ChardevSocketOptions, abstract, false, .help = "The path is a name in the abstract namespace"));
+
+static const FieldStruct fd_address = TABLE("FdSocketAddress", ChardevSocketOptions, "An inherited descriptor",
+    F_STR("str", ChardevSocketOptions, fd, NULL, .flags = FIELD_REQUIRED, .help = "Number of the descriptor"));
+
+/* { "data": { ... } } around a struct, at the same place in memory. */
+typedef struct SocketWrapper { ChardevSocketOptions data; } SocketWrapper;
+typedef struct CommonWrapper { ChardevCommonOptions data; } CommonWrapper;
+typedef struct FileWrapper { ChardevFileOptions data; } FileWrapper;
+typedef struct PathWrapper { ChardevPathOptions data; } PathWrapper;
+typedef struct StdioWrapper { ChardevStdioOptions data; } StdioWrapper;
+typedef struct RingbufWrapper { ChardevRingbufOptions data; } RingbufWrapper;
+typedef struct MuxWrapper { ChardevMuxOptions data; } MuxWrapper;
+
+#define WRAPPER(VARIABLE, NAME, T, TABLE_OF)                                                                           \
+    static const FieldStruct VARIABLE = TABLE(                                                                         \
+        NAME, T, "The options", F_STRUCT("data", T, data, &TABLE_OF, .flags = FIELD_REQUIRED, .help = "The options"))
+
+WRAPPER(inet_wrapper, "InetSocketAddressWrapper", SocketWrapper, inet_address);
+WRAPPER(unix_wrapper, "UnixSocketAddressWrapper", SocketWrapper, unix_address);
+WRAPPER(fd_wrapper, "FdSocketAddressWrapper", SocketWrapper, fd_address);
+
+static const FieldStruct socket_address = {
+    .name = "SocketAddressLegacy", .size = sizeof(ChardevSocketAddress), .help = "The address of a socket",
+    .fields = (const Field[]) {
+        F_ENUM("type", ChardevSocketAddress, type, &address_enum, 0, .flags = FIELD_REQUIRED, .help = "Kind of address"),
+        FIELD_END,
+    },
+    .tag = "type",
+    .cases = (const FieldCase[]) {
+        { "inet", &inet_wrapper }, { "unix", &unix_wrapper }, { "fd", &fd_wrapper }, { NULL, NULL },
+    },
+    .variant_offset = offsetof(ChardevSocketAddress, data),
+};
+
+static const FieldStruct add_socket = TABLE("ChardevSocket", ChardevSocketOptions, "A stream socket",
+    F_STRUCT("addr", ChardevSocketOptions, addr, &socket_address, .flags = FIELD_REQUIRED, .help = "Its address"),
+    F_BOOL("server", ChardevSocketOptions, server, true, .help = "Listen instead of connecting"),
+    F_BOOL("wait", ChardevSocketOptions, wait, false, FIELD_HAS(ChardevSocketOptions, has_wait),
+        .help = "Wait for a peer before going on"),
+    F_BOOL("nodelay", ChardevSocketOptions, nodelay, false, .help = "Send small packets at once"),
+    F_UINT("reconnect", ChardevSocketOptions, reconnect, 0, .help = "Seconds between attempts to connect; 0: one attempt"),
+    LOG_FIELDS(ChardevSocketOptions));
+
+WRAPPER(common_wrapper, "ChardevCommonWrapper", CommonWrapper, add_common);
+WRAPPER(file_wrapper, "ChardevFileWrapper", FileWrapper, add_file);
+WRAPPER(pipe_wrapper, "ChardevHostdevWrapper", PathWrapper, add_pipe);
+WRAPPER(stdio_wrapper, "ChardevStdioWrapper", StdioWrapper, add_stdio);
+WRAPPER(ringbuf_wrapper, "ChardevRingbufWrapper", RingbufWrapper, add_ringbuf);
+WRAPPER(mux_wrapper, "ChardevMuxWrapper", MuxWrapper, add_mux);
+WRAPPER(socket_wrapper, "ChardevSocketWrapper", SocketWrapper, add_socket);
+
+typedef struct AddBackend {
+    int type;
+    void *data;
+} AddBackend;
+typedef struct AddOptions {
+    char *id;
+    AddBackend backend;
+} AddOptions;
+
+static const FieldStruct add_backend = {
+    .name = "ChardevBackend", .size = sizeof(AddBackend), .help = "The host's end of a chardev",
+    .fields = (const Field[]) {
+        F_ENUM("type", AddBackend, type, &backend_enum, 0, .flags = FIELD_REQUIRED, .help = "Kind of backend"), FIELD_END,
+    },
+    .tag = "type",
+    .cases = (const FieldCase[]) {
+        { "file", &file_wrapper }, { "mux", &mux_wrapper }, { "null", &common_wrapper }, { "pipe", &pipe_wrapper },
+        { "pty", &common_wrapper }, { "ringbuf", &ringbuf_wrapper }, { "socket", &socket_wrapper },
+        { "stdio", &stdio_wrapper }, { NULL, NULL },
+    },
+    .variant_offset = offsetof(AddBackend, data),
+};
+
+const FieldStruct chardev_options = TABLE("q_obj_chardev-add-arg", AddOptions, "A character device",
+    F_STR("id", AddOptions, id, NULL, .flags = FIELD_REQUIRED, .help = "Its id"),
+    F_STRUCT("backend", AddOptions, backend, &add_backend, .flags = FIELD_REQUIRED, .help = "Its backend"));
+
+/* ---- -chardev ---- */
+
+static const FieldStruct text_common = TABLE("ChardevText", ChardevCommonOptions, "Options of every backend",
+    F_STR("logfile", ChardevCommonOptions, logfile, NULL, .help = "File that gets a copy of the output"),
+    F_BOOL("logappend", ChardevCommonOptions, logappend, false, .help = "Append to the log file instead of truncating it"),
+    F_BOOL("mux", ChardevCommonOptions, mux, false, .help = "Share it between front ends (Ctrl-A h)"));
+
+static const FieldStruct text_file = TABLE("ChardevTextFile", ChardevFileOptions, "Output to a file",
+    F_STR("path", ChardevFileOptions, path, NULL, .flags = FIELD_REQUIRED, .help = "File that output goes to"),
+    F_STR("input-path", ChardevFileOptions, input_path, NULL, .help = "File that input comes from"),
+    F_BOOL("append", ChardevFileOptions, append, false, .help = "Append to the file instead of truncating it"),
+    LOG_FIELDS(ChardevFileOptions), MUX_FIELD(ChardevFileOptions));
+
+static const FieldStruct text_pipe = TABLE("ChardevTextPipe", ChardevPathOptions, "Named pipes",
+    F_STR("path", ChardevPathOptions, path, NULL, .flags = FIELD_REQUIRED, .help = "PATH of PATH.in and PATH.out"),
+    LOG_FIELDS(ChardevPathOptions), MUX_FIELD(ChardevPathOptions));
+
+static const FieldStruct text_stdio = TABLE("ChardevTextStdio", ChardevStdioOptions, "Standard input and output",
+    F_BOOL("signal", ChardevStdioOptions, signal, true, .help = "Let keys such as Ctrl-C send signals"),
+    LOG_FIELDS(ChardevStdioOptions), MUX_FIELD(ChardevStdioOptions));
+
+static const FieldStruct text_ringbuf = TABLE("ChardevTextRingbuf", ChardevRingbufOptions, "The newest output, in memory",
+    F_SIZE("size", ChardevRingbufOptions, size, RINGBUF_SIZE_DEFAULT, .help = "Bytes kept, a power of two"),
+    LOG_FIELDS(ChardevRingbufOptions), MUX_FIELD(ChardevRingbufOptions));
+
+static const FieldStruct text_mux = TABLE("ChardevTextMux", ChardevMuxOptions, "A multiplexer on another chardev",
+    F_STR("chardev", ChardevMuxOptions, chardev, NULL, .flags = FIELD_REQUIRED, .help = "Id of the chardev below"),
+    LOG_FIELDS(ChardevMuxOptions));
+
+static const FieldStruct text_socket = TABLE("ChardevTextSocket", ChardevSocketOptions, "A stream socket, local or TCP",
+    F_STR("path", ChardevSocketOptions, path, NULL, .help = "Path of a local socket"),
+    F_BOOL("abstract", ChardevSocketOptions, abstract, false, .help = "The path is a name in the abstract namespace"),
+    F_STR("host", ChardevSocketOptions, host, NULL, .help = "Host name or address; empty: any"),
+    F_STR("port", ChardevSocketOptions, port, NULL, .help = "TCP port number or service"),
+    F_BOOL("ipv4", ChardevSocketOptions, ipv4, false, FIELD_HAS(ChardevSocketOptions, has_ipv4), .help = "Use IPv4"),
+    F_BOOL("ipv6", ChardevSocketOptions, ipv6, false, FIELD_HAS(ChardevSocketOptions, has_ipv6), .help = "Use IPv6"),
+    F_STR("fd", ChardevSocketOptions, fd, NULL, .help = "Number of an inherited descriptor"),
+    F_BOOL("server", ChardevSocketOptions, server, false, .help = "Listen instead of connecting"),
+    F_BOOL("wait", ChardevSocketOptions, wait, true, FIELD_HAS(ChardevSocketOptions, has_wait),
+        .help = "Wait for a peer before going on (servers; default: on)"),
+    F_BOOL("nowait", ChardevSocketOptions, nowait, false, .flags = FIELD_HIDDEN, .help = "Older spelling of wait=off"),
+    F_BOOL("nodelay", ChardevSocketOptions, nodelay, false, .help = "Send small packets at once"),
+    F_UINT("reconnect", ChardevSocketOptions, reconnect, 0, .help = "Seconds between attempts to connect; 0: one attempt"),
+    LOG_FIELDS(ChardevSocketOptions), MUX_FIELD(ChardevSocketOptions));
+
+typedef struct TextOptions {
+    int backend;
+    char *id;
+    void *options;
+} TextOptions;
+
+static const FieldStruct text_options = {
+    .name = "ChardevTextOptions", .size = sizeof(TextOptions), .help = "-chardev",
+    .fields = (const Field[]) {
+        F_ENUM("backend", TextOptions, backend, &backend_enum, 0, .flags = FIELD_REQUIRED, .help = "Kind of backend"),
+        F_STR("id", TextOptions, id, NULL, .flags = FIELD_REQUIRED, .help = "Its id"),
+        FIELD_END,
+    },
+    .tag = "backend",
+    .cases = (const FieldCase[]) {
+        { "file", &text_file }, { "mux", &text_mux }, { "null", &text_common }, { "pipe", &text_pipe },
+        { "pty", &text_common }, { "ringbuf", &text_ringbuf }, { "socket", &text_socket }, { "stdio", &text_stdio },
+        { NULL, NULL },
+    },
+    .variant_offset = offsetof(TextOptions, options),
+};
+
+void chardev_help(GString *out)
+{
+    g_string_append(out, "Character devices: -chardev BACKEND,id=ID[,...]\n");
+    for (const FieldCase *c = text_options.cases; c->value; c++) {
+        g_autofree char *title = g_strdup_printf("\n%s: %s", c->value, c->structure->help);
+
+        field_struct_help(c->structure, title, out);
+    }
+}
+
+/* ---- making them ---- */
+
+/* The address of chardev-add moves to where the flat form has it. */
+static void resolve_address(ChardevSocketOptions *o)
+{
+    ChardevSocketOptions *from = o->addr.data;
+
+    o->path = g_steal_pointer(&from->path);
+    o->abstract = from->abstract;
+    o->host = g_steal_pointer(&from->host);
+    o->port = g_steal_pointer(&from->port);
+    o->fd = g_steal_pointer(&from->fd);
+    o->ipv4 = from->ipv4;
+    o->has_ipv4 = from->has_ipv4;
+    o->ipv6 = from->ipv6;
+    o->has_ipv6 = from->has_ipv6;
+    o->nowait = o->server && !o->has_wait;
+}
+
+static void forget_address(ChardevSocketOptions *o)
+{
+    g_clear_pointer(&o->path, g_free);
+    g_clear_pointer(&o->host, g_free);
+    g_clear_pointer(&o->port, g_free);
+    g_clear_pointer(&o->fd, g_free);
+}
+
+Chardev *chardev_add(Domain *domain, const Json *json, GError **error)
+{
+    AddOptions options;
+    Chardev *chr;
+    bool is_socket;
+
+    if (!field_struct_parse(&chardev_options, json, FIELD_STRICT, &options, error)) {
+        return NULL;
+    }
+    is_socket = options.backend.type == BACKEND_SOCKET;
+    if (is_socket) {
+        resolve_address(options.backend.data);
+    }
+    chr = chardev_create(domain, options.id, classes[options.backend.type], options.backend.data, error);
+    if (is_socket) {
+        forget_address(options.backend.data);
+    }
+    field_struct_clear(&chardev_options, &options);
+    return chr;
+}
+
+/* mux=on: the backend is called ID-base, and a mux on it has the id. */
+static Chardev *create_shared(Domain *domain, const TextOptions *options, GError **error)
+{
+    g_autofree char *base_id = g_strconcat(options->id, "-base", NULL);
+    ChardevMuxOptions mux = { .chardev = base_id };
+    Chardev *base = chardev_create(domain, base_id, classes[options->backend], options->options, error);
+    Chardev *chr;
+
+    if (!base) {
+        return NULL;
+    }
+    chr = chardev_create(domain, options->id, &chardev_mux_class, &mux, error);
+    if (!chr) {
+        chardev_remove(domain, base_id, NULL);
+    }
+    return chr;
+}
+
+/* Every struct of options begins with the common ones. */
+static Chardev *create_from_text(Domain *domain, const TextOptions *options, GError **error)
+{
+    const ChardevCommonOptions *common = options->options;
+
+    return common->mux ? create_shared(domain, options, error)
+                       : chardev_create(domain, options->id, classes[options->backend], common, error);
+}
+
+Chardev *chardev_add_text(Domain *domain, const char *text, GError **error)
+{
+    TextOptions options;
+    Chardev *chr;
+
+    if (!field_struct_parse_text(&text_options, text, "backend", &options, error)) {
+        return NULL;
+    }
+    chr = create_from_text(domain, &options, error);
+    field_struct_clear(&text_options, &options);
+    return chr;
+}
+
+/* ---- short forms ---- */
+
+/* A path may hold commas, which -chardev text doubles. */
+static char *double_commas(const char *text)
+{
+    g_auto(GStrv) parts = g_strsplit(text, ",", -1);
+
+    return g_strjoinv(",,", parts);
+}
+
+static char *expand_path(const char *backend, const char *path)
+{
+    g_autofree char *escaped = double_commas(path);
+
+    return g_strdup_printf("%s,path=%s", backend, escaped);
+}
+
+/* HOST:PORT[,...]; an IPv6 address is in brackets. */
+static char *expand_tcp(const char *rest, GError **error)
+{
+    size_t length = strcspn(rest, ",");
+    const char *colon = g_strrstr_len(rest, length, ":");
+    const char *host = rest;
+    size_t host_length;
+
+    if (!colon) {
+        error_set(error, "'tcp:%s' has no port", rest);
+        error_hint(error, "Use tcp:HOST:PORT[,server=on][,wait=off].");
+        return NULL;
+    }
+    host_length = colon - rest;
+    if (host_length >= 2 && host[0] == '[' && host[host_length - 1] == ']') {
+        host++;
+        host_length -= 2;
+    }
+    return g_strdup_printf("socket,host=%.*s,port=%s", (int)host_length, host, colon + 1);
+}
+
+/* The -chardev text of a short form, still without id. */
+static char *expand(const char *text, GError **error)
+{
+    static const char *const plain[] = { "null", "pty", "stdio", NULL };
+
+    if (g_strv_contains(plain, text)) {
+        return g_strdup(text);
+    }
+    if (g_str_has_prefix(text, "file:")) {
+        return expand_path("file", text + strlen("file:"));
+    }
+    if (g_str_has_prefix(text, "pipe:")) {
+        return expand_path("pipe", text + strlen("pipe:"));
+    }
+    if (g_str_has_prefix(text, "unix:")) {
+        return g_strdup_printf("socket,path=%s", text + strlen("unix:"));
+    }
+    if (g_str_has_prefix(text, "tcp:")) {
+        return expand_tcp(text + strlen("tcp:"), error);
+    }
+    error_set(error, "'%s' is no character device", text);
+    error_hint(error,
+        "Use none, null, stdio, pty, file:PATH, pipe:PATH, unix:PATH[,server=on], tcp:HOST:PORT[,server=on], "
+        "mon: before one of these, or chardev:ID.");
+    return NULL;
+}
+
+/* With mon: in front, keys such as Ctrl-C are the guest's. */
+bool chardev_add_short(Domain *domain, const char *id, const char *text, Chardev **ret, GError **error)
+{
+    bool shared = g_str_has_prefix(text, "mon:");
+    const char *inner = shared ? text + strlen("mon:") : text;
+    g_autofree char *expanded = NULL, *full = NULL;
+    Chardev *chr;
+
+    if (g_str_equal(text, "none")) {
+        *ret = NULL;
+        return true;
+    }
+    if (g_str_has_prefix(text, "chardev:")) {
+        chr = chardev_find(domain, text + strlen("chardev:"), error);
+    } else {
+        expanded = expand(inner, error);
+        if (!expanded) {
+            return false;
+        }
+        full = g_strdup_printf("%s,id=%s%s%s", expanded, id, shared ? ",mux=on" : "",
+            shared && g_str_equal(inner, "stdio") ? ",signal=off" : "");
+        chr = chardev_add_text(domain, full, error);
+    }
+    if (chr) {
+        *ret = chr;
+    }
+    return chr != NULL;
+}

@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The chardev core: the table of a domain's chardevs, front ends, buffered output
+ * and the way of input.  vmm/chardev-internal.h draws it.
+ */
+#include "vmm/chardev.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmm/chardev-internal.h"
+#include "vmm/error.h"
+#include "vmm/host.h"
+#include "vmm/log.h"
+
+/* ---- work that other threads leave to the main loop ---- */
+
+static void take_front_end_lock(Chardev *chr)
+{
+    if (chr->fe.lock) {
+        lock_acquire(chr->fe.lock);
+    }
+}
+
+static void drop_front_end_lock(Chardev *chr)
+{
+    if (chr->fe.lock) {
+        lock_release(chr->fe.lock);
+    }
+}
+
+static void chardev_free(Chardev *chr)
+{
+    if (chr->log_fd >= 0) {
+        close(chr->log_fd);
+    }
+    lock_finish(&chr->lock);
+    g_free(chr->out);
+    g_free(chr->id);
+    g_free(chr);
+}
+
+static bool has_room(Chardev *chr)
+{
+    bool room;
+
+    lock_acquire(&chr->lock);
+    room = chr->out_used < CHARDEV_OUT_MAX / 2;
+    lock_release(&chr->lock);
+    return room;
+}
+
+static void tell_writable(Chardev *chr)
+{
+    if (chr->attached && chr->fe.writable && has_room(chr)
+        && __atomic_exchange_n(&chr->wants_write, false, __ATOMIC_SEQ_CST)) {
+        take_front_end_lock(chr);
+        chr->fe.writable(chr->fe.opaque);
+        drop_front_end_lock(chr);
+    }
+}
+
+static void tell_front_end(Chardev *chr, ChardevEvent event)
+{
+    if (chr->attached && chr->fe.event) {
+        take_front_end_lock(chr);
+        chr->fe.event(chr->fe.opaque, event);
+        drop_front_end_lock(chr);
+    }
+}
+
+static void do_work(void *opaque)
+{
+    Chardev *chr = opaque;
+    unsigned work = __atomic_exchange_n(&chr->work, 0, __ATOMIC_SEQ_CST);
+
+    if (chr->removed) {
+        chardev_free(chr);
+        return;
+    }
+    if ((work & CHARDEV_WORK_OPENED) && chardev_connected(chr)) {
+        tell_front_end(chr, CHARDEV_OPENED);
+    }
+    if ((work & CHARDEV_WORK_OUTPUT) && chardev_output_pending(chr)) {
+        chr->class->watch_output(chr, true);
+    }
+    if ((work & CHARDEV_WORK_INPUT) && chr->class->resume_input) {
+        chr->class->resume_input(chr);
+    }
+    if (work & CHARDEV_WORK_WRITABLE) {
+        tell_writable(chr);
+    }
+}
+
+/* One post at a time is under way; what comes meanwhile joins it.  Any thread. */
+static void leave_work(Chardev *chr, ChardevWork work)
+{
+    if (!__atomic_fetch_or(&chr->work, work, __ATOMIC_SEQ_CST)) {
+        loop_post(domain_loop(chr->domain), do_work, chr);
+    }
+}
+
+/* ---- the table ---- */
+
+static bool open_log(Chardev *chr, const ChardevCommonOptions *options, GError **error)
+{
+    if (options->logfile) {
+        chr->log_fd = host_open(
+            options->logfile, O_WRONLY | O_CREAT | (options->logappend ? O_APPEND : O_TRUNC), 0600, error);
+    }
+    return !options->logfile || chr->log_fd >= 0;
+}
+
+Chardev *chardev_create(Domain *domain, const char *id, const ChardevClass *class, const void *options, GError **error)
+{
+    Chardev *chr;
+
+    if (!domain_check_id(domain, TABLE_CHARDEVS, id, "chardev", error)) {
+        return NULL;
+    }
+    signal(SIGPIPE, SIG_IGN); /* a reader that leaves is an errno */
+    chr = g_malloc0(class->size);
+    chr->class = class;
+    chr->domain = domain;
+    chr->id = g_strdup(id);
+    chr->log_fd = -1;
+    lock_init(&chr->lock, LOCK_LEAF, "chardev");
+    if (!open_log(chr, options, error) || !class->open(chr, options, error)) {
+        error_subject(error, id);
+        chardev_free(chr);
+        return NULL;
+    }
+    g_hash_table_insert(domain_table(domain, TABLE_CHARDEVS), g_strdup(id), chr);
+    return chr;
+}
+
+static void destroy(Chardev *chr)
+{
+    g_hash_table_remove(domain_table(chr->domain, TABLE_CHARDEVS), chr->id);
+    chr->class->close(chr);
+    chr->removed = true;
+    if (!__atomic_load_n(&chr->work, __ATOMIC_SEQ_CST)) {
+        chardev_free(chr);
+    }
+}
+
+bool chardev_remove(Domain *domain, const char *id, GError **error)
+{
+    Chardev *chr = chardev_find(domain, id, error);
+
+    if (!chr) {
+        return false;
+    }
+    if (chr->attached || chr->users) {
+        error_set(error, "chardev '%s' is in use", id);
+        return error_hint(error, "Remove the device that uses it first.");
+    }
+    destroy(chr);
+    return true;
+}
+
+void chardev_remove_all(Domain *domain)
+{
+    GHashTable *table = domain_table(domain, TABLE_CHARDEVS);
+    bool found = true;
+
+    /* A mux holds what is below it: whatever nobody holds goes, until none is left. */
+    while (found) {
+        GHashTableIter iter;
+        gpointer value;
+
+        found = false;
+        g_hash_table_iter_init(&iter, table);
+        while (!found && g_hash_table_iter_next(&iter, NULL, &value)) {
+            Chardev *chr = value;
+
+            if (!chr->users) {
+                destroy(chr);
+                found = true;
+            }
+        }
+    }
+}
+
+Chardev *chardev_find(Domain *domain, const char *id, GError **error)
+{
+    Chardev *chr = g_hash_table_lookup(domain_table(domain, TABLE_CHARDEVS), id);
+    g_autofree const char **ids = NULL;
+    const char *nearest;
+
+    if (chr) {
+        return chr;
+    }
+    error_set_class(error, ERROR_DEVICE_NOT_FOUND, "chardev '%s' does not exist", id);
+    ids = (const char **)g_hash_table_get_keys_as_array(domain_table(domain, TABLE_CHARDEVS), NULL);
+    nearest = error_nearest(id, ids);
+    if (nearest) {
+        error_hint(error, "Did you mean '%s'?", nearest);
+    }
+    return NULL;
+}
+
+bool chardev_each(Domain *domain, ChardevFn fn, void *opaque)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, domain_table(domain, TABLE_CHARDEVS));
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        if (!fn(value, opaque)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+const char *chardev_id(const Chardev *chr)
+{
+    return chr->id;
+}
+
+char *chardev_filename(const Chardev *chr)
+{
+    return chr->class->filename ? chr->class->filename(chr) : g_strdup(chr->class->name);
+}
+
+bool chardev_frontend_open(const Chardev *chr)
+{
+    return chr->frontend_open;
+}
+
+void chardev_set_frontend_open(Chardev *chr, bool open)
+{
+    chr->frontend_open = open;
+}
+
+static bool link_attach(Device *dev, const char *id, void **slot, GError **error)
+{
+    Chardev *chr = chardev_find(dev->domain, id, error);
+
+    if (!chr) {
+        return false;
+    }
+    chr->users++;
+    *slot = chr;
+    return true;
+}
+
+static void link_detach(Device *dev, void **slot)
+{
+    ((Chardev *)*slot)->users--;
+    *slot = NULL;
+}
+
+const LinkClass chardev_link = { .kind = "chardev", .attach = link_attach, .detach = link_detach };
+
+/* ---- front ends ---- */
+
+bool chardev_attach(Chardev *chr, const ChardevFrontend *fe, GError **error)
+{
+    if (chr->class->attach) {
+        return chr->class->attach(chr, fe, error);
+    }
+    if (chr->attached) {
+        error_set(error, "chardev '%s' is in use", chr->id);
+        return error_hint(error, "Give each device a chardev of its own, or share one with mux=on.");
+    }
+    chr->fe = *fe;
+    chr->attached = true;
+    chr->frontend_open = true;
+    leave_work(chr, CHARDEV_WORK_OPENED | CHARDEV_WORK_INPUT);
+    return true;
+}
+
+void chardev_detach(Chardev *chr, void *opaque)
+{
+    if (chr->class->detach) {
+        chr->class->detach(chr, opaque);
+    } else if (chr->attached && chr->fe.opaque == opaque) {
+        chr->attached = false;
+        chr->frontend_open = false;
+        chr->wants_write = false;
+        chr->fe = (ChardevFrontend) { 0 };
+    }
+}
+
+void chardev_event(Chardev *chr, ChardevEvent event)
+{
+    if (event == CHARDEV_OPENED || event == CHARDEV_CLOSED) {
+        __atomic_store_n(&chr->connected, event == CHARDEV_OPENED, __ATOMIC_SEQ_CST);
+    }
+    tell_front_end(chr, event);
+}
+
+bool chardev_connected(const Chardev *chr)
+{
+    if (chr->class->below) {
+        return chardev_connected(chr->class->below((Chardev *)chr));
+    }
+    return __atomic_load_n(&chr->connected, __ATOMIC_SEQ_CST);
+}
+
+/* ---- input ---- */
+
+/* The flag goes up before the question: who makes room after the answer finds it up. */
+size_t chardev_input_room(Chardev *chr)
+{
+    size_t room = 0;
+
+    __atomic_store_n(&chr->input_blocked, true, __ATOMIC_SEQ_CST);
+    if (chr->attached && chr->fe.receive) {
+        take_front_end_lock(chr);
+        room = chr->fe.can_receive ? chr->fe.can_receive(chr->fe.opaque) : CHARDEV_INPUT_MAX;
+        drop_front_end_lock(chr);
+    }
+    if (room) {
+        __atomic_store_n(&chr->input_blocked, false, __ATOMIC_SEQ_CST);
+    }
+    return MIN(room, CHARDEV_INPUT_MAX);
+}
+
+void chardev_input(Chardev *chr, const uint8_t *data, size_t length)
+{
+    if (chr->attached && chr->fe.receive) {
+        take_front_end_lock(chr);
+        chr->fe.receive(chr->fe.opaque, data, length);
+        drop_front_end_lock(chr);
+    }
+}
+
+void chardev_accept_input(Chardev *chr)
+{
+    Chardev *below = chr->class->below ? chr->class->below(chr) : NULL;
+
+    if (below) {
+        leave_work(chr, CHARDEV_WORK_INPUT); /* what the mux itself holds comes first */
+    } else if (__atomic_load_n(&chr->input_blocked, __ATOMIC_SEQ_CST)
+        && __atomic_exchange_n(&chr->input_blocked, false, __ATOMIC_SEQ_CST)) {
+        leave_work(chr, CHARDEV_WORK_INPUT);
+    }
+}
+
+int chardev_take_fd(Chardev *chr)
+{
+    if (chr->class->below) {
+        return chardev_take_fd(chr->class->below(chr));
+    }
+    return chr->class->take_fd ? chr->class->take_fd(chr) : -1;
+}
+
+/* ---- output ---- */
+
+/* Lock held. */
+static size_t keep(Chardev *chr, const uint8_t *data, size_t length)
+{
+    size_t n = MIN(length, CHARDEV_OUT_MAX - chr->out_used);
+    size_t tail = (chr->out_head + chr->out_used) % CHARDEV_OUT_MAX;
+    size_t first = MIN(n, CHARDEV_OUT_MAX - tail);
+
+    if (n && !chr->out) {
+        chr->out = g_malloc(CHARDEV_OUT_MAX);
+    }
+    if (n) {
+        memcpy(chr->out + tail, data, first);
+        memcpy(chr->out, data + first, n - first);
+    }
+    chr->out_used += n;
+    return n;
+}
+
+/* Lock held.  Bytes written; the rest may be kept. */
+static size_t write_now(Chardev *chr, const uint8_t *data, size_t length)
+{
+    ssize_t n = chr->out_used ? 0 : chr->class->write(chr, data, length);
+
+    return n < 0 ? length : (size_t)n; /* gone: nobody can read it any more */
+}
+
+/* Lock held. */
+static void log_output(Chardev *chr, const uint8_t *data, size_t length)
+{
+    if (chr->log_fd >= 0 && length && write(chr->log_fd, data, length) < 0) {
+        log_warning("%s: cannot write the log file: %s; it ends here", chr->id, g_strerror(errno));
+        close(chr->log_fd);
+        chr->log_fd = -1;
+    }
+}
+
+size_t chardev_write(Chardev *chr, const uint8_t *data, size_t length)
+{
+    size_t taken = length;
+    bool pending;
+
+    if (chr->class->pass) {
+        return chr->class->pass(chr, data, length);
+    }
+    lock_acquire(&chr->lock);
+    if (chardev_connected(chr)) {
+        taken = write_now(chr, data, length);
+        taken += keep(chr, data + taken, length - taken);
+    }
+    log_output(chr, data, taken);
+    pending = chr->out_used > 0;
+    lock_release(&chr->lock);
+    if (pending) {
+        leave_work(chr, CHARDEV_WORK_OUTPUT);
+    }
+    return taken;
+}
+
+void chardev_want_write(Chardev *chr)
+{
+    Chardev *below = chr->class->below ? chr->class->below(chr) : NULL;
+
+    __atomic_store_n(&chr->wants_write, true, __ATOMIC_SEQ_CST);
+    if (below) {
+        chardev_want_write(below);
+    } else {
+        leave_work(chr, CHARDEV_WORK_WRITABLE);
+    }
+}
+
+void chardev_send_break(Chardev *chr)
+{
+    if (chr->class->below) {
+        chardev_send_break(chr->class->below(chr));
+    } else if (chr->class->send_break) {
+        chr->class->send_break(chr);
+    }
+}
+
+bool chardev_output_pending(Chardev *chr)
+{
+    bool pending;
+
+    lock_acquire(&chr->lock);
+    pending = chr->out_used > 0;
+    lock_release(&chr->lock);
+    return pending;
+}
+
+void chardev_output_ready(Chardev *chr)
+{
+    ssize_t n = 1;
+    bool empty;
+
+    lock_acquire(&chr->lock);
+    while (chr->out_used && n > 0) {
+        size_t length = MIN(chr->out_used, CHARDEV_OUT_MAX - chr->out_head);
+
+        n = chr->class->write(chr, chr->out + chr->out_head, length);
+        if (n < 0) {
+            chr->out_used = 0;
+        } else {
+            chr->out_head = (chr->out_head + n) % CHARDEV_OUT_MAX;
+            chr->out_used -= n;
+        }
+    }
+    empty = chr->out_used == 0;
+    lock_release(&chr->lock);
+    if (empty) {
+        chr->class->watch_output(chr, false);
+    }
+    tell_writable(chr);
+}
+
+void chardev_drop_output(Chardev *chr)
+{
+    lock_acquire(&chr->lock);
+    chr->out_used = 0;
+    lock_release(&chr->lock);
+    tell_writable(chr);
+}
