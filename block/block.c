@@ -210,6 +210,7 @@ void block_close_all(Domain *domain)
 {
     GHashTable *drives = domain_table(domain, TABLE_DRIVES);
     GHashTable *nodes = domain_table(domain, TABLE_BLOCK);
+    g_autoptr(GPtrArray) named = g_ptr_array_new();
     GHashTableIter iter;
     gpointer value;
 
@@ -221,18 +222,17 @@ void block_close_all(Domain *domain)
         drive_free(drive);
         g_hash_table_iter_remove(&iter);
     }
-    /* Each removal changes the table: start again. */
-    for (bool found = true; found;) {
-        found = false;
-        g_hash_table_iter_init(&iter, nodes);
-        while (!found && g_hash_table_iter_next(&iter, NULL, &value)) {
-            BlockNode *node = value;
-
-            found = node->named && node->references == 1;
-            if (found) {
-                node_unref(node);
-            }
+    g_hash_table_iter_init(&iter, nodes);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        if (((BlockNode *)value)->named) {
+            g_ptr_array_add(named, value);
         }
+    }
+    for (unsigned i = 0; i < named->len; i++) {
+        BlockNode *node = named->pdata[i];
+
+        node->named = false;
+        node_unref(node);
     }
 }
 

@@ -77,7 +77,7 @@ const BlockLimits *block_limits(const BlockNode *node);
 typedef bool (*BlockNodeFn)(BlockNode *node, void *opaque);
 bool block_each(Domain *domain, BlockNodeFn fn, void *opaque);
 void blockdev_help(GString *out);
-void block_close_all(Domain *domain); /* no user is left */
+void block_close_all(Domain *domain); /* what devices still use is closed when they let go of it */
 
 /* What becomes of a failed request; BLOCK_ERROR_AUTO: the drive's or the default. */
 typedef enum BlockErrorAction { BLOCK_ERROR_AUTO, BLOCK_ERROR_REPORT, BLOCK_ERROR_IGNORE, BLOCK_ERROR_ENOSPC,

@@ -24,10 +24,12 @@
     X(q35_host_class) \
     X(q35_mch_class) \
     X(virtio_blk_pci_class) \
-    X(virtio_mmio_class)
+    X(virtio_mmio_class) \
+    X(virtio_rng_pci_class)
 
 #define VIRTIO_DEVICES(X) \
-    X(virtio_blk_class)
+    X(virtio_blk_class) \
+    X(virtio_rng_class)
 
 #define MACHINES(X) \
     X(microvm_machine_class) \

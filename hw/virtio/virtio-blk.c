@@ -5,6 +5,7 @@
  *
  * Locking: config hooks under the transport's lock; requests in virtio-blk-request.c.
  */
+#include <linux/virtio_ids.h>
 #include <string.h>
 
 #include "hw/virtio/virtio-blk.h"
@@ -13,7 +14,6 @@
 #include "vmm/epoch.h"
 #include "vmm/error.h"
 
-#define DEVICE_ID         2
 #define PCI_CLASS_STORAGE 0x0100
 #define CONFIG_SIZE       (offsetof(struct virtio_blk_config, write_zeroes_may_unmap) + 4)
 #define WCE_AT            offsetof(struct virtio_blk_config, wce)
@@ -374,7 +374,7 @@ const VirtioClass virtio_blk_class = {
         .realize = blk_realize,
         .unrealize = blk_unrealize,
     },
-    .id = DEVICE_ID,
+    .id = VIRTIO_ID_BLOCK,
     .pci_class = PCI_CLASS_STORAGE,
     .config_size = CONFIG_SIZE,
     .features = blk_features,
