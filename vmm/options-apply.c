@@ -314,7 +314,8 @@ static bool add_serial(Domain *domain, guint n, const char *text, GError **error
 bool options_add_serials(const Options *options, Domain *domain, GError **error)
 {
     if (options->serials->len == 0 && options->nographic && !options->nodefaults) {
-        return add_serial(domain, 0, "mon:stdio", error) || error_subject(error, "-nographic");
+        /* A machine without an ISA bus has no place for the default port. */
+        return !bus_find(domain, "isa.0") || add_serial(domain, 0, "mon:stdio", error) || error_subject(error, "-nographic");
     }
     for (guint i = 0; i < options->serials->len; i++) {
         if (!add_serial(domain, i, options->serials->pdata[i], error)) {

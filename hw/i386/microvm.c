@@ -155,7 +155,9 @@ static bool microvm_build(Machine *machine, GError **error)
         return error_hint(error, "Use -kernel.");
     }
     map_ram(machine);
-    isa_bus_init(&b->isa, machine->domain, NULL, "isa.0", domain_port_root(machine->domain));
+    if (options(machine)->isa_serial) {
+        isa_bus_init(&b->isa, machine->domain, NULL, "isa.0", domain_port_root(machine->domain));
+    }
     return machine_realize_rows(machine, error) && build_transports(machine, error);
 }
 
@@ -378,7 +380,9 @@ static void microvm_destroy(Machine *machine)
         return;
     }
     x86_boot_free(b->boot);
-    isa_bus_finish(&b->isa);
+    if (b->isa.bus.class) {
+        isa_bus_finish(&b->isa);
+    }
     memory_remove(&b->low);
     memory_remove(&b->high);
     g_free(b);
@@ -389,7 +393,7 @@ static const Field option_fields[] = {
     F_ENUM("pit", MicrovmOptions, pit, &field_on_off_auto, ON_OFF_AUTO_AUTO,
            .help = "Interval timer; auto is on where the CPU model has no kvmclock"),
     F_ENUM("pic", MicrovmOptions, pic, &field_on_off_auto, ON_OFF_AUTO_AUTO, .help = "8259 interrupt controllers; auto is on"),
-    F_BOOL("isa-serial", MicrovmOptions, isa_serial, true, .help = "Serial port at 0x3f8"),
+    F_BOOL("isa-serial", MicrovmOptions, isa_serial, true, .help = "An ISA bus, for serial ports"),
     F_BOOL("auto-kernel-cmdline", MicrovmOptions, auto_kernel_cmdline, true,
            .help = "Without ACPI: add virtio_mmio.device= to the kernel's command line"),
     F_STR("dumpdtb", MicrovmOptions, dumpdtb, NULL, .help = "Write the device tree to this file and end"),
