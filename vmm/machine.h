@@ -80,6 +80,7 @@ struct Machine {
         int clock;          /* RtcClock: what it follows from then on */
         bool slew;          /* inject lost periodic interrupts again */
     } rtc;
+    unsigned serial_ports; /* how many -serial may have; set by the board */
     void *board;        /* the class' */
     GPtrArray *ram_parts; /* of vmm/machine-ram.c */
     GPtrArray *roms;      /* of machine_add_rom() */

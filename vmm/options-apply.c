@@ -17,6 +17,7 @@
 #include "vmm/error.h"
 #include "vmm/host.h"
 #include "vmm/log.h"
+#include "vmm/machine.h"
 #include "vmm/object.h"
 #include "vmm/options-internal.h"
 
@@ -305,6 +306,10 @@ static bool add_serial(Domain *domain, guint n, const char *text, GError **error
     if (!chr) {
         return true;
     }
+    if (n >= domain_machine(domain)->serial_ports) {
+        return error_set(error, "machine '%s' has %u serial ports here", domain_machine(domain)->class->name,
+                         domain_machine(domain)->serial_ports);
+    }
     json_object_put_member(options, "driver", json_new_string("isa-serial"));
     json_object_put_member(options, "index", json_new_int(n));
     json_object_put_member(options, "chardev", json_new_string(chardev_id(chr)));
@@ -314,8 +319,7 @@ static bool add_serial(Domain *domain, guint n, const char *text, GError **error
 bool options_add_serials(const Options *options, Domain *domain, GError **error)
 {
     if (options->serials->len == 0 && options->nographic && !options->nodefaults) {
-        /* A machine without an ISA bus has no place for the default port. */
-        return !bus_find(domain, "isa.0") || add_serial(domain, 0, "mon:stdio", error) || error_subject(error, "-nographic");
+        return !domain_machine(domain)->serial_ports || add_serial(domain, 0, "mon:stdio", error) || error_subject(error, "-nographic");
     }
     for (guint i = 0; i < options->serials->len; i++) {
         if (!add_serial(domain, i, options->serials->pdata[i], error)) {

@@ -155,9 +155,8 @@ static bool microvm_build(Machine *machine, GError **error)
         return error_hint(error, "Use -kernel.");
     }
     map_ram(machine);
-    if (options(machine)->isa_serial) {
-        isa_bus_init(&b->isa, machine->domain, NULL, "isa.0", domain_port_root(machine->domain));
-    }
+    isa_bus_init(&b->isa, machine->domain, NULL, "isa.0", domain_port_root(machine->domain));
+    machine->serial_ports = options(machine)->isa_serial ? ISA_SERIAL_PORTS : 0;
     return machine_realize_rows(machine, error) && build_transports(machine, error);
 }
 
@@ -393,7 +392,7 @@ static const Field option_fields[] = {
     F_ENUM("pit", MicrovmOptions, pit, &field_on_off_auto, ON_OFF_AUTO_AUTO,
            .help = "Interval timer; auto is on where the CPU model has no kvmclock"),
     F_ENUM("pic", MicrovmOptions, pic, &field_on_off_auto, ON_OFF_AUTO_AUTO, .help = "8259 interrupt controllers; auto is on"),
-    F_BOOL("isa-serial", MicrovmOptions, isa_serial, true, .help = "An ISA bus, for serial ports"),
+    F_BOOL("isa-serial", MicrovmOptions, isa_serial, true, .help = "Serial ports for -serial and -nographic"),
     F_BOOL("auto-kernel-cmdline", MicrovmOptions, auto_kernel_cmdline, true,
            .help = "Without ACPI: add virtio_mmio.device= to the kernel's command line"),
     F_STR("dumpdtb", MicrovmOptions, dumpdtb, NULL, .help = "Write the device tree to this file and end"),

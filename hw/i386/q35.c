@@ -19,6 +19,7 @@
 #include "hw/i386/pc-acpi.h"
 #include "hw/i386/smbios.h"
 #include "hw/isa/ich9-lpc.h"
+#include "hw/isa/isa.h"
 #include "hw/pci/q35-host.h"
 #include "vmm/epoch.h"
 #include "vmm/error.h"
@@ -183,6 +184,7 @@ static bool q35_build(Machine *machine, GError **error)
         return false;
     }
     map_ram(machine);
+    machine->serial_ports = ISA_SERIAL_PORTS;
     b->host = device_new(machine->domain, &q35_host_class, NULL);
     q35_host_set_ram(b->host, &b->low);
     if (!device_realize(b->host, NULL, error)) {

@@ -10,6 +10,7 @@
 #include "vmm/irq.h"
 
 #define ISA_IRQS 16
+#define ISA_SERIAL_PORTS 4 /* COM1 to COM4 */
 
 typedef struct IsaBus {
     Bus bus;
