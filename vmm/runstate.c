@@ -148,6 +148,15 @@ static void start_time(Domain *domain)
     clock_start(domain->clock);
 }
 
+/* Also right for a domain that never ran. */
+static bool time_save(void *struct_, GError **error)
+{
+    struct GuestTime *time = struct_;
+
+    time->virtual_ns = clock_ns(time->domain->clock);
+    return true;
+}
+
 static bool time_loaded(void *struct_, GError **error)
 {
     struct GuestTime *time = struct_;
@@ -157,7 +166,7 @@ static bool time_loaded(void *struct_, GError **error)
 }
 
 static const StateDesc time_state = {
-    .name = "clock", .version = 1, .loaded = time_loaded,
+    .name = "clock", .version = 1, .save = time_save, .loaded = time_loaded,
     .fields = (const StateField[]) {
         STATE_ROW(struct GuestTime, virtual_ns, STATE_TYPE_I64, .max = INT64_MAX),
         STATE_U64(struct GuestTime, kvmclock_ns), STATE_BOOL(struct GuestTime, has_kvmclock), STATE_END
