@@ -207,10 +207,9 @@ static int64_t next_event_ns(const Mc146818 *r)
     int64_t period = period_ticks(r);
 
     if ((r->cmos[RTC_B] & B_PIE) && period) {
-        next = ns_at((ticks_at(r->periodic_ns) / period + 1) * period);
-        if (r->lost) {
-            next = MIN(next, now + ns_at(period) / 2);
-        }
+        int64_t step = r->lost ? period / 2 : period;
+
+        next = ns_at((ticks_at(r->periodic_ns) / step + 1) * step);
     }
     if (!held(r) && (r->cmos[RTC_B] & (B_UIE | B_AIE))) {
         int64_t second = floor_second(r->seen_ns);
