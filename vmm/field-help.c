@@ -54,10 +54,26 @@ char *field_type_text(const Field *field)
     return g_strdup(name);
 }
 
+static bool default_in_range(const Field *f)
+{
+    int64_t min, max;
+    uint64_t umin, umax;
+
+    if (f->type == FIELD_INT) {
+        field_int_range(f, &min, &max);
+        return f->def.i >= min && f->def.i <= max;
+    }
+    if (f->type == FIELD_UINT || f->type == FIELD_SIZE) {
+        field_uint_range(f, &umin, &umax);
+        return f->def.u >= umin && f->def.u <= umax;
+    }
+    return true;
+}
+
 /* The default as text; NULL: there is none worth saying. */
 static char *default_text(const Field *field)
 {
-    if ((field->flags & FIELD_REQUIRED) || field->has_offset) {
+    if ((field->flags & FIELD_REQUIRED) || field->has_offset || !default_in_range(field)) {
         return NULL;
     }
     switch (field->type) {
@@ -148,23 +164,15 @@ static void complain(GString *out, const FieldStruct *desc, const Field *f, cons
     g_string_append_printf(out, "%s.%s: %s\n", desc->name, f && f->name ? f->name : "?", what);
 }
 
-static bool default_in_range(const Field *f)
+static bool default_possible(const Field *f)
 {
-    int64_t min, max;
-    uint64_t umin, umax;
-
     if ((f->flags & FIELD_REQUIRED) || f->has_offset) {
         return true;
     }
-    if (f->type == FIELD_INT) {
-        field_int_range(f, &min, &max);
-        return f->def.i >= min && f->def.i <= max;
+    if (f->type == FIELD_ENUM) {
+        return field_enum_value(f->of.enumeration, f->def.i);
     }
-    if (f->type == FIELD_UINT || f->type == FIELD_SIZE) {
-        field_uint_range(f, &umin, &umax);
-        return f->def.u >= umin && f->def.u <= umax;
-    }
-    return f->type != FIELD_ENUM || field_enum_value(f->of.enumeration, f->def.i);
+    return default_in_range(f) || f->def.u == 0;
 }
 
 static void check_of(const FieldStruct *desc, const Field *f, GHashTable *seen, GString *out)
@@ -239,7 +247,7 @@ static void check_field(const FieldStruct *desc, const Field *f, GHashTable *see
     if ((f->flags & FIELD_REQUIRED) && f->has_offset) {
         complain(out, desc, f, "is required and optional");
     }
-    if (!default_in_range(f)) {
+    if (!default_possible(f)) {
         complain(out, desc, f, "has a default out of its range");
     }
 }

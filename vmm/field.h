@@ -113,7 +113,8 @@ struct Field {
         uint64_t u;
         double d;
         const char *s;
-    } def;               /* used when absent, unless FIELD_REQUIRED or has_offset; a codec's is text (s) */
+    } def;               /* used when absent, unless FIELD_REQUIRED or has_offset; a codec's is text (s);
+                          * a 0 below `min` means "not given" */
     int64_t min, max;    /* both 0: the type's own range; unsigned bounds when FIELD_UINT or FIELD_SIZE */
     union {
         const FieldEnum *enumeration;

@@ -1,11 +1,152 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * lodge: the order of start-up and shutdown, nothing else.
+ *
+ *   1. parse the command line; answer help
+ *   2. fork into the background, if asked; open the log
+ *   3. domain, machine (not built), accelerator
+ *   4. objects, character devices, block nodes
+ *   5. build the machine, plug serial ports, devices and drives, finalize
+ *   6. run, and the way back
+ *
+ * This is the only file of vmm/ that knows hw/ and block/.
  */
 #include <stdio.h>
+#include <stdlib.h>
 
-int main(void)
+#include "block/block.h"
+#include "hw/devices.h"
+#include "vmm/chardev.h"
+#include "vmm/error.h"
+#include "vmm/host.h"
+#include "vmm/log.h"
+#include "vmm/object.h"
+#include "vmm/options-apply.h"
+#include "vmm/signals.h"
+
+static const OptionLanguage languages[] = {
+    { "drive", &drive_options, drive_help },
+    { "blockdev", &blockdev_options, blockdev_help },
+    { NULL },
+};
+
+static bool add_blocks(const Options *options, Domain *domain, GError **error)
 {
-    puts("lodge " LODGE_VERSION);
-    return 0;
+    for (guint i = 0; i < options->blockdevs->len; i++) {
+        if (!blockdev_add_text(domain, options->blockdevs->pdata[i], error)) {
+            return error_subject(error, "-blockdev");
+        }
+    }
+    for (guint i = 0; i < options->images->len; i++) {
+        if (!drive_add_positional(domain, options->images->pdata[i], error)) {
+            return false;
+        }
+    }
+    for (guint i = 0; i < options->drives->len; i++) {
+        if (!drive_add(domain, options->drives->pdata[i], error)) {
+            return error_subject(error, "-drive");
+        }
+    }
+    return true;
+}
+
+/* Steps 3 and 4.  The machine is the domain's from the moment it exists. */
+static bool add_backends(const Options *options, Domain *domain, const MachineClass *class, GError **error)
+{
+    Machine *machine = options_new_machine(options, domain, class, error);
+    Accel *accel;
+
+    if (!machine) {
+        return false;
+    }
+    domain_set_machine(domain, machine);
+    accel = options_open_accel(options, machine, error);
+    if (!accel) {
+        return false;
+    }
+    domain_set_accel(domain, accel);
+    return options_add_objects(options, domain, true, error) && options_add_chardevs(options, domain, error) &&
+           options_add_objects(options, domain, false, error) && add_blocks(options, domain, error);
+}
+
+static bool build(const Options *options, Domain *domain, GError **error)
+{
+    Machine *machine = domain_machine(domain);
+
+    return machine_build(machine, error) && options_add_serials(options, domain, error) &&
+           options_add_devices(options, domain, error) && drives_plug(domain, error) && machine_finalize(machine, error);
+}
+
+static bool start(const Options *options, Domain *domain, const MachineClass *class, GError **error)
+{
+    if (!options_set_domain(options, domain, error) || !add_backends(options, domain, class, error) ||
+        !build(options, domain, error)) {
+        return false;
+    }
+    if (options->pidfile && !host_write_pidfile(options->pidfile, error)) {
+        return false;
+    }
+    if (options->daemonize) {
+        host_daemonize_done();
+    }
+    return options->paused || domain_cont(domain, error);
+}
+
+/* What was made last goes first: devices, what stood behind them, the rest. */
+static void stop(Domain *domain)
+{
+    machine_free(domain_machine(domain));
+    domain_set_machine(domain, NULL);
+    block_close_all(domain);
+    objects_free(domain);
+    chardev_remove_all(domain);
+    domain_free(domain);
+}
+
+static int run(const Options *options, GError **error)
+{
+    const MachineClass *class = options_machine_class(options, error);
+    int status = EXIT_FAILURE;
+    Signals *signals;
+    Domain *domain;
+
+    if (!class || (options->daemonize && !host_daemonize(error)) ||
+        !options_prepare_process(options, error)) {
+        return EXIT_FAILURE;
+    }
+    signals_block(); /* before there are threads */
+    domain = domain_new(options->name.guest, error);
+    if (!domain) {
+        return EXIT_FAILURE;
+    }
+    signals = signals_attach(domain, error);
+    if (signals && start(options, domain, class, error)) {
+        status = domain_main(domain);
+    }
+    signals_detach(signals);
+    stop(domain);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    g_autoptr(GError) error = NULL;
+    int status = EXIT_SUCCESS;
+    Options options;
+
+    devices_register();
+    if (options_parse(argc, argv, languages, &options, &error)) {
+        if (options.output) {
+            fputs(options.output->str, stdout);
+        } else {
+            status = run(&options, &error);
+        }
+        options_clear(&options);
+    }
+    if (error) {
+        log_error(error);
+        status = EXIT_FAILURE;
+    }
+    host_cleanup();
+    return status;
 }
