@@ -18,6 +18,7 @@
 #include <pthread.h>
 
 #include "vmm/loop.h"
+#include "vmm/sandbox.h"
 
 typedef struct LoopEngineOps LoopEngineOps;
 typedef struct LoopGlib LoopGlib;
@@ -121,6 +122,11 @@ void loop_wake(Loop *loop);          /* any thread: makes a sleeping loop take a
 /* ---- for loop-thread.c and loop-glib.c ---- */
 void loop_bind(Loop *loop);   /* to the calling thread, if it is not yet */
 void loop_unbind(Loop *loop); /* nothing is left in the kernel; the thread is free again */
+
+/* ---- threads of loops and workers ---- */
+/* pthread_create() with the signals of a thread of ours. */
+int loop_create_thread(pthread_t *ret, const pthread_attr_t *attr, void *(*fn)(void *opaque), void *opaque);
+void loop_enter_sandbox(SandboxRole role);
 
 /* ---- worker pool: any engine ---- */
 void loop_workers_submit(Loop *loop, LoopIo *io);

@@ -2,15 +2,19 @@
 /*
  * Loops on threads of their own, and calls that wait for another loop.
  *
- * A loop's thread blocks every signal: the main thread takes them all.
+ * A loop's thread blocks every signal that is sent: the main thread takes them.
+ * Those that a thread causes itself stay open, for the handlers that restore the
+ * terminal and name a violation of the sandbox.
  */
 #include "vmm/loop.h"
 
 #include <signal.h>
+#include <stdlib.h>
 
 #include "vmm/epoch.h"
 #include "vmm/error.h"
 #include "vmm/locks.h"
+#include "vmm/log.h"
 #include "vmm/loop-internal.h"
 
 typedef struct LoopCall {
@@ -53,12 +57,40 @@ void loop_call(Loop *loop, LoopFn fn, void *opaque)
 
 #define THREAD_NAME_MAX 15 /* the kernel's limit */
 
+static const int caused_signals[] = { SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP };
+
+int loop_create_thread(pthread_t *ret, const pthread_attr_t *attr, void *(*fn)(void *opaque), void *opaque)
+{
+    sigset_t blocked, before;
+    int err;
+
+    sigfillset(&blocked);
+    for (unsigned i = 0; i < G_N_ELEMENTS(caused_signals); i++) {
+        sigdelset(&blocked, caused_signals[i]);
+    }
+    pthread_sigmask(SIG_SETMASK, &blocked, &before);
+    err = pthread_create(ret, attr, fn, opaque);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return err;
+}
+
+void loop_enter_sandbox(SandboxRole role)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!sandbox_enter(role, &error)) {
+        log_error(error);
+        exit(EXIT_FAILURE); /* what is not confined must not run */
+    }
+}
+
 static void *thread_main(void *opaque)
 {
     Loop *loop = opaque;
     g_autofree char *name = g_strndup(loop->name, THREAD_NAME_MAX);
 
     pthread_setname_np(pthread_self(), name);
+    loop_enter_sandbox(SANDBOX_IO);
     loop_run(loop);
     loop_unbind(loop);
     return NULL;
@@ -66,14 +98,10 @@ static void *thread_main(void *opaque)
 
 bool loop_thread_start(Loop *loop, GError **error)
 {
-    sigset_t all, before;
     int err;
 
     g_assert(!loop->has_runner && !loop->bound);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    err = pthread_create(&loop->runner, NULL, thread_main, loop);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    err = loop_create_thread(&loop->runner, NULL, thread_main, loop);
     if (err) {
         return error_set_errno(error, err, "cannot start the thread of loop '%s'", loop->name);
     }

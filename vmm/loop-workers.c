@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -84,6 +83,7 @@ static void *worker_main(void *opaque)
     LoopWorkers *workers = opaque;
 
     pthread_setname_np(pthread_self(), "worker");
+    loop_enter_sandbox(SANDBOX_WORKER);
     pthread_mutex_lock(&workers->mutex);
     while (workers->first || (!workers->quitting && wait_for_work(workers))) {
         LoopIo *io = workers->first;
@@ -106,18 +106,14 @@ static void *worker_main(void *opaque)
 /* Mutex held.  False: there is none, and none could be started. */
 static bool start_worker(LoopWorkers *workers)
 {
-    sigset_t all, before;
     pthread_attr_t attr;
     pthread_t thread;
     int err;
 
-    sigfillset(&all);
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attr, 256 * 1024);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    err = pthread_create(&thread, &attr, worker_main, workers);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    err = loop_create_thread(&thread, &attr, worker_main, workers);
     pthread_attr_destroy(&attr);
     workers->threads += !err;
     return workers->threads > 0;

@@ -1,8 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The sandbox: seccomp filters by thread role (libseccomp).  Default on: narrow on
- * vCPU and I/O threads, wider on the main thread.  -sandbox on|off,obsolete=,
- * elevateprivileges=,spawn=,resourcecontrol=; strict: passed descriptors only.
+ * The sandbox: seccomp filters by thread role (libseccomp).  On by default: narrow on
+ * vCPU and I/O threads, wider on the main thread and the workers.
+ *
+ *   -sandbox on|off|strict[,obsolete=allow|deny][,elevateprivileges=allow|deny]
+ *            [,spawn=allow|deny][,resourcecontrol=allow|deny]
+ *
+ * strict: nothing is opened or connected any more, passed descriptors only.  Every
+ * other key is `deny` unless it is said.
+ *
+ * A thread inherits the filters of the thread that starts it, so a role can only
+ * get narrower on the way down.  The configuration is the process' (file-scope state
+ * in sandbox.c), constant after sandbox_configure().
  */
 #pragma once
 
@@ -11,10 +20,12 @@
 
 #include "vmm/field.h"
 
-typedef enum SandboxRole { SANDBOX_MAIN, SANDBOX_VCPU, SANDBOX_IO, SANDBOX_WORKER } SandboxRole;
+typedef enum SandboxRole { SANDBOX_MAIN, SANDBOX_VCPU, SANDBOX_IO, SANDBOX_WORKER, SANDBOX_ROLES } SandboxRole;
 extern const FieldStruct sandbox_options;
-/* Parses -sandbox; NULL: defaults.  Once, before threads. */
+
+/* Parses -sandbox (NULL: the defaults) and compiles the filters.  Once, after daemonizing and before
+ * threads.  Until then sandbox_enter() does nothing. */
 bool sandbox_configure(const char *text, GError **error);
-/* Enters on the calling thread.  A violation kills the process with a line in the log that names
- * the system call. */
+/* Enters on the calling thread, for good.  A violation ends the process with a line on standard
+ * error that names the system call. */
 bool sandbox_enter(SandboxRole role, GError **error);
