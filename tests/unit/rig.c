@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "block/block.h"
 #include "hw/devices.h"
 #include "hw/isa/isa.h"
 #include "hw/pci/q35-host.h"
@@ -28,6 +29,17 @@ static RigBoard *board(const Machine *machine)
     return machine->board;
 }
 
+/* INTA..INTD of every slot are GSI 16 to 19. */
+static IrqLine *connect_pin(PciBus *bus, unsigned slot, unsigned pin)
+{
+    return gsi_add_source(domain_irqs(bus->bus.domain), 16 + pin - 1);
+}
+
+static void disconnect_pin(PciBus *bus, unsigned slot, unsigned pin, IrqLine *line)
+{
+    gsi_remove_source(line);
+}
+
 static bool rig_build(Machine *machine, GError **error)
 {
     RigBoard *b = machine->board = g_new0(RigBoard, 1);
@@ -37,7 +49,13 @@ static bool rig_build(Machine *machine, GError **error)
     isa_bus_init(&b->isa, machine->domain, NULL, "isa.0", domain_port_root(machine->domain));
     b->host = device_new(machine->domain, &q35_host_class, NULL);
     q35_host_set_ram(b->host, &b->low);
-    return device_realize(b->host, NULL, error);
+    if (!device_realize(b->host, NULL, error)) {
+        device_free(b->host);
+        return false;
+    }
+    q35_host_bus(b->host)->connect_pin = connect_pin;
+    q35_host_bus(b->host)->disconnect_pin = disconnect_pin;
+    return true;
 }
 
 static void rig_destroy(Machine *machine)
@@ -131,6 +149,7 @@ Rig *rig_new_with(const char *options, void (*setup)(Domain *domain))
         gsi_connect(domain_irqs(r->domain), gsi, note_irq, r, gsi);
     }
     r->machine = machine_new(r->domain, &rig_machine_class);
+    r->machine->rtc.clock = RTC_CLOCK_VM;
     machine_build(r->machine, &error);
     check(error);
     if (setup) {
@@ -163,6 +182,8 @@ char *rig_try_add(Rig *r, const char *options)
 
 void rig_free(Rig *r)
 {
+    machine_free(r->machine);
+    block_close_all(r->domain);
     domain_free(r->domain);
     g_free(r->options);
     g_free(r);
