@@ -111,7 +111,7 @@ static int run(const Options *options, GError **error)
     Domain *domain;
 
     if (!class || (options->daemonize && !host_daemonize(error)) ||
-        !options_prepare_process(options, error)) {
+        !options_prepare_process(options, error) || !options_check_files(options, error)) {
         return EXIT_FAILURE;
     }
     signals_block(); /* before there are threads */

@@ -7,10 +7,12 @@
 #include "vmm/options-apply.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "vmm/chardev.h"
 #include "vmm/device.h"
@@ -69,6 +71,26 @@ bool options_prepare_process(const Options *options, GError **error)
         prctl(PR_SET_NAME, options->name.process);
     }
     return !options->overcommit.mem_lock || lock_memory(error);
+}
+
+/* Said now, it is the only sentence; later a half-made machine would have others before it. */
+bool options_check_files(const Options *options, GError **error)
+{
+    const struct {
+        const char *option, *path;
+    } files[] = { { "kernel", options->kernel }, { "initrd", options->initrd }, { "dtb", options->dtb }, { "bios", options->bios } };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
+        int fd = files[i].path ? host_open(files[i].path, O_RDONLY, 0, error) : -1;
+
+        if (files[i].path && fd < 0) {
+            return fail_option(error, files[i].option, files[i].path);
+        }
+        if (fd >= 0) {
+            close(fd);
+        }
+    }
+    return true;
 }
 
 /* ---- domain ---- */

@@ -10,6 +10,7 @@
 #include "vmm/options.h"
 
 bool options_prepare_process(const Options *options, GError **error); /* log, descriptor sets, mlockall, name */
+bool options_check_files(const Options *options, GError **error); /* those of direct boot can be read */
 bool options_set_domain(const Options *options, Domain *domain, GError **error); /* UUID, actions, -global */
 const MachineClass *options_machine_class(const Options *options, GError **error);
 /* With everything set that -machine, -cpu, -smp, -m, -numa, -rtc, -smbios and the boot options say. */

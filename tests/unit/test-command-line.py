@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The lodge program from outside: what it prints, where, and its exit status.
+
+    test-command-line.py BUILD/lodge
+
+Bad input is one sentence on standard error that begins with "lodge: " and exit status 1; help is on standard output
+with status 0.
+"""
+
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+LODGE = pathlib.Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else None
+KVM = os.access("/dev/kvm", os.R_OK | os.W_OK)
+
+
+def run(*arguments, **keywords):
+    return subprocess.run([LODGE, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+                          check=False, **keywords)
+
+
+class Scratch(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = pathlib.Path(directory.name)
+
+    def file(self, name, text):
+        path = self.directory / name
+        path.write_text(text)
+        return str(path)
+
+
+class Help(Scratch):
+    def answers(self, arguments, *words):
+        result = run(*arguments)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(result.stderr, "")
+        for word in words:
+            self.assertIn(word, result.stdout)
+
+    def test_usage_names_sections_and_options(self):
+        self.answers(["-help"], "Usage: lodge", "Direct kernel boot", "-kernel FILE", "-machine, -M")
+
+    def test_version(self):
+        self.answers(["--version"], "lodge version")
+
+    def test_machines(self):
+        self.answers(["-machine", "help"], "q35", "microvm", "none")
+
+    def test_keys_of_a_machine(self):
+        self.answers(["-M", "q35,help"], "kernel-irqchip=")
+
+    def test_devices_and_their_properties(self):
+        self.answers(["-device", "help"], "virtio-blk-pci", "isa-serial")
+        self.answers(["-device", "isa-serial,help"], "chardev=", "iobase=")
+
+    def test_backends(self):
+        self.answers(["-chardev", "help"], "socket")
+        self.answers(["-drive", "help"], "format=")
+        self.answers(["-blockdev", "help"], "raw")
+        self.answers(["-object", "memory-backend-file,help"], "mem-path=")
+
+    def test_cpus_accelerators_and_log(self):
+        self.answers(["-cpu", "help"], "qemu64")
+        self.answers(["-accel", "help"], "kvm")
+        self.answers(["-d", "help"], "guest_errors")
+
+    @unittest.skipUnless(shutil.which("man"), "no man program")
+    def test_manual_page_is_clean_roff(self):
+        page = run("--man").stdout
+        result = subprocess.run(["man", "--warnings", "-l", "-"], input=page, capture_output=True, text=True, check=False)
+        self.assertEqual(result.stderr, "")
+
+
+class Refusals(Scratch):
+    def refused(self, arguments, *words):
+        result = run(*arguments)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertEqual(result.stdout, "")
+        self.assertTrue(result.stderr.startswith("lodge: "), result.stderr)
+        self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+        for word in words:
+            self.assertIn(word, result.stderr)
+
+    def test_unknown_option(self):
+        self.refused(["-kernal", "x"], "'-kernal'", "Did you mean '-kernel'?")
+
+    def test_unknown_machine(self):
+        self.refused(["-M", "q36"], "'q36'", "Did you mean 'q35'?")
+
+    def test_unknown_global(self):
+        self.refused(["-M", "none", "-global", "isa-serail.index=1"], "isa-serail", "isa-serial")
+
+    def test_disk_without_kernel(self):
+        self.refused(["disk.img"], "disk.img", "-kernel")
+
+    def test_missing_kernel_initrd_and_dtb(self):
+        kernel = self.file("kernel", "")
+        self.refused(["-kernel", "/nonexistent/k"], "/nonexistent/k")
+        self.refused(["-kernel", kernel, "-initrd", "/nonexistent/i"], "/nonexistent/i")
+        self.refused(["-kernel", kernel, "-dtb", "/nonexistent/d"], "/nonexistent/d")
+
+    def test_descriptor_that_is_not_open(self):
+        self.refused(["-add-fd", "fd=77,set=1"], "fd=77")
+
+    def test_log_that_cannot_be_written(self):
+        self.refused(["-D", "/nonexistent/log"], "/nonexistent/log")
+
+    def test_configuration_with_a_mistake(self):
+        config = self.file("vm.cfg", "[machine]\n  typ = q35\n")
+        self.refused(["-readconfig", config], "vm.cfg:2", "double quotes")
+
+    def test_control_characters_are_not_repeated_to_the_terminal(self):
+        self.refused(["-\x1b[2J"], "?[2J")
+
+    def test_daemon_reports_before_it_detaches(self):
+        self.refused(["-daemonize", "-display", "none", "-kernel", "/nonexistent/k"], "/nonexistent/k")
+
+
+@unittest.skipUnless(KVM, "no /dev/kvm")
+class Running(Scratch):
+    """An empty machine, stopped: enough to see the process come and go."""
+
+    def start(self, *arguments):
+        pidfile = self.directory / "pid"
+        process = subprocess.Popen([LODGE, "-accel", "kvm", "-M", "none", "-S", "-pidfile", pidfile, *arguments],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        for _ in range(200):
+            if pidfile.exists() and pidfile.read_text():
+                return process, pidfile
+            if process.poll() is not None:
+                break
+            time.sleep(0.05)
+        self.fail(f"it did not start: {process.communicate()}")
+
+    def ends_in_order(self, number):
+        process, pidfile = self.start()
+        self.assertEqual(int(pidfile.read_text()), process.pid)
+        process.send_signal(number)
+        self.assertEqual(process.wait(30), 0)
+        self.assertFalse(pidfile.exists())
+
+    def test_sigint_ends_it(self):
+        self.ends_in_order(signal.SIGINT)
+
+    def test_sigterm_ends_it(self):
+        self.ends_in_order(signal.SIGTERM)
+
+    def test_sighup_ends_it(self):
+        self.ends_in_order(signal.SIGHUP)
+
+    def test_objects_and_chardevs_are_made_and_freed(self):
+        process, _ = self.start("-object", "iothread,id=t", "-object", "memory-backend-memfd,id=m,size=1M",
+                                "-chardev", "null,id=c", "-object", "rng-random,id=r,filename=/dev/urandom")
+        process.terminate()
+        self.assertEqual(process.wait(30), 0)
+
+    def test_log_goes_to_its_file_with_the_time(self):
+        log = self.directory / "log"
+        process, _ = self.start("-D", log, "-msg", "timestamp=on")
+        process.terminate()
+        process.wait(30)
+        self.assertRegex(log.read_text(), r"^\d{4}-\d\d-\d\dT[\d:.]+Z lodge: ending, as signal 15")
+
+    def test_second_one_with_the_same_pidfile_is_refused(self):
+        _, pidfile = self.start()
+        result = run("-accel", "kvm", "-M", "none", "-S", "-pidfile", pidfile)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(str(pidfile), result.stderr)
+        self.assertTrue(pidfile.exists())
+
+    def test_daemon_leaves_and_ends_on_a_signal(self):
+        pidfile = self.directory / "pid"
+        result = run("-accel", "kvm", "-M", "none", "-S", "-display", "none", "-daemonize", "-pidfile", pidfile)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        pid = int(pidfile.read_text())
+        os.kill(pid, signal.SIGTERM)
+        for _ in range(200):
+            if not pidfile.exists():
+                return
+            time.sleep(0.05)
+        self.fail("the daemon did not end")
+
+    def test_named_process(self):
+        process, _ = self.start("-name", "web,process=lodge-web")
+        self.assertEqual(pathlib.Path(f"/proc/{process.pid}/comm").read_text(), "lodge-web\n")
+
+
+if __name__ == "__main__":
+    unittest.main()
