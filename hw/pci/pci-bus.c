@@ -207,7 +207,7 @@ void pci_bus_connect_pin(PciDevice *pci)
 {
     Pin p = root_pin(pci);
 
-    pci->intx = p.root->connect_pin(p.root, p.slot, p.pin);
+    pci->intx = p.root->connect_pin ? p.root->connect_pin(p.root, p.slot, p.pin) : NULL;
 }
 
 void pci_bus_disconnect_pin(PciDevice *pci)

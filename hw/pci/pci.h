@@ -91,7 +91,7 @@ struct PciBus {
     uint8_t slot_max;    /* last one there is: 31, or 0 below a PCIe port */
     MemoryRegion *memory, *ports; /* BARs are mapped here */
     AddressSpace *dma_space;
-    /* Root buses: what INTx pin (1..4) of a function in `slot` drives. Main thread. */
+    /* Root buses: what INTx pin (1..4) of a function in `slot` drives; NULL: nothing. Main thread. */
     IrqLine *(*connect_pin)(PciBus *bus, unsigned slot, unsigned pin);
     void (*disconnect_pin)(PciBus *bus, unsigned slot, unsigned pin, IrqLine *line);
     /* Hot plug, asked of the bridge above; NULL: devices stay. */

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* hw/isa/ich9-lpc.c and hw/acpi/ich9-pm.c: power management, reset ports. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "hw/i386/q35.h"
+#include "hw/isa/ich9-lpc.h"
+#include "tests/unit/rig.h"
+#include "vmm/runstate.h"
+
+#define PM 0x600
+enum { PM1_STS = PM, PM1_EN = PM + 2, PM1_CNT = PM + 4, PM1_TMR = PM + 8, GPE0_EN = PM + 0x28 };
+#define TMR_HALF_NS INT64_C(2343490000) /* 2^23 ticks of 3.579545 MHz, and a little */
+
+static RunEvent last_event;
+static unsigned events;
+
+static void note_event(Domain *domain, RunEvent event, RequestReason reason, void *opaque)
+{
+    last_event = event;
+    events++;
+}
+
+static int setup(void **state)
+{
+    Rig *r = rig_new("ICH9-LPC,addr=1f.0");
+
+    events = 0;
+    domain_observe(r->domain, note_event, NULL);
+    rig_config_write(r, Q35_LPC_DEVFN, ICH9_LPC_PMBASE, PM | 1, 4);
+    rig_config_write(r, Q35_LPC_DEVFN, ICH9_LPC_ACPI_CNTL, ICH9_LPC_ACPI_EN, 1);
+    *state = r;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    Rig *r = *state;
+
+    domain_unobserve(r->domain, note_event, NULL);
+    rig_free(r);
+    return 0;
+}
+
+static void test_the_block_is_where_pmbase_says_while_enabled(void **state)
+{
+    Rig *r = *state;
+
+    assert_int_equal(rig_in16(r, PM1_CNT), 0);
+    rig_config_write(r, Q35_LPC_DEVFN, ICH9_LPC_PMBASE, 0x801, 4);
+    assert_int_equal(rig_in16(r, PM1_CNT), 0xffff);
+    assert_int_equal(rig_in16(r, 0x804), 0);
+    rig_config_write(r, Q35_LPC_DEVFN, ICH9_LPC_ACPI_CNTL, 0, 1);
+    assert_int_equal(rig_in16(r, 0x804), 0xffff);
+}
+
+static void test_the_timer_counts_at_3579545_hz_in_24_bits(void **state)
+{
+    Rig *r = *state;
+
+    assert_int_equal(rig_in32(r, PM1_TMR), 0);
+    rig_advance(r, NS_PER_SEC);
+    assert_int_equal(rig_in32(r, PM1_TMR), 3579545);
+    rig_advance(r, 4 * NS_PER_SEC);
+    assert_int_equal(rig_in32(r, PM1_TMR), 5 * 3579545 & 0xffffff);
+}
+
+static void test_the_sci_needs_status_enable_and_sci_en(void **state)
+{
+    Rig *r = *state;
+
+    rig_out16(r, PM1_EN, 1);
+    rig_advance(r, TMR_HALF_NS);
+    assert_int_equal(rig_in16(r, PM1_STS), 1);
+    assert_false(rig_irq(r, 9));
+    rig_out16(r, PM1_CNT, 1);
+    assert_true(rig_irq(r, 9));
+    rig_out16(r, PM1_STS, 1);
+    assert_int_equal(rig_in16(r, PM1_STS), 0);
+    assert_false(rig_irq(r, 9));
+}
+
+static void test_each_toggle_of_the_highest_bit_is_an_event(void **state)
+{
+    Rig *r = *state;
+
+    rig_out16(r, PM1_CNT, 1);
+    rig_out16(r, PM1_EN, 1);
+    rig_advance(r, TMR_HALF_NS);
+    assert_true(rig_irq(r, 9));
+    rig_out16(r, PM1_STS, 1);
+    rig_advance(r, TMR_HALF_NS);
+    assert_true(rig_irq(r, 9));
+}
+
+static void test_the_power_button_is_an_event(void **state)
+{
+    Rig *r = *state;
+
+    rig_out16(r, PM1_CNT, 1);
+    rig_out16(r, PM1_EN, 1 << 8);
+    domain_request_powerdown(r->domain);
+    rig_settle(r);
+    assert_int_equal(rig_in16(r, PM1_STS), 1 << 8);
+    assert_true(rig_irq(r, 9));
+}
+
+static void test_the_smi_command_port_switches_acpi_mode(void **state)
+{
+    Rig *r = *state;
+
+    rig_out8(r, Q35_SMI_CMD, Q35_ACPI_ENABLE);
+    assert_int_equal(rig_in16(r, PM1_CNT), 1);
+    rig_out8(r, Q35_SMI_CMD, Q35_ACPI_DISABLE);
+    assert_int_equal(rig_in16(r, PM1_CNT), 0);
+    rig_out8(r, Q35_SMI_CMD + 1, 0x77);
+    assert_int_equal(rig_in8(r, Q35_SMI_CMD + 1), 0x77);
+}
+
+static void test_bytes_of_a_register_can_be_written_alone(void **state)
+{
+    Rig *r = *state;
+
+    rig_out32(r, GPE0_EN, 0x11223344);
+    rig_out8(r, GPE0_EN + 1, 0x55);
+    assert_int_equal(rig_in32(r, GPE0_EN), 0x11225544);
+    assert_int_equal(rig_in8(r, GPE0_EN + 3), 0x11);
+}
+
+static void test_sleep_type_5_is_soft_off(void **state)
+{
+    Rig *r = *state;
+
+    rig_out16(r, PM1_CNT, 1 << 13 | Q35_S5_TYPE << 10);
+    rig_settle(r);
+    assert_int_equal(events, 1);
+    assert_int_equal(last_event, RUN_EVENT_SHUTDOWN);
+}
+
+static void test_other_sleep_types_do_nothing(void **state)
+{
+    Rig *r = *state;
+
+    rig_out16(r, PM1_CNT, 1 << 13 | 3 << 10);
+    rig_settle(r);
+    assert_int_equal(events, 0);
+    assert_int_equal(rig_in16(r, PM1_CNT), 3 << 10); /* SLP_EN is write-only */
+}
+
+static void test_pending_events_survive_save_and_restore(void **state)
+{
+    Rig *r = *state;
+    g_autoptr(GByteArray) saved = NULL;
+
+    rig_out16(r, PM1_CNT, 1);
+    rig_out16(r, PM1_EN, 1);
+    rig_advance(r, TMR_HALF_NS);
+    saved = rig_save(r);
+    device_reset(r->dev);
+    assert_false(rig_irq(r, 9));
+    assert_null(rig_load(r, saved));
+    assert_true(rig_irq(r, 9));
+    assert_int_equal(rig_in16(r, PM1_STS), 1);
+}
+
+#define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_the_block_is_where_pmbase_says_while_enabled),
+        TEST(test_the_timer_counts_at_3579545_hz_in_24_bits),
+        TEST(test_the_sci_needs_status_enable_and_sci_en),
+        TEST(test_each_toggle_of_the_highest_bit_is_an_event),
+        TEST(test_the_power_button_is_an_event),
+        TEST(test_the_smi_command_port_switches_acpi_mode),
+        TEST(test_bytes_of_a_register_can_be_written_alone),
+        TEST(test_sleep_type_5_is_soft_off),
+        TEST(test_other_sleep_types_do_nothing),
+        TEST(test_pending_events_survive_save_and_restore),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
