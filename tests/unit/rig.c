@@ -16,6 +16,7 @@
 #include "hw/devices.h"
 #include "hw/isa/isa.h"
 #include "hw/pci/q35-host.h"
+#include "vmm/chardev.h"
 #include "vmm/error.h"
 
 typedef struct RigBoard {
@@ -184,6 +185,7 @@ void rig_free(Rig *r)
 {
     machine_free(r->machine);
     block_close_all(r->domain);
+    chardev_remove_all(r->domain);
     domain_free(r->domain);
     g_free(r->options);
     g_free(r);
