@@ -27,6 +27,7 @@
 #include "vmm/error.h"
 #include "vmm/log.h"
 #include "vmm/machine.h"
+#include "vmm/sandbox.h"
 
 typedef struct VcpuCall {
     void (*fn)(Vcpu *vcpu, void *opaque);
@@ -279,7 +280,7 @@ static void *vcpu_thread(void *opaque)
     current_vcpu = vcpu;
     name_thread(vcpu);
     epoch_thread_begin();
-    ok = accel_of(vcpu)->vcpu_begin(vcpu, &error);
+    ok = accel_of(vcpu)->vcpu_begin(vcpu, &error) && sandbox_enter(SANDBOX_VCPU, &error);
     pthread_mutex_lock(&vcpu->mutex);
     vcpu->tid = (int)syscall(SYS_gettid);
     vcpu->failure = error;
@@ -300,7 +301,8 @@ bool vcpu_start(Vcpu *vcpu, GError **error)
 
     vcpu->park_wanted = true;
     sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &old); /* signals are the main thread's */
+    sigdelset(&all, SIGSYS);                /* the sandbox's last word */
+    pthread_sigmask(SIG_BLOCK, &all, &old); /* other signals are the main thread's */
     err = pthread_create(&vcpu->pthread, NULL, vcpu_thread, vcpu);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (err) {
