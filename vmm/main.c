@@ -7,7 +7,7 @@
  *   3. domain, machine (not built), accelerator
  *   4. objects, character devices, block nodes
  *   5. build the machine, plug serial ports, devices and drives, finalize
- *   6. run, and the way back
+ *   6. sandbox, run, and the way back
  *
  * This is the only file of vmm/ that knows hw/ and block/.
  */
@@ -22,6 +22,7 @@
 #include "vmm/log.h"
 #include "vmm/object.h"
 #include "vmm/options-apply.h"
+#include "vmm/sandbox.h"
 #include "vmm/signals.h"
 
 static const OptionLanguage languages[] = {
@@ -86,6 +87,9 @@ static bool start(const Options *options, Domain *domain, const MachineClass *cl
     if (options->pidfile && !host_write_pidfile(options->pidfile, error)) {
         return false;
     }
+    if (!sandbox_enter(SANDBOX_MAIN, error)) {
+        return false;
+    }
     if (options->daemonize) {
         host_daemonize_done();
     }
@@ -110,8 +114,8 @@ static int run(const Options *options, GError **error)
     Signals *signals;
     Domain *domain;
 
-    if (!class || (options->daemonize && !host_daemonize(error)) ||
-        !options_prepare_process(options, error) || !options_check_files(options, error)) {
+    if (!class || (options->daemonize && !host_daemonize(error)) || !options_prepare_process(options, error) ||
+        !options_check_files(options, error) || !sandbox_configure(options->sandbox, error)) {
         return EXIT_FAILURE;
     }
     signals_block(); /* before there are threads */

@@ -15,6 +15,7 @@
 #include "vmm/error.h"
 #include "vmm/machine.h"
 #include "vmm/options-internal.h"
+#include "vmm/sandbox.h"
 #include "vmm/x86/cpu-model.h"
 
 const char *const option_sections[SECTIONS] = {
@@ -108,6 +109,8 @@ const Option option_table[] = {
     /* ---- process ---- */
     { "daemonize", NULL, SECTION_PROCESS, FLAG(daemonize), NULL, "Go to the background once everything is set up" },
     { "pidfile", NULL, SECTION_PROCESS, TEXT(pidfile), "FILE", "Write the process id there", .plain = true },
+    { "sandbox", NULL, SECTION_PROCESS, TEXT(sandbox), "on|off|strict[,KEY=VALUE...]", "Restrict the system calls of this process (default: on)",
+      .group = "sandbox", .language = &sandbox_options, .implied = "enable" },
     { "add-fd", NULL, SECTION_PROCESS, TEXTS(fds), "fd=FD,set=SET[,opaque=TEXT]",
       "Put an inherited descriptor into a set, which opens as /dev/fdset/SET", .group = "add-fd", .language = &add_fd_options },
     { "readconfig", NULL, SECTION_PROCESS, CALL, "FILE", "Read options from a file", .call = options_read_config, .plain = true },
