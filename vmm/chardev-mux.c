@@ -145,6 +145,14 @@ static void deliver(MuxFront *front)
     }
 }
 
+/* Also to those that have lost the focus: what was typed before is theirs. */
+static void deliver_all(Mux *mux)
+{
+    for (unsigned i = 0; i < FRONTS_MAX; i++) {
+        deliver(&mux->fronts[i]);
+    }
+}
+
 static void buffer_byte(MuxFront *front, uint8_t byte)
 {
     if (front->used && front->n < BUFFER_SIZE) {
@@ -236,7 +244,7 @@ static void base_receive(void *opaque, const uint8_t *data, size_t length)
             buffer_byte(&mux->fronts[mux->focus], data[i]);
         }
     }
-    deliver(&mux->fronts[mux->focus]);
+    deliver_all(mux);
 }
 
 static void mux_resume_input(Chardev *chr)
@@ -256,7 +264,7 @@ static void mux_resume_input(Chardev *chr)
             }
         }
     }
-    deliver(&mux->fronts[mux->focus]);
+    deliver_all(mux);
     chardev_accept_input(mux->base);
 }
 

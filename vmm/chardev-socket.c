@@ -267,23 +267,28 @@ static int open_descriptor(const Socket *s, const ChardevSocketOptions *o, GErro
     return s->path ? host_connect_unix(s->path, error) : host_connect_tcp(s->host, s->port, s->ipv4, s->ipv6, error);
 }
 
-static char *socket_filename(const Chardev *chr)
+static char *address_text(const Socket *s)
 {
-    const Socket *s = (const Socket *)chr;
-    const char *state = __atomic_load_n(&chr->connected, __ATOMIC_SEQ_CST) ? "" : "disconnected:";
     const char *role = s->server ? ",server=on" : "";
 
     if (s->path) {
-        return g_strdup_printf("%sunix:%s%s", state, s->path, role);
+        return g_strdup_printf("unix:%s%s", s->path, role);
     }
-    return s->port ? g_strdup_printf("%stcp:%s:%s%s", state, s->host ? s->host : "", s->port, role)
-                   : g_strdup_printf("%sfd%s", state, role);
+    return s->port ? g_strdup_printf("tcp:%s:%s%s", s->host ? s->host : "", s->port, role)
+                   : g_strdup_printf("fd%s", role);
+}
+
+static char *socket_filename(const Chardev *chr)
+{
+    g_autofree char *address = address_text((const Socket *)chr);
+
+    return g_strconcat(__atomic_load_n(&chr->connected, __ATOMIC_SEQ_CST) ? "" : "disconnected:", address, NULL);
 }
 
 /* wait=on: the machine is not built before somebody listens to it.  A signal ends the wait. */
 static bool wait_for_peer(Socket *s, GError **error)
 {
-    g_autofree char *name = socket_filename(&s->fd.chr);
+    g_autofree char *name = address_text(s);
     int peer;
 
     log_info("waiting for connection on: %s", name);
