@@ -64,11 +64,23 @@ static uint32_t find_virtio_rng(void)
     return 0;
 }
 
+/* One to one, 2 MiB; addresses of one GiB above 4 GiB are enough for one function. */
+static void map_high(uint64_t address)
+{
+    static uint64_t directory[512] __attribute__((aligned(4096)));
+
+    if (address >> 32) {
+        page_directory_pointers[address >> 30] = (uint64_t)directory | 7;
+        directory[address >> 21 & 511] = (address & ~UINT64_C(0x1fffff)) | 0x87;
+    }
+}
+
 static uint64_t bar_address(uint32_t slot, unsigned bar)
 {
     uint32_t low = config_read(slot, 0x10 + 4 * bar);
     uint64_t high = (low & 6) == 4 ? config_read(slot, 0x14 + 4 * bar) : 0;
 
+    map_high(high << 32 | (low & ~15u));
     return high << 32 | (low & ~15u);
 }
 
