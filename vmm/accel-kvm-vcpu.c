@@ -70,6 +70,9 @@ bool kvm_vcpu_create(Accel *accel, Vcpu *vcpu, GError **error)
     }
     pthread_mutex_lock(&kvm->gate_mutex);
     g_ptr_array_add(kvm->vcpus, kv);
+    if (vcpu->index == 0) {
+        __atomic_store_n(&kvm->bsp, kv, __ATOMIC_RELEASE);
+    }
     pthread_mutex_unlock(&kvm->gate_mutex);
     return true;
 }
@@ -83,6 +86,9 @@ void kvm_vcpu_destroy(Vcpu *vcpu)
     }
     pthread_mutex_lock(&kv->kvm->gate_mutex);
     g_ptr_array_remove(kv->kvm->vcpus, kv);
+    if (kv->kvm->bsp == kv) {
+        __atomic_store_n(&kv->kvm->bsp, NULL, __ATOMIC_RELEASE);
+    }
     pthread_mutex_unlock(&kv->kvm->gate_mutex);
     kvm_debug_vcpu_free(kv);
     kvm_dirty_unmap_ring(kv);
@@ -175,6 +181,40 @@ static void gate_enter(KvmVcpu *kv)
     }
 }
 
+/* ---- split irqchip: the PIC is ours, the local APIC that takes its interrupt is not ---- */
+void kvm_set_extint(Accel *accel, bool level, int (*acknowledge)(void *opaque), void *opaque)
+{
+    Kvm *kvm = kvm_of(accel);
+    KvmVcpu *bsp = __atomic_load_n(&kvm->bsp, __ATOMIC_ACQUIRE);
+
+    if (kvm->acknowledge != acknowledge) { /* the first time, in the PIC's first reset */
+        kvm->acknowledge_opaque = opaque;
+        kvm->acknowledge = acknowledge;
+    }
+    __atomic_store_n(&kvm->extint, level, __ATOMIC_SEQ_CST);
+    if (level && bsp) {
+        kvm_vcpu_kick(bsp->vcpu); /* it looks at extint before it enters again */
+    }
+}
+
+/* Before vCPU 0 enters: hands the interrupt over if the guest takes it now, else asks to be told when. */
+static void offer_extint(KvmVcpu *kv)
+{
+    Kvm *kvm = kv->kvm;
+    struct kvm_interrupt interrupt;
+    int vector;
+
+    if (__atomic_load_n(&kvm->extint, __ATOMIC_SEQ_CST) && kv->run->ready_for_interrupt_injection && kv->run->if_flag) {
+        vector = kvm->acknowledge(kvm->acknowledge_opaque);
+        interrupt.irq = (uint32_t)vector;
+        if (vector >= 0 && kvm_ioctl(kv->fd, KVM_INTERRUPT, &interrupt) < 0) {
+            kvm_fail(kvm, "vCPU %u refuses the PIC's interrupt: %s", kv->vcpu->index, g_strerror(errno));
+        }
+        kv->run->ready_for_interrupt_injection = 0; /* until the next exit says so again */
+    }
+    kv->run->request_interrupt_window = __atomic_load_n(&kvm->extint, __ATOMIC_SEQ_CST);
+}
+
 /* One KVM_RUN; 0 or the errno. */
 static int enter_guest(KvmVcpu *kv)
 {
@@ -200,6 +240,9 @@ VcpuExit kvm_vcpu_run(Vcpu *vcpu, GError **error)
         if (failure) {
             error_set(error, "KVM: %s", failure);
             return VCPU_EXIT_FAILED;
+        }
+        if (kv->kvm->irqchip == IRQCHIP_SPLIT && vcpu->index == 0) {
+            offer_extint(kv);
         }
         err = enter_guest(kv);
 

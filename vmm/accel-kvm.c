@@ -385,5 +385,5 @@ const AccelClass accel_kvm_class = {
     .fetch = kvm_fetch, .store = kvm_store, .nmi = kvm_nmi, .smi = kvm_smi, .set_smm_space = kvm_set_smm_space,
     .dirty_log = kvm_can_log_dirty, .clock_get = kvm_clock_get, .clock_set = kvm_clock_set,
     .chip_get = kvm_chip_get, .chip_set = kvm_chip_set, .set_eoi_handler = kvm_set_eoi_handler,
-    .set_breakpoints = kvm_set_breakpoints, .stats = kvm_stats,
+    .set_extint = kvm_set_extint, .set_breakpoints = kvm_set_breakpoints, .stats = kvm_stats,
 };

@@ -105,6 +105,11 @@ struct Kvm {
     struct kvm_pit_state2 paused_pit;
     bool pit_saved;
     GHashTable *breakpoints; /* linear address to KvmSoftBreak; main thread */
+    /* Split irqchip: the INTR pin of our PIC, which goes to vCPU 0. */
+    KvmVcpu *bsp;
+    bool extint;             /* atomic */
+    int (*acknowledge)(void *opaque);
+    void *acknowledge_opaque;
     void (*eoi)(void *opaque, uint8_t vector);
     void *eoi_opaque;
     char *failure;           /* set once, atomic; NULL: none */
@@ -137,6 +142,7 @@ void kvm_vcpu_destroy(Vcpu *vcpu);
 bool kvm_vcpu_begin(Vcpu *vcpu, GError **error);
 VcpuExit kvm_vcpu_run(Vcpu *vcpu, GError **error);
 void kvm_vcpu_kick(Vcpu *vcpu);
+void kvm_set_extint(Accel *accel, bool level, int (*acknowledge)(void *opaque), void *opaque);
 void kvm_hold(Kvm *kvm);
 void kvm_release(Kvm *kvm);
 
