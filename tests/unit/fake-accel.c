@@ -195,6 +195,7 @@ static VcpuExit fake_run(Vcpu *vcpu, GError **error)
     pthread_mutex_lock(&fake->mutex);
     fake->runs++;
     fake->inside++;
+    pthread_cond_broadcast(&fake->cond);
     while (!fv->kicked && fake->next_exit == VCPU_EXIT_KICKED) {
         pthread_cond_wait(&fake->cond, &fake->mutex);
     }

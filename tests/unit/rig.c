@@ -18,6 +18,7 @@
 #include "hw/pci/q35-host.h"
 #include "vmm/chardev.h"
 #include "vmm/error.h"
+#include "vmm/object.h"
 
 typedef struct RigBoard {
     MemoryRegion low;
@@ -186,6 +187,7 @@ void rig_free(Rig *r)
     machine_free(r->machine);
     block_close_all(r->domain);
     chardev_remove_all(r->domain);
+    objects_free(r->domain);
     domain_free(r->domain);
     g_free(r->options);
     g_free(r);

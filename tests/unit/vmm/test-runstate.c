@@ -1,0 +1,546 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* vmm/runstate.c and vmm/vcpu.c: four vCPU threads on an accelerator that runs nothing. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/fake-accel.h"
+#include "vmm/domain.h"
+#include "vmm/error.h"
+#include "vmm/machine.h"
+
+#define CPUS 4
+
+typedef struct Fixture {
+    Domain *domain;
+    FakeAccel *fake;
+    GString *events;
+} Fixture;
+
+static bool build(Machine *machine, GError **error)
+{
+    return true;
+}
+
+static const MachineClass bare_class = {
+    .name = "bare", .desc = "vCPUs only", .max_cpus = 8, .default_cpu = "qemu64,check=off", .default_ram = 1 << 20,
+    .options = &machine_options, .build = build,
+};
+
+static void note_event(Domain *domain, RunEvent event, RequestReason reason, void *opaque)
+{
+    static const char letters[] = "sRr!pzwPe"; /* in the order of RunEvent */
+
+    g_string_append_c(((Fixture *)opaque)->events, letters[event]);
+}
+
+static int set_up(void **state)
+{
+    Fixture *f = g_new0(Fixture, 1);
+    Machine *machine;
+
+    f->events = g_string_new(NULL);
+    f->domain = domain_new("test", NULL);
+    f->fake = fake_accel_new(f->domain);
+    machine = machine_new(f->domain, &bare_class);
+    domain_set_machine(f->domain, machine);
+    assert_true(machine_set_smp(machine, "4", NULL));
+    assert_true(machine_build(machine, NULL));
+    domain_observe(f->domain, note_event, f);
+    *state = f;
+    return 0;
+}
+
+static int set_up_final(void **state)
+{
+    set_up(state);
+    return machine_finalize(domain_machine(((Fixture *)*state)->domain), NULL) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    Fixture *f = *state;
+
+    domain_free(f->domain);
+    g_string_free(f->events, TRUE);
+    g_free(f);
+    return 0;
+}
+
+static void wait_inside(Fixture *f, unsigned n)
+{
+    pthread_mutex_lock(&f->fake->mutex);
+    while (f->fake->inside != n) {
+        pthread_cond_wait(&f->fake->cond, &f->fake->mutex);
+    }
+    pthread_mutex_unlock(&f->fake->mutex);
+}
+
+static void run_until(Fixture *f, RunState state)
+{
+    while (domain_run_state(f->domain) != state) {
+        loop_run_once(domain_loop(f->domain), true);
+    }
+}
+
+static void run_until_events(Fixture *f, const char *events)
+{
+    while (f->events->len < strlen(events)) {
+        loop_run_once(domain_loop(f->domain), true);
+    }
+    assert_string_equal(f->events->str, events);
+}
+
+static void start(Fixture *f)
+{
+    assert_true(domain_cont(f->domain, NULL));
+    wait_inside(f, CPUS);
+}
+
+/* ---- stop and cont ---- */
+
+static void test_a_domain_starts_parked_in_prelaunch(void **state)
+{
+    Fixture *f = *state;
+
+    assert_int_equal(domain_run_state(f->domain), RUN_STATE_PRELAUNCH);
+    assert_true(vcpus_parked(f->domain));
+    assert_int_equal(f->fake->runs, 0);
+}
+
+static void test_stop_returns_with_every_vcpu_out(void **state)
+{
+    Fixture *f = *state;
+
+    start(f);
+    assert_true(domain_stop(f->domain, RUN_STATE_PAUSED));
+    assert_true(vcpus_parked(f->domain));
+    assert_int_equal(f->fake->inside, 0);
+    assert_int_equal(domain_run_state(f->domain), RUN_STATE_PAUSED);
+    assert_string_equal(f->events->str, "Rs");
+}
+
+static void test_stopping_what_is_stopped_does_nothing(void **state)
+{
+    Fixture *f = *state;
+
+    assert_false(domain_stop(f->domain, RUN_STATE_PAUSED));
+    assert_int_equal(domain_run_state(f->domain), RUN_STATE_PRELAUNCH);
+}
+
+static void test_no_wakeup_is_lost(void **state)
+{
+    Fixture *f = *state;
+
+    for (unsigned i = 0; i < 300; i++) {
+        assert_true(domain_cont(f->domain, NULL));
+        if (i % 2) {
+            wait_inside(f, CPUS);
+        }
+        assert_true(domain_stop(f->domain, RUN_STATE_PAUSED));
+        assert_int_equal(f->fake->inside, 0);
+    }
+}
+
+static void test_guest_time_stands_still_while_stopped(void **state)
+{
+    Fixture *f = *state;
+    int64_t stopped;
+
+    start(f);
+    domain_stop(f->domain, RUN_STATE_PAUSED);
+    stopped = clock_ns(domain_clock(f->domain));
+    assert_true(stopped > 0);
+    g_usleep(2000);
+    assert_true(clock_ns(domain_clock(f->domain)) == stopped);
+}
+
+static void test_kvmclock_goes_on_where_it_stopped(void **state)
+{
+    Fixture *f = *state;
+
+    start(f);
+    f->fake->kvmclock_ns = 1234;
+    domain_stop(f->domain, RUN_STATE_PAUSED);
+    f->fake->kvmclock_ns = 99999;
+    start(f);
+    assert_int_equal(f->fake->kvmclock_ns, 1234);
+}
+
+/* ---- requests ---- */
+
+static void test_a_vcpu_asks_for_a_reset_and_runs_again(void **state)
+{
+    Fixture *f = *state;
+
+    start(f);
+    fake_accel_exit(f->domain, VCPU_EXIT_RESET);
+    run_until_events(f, "Rr");
+    wait_inside(f, CPUS);
+    assert_int_equal(domain_run_state(f->domain), RUN_STATE_RUNNING);
+    assert_int_equal(f->fake->stores, 2 * CPUS);
+}
+
+static void test_no_reboot_turns_a_reset_into_the_end(void **state)
+{
+    Fixture *f = *state;
+
+    domain_actions(f->domain)->reboot = 1;
+    start(f);
+    domain_request_reset(f->domain, REASON_GUEST_RESET);
+    assert_int_equal(domain_main(f->domain), 0);
+    assert_string_equal(f->events->str, "R!e");
+}
+
+static void test_a_reset_of_a_stopped_domain_leaves_it_in_prelaunch(void **state)
+{
+    Fixture *f = *state;
+
+    start(f);
+    domain_stop(f->domain, RUN_STATE_PAUSED);
+    domain_request_reset(f->domain, REASON_HOST_QMP_RESET);
+    run_until(f, RUN_STATE_PRELAUNCH);
+    assert_true(vcpus_parked(f->domain));
+}
+
+static void test_power_off_ends_the_domain_with_status_0(void **state)
+{
+    Fixture *f = *state;
+
+    start(f);
+    fake_accel_exit(f->domain, VCPU_EXIT_SHUTDOWN);
+    assert_int_equal(domain_main(f->domain), 0);
+    assert_true(vcpus_parked(f->domain));
+}
+
+static void test_no_shutdown_keeps_the_domain_until_it_is_reset(void **state)
+{
+    Fixture *f = *state;
+    g_autoptr(GError) error = NULL;
+
+    domain_actions(f->domain)->shutdown = 1;
+    start(f);
+    domain_request_shutdown(f->domain, REASON_GUEST_SHUTDOWN);
+    run_until(f, RUN_STATE_SHUTDOWN);
+    assert_true(vcpus_parked(f->domain));
+    assert_false(domain_cont(f->domain, &error));
+    assert_string_equal(error->message, "The domain cannot go on in state 'shutdown'");
+    domain_request_reset(f->domain, REASON_HOST_QMP_RESET);
+    run_until(f, RUN_STATE_PRELAUNCH);
+    start(f);
+}
+
+static void test_a_signal_ends_the_domain_despite_no_shutdown(void **state)
+{
+    Fixture *f = *state;
+
+    domain_actions(f->domain)->shutdown = 1;
+    start(f);
+    domain_request_shutdown(f->domain, REASON_HOST_SIGNAL);
+    assert_int_equal(domain_main(f->domain), 0);
+}
+
+static void test_panic_ends_the_domain_by_default(void **state)
+{
+    Fixture *f = *state;
+
+    start(f);
+    fake_accel_exit(f->domain, VCPU_EXIT_CRASH);
+    assert_int_equal(domain_main(f->domain), 0);
+    assert_string_equal(f->events->str, "RPs!e");
+}
+
+static void test_panic_exit_failure_gives_status_1(void **state)
+{
+    Fixture *f = *state;
+
+    domain_actions(f->domain)->panic = 2;
+    start(f);
+    domain_request_panic(f->domain, PANIC_PANICKED);
+    assert_int_equal(domain_main(f->domain), 1);
+}
+
+static void test_panic_pause_keeps_the_guest_as_it_is(void **state)
+{
+    Fixture *f = *state;
+
+    domain_actions(f->domain)->panic = 0;
+    start(f);
+    domain_request_panic(f->domain, PANIC_PANICKED);
+    run_until(f, RUN_STATE_GUEST_PANICKED);
+    assert_true(vcpus_parked(f->domain));
+}
+
+static void test_panic_none_lets_the_vcpu_go_on(void **state)
+{
+    Fixture *f = *state;
+
+    domain_actions(f->domain)->panic = 3;
+    start(f);
+    fake_accel_exit(f->domain, VCPU_EXIT_CRASH);
+    run_until_events(f, "RP");
+    wait_inside(f, CPUS);
+}
+
+static void test_a_failed_vcpu_stops_the_domain(void **state)
+{
+    Fixture *f = *state;
+
+    start(f);
+    fake_accel_exit(f->domain, VCPU_EXIT_FAILED);
+    run_until(f, RUN_STATE_INTERNAL_ERROR);
+    assert_true(vcpus_parked(f->domain));
+    assert_false(domain_cont(f->domain, NULL));
+}
+
+static void test_a_breakpoint_stops_the_domain_and_it_can_go_on(void **state)
+{
+    Fixture *f = *state;
+
+    start(f);
+    fake_accel_exit(f->domain, VCPU_EXIT_DEBUG);
+    run_until(f, RUN_STATE_DEBUG);
+    start(f);
+    assert_string_equal(f->events->str, "RsR");
+}
+
+static void test_suspend_and_wakeup(void **state)
+{
+    Fixture *f = *state;
+
+    start(f);
+    domain_request_suspend(f->domain);
+    run_until(f, RUN_STATE_SUSPENDED);
+    assert_true(vcpus_parked(f->domain));
+    domain_request_wakeup(f->domain);
+    run_until(f, RUN_STATE_RUNNING);
+    wait_inside(f, CPUS);
+    assert_string_equal(f->events->str, "Rzw");
+}
+
+static void test_a_wakeup_of_what_is_awake_does_nothing(void **state)
+{
+    Fixture *f = *state;
+
+    start(f);
+    domain_request_wakeup(f->domain);
+    domain_request_powerdown(f->domain);
+    run_until_events(f, "Rp");
+}
+
+static void *ask_for_pause(void *domain)
+{
+    domain_request_pause(domain, RUN_STATE_IO_ERROR);
+    return NULL;
+}
+
+static void test_any_thread_may_ask_for_a_pause(void **state)
+{
+    Fixture *f = *state;
+    GThread *thread;
+
+    start(f);
+    thread = g_thread_new("asker", ask_for_pause, f->domain);
+    run_until(f, RUN_STATE_IO_ERROR);
+    g_thread_join(thread);
+    assert_true(domain_cont(f->domain, NULL));
+}
+
+static void test_quit_gives_its_status(void **state)
+{
+    Fixture *f = *state;
+
+    domain_quit(f->domain, 7);
+    assert_int_equal(domain_main(f->domain), 7);
+}
+
+static void test_an_observer_that_left_is_not_told(void **state)
+{
+    Fixture *f = *state;
+
+    domain_unobserve(f->domain, note_event, f);
+    start(f);
+    assert_string_equal(f->events->str, "");
+}
+
+/* ---- vCPUs ---- */
+
+static void note_thread(Vcpu *vcpu, void *opaque)
+{
+    *(pthread_t *)opaque = pthread_self();
+    assert_ptr_equal(vcpu_current(), vcpu);
+}
+
+static void test_a_call_runs_on_the_vcpus_thread(void **state)
+{
+    Fixture *f = *state;
+    Vcpu *vcpu = domain_vcpu(f->domain, 2);
+    pthread_t parked = pthread_self(), running = pthread_self();
+
+    vcpu_call(vcpu, note_thread, &parked);
+    assert_true(pthread_equal(parked, vcpu->pthread));
+    start(f);
+    vcpu_call(vcpu, note_thread, &running);
+    assert_true(pthread_equal(running, vcpu->pthread));
+    assert_null(vcpu_current());
+}
+
+static void test_a_call_does_not_unpark(void **state)
+{
+    Fixture *f = *state;
+    pthread_t thread;
+
+    vcpu_call(domain_vcpu(f->domain, 0), note_thread, &thread);
+    assert_true(vcpus_parked(f->domain));
+    assert_int_equal(f->fake->runs, 0);
+}
+
+static void test_only_the_first_vcpu_is_the_boot_processor(void **state)
+{
+    Fixture *f = *state;
+
+    assert_int_equal(domain_vcpu(f->domain, 0)->cpu.run_state, X86_RUNNABLE);
+    assert_int_equal(domain_vcpu(f->domain, 1)->cpu.run_state, X86_WAIT_INIT);
+    assert_int_equal(domain_vcpu(f->domain, 3)->cpu.run_state, X86_WAIT_INIT);
+}
+
+static void test_a_thread_is_named_after_its_vcpu(void **state)
+{
+    Fixture *f = *state;
+    char name[16];
+
+    assert_int_equal(pthread_getname_np(domain_vcpu(f->domain, 1)->pthread, name, sizeof(name)), 0);
+    assert_string_equal(name, "CPU 1/FAKE");
+}
+
+static void test_a_halted_vcpu_sleeps_until_kicked(void **state)
+{
+    Fixture *f = *state;
+    Vcpu *halted = NULL;
+
+    start(f);
+    fake_accel_exit(f->domain, VCPU_EXIT_HALTED);
+    wait_inside(f, CPUS - 1);
+    while (!halted) {
+        for (unsigned i = 0; i < CPUS; i++) {
+            if (__atomic_load_n(&domain_vcpu(f->domain, i)->halted, __ATOMIC_SEQ_CST)) {
+                halted = domain_vcpu(f->domain, i);
+            }
+        }
+    }
+    vcpu_kick(halted);
+    wait_inside(f, CPUS);
+}
+
+static void test_a_halted_vcpu_parks(void **state)
+{
+    Fixture *f = *state;
+
+    start(f);
+    fake_accel_exit(f->domain, VCPU_EXIT_HALTED);
+    wait_inside(f, CPUS - 1);
+    assert_true(domain_stop(f->domain, RUN_STATE_PAUSED));
+    assert_true(vcpus_parked(f->domain));
+}
+
+static void test_a_vcpu_that_does_not_begin_fails_the_start(void **state)
+{
+    Fixture *f = *state;
+    g_autoptr(GError) error = NULL;
+
+    f->fake->fail_begin = true;
+    assert_false(machine_finalize(domain_machine(f->domain), &error));
+    assert_string_equal(error->message, "this vCPU does not begin");
+}
+
+/* ---- saved state ---- */
+
+static void test_registers_are_saved_and_loaded(void **state)
+{
+    Fixture *f = *state;
+    Vcpu *vcpu = domain_vcpu(f->domain, 1);
+    g_autoptr(GByteArray) saved = g_byte_array_new();
+
+    vcpu->cpu.rip = 0x1234;
+    vcpu->fetched = true;
+    assert_true(state_save(domain_state(f->domain), saved, NULL));
+    vcpu->cpu.rip = 0;
+    assert_true(state_load(domain_state(f->domain), saved->data, saved->len, NULL));
+    assert_int_equal(vcpu->cpu.rip, 0x1234);
+}
+
+static void test_registers_that_cannot_be_had_fail_the_save(void **state)
+{
+    Fixture *f = *state;
+    g_autoptr(GByteArray) saved = g_byte_array_new();
+    g_autoptr(GError) error = NULL;
+
+    start(f);
+    domain_stop(f->domain, RUN_STATE_PAUSED);
+    f->fake->fail_fetch = true;
+    assert_false(state_save(domain_state(f->domain), saved, &error));
+    assert_string_equal(error->message, "/machine/cpu[0]: asked by a test to fail");
+}
+
+static void test_guest_time_is_saved_and_loaded(void **state)
+{
+    Fixture *f = *state;
+    g_autoptr(GByteArray) saved = g_byte_array_new();
+    int64_t stopped;
+
+    start(f);
+    domain_stop(f->domain, RUN_STATE_PAUSED);
+    stopped = clock_ns(domain_clock(f->domain));
+    assert_true(state_save(domain_state(f->domain), saved, NULL));
+    start(f);
+    domain_stop(f->domain, RUN_STATE_PAUSED);
+    assert_true(state_load(domain_state(f->domain), saved->data, saved->len, NULL));
+    assert_true(clock_ns(domain_clock(f->domain)) == stopped);
+}
+
+#define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, set_up_final, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_domain_starts_parked_in_prelaunch),
+        TEST(test_stop_returns_with_every_vcpu_out),
+        TEST(test_stopping_what_is_stopped_does_nothing),
+        TEST(test_no_wakeup_is_lost),
+        TEST(test_guest_time_stands_still_while_stopped),
+        TEST(test_kvmclock_goes_on_where_it_stopped),
+        TEST(test_a_vcpu_asks_for_a_reset_and_runs_again),
+        TEST(test_no_reboot_turns_a_reset_into_the_end),
+        TEST(test_a_reset_of_a_stopped_domain_leaves_it_in_prelaunch),
+        TEST(test_power_off_ends_the_domain_with_status_0),
+        TEST(test_no_shutdown_keeps_the_domain_until_it_is_reset),
+        TEST(test_a_signal_ends_the_domain_despite_no_shutdown),
+        TEST(test_panic_ends_the_domain_by_default),
+        TEST(test_panic_exit_failure_gives_status_1),
+        TEST(test_panic_pause_keeps_the_guest_as_it_is),
+        TEST(test_panic_none_lets_the_vcpu_go_on),
+        TEST(test_a_failed_vcpu_stops_the_domain),
+        TEST(test_a_breakpoint_stops_the_domain_and_it_can_go_on),
+        TEST(test_suspend_and_wakeup),
+        TEST(test_a_wakeup_of_what_is_awake_does_nothing),
+        TEST(test_any_thread_may_ask_for_a_pause),
+        TEST(test_quit_gives_its_status),
+        TEST(test_an_observer_that_left_is_not_told),
+        TEST(test_a_call_runs_on_the_vcpus_thread),
+        TEST(test_a_call_does_not_unpark),
+        TEST(test_only_the_first_vcpu_is_the_boot_processor),
+        TEST(test_a_thread_is_named_after_its_vcpu),
+        TEST(test_a_halted_vcpu_sleeps_until_kicked),
+        TEST(test_a_halted_vcpu_parks),
+        cmocka_unit_test_setup_teardown(test_a_vcpu_that_does_not_begin_fails_the_start, set_up, tear_down),
+        TEST(test_registers_are_saved_and_loaded),
+        TEST(test_registers_that_cannot_be_had_fail_the_save),
+        TEST(test_guest_time_is_saved_and_loaded),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
