@@ -21,6 +21,7 @@
 #include "hw/isa/ich9-lpc.h"
 #include "hw/isa/isa.h"
 #include "hw/pci/q35-host.h"
+#include "hw/timer/mc146818.h"
 #include "vmm/epoch.h"
 #include "vmm/error.h"
 #include "vmm/log.h"
@@ -85,7 +86,7 @@ static const BoardRow rows[] = {
     { .driver = "isa-i8259" },
     { .driver = "ioapic" },
     { .driver = "isa-pit" },
-    { .driver = "mc146818rtc" },
+    { .driver = "mc146818rtc", .id = "rtc" },
     { .driver = "hpet", .when = has_hpet },
     { .driver = "i8042", .when = has_i8042 },
     { 0 }
@@ -191,7 +192,11 @@ static bool q35_build(Machine *machine, GError **error)
         device_free(g_steal_pointer(&b->host));
         return false;
     }
-    return machine_realize_rows(machine, error);
+    if (!machine_realize_rows(machine, error)) {
+        return false;
+    }
+    mc146818_set_memory(device_find(machine->domain, "/machine/rtc"), b->below_4g, b->above_4g);
+    return true;
 }
 
 /* ---- what the kernel is told ---- */
