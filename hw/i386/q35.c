@@ -4,7 +4,8 @@
  * ISA.  No firmware runs: at each reset the board does its part (program_chipset())
  * and enters the kernel directly.
  *
- *   0x00000000  RAM; 0xa0000 VGA area, 0xe0000 ACPI tables, 0xf0000 SMBIOS
+ *   0x00000000  RAM; 0xa0000 VGA area, 0xe0000 ACPI tables, 0xf0000 SMBIOS,
+ *               0xf8000 MP tables (acpi=off)
  *   0xb0000000  ECAM, 256 buses        0xc0000000  32-bit PCI memory, to the chips
  *   0xfec00000  IOAPIC   0xfed00000  HPET   0xfee00000  LAPIC
  *   4 GiB       RAM that found no place below, then room for -m maxmem, then, from
@@ -16,6 +17,7 @@
 #include "hw/i386/q35.h"
 
 #include "hw/i386/boot.h"
+#include "hw/i386/mptable.h"
 #include "hw/i386/pc-acpi.h"
 #include "hw/i386/smbios.h"
 #include "hw/isa/ich9-lpc.h"
@@ -35,7 +37,11 @@
 #define TABLES_BASE  0xe0000u
 #define TABLES_ROOM  0x10000u
 #define SMBIOS_BASE  0xf0000u
-#define SMBIOS_ROOM  0x10000u
+#define SMBIOS_ROOM  0x8000u
+#define MPTABLE_BASE 0xf8000u
+#define MPTABLE_ROOM 0x8000u
+#define PCI_SLOTS 32
+#define PCI_PINS 4
 /* What KVM needs for itself on processors without unrestricted guests. */
 #define KVM_PAGES_BASE UINT64_C(0xfeffc000)
 #define KVM_PAGES_SIZE UINT64_C(0x4000)
@@ -248,6 +254,40 @@ static bool build_acpi(Machine *machine, uint64_t *ret_rsdp, GError **error)
     return true;
 }
 
+/* Without ACPI a kernel finds processors and interrupts by the MP specification. */
+static bool build_mptable(Machine *machine, GError **error)
+{
+    unsigned cpus = domain_vcpus(machine->domain);
+    g_autofree uint32_t *ids = g_new(uint32_t, cpus);
+    MpPciIrq irqs[PCI_SLOTS * PCI_PINS];
+    MpFacts facts = {
+        .apic_ids = ids,
+        .cpus = cpus,
+        .signature = cpu_model_signature(machine->cpu_model),
+        .lapic_address = Q35_LAPIC_BASE,
+        .ioapic_address = Q35_IOAPIC_BASE,
+        .pit = true,
+        .pci = true,
+        .pci_irqs = irqs,
+        .n_pci_irqs = G_N_ELEMENTS(irqs),
+    };
+    g_autoptr(GByteArray) table = NULL;
+
+    for (unsigned i = 0; i < cpus; i++) {
+        ids[i] = cpu_topology_apic_id(&machine->topology, i);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(irqs); i++) {
+        unsigned slot = i / PCI_PINS, pin = i % PCI_PINS;
+
+        irqs[i] = (MpPciIrq) { (uint8_t)slot, (uint8_t)pin, (uint8_t)(Q35_PIRQ_GSI + ich9_pirq(slot, pin)) };
+    }
+    table = mptable_build(&facts, MPTABLE_BASE, MPTABLE_ROOM, error);
+    if (table) {
+        machine_add_rom(machine, "mptable", MPTABLE_BASE, table->data, table->len);
+    }
+    return table != NULL;
+}
+
 static bool build_smbios(Machine *machine, GError **error)
 {
     const Q35 *b = board(machine);
@@ -274,7 +314,8 @@ static bool q35_finalize(Machine *machine, GError **error)
         return error_hint(error, "Give one with -kernel.");
     }
     layout.e820_entries = x86_boot_e820(b->below_4g, b->above_4g, reserved, G_N_ELEMENTS(reserved), e820);
-    if (!build_smbios(machine, error) || (has_acpi(machine) && !build_acpi(machine, &layout.rsdp, error))) {
+    if (!build_smbios(machine, error) ||
+        !(has_acpi(machine) ? build_acpi(machine, &layout.rsdp, error) : build_mptable(machine, error))) {
         return false;
     }
     b->boot = x86_boot_new(machine, &layout, error);
