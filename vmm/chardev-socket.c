@@ -12,6 +12,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -21,7 +22,8 @@
 #include "vmm/host.h"
 #include "vmm/log.h"
 
-#define PASSED_MAX 16
+#define PASSED_MAX   16
+#define WAIT_STEP_MS 100 /* between looks for a signal, while start-up waits for a peer */
 
 typedef struct Connect Connect;
 
@@ -285,13 +287,28 @@ static char *socket_filename(const Chardev *chr)
     return g_strconcat(__atomic_load_n(&chr->connected, __ATOMIC_SEQ_CST) ? "" : "disconnected:", address, NULL);
 }
 
-/* wait=on: the machine is not built before somebody listens to it.  A signal ends the wait. */
+/* The signals that end the process are blocked, for the main loop, which does not run yet. */
+static bool end_is_asked_for(void)
+{
+    sigset_t pending;
+
+    return sigpending(&pending) == 0
+        && (sigismember(&pending, SIGINT) || sigismember(&pending, SIGTERM) || sigismember(&pending, SIGHUP));
+}
+
+/* wait=on: the machine is not built before somebody listens to it. */
 static bool wait_for_peer(Socket *s, GError **error)
 {
+    struct pollfd p = { .fd = s->listener, .events = POLLIN };
     g_autofree char *name = address_text(s);
     int peer;
 
     log_info("waiting for connection on: %s", name);
+    while (poll(&p, 1, WAIT_STEP_MS) == 0) {
+        if (end_is_asked_for()) {
+            return error_set(error, "nobody connected to '%s' before a signal came", name);
+        }
+    }
     peer = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
     if (peer < 0) {
         return error_set_errno(error, errno, "nobody connected to '%s'", name);

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -121,7 +120,6 @@ Chardev *chardev_create(Domain *domain, const char *id, const ChardevClass *clas
     if (!domain_check_id(domain, TABLE_CHARDEVS, id, "chardev", error)) {
         return NULL;
     }
-    signal(SIGPIPE, SIG_IGN); /* a reader that leaves is an errno */
     chr = g_malloc0(class->size);
     chr->class = class;
     chr->domain = domain;

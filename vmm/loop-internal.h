@@ -124,8 +124,6 @@ void loop_bind(Loop *loop);   /* to the calling thread, if it is not yet */
 void loop_unbind(Loop *loop); /* nothing is left in the kernel; the thread is free again */
 
 /* ---- threads of loops and workers ---- */
-/* pthread_create() with the signals of a thread of ours. */
-int loop_create_thread(pthread_t *ret, const pthread_attr_t *attr, void *(*fn)(void *opaque), void *opaque);
 void loop_enter_sandbox(SandboxRole role);
 
 /* ---- worker pool: any engine ---- */

@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Loops on threads of their own, and calls that wait for another loop.
- *
- * A loop's thread blocks every signal that is sent: the main thread takes them.
- * Those that a thread causes itself stay open, for the handlers that restore the
- * terminal and name a violation of the sandbox.
  */
 #include "vmm/loop.h"
 
-#include <signal.h>
 #include <stdlib.h>
 
 #include "vmm/epoch.h"
@@ -16,6 +11,7 @@
 #include "vmm/locks.h"
 #include "vmm/log.h"
 #include "vmm/loop-internal.h"
+#include "vmm/thread.h"
 
 typedef struct LoopCall {
     LoopFn fn;
@@ -57,23 +53,6 @@ void loop_call(Loop *loop, LoopFn fn, void *opaque)
 
 #define THREAD_NAME_MAX 15 /* the kernel's limit */
 
-static const int caused_signals[] = { SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP };
-
-int loop_create_thread(pthread_t *ret, const pthread_attr_t *attr, void *(*fn)(void *opaque), void *opaque)
-{
-    sigset_t blocked, before;
-    int err;
-
-    sigfillset(&blocked);
-    for (unsigned i = 0; i < G_N_ELEMENTS(caused_signals); i++) {
-        sigdelset(&blocked, caused_signals[i]);
-    }
-    pthread_sigmask(SIG_SETMASK, &blocked, &before);
-    err = pthread_create(ret, attr, fn, opaque);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return err;
-}
-
 void loop_enter_sandbox(SandboxRole role)
 {
     g_autoptr(GError) error = NULL;
@@ -101,7 +80,7 @@ bool loop_thread_start(Loop *loop, GError **error)
     int err;
 
     g_assert(!loop->has_runner && !loop->bound);
-    err = loop_create_thread(&loop->runner, NULL, thread_main, loop);
+    err = thread_create(&loop->runner, NULL, thread_main, loop);
     if (err) {
         return error_set_errno(error, err, "cannot start the thread of loop '%s'", loop->name);
     }

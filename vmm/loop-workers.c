@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "vmm/loop-internal.h"
+#include "vmm/thread.h"
 
 #define WORKERS_MAX   16
 #define WORKER_IDLE_S 10
@@ -113,7 +114,7 @@ static bool start_worker(LoopWorkers *workers)
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attr, 256 * 1024);
-    err = loop_create_thread(&thread, &attr, worker_main, workers);
+    err = thread_create(&thread, &attr, worker_main, workers);
     pthread_attr_destroy(&attr);
     workers->threads += !err;
     return workers->threads > 0;

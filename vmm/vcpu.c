@@ -16,7 +16,6 @@
 #include "vmm/vcpu.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -28,6 +27,7 @@
 #include "vmm/log.h"
 #include "vmm/machine.h"
 #include "vmm/sandbox.h"
+#include "vmm/thread.h"
 
 typedef struct VcpuCall {
     void (*fn)(Vcpu *vcpu, void *opaque);
@@ -296,15 +296,10 @@ static void *vcpu_thread(void *opaque)
 
 bool vcpu_start(Vcpu *vcpu, GError **error)
 {
-    sigset_t all, old;
     int err;
 
     vcpu->park_wanted = true;
-    sigfillset(&all);
-    sigdelset(&all, SIGSYS);                /* the sandbox's last word */
-    pthread_sigmask(SIG_BLOCK, &all, &old); /* other signals are the main thread's */
-    err = pthread_create(&vcpu->pthread, NULL, vcpu_thread, vcpu);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    err = thread_create(&vcpu->pthread, NULL, vcpu_thread, vcpu);
     if (err) {
         return error_set_errno(error, err, "cannot create the thread of vCPU %u", vcpu->index);
     }
