@@ -256,6 +256,9 @@ bool machine_finalize(Machine *machine, GError **error)
     if (machine->class->finalize && !machine->class->finalize(machine, error)) {
         return false;
     }
+    if (domain->run.quit) { /* it was only asked to describe itself (dumpdtb=) */
+        return true;
+    }
     domain->complete = true;
     for (unsigned i = 0; i < domain_vcpus(domain); i++) {
         if (!vcpu_start(domain_vcpu(domain, i), error)) {

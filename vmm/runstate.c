@@ -206,7 +206,7 @@ bool domain_cont(Domain *domain, GError **error)
 {
     RunState state = domain_run_state(domain);
 
-    if (state == RUN_STATE_RUNNING || state == RUN_STATE_SUSPENDED) {
+    if (state == RUN_STATE_RUNNING || state == RUN_STATE_SUSPENDED || domain->run.quit) {
         return true;
     }
     if (state == RUN_STATE_SHUTDOWN || state == RUN_STATE_INTERNAL_ERROR) {

@@ -196,5 +196,14 @@ class Running(Scratch):
         self.assertEqual(pathlib.Path(f"/proc/{process.pid}/comm").read_text(), "lodge-web\n")
 
 
+@unittest.skipUnless(KVM, "no /dev/kvm")
+class DeviceTree(Scratch):
+    def test_is_written_without_a_kernel_and_nothing_runs(self):
+        path = self.directory / "tree.dtb"
+        result = run("-accel", "kvm", "-cpu", "host", "-M", f"microvm,dumpdtb={path}", "-display", "none")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(path.read_bytes()[:4], b"\xd0\x0d\xfe\xed")
+
+
 if __name__ == "__main__":
     unittest.main()
