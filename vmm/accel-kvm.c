@@ -55,7 +55,7 @@ static const Requirement required[] = {
 enum { NOTIFY_RUN, NOTIFY_INTERNAL_ERROR, NOTIFY_DISABLE };
 
 static const FieldEnum irqchip_enum = {
-    .name = "KernelIrqchip", .values = (const char *const[]) { "auto", "on", "split", "off", NULL }
+    .name = "KernelIrqchip", .values = (const char *const[]) { "auto", "on", "split", NULL }
 };
 static const FieldEnum notify_enum = {
     .name = "NotifyVmexit", .values = (const char *const[]) { "run", "internal-error", "disable", NULL }

@@ -111,7 +111,7 @@ void accel_help(GString *out)
         g_free(probe.reason);
     }
     for (unsigned i = 0; accel_classes[i]; i++) {
-        g_autofree char *title = g_strdup_printf("\n-accel %s options:", accel_classes[i]->name);
+        g_autofree char *title = g_strdup_printf("\n-accel %s options", accel_classes[i]->name);
 
         field_struct_help(accel_classes[i]->options, title, out);
     }

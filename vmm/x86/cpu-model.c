@@ -476,5 +476,5 @@ void cpu_models_help(GString *out)
         column += strlen(names[i]) + 2;
     }
     g_string_append_c(out, '\n');
-    field_struct_help(&cpu_options, "\nOptions:", out);
+    field_struct_help(&cpu_options, "\nOptions", out);
 }

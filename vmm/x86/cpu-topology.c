@@ -60,19 +60,19 @@ bool cpu_topology_parse(const char *text, unsigned max, CpuTopology *ret, GError
         return false;
     }
     if ((uint64_t)given_or(t.sockets, 1) * given_or(t.dies, 1) * given_or(t.cores, 1) * given_or(t.threads, 1) > LEVEL_MAX) {
-        return error_set(error, "-smp: sockets * dies * cores * threads is more than %d", LEVEL_MAX);
+        return error_set(error, "sockets * dies * cores * threads is more than %d", LEVEL_MAX);
     }
     fill(&t);
     if (t.sockets * t.dies * t.cores * t.threads != t.maxcpus) {
-        error_set(error, "-smp: sockets (%u) * dies (%u) * cores (%u) * threads (%u) is not maxcpus (%u)", t.sockets, t.dies,
+        error_set(error, "sockets (%u) * dies (%u) * cores (%u) * threads (%u) is not maxcpus (%u)", t.sockets, t.dies,
                   t.cores, t.threads, t.maxcpus);
         return error_hint(error, "Leave out one of them, or give numbers whose product is maxcpus.");
     }
     if (t.cpus > t.maxcpus) {
-        return error_set(error, "-smp: cpus (%u) is more than maxcpus (%u)", t.cpus, t.maxcpus);
+        return error_set(error, "cpus (%u) is more than maxcpus (%u)", t.cpus, t.maxcpus);
     }
     if (t.maxcpus > max) {
-        return error_set(error, "-smp: this machine has at most %u vCPUs, not %u", max, t.maxcpus);
+        return error_set(error, "this machine has at most %u vCPUs, not %u", max, t.maxcpus);
     }
     *ret = t;
     return true;
