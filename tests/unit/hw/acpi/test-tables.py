@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The ACPI, SMBIOS and MP tables of whole machines, as a guest would find them, judged by iasl.
+
+    test-tables.py BUILD/lodge
+
+Guest RAM is a shared file and the machine is stopped before its first instruction, so the tables can be read from
+outside.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+LODGE = pathlib.Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else None
+KVM = os.access("/dev/kvm", os.R_OK | os.W_OK)
+MIB = 1 << 20
+
+
+def tiny_kernel(path):
+    """A bzImage header that is complete enough to be loaded; it never runs."""
+    image = bytearray(1536)
+    image[0x1F1] = 1
+    image[0x1FE:0x200] = b"\x55\xaa"
+    image[0x201] = 0x6A
+    image[0x202:0x206] = b"HdrS"
+    struct.pack_into("<H", image, 0x206, 0x020F)
+    image[0x211] = 1
+    struct.pack_into("<I", image, 0x22C, 0x7FFFFFFF)
+    image[0x236] = 1
+    struct.pack_into("<I", image, 0x238, 2047)
+    struct.pack_into("<Q", image, 0x258, 0x1000000)
+    struct.pack_into("<I", image, 0x260, MIB)
+    path.write_bytes(image)
+
+
+class Tables(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        tiny_kernel(self.folder / "kernel")
+
+    def low_memory(self, *arguments):
+        """The first MiB of the machine's RAM after its first reset."""
+        ram = self.folder / "ram"
+        log = self.folder / "log"
+        command = [LODGE, "-accel", "kvm", "-cpu", "host", "-S", "-nodefaults", "-display", "none", "-m", "256",
+                   "-kernel", self.folder / "kernel", *arguments]
+        if "-numa" not in arguments:
+            command += ["-object", f"memory-backend-file,id=ram,size=256M,share=on,mem-path={ram}"]
+        with log.open("w") as out:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        try:
+            end = time.monotonic() + 30
+            while time.monotonic() < end and process.poll() is None:
+                memory = ram.read_bytes()[:MIB] if ram.exists() else b""
+                # The zero page or the command line is written last.
+                if memory[0x7202:0x7206] == b"HdrS" and memory[0x518:0x520] != bytes(8):
+                    return memory
+                time.sleep(0.02)
+            self.fail(log.read_text())
+        finally:
+            process.terminate()
+            process.wait()
+
+    def acpi(self, memory):
+        """Signature to table, by the pointers a kernel follows."""
+        rsdp = struct.unpack_from("<Q", memory, 0x7000 + 0x70)[0]
+        self.assertEqual(memory[rsdp:rsdp + 8], b"RSD PTR ")
+        self.assertEqual(sum(memory[rsdp:rsdp + 36]) % 256, 0)
+        xsdt = struct.unpack_from("<Q", memory, rsdp + 24)[0]
+        length = struct.unpack_from("<I", memory, xsdt + 4)[0]
+        tables = {}
+        for at in struct.unpack_from(f"<{(length - 36) // 8}Q", memory, xsdt + 36):
+            tables[memory[at:at + 4].decode()] = self.table(memory, at)
+        dsdt = struct.unpack_from("<Q", tables["FACP"], 140)[0]
+        tables["DSDT"] = self.table(memory, dsdt)
+        return tables
+
+    def table(self, memory, at):
+        length = struct.unpack_from("<I", memory, at + 4)[0]
+        table = memory[at:at + length]
+        self.assertEqual(sum(table) % 256, 0, f"checksum of {table[:4]}")
+        return table
+
+    def assert_iasl_is_content(self, tables):
+        for name, table in tables.items():
+            path = self.folder / f"{name}.aml"
+            path.write_bytes(table)
+            done = subprocess.run(["iasl", "-d", path], cwd=self.folder, capture_output=True, text=True, check=False)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            text = (self.folder / f"{name}.dsl").read_text()
+            self.assertNotRegex(text, r"(?i)invalid|unknown|\bexternal\s*\(", f"{name} disassembled")
+            done = subprocess.run(["iasl", "-p", self.folder / f"{name}-again", self.folder / f"{name}.dsl"],
+                                  cwd=self.folder, capture_output=True, text=True, check=False)
+            self.assertRegex(done.stdout + done.stderr, r"0 Errors, 0 Warnings", f"{name}: {done.stdout}")
+
+    def check(self, *arguments):
+        tables = self.acpi(self.low_memory(*arguments))
+        self.assert_iasl_is_content(tables)
+        return tables
+
+    def test_q35(self):
+        tables = self.check("-M", "q35,memory-backend=ram")
+        self.assertEqual(set(tables), {"FACP", "DSDT", "APIC", "MCFG", "HPET"})
+
+    def test_q35_with_everything_that_describes_itself(self):
+        tables = self.check("-M", "q35,memory-backend=ram", "-smp", "2,maxcpus=8", "-device", "pvpanic", "-serial", "null",
+                            "-serial", "null", "-device", "pcie-root-port,id=p1")
+        self.assertIn(b"PEVT", tables["DSDT"])
+
+    def test_q35_without_hpet(self):
+        self.assertNotIn("HPET", self.check("-M", "q35,memory-backend=ram,hpet=off"))
+
+    def test_q35_with_apic_ids_beyond_255(self):
+        tables = self.check("-M", "q35,memory-backend=ram", "-smp", "1,maxcpus=288,sockets=1,cores=288,threads=1")
+        self.assertEqual(len(re.findall(rb"\x09\x10\x00\x00....\x02\x00\x00\x00", tables["APIC"], re.DOTALL)), 33)
+
+    def test_microvm(self):
+        tables = self.check("-M", "microvm,memory-backend=ram", "-smp", "2", "-serial", "null")
+        self.assertEqual(set(tables), {"FACP", "DSDT", "APIC"})
+        self.assertTrue(struct.unpack_from("<I", tables["FACP"], 112)[0] & 1 << 20)
+
+    def test_microvm_with_rtc_and_pit(self):
+        self.check("-M", "microvm,memory-backend=ram,rtc=on,pit=on")
+
+    def test_without_acpi_there_are_mp_tables(self):
+        memory = self.low_memory("-M", "q35,memory-backend=ram,acpi=off", "-smp", "2")
+        self.assertEqual(struct.unpack_from("<Q", memory, 0x7070)[0], 0)
+        self.assertEqual(memory[0xF8000:0xF8004], b"_MP_")
+        self.assertEqual(memory[0xF8010:0xF8014], b"PCMP")
+
+    def test_smbios_says_what_the_user_said(self):
+        memory = self.low_memory("-M", "q35,memory-backend=ram", "-smbios", "type=1,manufacturer=Acme,,Inc",
+                                 "-smbios", "type=11,value=one,value=two")
+        self.assertEqual(memory[0xF0000:0xF0004], b"_SM_")
+        self.assertEqual(sum(memory[0xF0000:0xF001F]) % 256, 0)
+        self.assertEqual(memory[0xF0020:0xF0025], b"_SM3_")
+        self.assertEqual(sum(memory[0xF0020:0xF0038]) % 256, 0)
+        self.assertIn(b"Acme,Inc\0", memory[0xF0000:0xF8000])
+        self.assertIn(b"one\0two\0\0", memory[0xF0000:0xF8000])
+
+    def test_nodes_have_an_srat_and_a_slit(self):
+        ram = self.folder / "ram"
+        tables = self.check("-M", "q35", "-smp", "2",
+                            "-object", f"memory-backend-file,id=n0,size=128M,share=on,mem-path={ram}",
+                            "-object", "memory-backend-ram,id=n1,size=128M",
+                            "-numa", "node,nodeid=0,cpus=0,memdev=n0", "-numa", "node,nodeid=1,cpus=1,memdev=n1",
+                            "-numa", "dist,src=0,dst=1,val=21")
+        self.assertEqual(tables["SLIT"][44:48], bytes([10, 21, 21, 10]))
+        self.assertIn("SRAT", tables)
+
+
+if __name__ == "__main__":
+    if not KVM or not shutil.which("iasl"):
+        print("there is no /dev/kvm" if not KVM else "iasl is not installed")
+        sys.exit(77)
+    unittest.main(verbosity=2)
