@@ -64,17 +64,6 @@ bool kvm_set_msr(KvmVcpu *kv, uint32_t index, uint64_t value)
     return kvm_ioctl(kv->fd, KVM_SET_MSRS, &batch) == 1;
 }
 
-static bool get_msr(KvmVcpu *kv, uint32_t index, uint64_t *ret)
-{
-    MsrBatch batch = { .nmsrs = 1, .entry = { { .index = index } } };
-
-    if (kvm_ioctl(kv->fd, KVM_GET_MSRS, &batch) != 1) {
-        return false;
-    }
-    *ret = batch.entry[0].data;
-    return true;
-}
-
 static int by_index(gconstpointer a, gconstpointer b)
 {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
@@ -82,22 +71,37 @@ static int by_index(gconstpointer a, gconstpointer b)
     return x < y ? -1 : x > y;
 }
 
-/* Adds what can be read, and written back: the first vCPU is fresh, its values do no harm. */
-static void probe(KvmVcpu *kv, uint32_t index)
+static void add_candidate(GArray *entries, uint32_t index)
 {
-    uint64_t value;
+    struct kvm_msr_entry entry = { .index = index };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(excluded); i++) {
         if (index >= excluded[i].first && index <= excluded[i].last) {
             return;
         }
     }
-    if (get_msr(kv, index, &value) && kvm_set_msr(kv, index, value)) {
-        g_array_append_val(kv->kvm->msrs, index);
+    g_array_append_val(entries, entry);
+}
+
+/* KVM_GET_MSRS or KVM_SET_MSRS over all entries; those that KVM does not take are dropped. */
+static void keep_what_works(KvmVcpu *kv, unsigned long request, GArray *entries)
+{
+    for (unsigned at = 0; at < entries->len;) {
+        MsrBatch batch = { .nmsrs = MIN(BATCH, entries->len - at) };
+        struct kvm_msr_entry *first = &g_array_index(entries, struct kvm_msr_entry, at);
+        int n;
+
+        memcpy(batch.entry, first, batch.nmsrs * sizeof(batch.entry[0]));
+        n = MAX(kvm_ioctl(kv->fd, request, &batch), 0);
+        memcpy(first, batch.entry, (unsigned)n * sizeof(batch.entry[0]));
+        at += (unsigned)n;
+        if ((unsigned)n < batch.nmsrs) {
+            g_array_remove_index(entries, at);
+        }
     }
 }
 
-static void drop_duplicates(GArray *msrs)
+static void sort_without_duplicates(GArray *msrs)
 {
     g_array_sort(msrs, by_index);
     for (unsigned i = msrs->len; i > 1; i--) {
@@ -112,6 +116,7 @@ bool kvm_msrs_probe(KvmVcpu *kv, GError **error)
     Kvm *kvm = kv->kvm;
     struct kvm_msr_list none = { 0 };
     g_autofree struct kvm_msr_list *list = NULL;
+    g_autoptr(GArray) entries = NULL;
 
     if (kvm->msrs) {
         return true;
@@ -124,19 +129,28 @@ bool kvm_msrs_probe(KvmVcpu *kv, GError **error)
     if (kvm_ioctl(kvm->fd, KVM_GET_MSR_INDEX_LIST, list) < 0) {
         return error_set_errno(error, errno, "cannot read KVM's list of MSRs");
     }
-    kvm->msrs = g_array_new(false, false, sizeof(uint32_t));
+    entries = g_array_new(false, false, sizeof(struct kvm_msr_entry));
     for (uint32_t i = 0; i < list->nmsrs; i++) {
-        probe(kv, list->indices[i]);
+        add_candidate(entries, list->indices[i]);
     }
     for (unsigned i = 0; i < G_N_ELEMENTS(added); i++) {
         for (uint32_t index = added[i].first; index <= added[i].last; index++) {
-            probe(kv, index);
+            add_candidate(entries, index);
         }
     }
     for (uint32_t bank = 0; bank < 4 * kvm->mce_banks; bank++) {
-        probe(kv, 0x400 + bank);
+        add_candidate(entries, 0x400 + bank);
     }
-    drop_duplicates(kvm->msrs);
+    /* The vCPU is fresh: writing back what was read does no harm. */
+    keep_what_works(kv, KVM_GET_MSRS, entries);
+    keep_what_works(kv, KVM_SET_MSRS, entries);
+    kvm->msrs = g_array_new(false, false, sizeof(uint32_t));
+    for (unsigned i = 0; i < entries->len; i++) {
+        uint32_t index = g_array_index(entries, struct kvm_msr_entry, i).index;
+
+        g_array_append_val(kvm->msrs, index);
+    }
+    sort_without_duplicates(kvm->msrs);
     return true;
 }
 

@@ -18,11 +18,16 @@ def main():
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         print("skipped: this host has no usable /dev/kvm")
         return 77
-    accel = [] if "-accel" in options else ["-accel", "kvm"]
-    command = [lodge, *accel, "-machine", "q35", *options, "-cpu", "qemu64", "-m", "128M", "-smp", processors,
+    if "-accel" not in options:
+        options = ["-accel", "kvm", *options]
+    if "-machine" not in options:
+        options = ["-machine", "q35", *options]
+    command = [lodge, *options, "-cpu", "qemu64", "-m", "128M", "-smp", processors,
                "-nodefaults", "-display", "none", "-kernel", guest, "-append", f"cpus={processors}",
                "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-chardev", "stdio,id=out",
-               "-device", "isa-debugcon,iobase=0x402,chardev=out", "-device", "virtio-rng-pci"]
+               "-device", "isa-debugcon,iobase=0x402,chardev=out"]
+    if "microvm" not in options:
+        command += ["-device", "virtio-rng-pci"]
     print(" ".join(command), flush=True)
     try:
         result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
