@@ -20,6 +20,7 @@
  */
 #include "hw/timer/mc146818.h"
 
+#include "hw/acpi/aml.h"
 #include "hw/isa/isa.h"
 #include "hw/timer/mc146818-time.h"
 #include "vmm/error.h"
@@ -533,9 +534,21 @@ static void rtc_unrealize(Device *dev)
 
 static const Property rtc_props[] = { PROP_END };
 
+static void rtc_aml(Device *dev, Aml *aml)
+{
+    aml_begin_device(aml, "RTC");
+    aml_name_eisa(aml, "_HID", "PNP0B00");
+    aml_name(aml, "_CRS");
+    aml_begin_resources(aml);
+    aml_res_io(aml, RTC_PORT, RTC_PORT, 1, 2);
+    aml_res_irq(aml, RTC_IRQ);
+    aml_end(aml);
+    aml_end(aml);
+}
+
 const DeviceClass mc146818_class = {
     .name = "mc146818rtc", .desc = "MC146818 real-time clock", .category = "Misc",
     .size = sizeof(Mc146818), .bus = &isa_bus_class, .props = rtc_props, .state = &rtc_state,
     .board_only = true,
-    .realize = rtc_realize, .unrealize = rtc_unrealize, .reset = rtc_reset,
+    .realize = rtc_realize, .unrealize = rtc_unrealize, .reset = rtc_reset, .aml = rtc_aml,
 };
