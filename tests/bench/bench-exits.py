@@ -32,7 +32,7 @@ DRIVES = {
 }
 # In the guest: one fio run per line that the bench types, "DEPTH REQUESTS".
 GUEST = ("ln -s vdb /dev/disk-tools; mount -t ext4 -o ro /dev/disk-tools /mnt; echo @@bench; "
-         "while read -r depth count; do [ $depth = end ] && break; "
+         "while read -r depth count; do "
          "/mnt/lib/ld-linux-x86-64.so.2 --library-path /mnt/lib /mnt/bin/fio --name=b --filename=/dev/vda --rw=randread "
          "--bs=4k --direct=1 --ioengine=libaio --randseed=7 --norandommap --size=256M "
          "--number_ios=$count --iodepth=$depth >/tmp/out 2>&1; echo @@fio $?; done")
@@ -58,7 +58,7 @@ class Counters:
             counts[what] = {}
             for keys, hits in re.findall(r"\{ ([^}]*) \} hitcount: +(\d+)",
                                          self._place.run(f"cat {TRACE}/events/{event}/hist").output):
-                fields = dict(re.findall(r"(\w+): +(\S+)", keys))
+                fields = dict(re.findall(r"(\w+): +(\w+)", keys))
                 if fields.pop("common_pid", None) in tasks or fields.get("prev_pid") in tasks:
                     key = fields.get("id") or fields.get("reason") or "all"
                     counts[what][key] = counts[what].get(key, 0) + int(hits)
@@ -86,14 +86,14 @@ def measure(place, program, drive, depths, count, aio):
     disk = place.path("scratch/bench.raw")
     place.run(f"[ -e {disk} ] || dd if=/dev/urandom of={disk} bs=1M count=256", 300)
     options = drive.format(disk=disk, aio=aio)
-    append = f"console=ttyS0 quiet quiet-init run={GUEST}"
+    append = f"console=ttyS0 quiet quiet-init run=\"{GUEST}\""
     job = place.start(
         f"exec {program} -accel kvm -cpu host -M q35 -m 512M -nodefaults -display none -serial stdio -pidfile /tmp/bench.pid "
         f"{options} -drive file={place.path('tools.raw')},format=raw,if=none,id=t,read-only=on "
         f"-device virtio-blk-pci,drive=t -kernel {place.path('cloud/vmlinuz')} -initrd {place.path('cloud/initrd')} "
         f"-append '{append}'")
     try:
-        job.expect("@@bench", 200)
+        job.expect("@@bench", 60)
         counters = Counters(place, int(place.run("cat /tmp/bench.pid").output))
         Counters.arm(place)
         results = {}
@@ -109,6 +109,8 @@ def measure(place, program, drive, depths, count, aio):
             per = difference(spent[1], spent[0])
             results[depth] = {w: {k: n / (2 * count) for k, n in c.items()} for w, c in per.items()}
         return results
+    except (nested.Died, nested.Timeout) as e:
+        raise nested.Died(f"{e}; the guest's last words: {job.output[-600:]}") from e
     finally:
         job.kill()
 

@@ -4,7 +4,7 @@
 from vmtest import BOOT, ended_well, lodge_only, needs
 
 
-def small(vm, options, append="console=ttyS0 quiet quiet-init run=sleep 1000"):
+def small(vm, options, append="console=ttyS0 quiet quiet-init run=\"sleep 1000\""):
     return (f"-accel {vm.accel} -cpu {vm.cpu()} -M q35 -m 256M -nodefaults {options} -kernel {vm.path('cloud/vmlinuz')} "
             f"-initrd {vm.path('cloud/initrd')} -append '{append}'")
 
@@ -77,7 +77,7 @@ def test_every_thread_is_in_the_sandbox(vm):
 @needs("cloud")
 def test_chardev_socket_serves_the_serial_port(vm):
     job = vm.start(small(vm, "-display none -chardev socket,id=c,host=127.0.0.1,port=4555,server=on,wait=on "
-                         "-serial chardev:c", "console=ttyS0 quiet quiet-init run=read -r x; echo heard:$x"))
+                         "-serial chardev:c", 'console=ttyS0 quiet quiet-init run="read -r x; echo heard:$x"'))
     result = vm.place.run("for i in $(seq 50); do nc -z 127.0.0.1 4555 && break; sleep 0.1; done; sleep 0.3; "
                           "(sleep 1000 | nc 127.0.0.1 4555) >/tmp/socket.out & n=$!; "
                           "for i in $(seq 60); do grep -q @@ready /tmp/socket.out && break; sleep 1; done; "

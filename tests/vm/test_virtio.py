@@ -25,8 +25,8 @@ def test_serial_port_carries_both_directions(vm):
         f"-accel {vm.accel} -cpu {vm.cpu()} -M q35 -m 256M -nodefaults -display none -serial file:/tmp/port-console "
         f"-device virtio-serial-pci -chardev stdio,id=c -device virtserialport,chardev=c,name=org.example "
         f"-kernel {vm.path('cloud/vmlinuz')} -initrd {vm.path('cloud/initrd')} -append 'console=ttyS0 quiet quiet-init "
-        f"run=p=/dev/$(grep -l org.example /sys/class/virtio-ports/*/name | cut -d/ -f5); "
-        f"exec 3<>$p; echo guest speaks >&3; read -r x <&3; echo \"heard: $x\" >&3; sleep 1'")
+        f"run=\"p=/dev/$(grep -l org.example /sys/class/virtio-ports/*/name | cut -d/ -f5); "
+        f"exec 3<>$p; echo guest speaks >&3; read -r x <&3; echo heard: $x >&3; sleep 1\"'")
     job.expect("guest speaks", BOOT)
     job.send("host answers\n")
     job.expect("heard: host answers", BOOT)

@@ -112,7 +112,7 @@ class Vm:
 
     def guest(self, options="", kernel="cloud", append="console=ttyS0", run="true"):
         """Start a guest: that kernel with its small initramfs, which runs the shell commands `run` and powers off."""
-        append = shlex.quote(f"{append} quiet run={run}")
+        append = shlex.quote(f'{append} quiet run="{run}"')
         return self.start(f"-accel {self.accel} -cpu {self.cpu()} -nodefaults -nographic -serial stdio {options} "
                           f"-kernel {self.path(kernel)}/vmlinuz -initrd {self.path(kernel)}/initrd -append {append}")
 
