@@ -359,7 +359,8 @@ static unsigned io_size(const AddressSpace *as, const ViewRange *r, uint64_t off
     return size;
 }
 
-static MemoryResult read_buffer(AddressSpace *as, uint64_t address, uint8_t *buffer, uint64_t length, unsigned translations);
+static MemoryResult read_buffer(AddressSpace *as, uint64_t address, uint8_t *buffer, uint64_t length,
+                                unsigned translations);
 static MemoryResult write_buffer(AddressSpace *as, uint64_t address, const uint8_t *buffer, uint64_t length,
                                  unsigned translations);
 
@@ -434,7 +435,8 @@ static MemoryResult write_prefix(AddressSpace *as, uint64_t address, const uint8
     return range_store(as, view, r, address, (unsigned)*length, value, translations);
 }
 
-static MemoryResult read_buffer(AddressSpace *as, uint64_t address, uint8_t *buffer, uint64_t length, unsigned translations)
+static MemoryResult read_buffer(AddressSpace *as, uint64_t address, uint8_t *buffer, uint64_t length,
+                                unsigned translations)
 {
     MemoryResult result = MEMORY_OK;
 

@@ -66,8 +66,8 @@ void memory_region_init_rom(MemoryRegion *mr, const char *name, RamBlock *ram, u
     mr->readonly = true;
 }
 
-void memory_region_init_rom_device(MemoryRegion *mr, const char *name, RamBlock *ram, const MemoryOps *ops, void *opaque,
-                                   Lock *lock)
+void memory_region_init_rom_device(MemoryRegion *mr, const char *name, RamBlock *ram, const MemoryOps *ops,
+                                   void *opaque, Lock *lock)
 {
     region_init_memory(mr, name, MEMORY_ROM_DEVICE, ram, 0, ram_block_size(ram));
     mr->ops = ops;
@@ -76,7 +76,8 @@ void memory_region_init_rom_device(MemoryRegion *mr, const char *name, RamBlock 
     mr->romd = true;
 }
 
-void memory_region_init_io(MemoryRegion *mr, const char *name, uint64_t size, const MemoryOps *ops, void *opaque, Lock *lock)
+void memory_region_init_io(MemoryRegion *mr, const char *name, uint64_t size, const MemoryOps *ops, void *opaque,
+                           Lock *lock)
 {
     region_init(mr, name, MEMORY_MMIO, size);
     mr->ops = ops;
@@ -91,7 +92,8 @@ void memory_region_init_alias(MemoryRegion *mr, const char *name, MemoryRegion *
     mr->alias_offset = offset;
 }
 
-void memory_region_init_translated(MemoryRegion *mr, const char *name, uint64_t size, MemoryTranslateFn fn, void *opaque)
+void memory_region_init_translated(MemoryRegion *mr, const char *name, uint64_t size, MemoryTranslateFn fn,
+                                   void *opaque)
 {
     region_init(mr, name, MEMORY_TRANSLATED, size);
     mr->translate = fn;

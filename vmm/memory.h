@@ -50,7 +50,12 @@ typedef enum MemoryKind {
     MEMORY_TRANSLATED, /* behind a vIOMMU: each access asks translate() */
 } MemoryKind;
 
-typedef enum MemoryPermission { MEMORY_NONE = 0, MEMORY_READ = 1, MEMORY_WRITE = 2, MEMORY_READ_WRITE = 3 } MemoryPermission;
+typedef enum MemoryPermission {
+    MEMORY_NONE = 0,
+    MEMORY_READ = 1,
+    MEMORY_WRITE = 2,
+    MEMORY_READ_WRITE = 3,
+} MemoryPermission;
 
 typedef struct MemoryTranslation {
     uint64_t target, mask; /* mask: size of the page minus 1 */
@@ -92,11 +97,13 @@ struct MemoryRegion {
 void memory_region_init(MemoryRegion *mr, const char *name, uint64_t size); /* container */
 void memory_region_init_ram(MemoryRegion *mr, const char *name, RamBlock *ram, uint64_t offset, uint64_t size);
 void memory_region_init_rom(MemoryRegion *mr, const char *name, RamBlock *ram, uint64_t offset, uint64_t size);
-void memory_region_init_rom_device(MemoryRegion *mr, const char *name, RamBlock *ram, const MemoryOps *ops, void *opaque,
-                                   Lock *lock);
-void memory_region_init_io(MemoryRegion *mr, const char *name, uint64_t size, const MemoryOps *ops, void *opaque, Lock *lock);
+void memory_region_init_rom_device(MemoryRegion *mr, const char *name, RamBlock *ram, const MemoryOps *ops,
+                                   void *opaque, Lock *lock);
+void memory_region_init_io(MemoryRegion *mr, const char *name, uint64_t size, const MemoryOps *ops, void *opaque,
+                           Lock *lock);
 void memory_region_init_alias(MemoryRegion *mr, const char *name, MemoryRegion *target, uint64_t offset, uint64_t size);
-void memory_region_init_translated(MemoryRegion *mr, const char *name, uint64_t size, MemoryTranslateFn fn, void *opaque);
+void memory_region_init_translated(MemoryRegion *mr, const char *name, uint64_t size, MemoryTranslateFn fn,
+                                   void *opaque);
 void memory_region_finish(MemoryRegion *mr);
 
 /* ---- mapping: any thread; each is a transaction of its own unless inside one ---- */

@@ -166,8 +166,8 @@ static bool open_file(RamMapping *map, const char *id, const RamBacking *backing
     }
     map->size = (map->size + map->page_size - 1) / map->page_size * map->page_size;
     if (map->file_offset % map->page_size) {
-        return error_set(error, "RAM '%s': offset 0x%" PRIx64 " in '%s' is not a multiple of the page size %" PRIu64, id,
-                         map->file_offset, backing->path, map->page_size);
+        return error_set(error, "RAM '%s': offset 0x%" PRIx64 " in '%s' is not a multiple of the page size %" PRIu64,
+                         id, map->file_offset, backing->path, map->page_size);
     }
     needed = map->file_offset + map->size;
     if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size >= needed) {
@@ -179,7 +179,8 @@ static bool open_file(RamMapping *map, const char *id, const RamBacking *backing
         return error_hint(error, "Give its size, or another file.");
     }
     if (ftruncate(map->fd, (off_t)needed) < 0) {
-        return error_set_errno(error, errno, "RAM '%s': cannot make '%s' %" PRIu64 " bytes long", id, backing->path, needed);
+        return error_set_errno(error, errno, "RAM '%s': cannot make '%s' %" PRIu64 " bytes long", id, backing->path,
+                               needed);
     }
     return true;
 }
@@ -342,8 +343,8 @@ static bool check(const char *id, uint64_t size, const RamBacking *backing, GErr
                          RAM_SIZE_MAX);
     }
     if (backing->align && ((backing->align & (backing->align - 1)) || backing->align > ALIGN_MAX)) {
-        return error_set(error, "RAM '%s': alignment %" PRIu64 " is not a power of two up to %" PRIu64, id, backing->align,
-                         ALIGN_MAX);
+        return error_set(error, "RAM '%s': alignment %" PRIu64 " is not a power of two up to %" PRIu64, id,
+                         backing->align, ALIGN_MAX);
     }
     if (backing->file_offset > RAM_SIZE_MAX) {
         return error_set(error, "RAM '%s': offset 0x%" PRIx64 " is too large", id, backing->file_offset);
@@ -413,6 +414,13 @@ void ram_mapping_free(RamMapping *map)
     }
 }
 
+static int map_zeroes(void *host, uint64_t length)
+{
+    int flags = MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS;
+
+    return mmap(host, length, PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED ? -errno : 0;
+}
+
 int ram_mapping_discard(RamMapping *map, uint64_t offset, uint64_t length)
 {
     if (offset % map->page_size || length % map->page_size || offset > map->size || length > map->size - offset) {
@@ -426,9 +434,7 @@ int ram_mapping_discard(RamMapping *map, uint64_t offset, uint64_t length)
                          (off_t)length) < 0 ? -errno : 0;
     }
     if (map->fd >= 0) { /* dropping our copy would show the file again */
-        return map->page_size > small_page() ? -ENOTSUP :
-               mmap(map->host + offset, length, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
-               MAP_FAILED ? -errno : 0;
+        return map->page_size > small_page() ? -ENOTSUP : map_zeroes(map->host + offset, length);
     }
     /* Shared anonymous memory outlives MADV_DONTNEED in the page cache. */
     return madvise(map->host + offset, length, map->shared ? MADV_REMOVE : MADV_DONTNEED) < 0 ? -errno : 0;

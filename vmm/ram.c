@@ -101,7 +101,8 @@ static bool try_ref(RamBlock *block)
 {
     unsigned refs = __atomic_load_n(&block->refs, __ATOMIC_RELAXED);
 
-    while (refs && !__atomic_compare_exchange_n(&block->refs, &refs, refs + 1, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    while (refs &&
+           !__atomic_compare_exchange_n(&block->refs, &refs, refs + 1, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
     }
     return refs;
 }

@@ -254,7 +254,9 @@ static void ioapic_write(void *opaque, uint64_t offset, uint64_t value, unsigned
     }
 }
 
-static const MemoryOps ioapic_ops = { .read = ioapic_read, .write = ioapic_write, .max = 4, .impl_min = 4, .impl_max = 4 };
+static const MemoryOps ioapic_ops = {
+    .read = ioapic_read, .write = ioapic_write, .max = 4, .impl_min = 4, .impl_max = 4,
+};
 
 /* ---- state ---- */
 
@@ -332,7 +334,8 @@ static bool ioapic_realize(Device *dev, GError **error)
         return true;
     }
     if (io->base % IOAPIC_WINDOW) {
-        return error_set(error, "'%s': base=0x%" G_GINT64_MODIFIER "x is not a multiple of 4 KiB", device_name(dev), io->base);
+        return error_set(error, "'%s': base=0x%" G_GINT64_MODIFIER "x is not a multiple of 4 KiB", device_name(dev),
+                         io->base);
     }
     device_init_io(dev, &io->region, "ioapic", &ioapic_ops, IOAPIC_WINDOW);
     memory_add(domain_memory_root(dev->domain), io->base, &io->region, 1);

@@ -4,7 +4,8 @@
  *
  * The main counter is computed from the domain's clock at 100 MHz.  Each comparator
  * knows the tick of its next match (on a line that never wraps); one host timer
- * waits for the nearest of them.
+ * waits for the nearest that anyone would notice.  The others catch up when a
+ * register is accessed, so a comparator that the guest left running costs nothing.
  *
  * Interrupts: to the I/O APIC pins in "intcap" (wired or with what else is there), to
  * interrupts 0 and 8 in place of the PIT and the RTC (legacy replacement, 2.3.5), or
@@ -217,7 +218,9 @@ static void arm(Hpet *h, int64_t not_before)
     uint64_t nearest = NEVER, now = counter(h);
 
     for (unsigned n = 0; n < h->timers; n++) {
-        nearest = MIN(nearest, h->timer[n].due);
+        if (h->timer[n].config & (TN_ENABLE | TN_LEVEL)) {
+            nearest = MIN(nearest, h->timer[n].due);
+        }
     }
     if (!running(h) || nearest == NEVER || (nearest > now && nearest - now > (uint64_t)INT64_MAX / 4 / TICK_NS)) {
         timer_del(h->host);
@@ -226,12 +229,11 @@ static void arm(Hpet *h, int64_t not_before)
     }
 }
 
-static void expired(Device *dev)
+static void catch_up(Hpet *h)
 {
-    Hpet *h = hpet(dev);
     uint64_t now = counter(h);
 
-    for (unsigned n = 0; n < h->timers; n++) {
+    for (unsigned n = 0; running(h) && n < h->timers; n++) {
         HpetTimer *t = &h->timer[n];
 
         if (t->due <= now) {
@@ -239,6 +241,13 @@ static void expired(Device *dev)
             matched(h, n);
         }
     }
+}
+
+static void expired(Device *dev)
+{
+    Hpet *h = hpet(dev);
+
+    catch_up(h);
     arm(h, now_ns(h) + MIN_WAIT_NS);
 }
 
@@ -403,6 +412,7 @@ static void write_register(Hpet *h, unsigned reg, uint64_t value, uint64_t mask)
 
 static uint64_t hpet_read(void *opaque, uint64_t offset, unsigned size)
 {
+    catch_up(opaque);
     return read_register(opaque, (unsigned)offset & ~7u) >> (8 * (offset & 7));
 }
 
@@ -410,6 +420,7 @@ static void hpet_write(void *opaque, uint64_t offset, uint64_t value, unsigned s
 {
     unsigned shift = 8 * (unsigned)(offset & 7);
 
+    catch_up(opaque);
     write_register(opaque, (unsigned)offset & ~7u, value << shift, (size == 8 ? UINT64_MAX : UINT32_MAX) << shift);
 }
 
@@ -471,7 +482,8 @@ static bool hpet_realize(Device *dev, GError **error)
     IrqFabric *irqs = domain_irqs(dev->domain);
 
     if (h->base % HPET_WINDOW) {
-        return error_set(error, "'%s': base=0x%" G_GINT64_MODIFIER "x is not a multiple of 1 KiB", device_name(dev), h->base);
+        return error_set(error, "'%s': base=0x%" G_GINT64_MODIFIER "x is not a multiple of 1 KiB", device_name(dev),
+                         h->base);
     }
     h->intcap &= ((1u << IRQ_GSIS) - 1) & ~1u; /* the PIC's own pin 0 takes no timer */
     if (!h->intcap) {
@@ -508,8 +520,10 @@ static void hpet_unrealize(Device *dev)
 
 static const Property hpet_props[] = {
     PROP_SIZE("base", Hpet, base, HPET_ADDRESS, .help = "Guest-physical address of its registers"),
-    PROP_UINT("timers", Hpet, timers, TIMERS_MIN, .min = TIMERS_MIN, .max = TIMERS_MAX, .help = "Number of comparators"),
-    PROP_UINT("hpet-intcap", Hpet, intcap, 0xff0104, .help = "I/O APIC pins that comparators can be routed to, a bit each"),
+    PROP_UINT("timers", Hpet, timers, TIMERS_MIN, .min = TIMERS_MIN, .max = TIMERS_MAX,
+              .help = "Number of comparators"),
+    PROP_UINT("hpet-intcap", Hpet, intcap, 0xff0104,
+              .help = "I/O APIC pins that comparators can be routed to, a bit each"),
     PROP_BOOL("msi", Hpet, msi, false, .help = "Comparators can send messages"),
     PROP_END
 };

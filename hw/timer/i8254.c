@@ -362,8 +362,8 @@ static uint64_t port61_read(void *opaque, uint64_t offset, unsigned size)
     I8254 *p = opaque;
     const I8254Channel *c = &p->s.channel[2];
 
-    return (c->gate ? P61_GATE2 : 0) | (p->s.speaker ? P61_SPEAKER : 0) | (now_ns(p) / REFRESH_NS % 2 ? P61_REFRESH : 0) |
-           (output(p, c) ? P61_OUT2 : 0);
+    return (c->gate ? P61_GATE2 : 0) | (p->s.speaker ? P61_SPEAKER : 0) |
+           (now_ns(p) / REFRESH_NS % 2 ? P61_REFRESH : 0) | (output(p, c) ? P61_OUT2 : 0);
 }
 
 static void port61_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)

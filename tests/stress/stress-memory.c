@@ -296,7 +296,9 @@ static void ignore_range(MemoryListener *l, const MemoryRange *range)
 {
 }
 
-static MemoryListener listener = { .name = "stress", .add = ignore_range, .remove = ignore_range, .log_sync = ignore_range };
+static MemoryListener listener = {
+    .name = "stress", .add = ignore_range, .remove = ignore_range, .log_sync = ignore_range,
+};
 
 static void set_up(void)
 {

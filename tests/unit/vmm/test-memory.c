@@ -93,7 +93,8 @@ static const char *calls(Fixture *f)
 static bool append_range(const MemoryRange *r, void *opaque)
 {
     g_string_append_printf(opaque, "%s:%" G_GINT64_MODIFIER "x+%" G_GINT64_MODIFIER "x@%" G_GINT64_MODIFIER "x%s%s ",
-                           r->region->name, r->address, r->size, r->offset, r->readonly ? "/ro" : "", r->romd ? "/romd" : "");
+                           r->region->name, r->address, r->size, r->offset, r->readonly ? "/ro" : "",
+                           r->romd ? "/romd" : "");
     return true;
 }
 
@@ -574,8 +575,8 @@ typedef struct Recorder {
 
 static void record(MemoryListener *l, char what, const MemoryRange *r)
 {
-    g_string_append_printf(((Recorder *)l)->f->calls, "%s%c%s:%x+%x ", l->name, what, r->region->name, (unsigned)r->address,
-                           (unsigned)r->size);
+    g_string_append_printf(((Recorder *)l)->f->calls, "%s%c%s:%x+%x ", l->name, what, r->region->name,
+                           (unsigned)r->address, (unsigned)r->size);
 }
 
 static void on_begin(MemoryListener *l)
@@ -631,8 +632,8 @@ static void on_bell_remove(MemoryListener *l, uint64_t address, const MemoryDoor
 static Recorder recorder(Fixture *f, const char *name, int priority)
 {
     return (Recorder) {
-        .l = { .name = name, .priority = priority, .begin = on_begin, .add = on_add, .remove = on_remove, .keep = on_keep,
-               .doorbell_add = on_bell_add, .doorbell_remove = on_bell_remove, .commit = on_commit,
+        .l = { .name = name, .priority = priority, .begin = on_begin, .add = on_add, .remove = on_remove,
+               .keep = on_keep, .doorbell_add = on_bell_add, .doorbell_remove = on_bell_remove, .commit = on_commit,
                .log_start = on_log_start, .log_stop = on_log_stop, .log_sync = on_log_sync },
         .f = f,
     };

@@ -230,7 +230,8 @@ static void test_impossible_sizes_are_refused(void **state)
 static void test_unreserved_huge_pages_are_refused_with_their_number(void **state)
 {
     refused(UINT64_C(1) << 40, (RamBacking) { .kind = RAM_ANONYMOUS, .hugetlb = true, .reserve = true }, "huge pages");
-    refused(PAGE, (RamBacking) { .kind = RAM_ANONYMOUS, .hugetlb = true, .hugetlb_size = 3 * MIB }, "no huge pages of 3072");
+    refused(PAGE, (RamBacking) { .kind = RAM_ANONYMOUS, .hugetlb = true, .hugetlb_size = 3 * MIB },
+            "no huge pages of 3072");
 }
 
 static void test_short_file_is_refused(void **state)

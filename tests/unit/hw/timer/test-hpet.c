@@ -135,6 +135,21 @@ static void test_periodic_timer_keeps_its_pace(void **state)
     assert_int_equal(rig_read(r, TN(0, TN_COMPARE), 8), 400000);
 }
 
+static void test_comparator_without_interrupt_goes_on_unseen(void **state)
+{
+    Rig *r = *state;
+
+    one_shot(r, 0, PERIODIC | SET_VALUE | ROUTE(20), 100000);
+    rig_write(r, CONFIG, 1, 4);
+    rig_advance(r, 350000 * TICK);
+    assert_int_equal(rig_read(r, TN(0, TN_COMPARE), 8), 400000);
+    rig_write(r, TN(0, TN_CONFIG), ENABLE | PERIODIC | ROUTE(20), 4);
+    rig_advance(r, 49999 * TICK);
+    assert_int_equal(r->edges[20], 0);
+    rig_advance(r, TICK);
+    assert_int_equal(r->edges[20], 1);
+}
+
 static void test_shortest_period_does_not_stop_the_world(void **state)
 {
     Rig *r = *state;
@@ -285,6 +300,7 @@ int main(void)
         TEST(test_32_bit_one_shot_matches_at_each_wrap),
         TEST(test_comparator_just_passed_matches_at_once),
         TEST(test_periodic_timer_keeps_its_pace),
+        TEST(test_comparator_without_interrupt_goes_on_unseen),
         TEST(test_shortest_period_does_not_stop_the_world),
         TEST(test_level_interrupt_stays_until_cleared),
         TEST(test_disabled_level_timer_sets_status_only),

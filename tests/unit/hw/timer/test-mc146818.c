@@ -345,8 +345,9 @@ static void round_trip(int64_t seconds, const char *expected)
     char text[32];
 
     rtc_time_to_bytes(seconds, (RtcForm) { .hours24 = true }, cmos);
-    g_snprintf(text, sizeof(text), "%02x%02x-%02x-%02x %02x:%02x:%02x %u", cmos[RTC_CENTURY], cmos[RTC_YEAR], cmos[RTC_MONTH],
-               cmos[RTC_DAY], cmos[RTC_HOURS], cmos[RTC_MINUTES], cmos[RTC_SECONDS], cmos[RTC_WEEKDAY]);
+    g_snprintf(text, sizeof(text), "%02x%02x-%02x-%02x %02x:%02x:%02x %u", cmos[RTC_CENTURY], cmos[RTC_YEAR],
+               cmos[RTC_MONTH], cmos[RTC_DAY], cmos[RTC_HOURS], cmos[RTC_MINUTES], cmos[RTC_SECONDS],
+               cmos[RTC_WEEKDAY]);
     assert_string_equal(text, expected);
     assert_int_equal(rtc_time_from_bytes(cmos, (RtcForm) { .hours24 = true }), seconds);
 }
