@@ -185,16 +185,23 @@ static uint64_t width_mask(const HpetTimer *t)
     return t->config & TN_32BIT ? UINT32_MAX : UINT64_MAX;
 }
 
-/* After the comparator, the counter or the width changed. */
+/* After the counter or the width changed. */
 static void schedule(Hpet *h, HpetTimer *t)
 {
-    uint64_t now = counter(h), mask = width_mask(t);
-    uint64_t ahead = (t->compare - now) & mask, behind = (now - t->compare) & mask;
+    uint64_t now = counter(h), ahead = (t->compare - now) & width_mask(t);
 
-    if (behind <= LATE_TICKS) {
+    t->due = ahead > UINT64_MAX - 1 - now ? NEVER : now + ahead;
+}
+
+/* After the comparator was written. */
+static void schedule_written(Hpet *h, HpetTimer *t)
+{
+    uint64_t now = counter(h);
+
+    if (((now - t->compare) & width_mask(t)) <= LATE_TICKS) {
         t->due = now;
     } else {
-        t->due = ahead > UINT64_MAX - 1 - now ? NEVER : now + ahead;
+        schedule(h, t);
     }
 }
 
@@ -377,7 +384,7 @@ static void write_timer(Hpet *h, unsigned n, unsigned reg, uint64_t value, uint6
     case TN_COMPARE:
         write_compare(t, value, mask);
         if (!(old & TN_PERIODIC) || (old & TN_SET_VALUE)) {
-            schedule(h, t);
+            schedule_written(h, t);
         }
         break;
     case TN_FSB:
