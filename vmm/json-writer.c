@@ -168,7 +168,7 @@ void json_write_number(JsonWriter *w, const char *name, double d)
         return;
     }
     begin_value(w, name);
-    g_string_append(w->out, g_ascii_dtostr(text, sizeof(text), d));
+    g_string_append(w->out, g_ascii_dtostr(text, sizeof(text), d == 0 ? 0 : d)); /* no "-0" */
 }
 
 void json_write_string(JsonWriter *w, const char *name, const char *s)

@@ -16,6 +16,7 @@
 
 #include "block/block.h"
 #include "hw/devices.h"
+#include "hw/i386/smbios.h"
 #include "vmm/chardev.h"
 #include "vmm/error.h"
 #include "vmm/host.h"
@@ -28,6 +29,7 @@
 static const OptionLanguage languages[] = {
     { "drive", &drive_options, drive_help },
     { "blockdev", &blockdev_options, blockdev_help },
+    { "smbios", &smbios_options, NULL },
     { NULL },
 };
 

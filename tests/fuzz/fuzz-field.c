@@ -10,7 +10,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static char *write(const FieldStruct *desc, const void *value)
+static char *written(const FieldStruct *desc, const void *value)
 {
     JsonWriter *w = json_writer_new(false);
 
@@ -45,10 +45,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         g_assert(error && error->message[0]);
         return 0;
     }
-    a = write(desc, &first);
+    a = written(desc, &first);
     json = json_parse(a, strlen(a), NULL);
     g_assert(json && field_struct_parse(desc, json, FIELD_STRICT, &second, NULL));
-    b = write(desc, &second);
+    b = written(desc, &second);
     g_assert(strcmp(a, b) == 0);
     field_struct_clear(desc, &first);
     field_struct_clear(desc, &second);

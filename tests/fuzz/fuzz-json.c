@@ -9,7 +9,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static char *write(const Json *json)
+static char *written(const Json *json)
 {
     JsonWriter *w = json_writer_new(false);
 
@@ -29,10 +29,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         g_assert(error && error->message[0]);
         return 0;
     }
-    first = write(json);
+    first = written(json);
     again = json_parse(first, strlen(first), NULL);
     g_assert(again);
-    second = write(again);
+    second = written(again);
     g_assert(strcmp(first, second) == 0);
     return 0;
 }
