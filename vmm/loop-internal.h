@@ -68,6 +68,7 @@ struct Loop {
     GQueue handles, ready;
     GQueue polled;              /* LoopEvent with poll(): LoopHandle * as data */
     LoopBatch *batches, **batches_tail;
+    LoopBatch *batches_running; /* what is left of this round's */
     LoopIo *finished, **finished_tail;
     unsigned io_in_flight;
     LoopTimers *timers;

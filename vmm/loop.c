@@ -355,18 +355,45 @@ void loop_batch(Loop *loop, LoopBatch *batch)
     }
 }
 
+static bool unlink_batch(LoopBatch **list, LoopBatch *batch)
+{
+    for (; *list; list = &(*list)->next) {
+        if (*list == batch) {
+            *list = batch->next;
+            return true;
+        }
+    }
+    return false;
+}
+
+void loop_batch_cancel(Loop *loop, LoopBatch *batch)
+{
+    g_assert(loop_is_here(loop));
+    if (!batch->queued) {
+        return;
+    }
+    batch->queued = false;
+    if (!unlink_batch(&loop->batches_running, batch)) {
+        unlink_batch(&loop->batches, batch);
+        loop->batches_tail = &loop->batches;
+        while (*loop->batches_tail) {
+            loop->batches_tail = &(*loop->batches_tail)->next;
+        }
+    }
+}
+
 /* What a batch queues again waits for the next round, so that I/O gets its turn. */
 static bool run_batches(Loop *loop)
 {
-    LoopBatch *list = loop->batches;
-    bool ran = list != NULL;
+    bool ran = loop->batches != NULL;
 
+    loop->batches_running = loop->batches;
     loop->batches = NULL;
     loop->batches_tail = &loop->batches;
-    while (list) {
-        LoopBatch *batch = list;
+    while (loop->batches_running) {
+        LoopBatch *batch = loop->batches_running;
 
-        list = batch->next;
+        loop->batches_running = batch->next;
         batch->queued = false;
         batch->fn(batch->opaque);
     }

@@ -64,6 +64,7 @@ void loop_get_poll(Loop *loop, uint64_t *max_ns, uint64_t *grow, uint64_t *shrin
 /* Calls fn once before the loop would next sleep: batches submissions and used-ring kicks. */
 typedef struct LoopBatch { LoopFn fn; void *opaque; bool queued; struct LoopBatch *next; } LoopBatch;
 void loop_batch(Loop *loop, LoopBatch *batch);
+void loop_batch_cancel(Loop *loop, LoopBatch *batch); /* fine if it is not queued */
 
 /* ---- file I/O ---- */
 typedef enum LoopIoOp {
