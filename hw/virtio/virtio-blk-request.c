@@ -53,11 +53,6 @@ typedef struct BlkBatch {
 
 /* ---- completion ---- */
 
-static void notify(void *opaque)
-{
-    virtqueue_notify(((BlkQueue *)opaque)->vq);
-}
-
 static void finish(BlkRequest *r, uint8_t status)
 {
     BlkQueue *q = r->q;
@@ -65,9 +60,7 @@ static void finish(BlkRequest *r, uint8_t status)
     iov_from_buffer(r->chain.in, r->chain.ins, r->chain.in_bytes - 1, &status, 1);
     g_free(r->slices);
     virtqueue_push(q->vq, &r->chain, r->chain.in_bytes);
-    q->notify.fn = notify;
-    q->notify.opaque = q;
-    loop_batch(virtqueue_loop(q->vq), &q->notify);
+    virtqueue_notify_soon(q->vq);
 }
 
 static BlockErrorAction action_for(const BlkRequest *r, int ret)

@@ -11,7 +11,6 @@
 #include "hw/virtio/virtio-blk.h"
 #include "hw/virtio/virtio-pci.h"
 #include "vmm/domain.h"
-#include "vmm/epoch.h"
 #include "vmm/error.h"
 
 #define PCI_CLASS_STORAGE 0x0100
@@ -249,8 +248,7 @@ static void release(VirtioBlk *b)
     g_clear_pointer(&b->mapped, g_free);
     block_user_detach(&b->user);
     g_clear_pointer(&b->waiting, g_byte_array_unref);
-    /* A loop may still have a queue's notification in its batch. */
-    epoch_retire(g_free, g_steal_pointer(&b->queue));
+    g_clear_pointer(&b->queue, g_free);
 }
 
 static bool blk_realize(Device *dev, GError **error)

@@ -20,7 +20,6 @@ typedef struct BlkRequest BlkRequest;
 typedef struct BlkQueue {
     VirtioBlk *blk;
     Virtqueue *vq;
-    LoopBatch notify;
     BlkRequest *held;  /* failed, policy "stop": wait for the domain to go on */
     BlkRequest *retry; /* the domain goes on: to be done again */
 } BlkQueue;

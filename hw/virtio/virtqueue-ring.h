@@ -68,6 +68,7 @@ struct Virtqueue {
     VirtqueueScratch *scratch;
     /* The loop's */
     LoopEvent *event;          /* NULL: suspended */
+    LoopBatch notify_batch;
     uint16_t seen_avail;       /* split: avail->idx as last read */
     bool notification;         /* doorbells are asked for */
     unsigned unsignalled;      /* entries used since the last interrupt decision */

@@ -174,11 +174,14 @@ void virtqueue_run(Virtqueue *vq, LoopFn ready)
     ready(vq);
 }
 
+/* What was used is signalled now: nothing may be owed to the guest when it is saved. */
 void virtqueue_suspend(Virtqueue *vq)
 {
     if (vq->event) {
         loop_remove_event(vq->event);
         vq->event = NULL;
+        loop_batch_cancel(vq->loop, &vq->notify_batch);
+        virtqueue_notify(vq);
     }
 }
 
@@ -272,6 +275,22 @@ void virtqueue_notify(Virtqueue *vq)
     }
     vq->signalled_valid = true;
     vq->unsignalled = 0;
+}
+
+static void notify_now(void *opaque)
+{
+    virtqueue_notify(opaque);
+}
+
+void virtqueue_notify_soon(Virtqueue *vq)
+{
+    if (!vq->event) {
+        virtqueue_notify(vq); /* no batch outlives a suspended queue */
+        return;
+    }
+    vq->notify_batch.fn = notify_now;
+    vq->notify_batch.opaque = vq;
+    loop_batch(vq->loop, &vq->notify_batch);
 }
 
 bool virtqueue_empty(Virtqueue *vq)

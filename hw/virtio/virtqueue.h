@@ -55,6 +55,7 @@ void *virtqueue_pop(Virtqueue *vq, size_t size);
 /* Gives it back with `written` bytes written; the chain is freed.  virtqueue_notify() tells the guest. */
 void virtqueue_push(Virtqueue *vq, VirtqueueChain *chain, uint64_t written);
 void virtqueue_notify(Virtqueue *vq);                        /* if the guest wants to be told, once per batch */
+void virtqueue_notify_soon(Virtqueue *vq);                   /* the same, once in this round of the loop */
 void virtqueue_detach(Virtqueue *vq, VirtqueueChain *chain); /* frees it without using it (reset) */
 void virtqueue_unpop(Virtqueue *vq, VirtqueueChain *chain);  /* puts the last popped one back */
 void virtqueue_hold(Virtqueue *vq, VirtqueueChain *chain, bool held);
