@@ -16,6 +16,10 @@
 #include "vmm/error.h"
 #include "vmm/host.h"
 
+#define MSR_MTRR_DEF_TYPE 0x2ff
+#define MTRR_ENABLE       0x800
+#define MTRR_WRITE_BACK   6
+
 #define GDT_ADDRESS        0x500
 #define START_INFO_ADDRESS 0x6000
 #define ZERO_PAGE_ADDRESS  0x7000
@@ -335,6 +339,18 @@ static bool write_gdt(X86Boot *boot, GError **error)
     return true;
 }
 
+/* What firmware leaves behind: MTRRs on, write-back by default (SDM 3-12.11.2).  Linux takes MTRRs that
+ * are off as a reason to leave the PAT alone. */
+static void write_back_memory(Domain *domain)
+{
+    for (unsigned i = 0; i < domain_vcpus(domain); i++) {
+        Vcpu *vcpu = domain_vcpu(domain, i);
+
+        x86_cpu_set_msr(&vcpu->cpu, MSR_MTRR_DEF_TYPE, MTRR_ENABLE | MTRR_WRITE_BACK);
+        vcpu_set_dirty(vcpu);
+    }
+}
+
 static void set_boot_processor(X86Boot *boot)
 {
     Vcpu *vcpu = domain_vcpu(boot->machine->domain, 0);
@@ -364,6 +380,7 @@ static void set_boot_processor(X86Boot *boot)
     cpu->gpr[boot->image.kind == KERNEL_ENTRY_PVH ? X86_RBX : X86_RSI] =
         boot->image.kind == KERNEL_ENTRY_PVH ? START_INFO_ADDRESS : ZERO_PAGE_ADDRESS;
     vcpu_set_dirty(vcpu);
+    write_back_memory(boot->machine->domain);
 }
 
 bool x86_boot_reset(X86Boot *boot, GError **error)
