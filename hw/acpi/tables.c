@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "hw/acpi/bytes.h"
 #include "vmm/error.h"
 
 #define HEADER_LENGTH 36
@@ -16,15 +17,6 @@ typedef struct Builder {
     GArray *tables;   /* uint64_t, addresses for the XSDT */
 } Builder;
 
-static void put(GByteArray *a, uint64_t value, unsigned bytes)
-{
-    for (unsigned i = 0; i < bytes; i++) {
-        guint8 b = (guint8)(value >> (8 * i));
-
-        g_byte_array_append(a, &b, 1);
-    }
-}
-
 static void put_text(GByteArray *a, const char *text, guint length)
 {
     g_byte_array_append(a, (const guint8 *)text, length);
@@ -33,34 +25,24 @@ static void put_text(GByteArray *a, const char *text, guint length)
 static void zeros(GByteArray *a, guint n)
 {
     for (guint i = 0; i < n; i++) {
-        put(a, 0, 1);
+        bytes_put(a, 0, 1);
     }
-}
-
-static uint8_t checksum(const uint8_t *p, size_t length)
-{
-    uint8_t sum = 0;
-
-    for (size_t i = 0; i < length; i++) {
-        sum = (uint8_t)(sum + p[i]);
-    }
-    return (uint8_t)-sum;
 }
 
 /* 5.2.3.2 generic address structure */
 static void put_gas(GByteArray *a, uint8_t space, uint8_t bits, uint8_t access, uint64_t address)
 {
-    put(a, space, 1);
-    put(a, bits, 1);
-    put(a, 0, 1);
-    put(a, access, 1);
-    put(a, address, 8);
+    bytes_put(a, space, 1);
+    bytes_put(a, bits, 1);
+    bytes_put(a, 0, 1);
+    bytes_put(a, access, 1);
+    bytes_put(a, address, 8);
 }
 
 static guint align(Builder *b, guint to)
 {
     while (b->blob->len % to) {
-        put(b->blob, 0, 1);
+        bytes_put(b->blob, 0, 1);
     }
     return b->blob->len;
 }
@@ -71,14 +53,14 @@ static guint table_begin(Builder *b, const char *signature, uint8_t revision, co
     guint start = align(b, 16);
 
     put_text(b->blob, signature, 4);
-    put(b->blob, 0, 4);
-    put(b->blob, revision, 1);
-    put(b->blob, 0, 1);
+    bytes_put(b->blob, 0, 4);
+    bytes_put(b->blob, revision, 1);
+    bytes_put(b->blob, 0, 1);
     put_text(b->blob, OEM_ID, 6);
     put_text(b->blob, table_id, 8);
-    put(b->blob, 1, 4);
+    bytes_put(b->blob, 1, 4);
     put_text(b->blob, CREATOR_ID, 4);
-    put(b->blob, 1, 4);
+    bytes_put(b->blob, 1, 4);
     return start;
 }
 
@@ -90,7 +72,7 @@ static uint64_t table_end(Builder *b, guint start, bool listed)
     for (unsigned i = 0; i < 4; i++) {
         b->blob->data[start + 4 + i] = (uint8_t)(length >> (8 * i));
     }
-    b->blob->data[start + 9] = checksum(b->blob->data + start, length);
+    b->blob->data[start + 9] = bytes_checksum(b->blob->data + start, length);
     if (listed) {
         g_array_append_val(b->tables, address);
     }
@@ -124,42 +106,42 @@ static void build_fadt(Builder *b, const AcpiFacts *f, uint64_t facs, uint64_t d
     uint16_t boot = (f->legacy_devices ? BOOT_LEGACY : 0) | (f->i8042 ? BOOT_8042 : 0) | (f->vga ? 0 : BOOT_NO_VGA) |
                     (f->century ? 0 : BOOT_NO_CMOS_RTC) | BOOT_NO_ASPM;
 
-    put(a, f->hw_reduced ? 0 : facs, 4);
-    put(a, dsdt, 4);
-    put(a, 0, 1);
-    put(a, 0, 1); /* unspecified power profile */
-    put(a, f->hw_reduced ? 0 : f->sci, 2);
-    put(a, f->smi_command, 4);
-    put(a, f->acpi_enable, 1);
-    put(a, f->acpi_disable, 1);
-    put(a, 0, 2); /* no S4BIOS, no processor control */
-    put(a, pm, 4);
-    put(a, 0, 4);
-    put(a, pm ? pm + 4u : 0, 4);
-    put(a, 0, 8); /* PM1b_CNT, PM2_CNT */
-    put(a, pm ? pm + 8u : 0, 4);
-    put(a, pm && f->gpe0_length ? pm + 0x20u : 0, 4);
-    put(a, 0, 4);
-    put(a, pm ? 4 : 0, 1);
-    put(a, pm ? 2 : 0, 1);
-    put(a, 0, 1);
-    put(a, pm ? 4 : 0, 1);
-    put(a, pm ? f->gpe0_length : 0, 1);
-    put(a, 0, 3); /* GPE1, C-state support */
-    put(a, 0xfff, 2);
-    put(a, 0xfff, 2); /* no C2, no C3 */
+    bytes_put(a, f->hw_reduced ? 0 : facs, 4);
+    bytes_put(a, dsdt, 4);
+    bytes_put(a, 0, 1);
+    bytes_put(a, 0, 1); /* unspecified power profile */
+    bytes_put(a, f->hw_reduced ? 0 : f->sci, 2);
+    bytes_put(a, f->smi_command, 4);
+    bytes_put(a, f->acpi_enable, 1);
+    bytes_put(a, f->acpi_disable, 1);
+    bytes_put(a, 0, 2); /* no S4BIOS, no processor control */
+    bytes_put(a, pm, 4);
+    bytes_put(a, 0, 4);
+    bytes_put(a, pm ? pm + 4u : 0, 4);
+    bytes_put(a, 0, 8); /* PM1b_CNT, PM2_CNT */
+    bytes_put(a, pm ? pm + 8u : 0, 4);
+    bytes_put(a, pm && f->gpe0_length ? pm + 0x20u : 0, 4);
+    bytes_put(a, 0, 4);
+    bytes_put(a, pm ? 4 : 0, 1);
+    bytes_put(a, pm ? 2 : 0, 1);
+    bytes_put(a, 0, 1);
+    bytes_put(a, pm ? 4 : 0, 1);
+    bytes_put(a, pm ? f->gpe0_length : 0, 1);
+    bytes_put(a, 0, 3); /* GPE1, C-state support */
+    bytes_put(a, 0xfff, 2);
+    bytes_put(a, 0xfff, 2); /* no C2, no C3 */
     zeros(a, 6);      /* cache flush and duty cycle */
-    put(a, 0, 2);     /* day and month alarm */
-    put(a, f->century, 1);
-    put(a, boot, 2);
-    put(a, 0, 1);
-    put(a, flags | (f->reset.address ? FADT_RESET_REG : 0), 4);
+    bytes_put(a, 0, 2);     /* day and month alarm */
+    bytes_put(a, f->century, 1);
+    bytes_put(a, boot, 2);
+    bytes_put(a, 0, 1);
+    bytes_put(a, flags | (f->reset.address ? FADT_RESET_REG : 0), 4);
     put_gas(a, f->reset.space, f->reset.address ? 8 : 0, f->reset.address ? 1 : 0, f->reset.address);
-    put(a, f->reset.value, 1);
-    put(a, 0, 2);
-    put(a, 4, 1); /* FADT 6.4 */
-    put(a, 0, 8); /* X_FIRMWARE_CTRL: the 32-bit field holds it */
-    put(a, dsdt, 8);
+    bytes_put(a, f->reset.value, 1);
+    bytes_put(a, 0, 2);
+    bytes_put(a, 4, 1); /* FADT 6.4 */
+    bytes_put(a, 0, 8); /* X_FIRMWARE_CTRL: the 32-bit field holds it */
+    bytes_put(a, dsdt, 8);
     put_gas(a, 1, pm ? 32 : 0, pm ? 2 : 0, pm);
     put_gas(a, 0, 0, 0, 0);
     put_gas(a, 1, pm ? 16 : 0, pm ? 2 : 0, pm ? pm + 4u : 0);
@@ -180,9 +162,9 @@ static uint64_t build_facs(Builder *b)
     guint start = align(b, 64);
 
     put_text(b->blob, "FACS", 4);
-    put(b->blob, 64, 4);
+    bytes_put(b->blob, 64, 4);
     zeros(b->blob, 24);
-    put(b->blob, 2, 1);
+    bytes_put(b->blob, 2, 1);
     zeros(b->blob, 31);
     return b->address + start;
 }
@@ -194,54 +176,54 @@ static void build_madt(Builder *b, const AcpiFacts *f)
     GByteArray *a = b->blob;
     bool x2apic = false;
 
-    put(a, f->lapic_address, 4);
-    put(a, f->pic ? 1 : 0, 4);
+    bytes_put(a, f->lapic_address, 4);
+    bytes_put(a, f->pic ? 1 : 0, 4);
     for (unsigned i = 0; i < f->n_cpus; i++) {
         const AcpiCpu *cpu = &f->cpus[i];
         unsigned flags = cpu->enabled ? 1 : 2; /* bit 1: online capable */
 
         if (cpu->apic_id < 255 && i < 255) {
-            put(a, 0, 1);
-            put(a, 8, 1);
-            put(a, i, 1);
-            put(a, cpu->apic_id, 1);
-            put(a, flags, 4);
+            bytes_put(a, 0, 1);
+            bytes_put(a, 8, 1);
+            bytes_put(a, i, 1);
+            bytes_put(a, cpu->apic_id, 1);
+            bytes_put(a, flags, 4);
         } else {
             x2apic = true;
-            put(a, 9, 1);
-            put(a, 16, 1);
-            put(a, 0, 2);
-            put(a, cpu->apic_id, 4);
-            put(a, flags, 4);
-            put(a, i, 4);
+            bytes_put(a, 9, 1);
+            bytes_put(a, 16, 1);
+            bytes_put(a, 0, 2);
+            bytes_put(a, cpu->apic_id, 4);
+            bytes_put(a, flags, 4);
+            bytes_put(a, i, 4);
         }
     }
-    put(a, 1, 1); /* IOAPIC */
-    put(a, 12, 1);
-    put(a, f->ioapic_id, 1);
-    put(a, 0, 1);
-    put(a, f->ioapic_address, 4);
-    put(a, 0, 4);
+    bytes_put(a, 1, 1); /* IOAPIC */
+    bytes_put(a, 12, 1);
+    bytes_put(a, f->ioapic_id, 1);
+    bytes_put(a, 0, 1);
+    bytes_put(a, f->ioapic_address, 4);
+    bytes_put(a, 0, 4);
     for (unsigned i = 0; i < f->n_overrides; i++) {
-        put(a, 2, 1);
-        put(a, 10, 1);
-        put(a, 0, 1);
-        put(a, f->overrides[i].irq, 1);
-        put(a, f->overrides[i].gsi, 4);
-        put(a, f->overrides[i].flags, 2);
+        bytes_put(a, 2, 1);
+        bytes_put(a, 10, 1);
+        bytes_put(a, 0, 1);
+        bytes_put(a, f->overrides[i].irq, 1);
+        bytes_put(a, f->overrides[i].gsi, 4);
+        bytes_put(a, f->overrides[i].flags, 2);
     }
-    put(a, 4, 1); /* NMI on LINT1 of every processor */
-    put(a, 6, 1);
-    put(a, 0xff, 1);
-    put(a, 0, 2);
-    put(a, 1, 1);
+    bytes_put(a, 4, 1); /* NMI on LINT1 of every processor */
+    bytes_put(a, 6, 1);
+    bytes_put(a, 0xff, 1);
+    bytes_put(a, 0, 2);
+    bytes_put(a, 1, 1);
     if (x2apic) {
-        put(a, 0xa, 1);
-        put(a, 12, 1);
-        put(a, 0, 2);
-        put(a, 0xffffffff, 4);
-        put(a, 1, 1);
-        put(a, 0, 3);
+        bytes_put(a, 0xa, 1);
+        bytes_put(a, 12, 1);
+        bytes_put(a, 0, 2);
+        bytes_put(a, 0xffffffff, 4);
+        bytes_put(a, 1, 1);
+        bytes_put(a, 0, 3);
     }
     table_end(b, start, true);
 }
@@ -251,12 +233,12 @@ static void build_mcfg(Builder *b, const AcpiFacts *f)
 {
     guint start = table_begin(b, "MCFG", 1, "LODGMCFG");
 
-    put(b->blob, 0, 8);
-    put(b->blob, f->ecam, 8);
-    put(b->blob, 0, 2);
-    put(b->blob, 0, 1);
-    put(b->blob, f->ecam_last_bus, 1);
-    put(b->blob, 0, 4);
+    bytes_put(b->blob, 0, 8);
+    bytes_put(b->blob, f->ecam, 8);
+    bytes_put(b->blob, 0, 2);
+    bytes_put(b->blob, 0, 1);
+    bytes_put(b->blob, f->ecam_last_bus, 1);
+    bytes_put(b->blob, 0, 4);
     table_end(b, start, true);
 }
 
@@ -265,11 +247,11 @@ static void build_hpet(Builder *b, const AcpiFacts *f)
 {
     guint start = table_begin(b, "HPET", 1, "LODGHPET");
 
-    put(b->blob, 0x8086a201, 4); /* vendor, legacy replacement, 64 bits, 3 comparators, revision 1 */
+    bytes_put(b->blob, 0x8086a201, 4); /* vendor, legacy replacement, 64 bits, 3 comparators, revision 1 */
     put_gas(b->blob, 0, 64, 0, f->hpet_address);
-    put(b->blob, 0, 1);
-    put(b->blob, 0, 2);
-    put(b->blob, 0, 1);
+    bytes_put(b->blob, 0, 1);
+    bytes_put(b->blob, 0, 2);
+    bytes_put(b->blob, 0, 1);
     table_end(b, start, true);
 }
 
@@ -279,42 +261,42 @@ static void build_srat(Builder *b, const AcpiFacts *f)
     guint start = table_begin(b, "SRAT", 3, "LODGSRAT");
     GByteArray *a = b->blob;
 
-    put(a, 1, 4);
-    put(a, 0, 8);
+    bytes_put(a, 1, 4);
+    bytes_put(a, 0, 8);
     for (unsigned i = 0; i < f->n_cpus; i++) {
         const AcpiCpu *cpu = &f->cpus[i];
 
         if (cpu->apic_id < 255) {
-            put(a, 0, 1);
-            put(a, 16, 1);
-            put(a, cpu->node & 0xff, 1);
-            put(a, cpu->apic_id, 1);
-            put(a, 1, 4);
-            put(a, 0, 1);
-            put(a, cpu->node >> 8, 3);
-            put(a, 0, 4);
+            bytes_put(a, 0, 1);
+            bytes_put(a, 16, 1);
+            bytes_put(a, cpu->node & 0xff, 1);
+            bytes_put(a, cpu->apic_id, 1);
+            bytes_put(a, 1, 4);
+            bytes_put(a, 0, 1);
+            bytes_put(a, cpu->node >> 8, 3);
+            bytes_put(a, 0, 4);
         } else {
-            put(a, 2, 1);
-            put(a, 24, 1);
-            put(a, 0, 2);
-            put(a, cpu->node, 4);
-            put(a, cpu->apic_id, 4);
-            put(a, 1, 4);
-            put(a, 0, 8);
+            bytes_put(a, 2, 1);
+            bytes_put(a, 24, 1);
+            bytes_put(a, 0, 2);
+            bytes_put(a, cpu->node, 4);
+            bytes_put(a, cpu->apic_id, 4);
+            bytes_put(a, 1, 4);
+            bytes_put(a, 0, 8);
         }
     }
     for (unsigned i = 0; i < f->n_memory; i++) {
         const AcpiMemory *m = &f->memory[i];
 
-        put(a, 1, 1);
-        put(a, 40, 1);
-        put(a, m->node, 4);
-        put(a, 0, 2);
-        put(a, m->address, 8);
-        put(a, m->size, 8);
-        put(a, 0, 4);
-        put(a, 1u | (m->hotplug ? 2u : 0u), 4);
-        put(a, 0, 8);
+        bytes_put(a, 1, 1);
+        bytes_put(a, 40, 1);
+        bytes_put(a, m->node, 4);
+        bytes_put(a, 0, 2);
+        bytes_put(a, m->address, 8);
+        bytes_put(a, m->size, 8);
+        bytes_put(a, 0, 4);
+        bytes_put(a, 1u | (m->hotplug ? 2u : 0u), 4);
+        bytes_put(a, 0, 8);
     }
     table_end(b, start, true);
 }
@@ -324,7 +306,7 @@ static void build_slit(Builder *b, const AcpiFacts *f)
 {
     guint start = table_begin(b, "SLIT", 1, "LODGSLIT");
 
-    put(b->blob, f->nodes, 8);
+    bytes_put(b->blob, f->nodes, 8);
     g_byte_array_append(b->blob, f->distances, f->nodes * f->nodes);
     table_end(b, start, true);
 }
@@ -335,15 +317,15 @@ static uint64_t build_rsdp(Builder *b, uint64_t xsdt)
     guint start = align(b, 16);
 
     put_text(b->blob, "RSD PTR ", 8);
-    put(b->blob, 0, 1);
+    bytes_put(b->blob, 0, 1);
     put_text(b->blob, OEM_ID, 6);
-    put(b->blob, 2, 1);
-    put(b->blob, 0, 4);
-    put(b->blob, 36, 4);
-    put(b->blob, xsdt, 8);
-    put(b->blob, 0, 4);
-    b->blob->data[start + 8] = checksum(b->blob->data + start, 20);
-    b->blob->data[start + 32] = checksum(b->blob->data + start, 36);
+    bytes_put(b->blob, 2, 1);
+    bytes_put(b->blob, 0, 4);
+    bytes_put(b->blob, 36, 4);
+    bytes_put(b->blob, xsdt, 8);
+    bytes_put(b->blob, 0, 4);
+    b->blob->data[start + 8] = bytes_checksum(b->blob->data + start, 20);
+    b->blob->data[start + 32] = bytes_checksum(b->blob->data + start, 36);
     return b->address + start;
 }
 
@@ -372,7 +354,7 @@ bool acpi_tables_build(const AcpiFacts *f, uint64_t address, uint64_t room, Acpi
     }
     start = table_begin(&b, "XSDT", 1, "LODGXSDT");
     for (guint i = 0; i < b.tables->len; i++) {
-        put(b.blob, g_array_index(b.tables, uint64_t, i), 8);
+        bytes_put(b.blob, g_array_index(b.tables, uint64_t, i), 8);
     }
     *ret = (AcpiTables){ .blob = b.blob, .address = address };
     ret->rsdp = build_rsdp(&b, table_end(&b, start, false));

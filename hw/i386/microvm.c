@@ -21,8 +21,7 @@
 #include "hw/acpi/tables.h"
 #include "hw/i386/boot.h"
 #include "hw/i386/fdt.h"
-#include "hw/i386/mptable.h"
-#include "hw/i386/smbios.h"
+#include "hw/i386/pc-tables.h"
 #include "hw/isa/isa.h"
 #include "vmm/error.h"
 #include "vmm/host.h"
@@ -36,13 +35,6 @@
 #define IOAPIC_BASE       0xfec00000u
 #define LAPIC_BASE        0xfee00000u
 #define RAM_BELOW_4G_MAX  UINT64_C(0xc0000000)
-#define TABLES_BASE       0xe0000u
-#define TABLES_ROOM       0x10000u
-#define SMBIOS_BASE       0xf0000u
-#define SMBIOS_ROOM       0x8000u
-#define MPTABLE_BASE      0xf8000u
-#define MPTABLE_ROOM      0x8000u
-#define SCI               9
 
 typedef struct MicrovmOptions {
     MachineOptions common;
@@ -205,7 +197,7 @@ static GByteArray *write_dsdt(const Machine *machine)
 static bool build_acpi(Machine *machine, uint64_t *rsdp, GError **error)
 {
     g_autoptr(GByteArray) dsdt = write_dsdt(machine);
-    g_autofree AcpiCpu *cpus = g_new0(AcpiCpu, machine->topology.maxcpus);
+    g_autofree AcpiCpu *cpus = pc_list_cpus(machine);
     AcpiOverride pit = { 0, 2, ACPI_CONFORMING };
     AcpiFacts facts = {
         .dsdt = dsdt->data, .dsdt_length = dsdt->len, .cpus = cpus, .n_cpus = machine->topology.maxcpus,
@@ -217,13 +209,10 @@ static bool build_acpi(Machine *machine, uint64_t *rsdp, GError **error)
     };
     AcpiTables tables;
 
-    for (unsigned i = 0; i < machine->topology.maxcpus; i++) {
-        cpus[i] = (AcpiCpu) { cpu_topology_apic_id(&machine->topology, i), i < domain_vcpus(machine->domain), 0 };
-    }
-    if (!acpi_tables_build(&facts, TABLES_BASE, TABLES_ROOM, &tables, error)) {
+    if (!acpi_tables_build(&facts, ACPI_TABLES_BASE, ACPI_TABLES_ROOM, &tables, error)) {
         return false;
     }
-    machine_add_rom(machine, "acpi", tables.address, tables.blob->data, tables.blob->len);
+    pc_add_acpi(machine, &tables);
     *rsdp = tables.rsdp;
     acpi_tables_clear(&tables);
     return true;
@@ -233,25 +222,12 @@ static bool build_acpi(Machine *machine, uint64_t *rsdp, GError **error)
 
 static bool build_mptable(Machine *machine, GError **error)
 {
-    unsigned cpus = domain_vcpus(machine->domain);
-    g_autofree uint32_t *ids = g_new(uint32_t, cpus);
-    MpFacts facts = {
-        .apic_ids = ids, .cpus = cpus, .signature = cpu_model_signature(machine->cpu_model),
-        .lapic_address = LAPIC_BASE, .ioapic_address = IOAPIC_BASE, .pit = has_pit(machine),
-    };
-    g_autoptr(GByteArray) table = NULL;
+    MpFacts facts = { .lapic_address = LAPIC_BASE, .ioapic_address = IOAPIC_BASE, .pit = has_pit(machine) };
 
-    for (unsigned i = 0; i < cpus; i++) {
-        ids[i] = cpu_topology_apic_id(&machine->topology, i);
-    }
     for (unsigned n = 0; n < TRANSPORTS; n++) {
         facts.level_irqs |= 1u << transport_gsi(machine, n);
     }
-    table = mptable_build(&facts, MPTABLE_BASE, MPTABLE_ROOM, error);
-    if (table) {
-        machine_add_rom(machine, "mptable", MPTABLE_BASE, table->data, table->len);
-    }
-    return table != NULL;
+    return pc_add_mptable(machine, &facts, error);
 }
 
 static GByteArray *build_fdt(Machine *machine, GError **error)
@@ -309,17 +285,6 @@ static bool dump_dtb(Machine *machine, const GByteArray *fdt, GError **error)
     return true;
 }
 
-static bool build_smbios(Machine *machine, GError **error)
-{
-    Microvm *b = board(machine);
-    g_autoptr(GByteArray) table = smbios_build(machine, b->below_4g, b->above_4g, SMBIOS_BASE, SMBIOS_ROOM, error);
-
-    if (table) {
-        machine_add_rom(machine, "smbios", SMBIOS_BASE, table->data, table->len);
-    }
-    return table != NULL;
-}
-
 static bool microvm_finalize(Machine *machine, GError **error)
 {
     Microvm *b = board(machine);
@@ -339,7 +304,7 @@ static bool microvm_finalize(Machine *machine, GError **error)
         return error_hint(error, "Give one with -kernel.");
     }
     layout.e820_entries = x86_boot_e820(b->below_4g, b->above_4g, NULL, 0, e820);
-    if (!build_smbios(machine, error)) {
+    if (!pc_add_smbios(machine, b->below_4g, b->above_4g, error)) {
         return false;
     }
     if (has_acpi(machine)) {

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "hw/acpi/bytes.h"
 #include "vmm/error.h"
 
 enum { ENTRY_PROCESSOR, ENTRY_BUS, ENTRY_IOAPIC, ENTRY_IO_INTERRUPT, ENTRY_LOCAL_INTERRUPT };
@@ -19,26 +20,12 @@ typedef struct Table {
 
 static void put(Table *t, uint64_t value, unsigned bytes)
 {
-    for (unsigned i = 0; i < bytes; i++) {
-        guint8 b = (guint8)(value >> (8 * i));
-
-        g_byte_array_append(t->bytes, &b, 1);
-    }
+    bytes_put(t->bytes, value, bytes);
 }
 
 static void put_text(Table *t, const char *text)
 {
     g_byte_array_append(t->bytes, (const guint8 *)text, (guint)strlen(text));
-}
-
-static uint8_t checksum(const uint8_t *p, size_t length)
-{
-    uint8_t sum = 0;
-
-    for (size_t i = 0; i < length; i++) {
-        sum = (uint8_t)(sum + p[i]);
-    }
-    return (uint8_t)-sum;
 }
 
 /* 4.3.1 */
@@ -110,7 +97,7 @@ GByteArray *mptable_build(const MpFacts *f, uint64_t address, size_t room, GErro
     put(&t, 1, 1);
     put(&t, 4, 1);
     put(&t, 0, 6);
-    t.bytes->data[10] = checksum(t.bytes->data, 16);
+    t.bytes->data[10] = bytes_checksum(t.bytes->data, 16);
     /* 4.2: the configuration table's header */
     put_text(&t, "PCMP");
     put(&t, 0, 2);
@@ -147,7 +134,7 @@ GByteArray *mptable_build(const MpFacts *f, uint64_t address, size_t room, GErro
     t.bytes->data[config + 5] = (uint8_t)(length >> 8);
     t.bytes->data[config + 34] = (uint8_t)t.entries;
     t.bytes->data[config + 35] = (uint8_t)(t.entries >> 8);
-    t.bytes->data[config + 7] = checksum(t.bytes->data + config, length);
+    t.bytes->data[config + 7] = bytes_checksum(t.bytes->data + config, length);
     if (t.bytes->len > room) {
         error_set(error, "the MP tables need %u bytes, there is room for %zu", t.bytes->len, room);
         g_byte_array_free(t.bytes, TRUE);

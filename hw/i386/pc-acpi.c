@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "hw/acpi/aml.h"
+#include "hw/i386/pc-tables.h"
 #include "vmm/error.h"
 
 #define PCI_OSC_UUID "33db4d5b-1ff7-401c-9657-7441c03dd766"
@@ -286,32 +287,7 @@ static GByteArray *write_dsdt(const PcAcpi *pc)
     return aml_finish(aml);
 }
 
-/* ---- facts of NUMA and CPUs ---- */
-
-static uint32_t node_of_cpu(const Machine *machine, unsigned index)
-{
-    for (guint n = 0; machine->numa && n < machine->numa->len; n++) {
-        const NumaNode *node = &g_array_index(machine->numa, NumaNode, n);
-
-        for (guint i = 0; node->cpus && i < node->cpus->len; i++) {
-            if (g_array_index(node->cpus, unsigned, i) == index) {
-                return n;
-            }
-        }
-    }
-    return 0;
-}
-
-static AcpiCpu *list_cpus(const Machine *machine)
-{
-    AcpiCpu *cpus = g_new0(AcpiCpu, machine->topology.maxcpus);
-
-    for (unsigned i = 0; i < machine->topology.maxcpus; i++) {
-        cpus[i] = (AcpiCpu){ cpu_topology_apic_id(&machine->topology, i), i < domain_vcpus(machine->domain),
-                             node_of_cpu(machine, i) };
-    }
-    return cpus;
-}
+/* ---- facts of NUMA ---- */
 
 /* Nodes fill RAM in order; a node that spans the hole below 4 GiB has two ranges, and node 0 leaves
  * out 640 KiB to 1 MiB. */
@@ -367,12 +343,12 @@ static uint8_t *list_distances(const Machine *machine)
     return d;
 }
 
-bool pc_acpi_build(const PcAcpi *pc, uint64_t address, uint64_t room, AcpiTables *ret, GError **error)
+bool pc_acpi_build(const PcAcpi *pc, AcpiTables *ret, GError **error)
 {
     const Machine *machine = pc->machine;
     AcpiOverride overrides[2];
     g_autoptr(GByteArray) dsdt = write_dsdt(pc);
-    g_autofree AcpiCpu *cpus = list_cpus(machine);
+    g_autofree AcpiCpu *cpus = pc_list_cpus(machine);
     bool numa = machine->numa && machine->numa->len;
     g_autoptr(GArray) memory = numa ? list_memory(pc) : NULL;
     g_autofree uint8_t *distances = numa ? list_distances(machine) : NULL;
@@ -394,5 +370,5 @@ bool pc_acpi_build(const PcAcpi *pc, uint64_t address, uint64_t room, AcpiTables
         overrides[facts.n_overrides++] = (AcpiOverride){ 0, 2, ACPI_CONFORMING };
     }
     overrides[facts.n_overrides++] = (AcpiOverride){ pc->sci, pc->sci, ACPI_LEVEL_HIGH };
-    return acpi_tables_build(&facts, address, room, ret, error);
+    return acpi_tables_build(&facts, ACPI_TABLES_BASE, ACPI_TABLES_ROOM, ret, error);
 }

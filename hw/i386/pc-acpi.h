@@ -36,4 +36,4 @@ typedef struct PcAcpi {
     uint32_t pirq_gsi;     /* GSI of PIRQA in APIC mode, the others follow */
 } PcAcpi;
 
-bool pc_acpi_build(const PcAcpi *pc, uint64_t address, uint64_t room, AcpiTables *ret, GError **error);
+bool pc_acpi_build(const PcAcpi *pc, AcpiTables *ret, GError **error);

@@ -17,9 +17,8 @@
 #include "hw/i386/q35.h"
 
 #include "hw/i386/boot.h"
-#include "hw/i386/mptable.h"
 #include "hw/i386/pc-acpi.h"
-#include "hw/i386/smbios.h"
+#include "hw/i386/pc-tables.h"
 #include "hw/isa/ich9-lpc.h"
 #include "hw/isa/isa.h"
 #include "hw/pci/q35-host.h"
@@ -34,12 +33,6 @@
 /* RAM that would reach ECAM is cut at 2 GiB, so that both parts are aligned well. */
 #define LOW_RAM_CUT UINT64_C(0x80000000)
 #define MEM64_SIZE (32 * GIB)
-#define TABLES_BASE  0xe0000u
-#define TABLES_ROOM  0x10000u
-#define SMBIOS_BASE  0xf0000u
-#define SMBIOS_ROOM  0x8000u
-#define MPTABLE_BASE 0xf8000u
-#define MPTABLE_ROOM 0x8000u
 #define PCI_SLOTS 32
 #define PCI_PINS 4
 /* What KVM needs for itself on processors without unrestricted guests. */
@@ -245,10 +238,10 @@ static bool build_acpi(Machine *machine, uint64_t *ret_rsdp, GError **error)
     };
     AcpiTables tables;
 
-    if (!pc_acpi_build(&facts, TABLES_BASE, TABLES_ROOM, &tables, error)) {
+    if (!pc_acpi_build(&facts, &tables, error)) {
         return false;
     }
-    machine_add_rom(machine, "acpi", tables.address, tables.blob->data, tables.blob->len);
+    pc_add_acpi(machine, &tables);
     *ret_rsdp = tables.rsdp;
     acpi_tables_clear(&tables);
     return true;
@@ -257,13 +250,8 @@ static bool build_acpi(Machine *machine, uint64_t *ret_rsdp, GError **error)
 /* Without ACPI a kernel finds processors and interrupts by the MP specification. */
 static bool build_mptable(Machine *machine, GError **error)
 {
-    unsigned cpus = domain_vcpus(machine->domain);
-    g_autofree uint32_t *ids = g_new(uint32_t, cpus);
     MpPciIrq irqs[PCI_SLOTS * PCI_PINS];
     MpFacts facts = {
-        .apic_ids = ids,
-        .cpus = cpus,
-        .signature = cpu_model_signature(machine->cpu_model),
         .lapic_address = Q35_LAPIC_BASE,
         .ioapic_address = Q35_IOAPIC_BASE,
         .pit = true,
@@ -271,32 +259,13 @@ static bool build_mptable(Machine *machine, GError **error)
         .pci_irqs = irqs,
         .n_pci_irqs = G_N_ELEMENTS(irqs),
     };
-    g_autoptr(GByteArray) table = NULL;
 
-    for (unsigned i = 0; i < cpus; i++) {
-        ids[i] = cpu_topology_apic_id(&machine->topology, i);
-    }
     for (unsigned i = 0; i < G_N_ELEMENTS(irqs); i++) {
         unsigned slot = i / PCI_PINS, pin = i % PCI_PINS;
 
         irqs[i] = (MpPciIrq) { (uint8_t)slot, (uint8_t)pin, (uint8_t)(Q35_PIRQ_GSI + ich9_pirq(slot, pin)) };
     }
-    table = mptable_build(&facts, MPTABLE_BASE, MPTABLE_ROOM, error);
-    if (table) {
-        machine_add_rom(machine, "mptable", MPTABLE_BASE, table->data, table->len);
-    }
-    return table != NULL;
-}
-
-static bool build_smbios(Machine *machine, GError **error)
-{
-    const Q35 *b = board(machine);
-    g_autoptr(GByteArray) table = smbios_build(machine, b->below_4g, b->above_4g, SMBIOS_BASE, SMBIOS_ROOM, error);
-
-    if (table) {
-        machine_add_rom(machine, "smbios", SMBIOS_BASE, table->data, table->len);
-    }
-    return table != NULL;
+    return pc_add_mptable(machine, &facts, error);
 }
 
 static bool q35_finalize(Machine *machine, GError **error)
@@ -314,7 +283,7 @@ static bool q35_finalize(Machine *machine, GError **error)
         return error_hint(error, "Give one with -kernel.");
     }
     layout.e820_entries = x86_boot_e820(b->below_4g, b->above_4g, reserved, G_N_ELEMENTS(reserved), e820);
-    if (!build_smbios(machine, error) ||
+    if (!pc_add_smbios(machine, b->below_4g, b->above_4g, error) ||
         !(has_acpi(machine) ? build_acpi(machine, &layout.rsdp, error) : build_mptable(machine, error))) {
         return false;
     }

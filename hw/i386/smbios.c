@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "hw/acpi/bytes.h"
 #include "vmm/error.h"
 
 /* ---- options ---- */
@@ -201,11 +202,7 @@ typedef struct Tables {
 
 static void put(Tables *t, uint64_t value, unsigned bytes)
 {
-    for (unsigned i = 0; i < bytes; i++) {
-        guint8 b = (guint8)(value >> (8 * i));
-
-        g_byte_array_append(t->bytes, &b, 1);
-    }
+    bytes_put(t->bytes, value, bytes);
 }
 
 static void put_string(Tables *t, const char *s)
@@ -488,16 +485,6 @@ static void boot_status_and_end(Tables *t)
     end(t);
 }
 
-static uint8_t checksum(const uint8_t *p, size_t length)
-{
-    uint8_t sum = 0;
-
-    for (size_t i = 0; i < length; i++) {
-        sum = (uint8_t)(sum + p[i]);
-    }
-    return (uint8_t)-sum;
-}
-
 #define ENTRY_AREA 64 /* "_SM_" at 0 (31 bytes), "_SM3_" at 32 (24 bytes) */
 
 /* 5.2.1 and 5.2.2, before the structures they point at */
@@ -520,8 +507,8 @@ static void entry_points(uint8_t *p, uint64_t table, const Tables *t)
     p[28] = (uint8_t)t->count;
     p[29] = (uint8_t)(t->count >> 8);
     p[30] = 0x28;
-    p[21] = checksum(p + 16, 15);
-    p[4] = checksum(p, 31);
+    p[21] = bytes_checksum(p + 16, 15);
+    p[4] = bytes_checksum(p, 31);
     p += 32;
     memcpy(p, "_SM3_", 5);
     p[6] = 24;
@@ -533,7 +520,7 @@ static void entry_points(uint8_t *p, uint64_t table, const Tables *t)
             p[12 + i] = (uint8_t)(length >> (8 * i));
         }
     }
-    p[5] = checksum(p, 24);
+    p[5] = bytes_checksum(p, 24);
 }
 
 GByteArray *smbios_build(const Machine *machine, uint64_t below_4g, uint64_t above_4g, uint64_t address, size_t room,
