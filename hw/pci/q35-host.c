@@ -41,7 +41,8 @@ typedef struct Q35Host {
     MemoryRegion *low_ram;
     MemoryRegion pci_memory;
     MemoryRegion config_address_ports, config_data_ports, ecam;
-    MemoryRegion vga;                    /* a0000h: never RAM */
+    MemoryRegion vga;                    /* over RAM at a0000h, which is never RAM */
+    MemoryRegion nobody;                 /* what low PCI memory is where no function answers: it hides RAM */
     MemoryRegion pam_pci[PAM_SEGMENTS];  /* over RAM: the segment is PCI's */
     MemoryRegion pam_rom[PAM_SEGMENTS];  /* over RAM: it cannot be written */
     bool ecam_mapped;                    /* derived */
@@ -228,8 +229,23 @@ const DeviceClass q35_mch_class = {
 };
 
 /* ---- the host bridge ---- */
+/* A read that no function answers ends in a master abort: all ones. */
+static uint64_t nobody_read(void *opaque, uint64_t offset, unsigned size)
+{
+    return UINT64_MAX;
+}
+
+static void nobody_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+}
+
+static const MemoryOps nobody_ops = { .read = nobody_read, .write = nobody_write, .unaligned = true };
+
 static void init_low_memory(Q35Host *h, MemoryRegion *root)
 {
+    memory_region_init_io(&h->nobody, "pci-nobody", 0x100000 - VGA_BASE, &nobody_ops, h, NULL);
+    memory_add(&h->pci_memory, VGA_BASE, &h->nobody, -1);
+    g_ptr_array_add(h->dev.regions, &h->nobody);
     memory_region_init_alias(&h->vga, "vga-area", &h->pci_memory, VGA_BASE, VGA_SIZE);
     memory_add(root, VGA_BASE, &h->vga, 1);
     for (unsigned i = 0; i < PAM_SEGMENTS; i++) {
