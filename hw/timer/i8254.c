@@ -404,12 +404,27 @@ static const StateDesc registers_state = {
     },
 };
 
+/* KVM gives a counter that nobody programmed a mode that there is not. */
+static void normalize(I8254Channel *c)
+{
+    if (c->mode > 5) {
+        c->mode = 5;
+        c->count = 0;
+    }
+}
+
 static bool i8254_save(void *opaque, GError **error)
 {
     I8254 *p = opaque;
 
     if (irqchip_in_accel(p->dev.domain)) {
-        return irqchip_get(p->dev.domain, ACCEL_PIT, &p->s, error);
+        if (!irqchip_get(p->dev.domain, ACCEL_PIT, &p->s, error)) {
+            return false;
+        }
+        for (unsigned i = 0; i < CHANNELS; i++) {
+            normalize(&p->s.channel[i]);
+        }
+        return true;
     }
     p->s.irq_disabled = gsi_overridden(domain_irqs(p->dev.domain), 0);
     return true;

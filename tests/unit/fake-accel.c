@@ -6,6 +6,7 @@
 #include "tests/unit/fake-accel.h"
 
 #include <cpuid.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -138,7 +139,43 @@ static IrqFabric *fake_fabric(Accel *accel)
 
 static IrqchipMode fake_irqchip(const Accel *accel)
 {
-    return IRQCHIP_SPLIT;
+    return ((const FakeAccel *)accel)->irqchip;
+}
+
+/* ---- chips ---- */
+
+static void *chip_state(FakeAccel *fake, AccelChip chip, size_t *size)
+{
+    switch (chip) {
+    case ACCEL_PIC_MASTER:
+    case ACCEL_PIC_SLAVE:
+        *size = sizeof(fake->pic[0]);
+        return &fake->pic[chip - ACCEL_PIC_MASTER];
+    case ACCEL_IOAPIC:
+        *size = sizeof(fake->ioapic);
+        return &fake->ioapic;
+    default:
+        *size = sizeof(fake->pit);
+        return &fake->pit;
+    }
+}
+
+static bool fake_chip_get(Accel *accel, AccelChip chip, void *state, GError **error)
+{
+    size_t size;
+    const void *stored = chip_state(fake_of(accel), chip, &size);
+
+    memcpy(state, stored, size);
+    return true;
+}
+
+static bool fake_chip_set(Accel *accel, AccelChip chip, const void *state, GError **error)
+{
+    size_t size;
+    void *stored = chip_state(fake_of(accel), chip, &size);
+
+    memcpy(stored, state, size);
+    return true;
 }
 
 static unsigned fake_max_vcpus(const Accel *accel)
@@ -271,6 +308,7 @@ static const AccelClass fake_class = {
     .vcpu_create = fake_vcpu_create, .vcpu_destroy = fake_vcpu_destroy, .vcpu_begin = fake_vcpu_begin,
     .vcpu_set_cpuid = fake_set_cpuid, .run = fake_run, .kick = fake_kick, .fetch = fake_fetch, .store = fake_store,
     .nmi = fake_nmi, .clock_get = fake_clock_get, .clock_set = fake_clock_set,
+    .chip_get = fake_chip_get, .chip_set = fake_chip_set,
     .set_eoi_handler = fake_set_eoi_handler, .set_extint = fake_set_extint,
 };
 
@@ -281,6 +319,7 @@ FakeAccel *fake_accel_new(Domain *domain)
     fake->accel.class = &fake_class;
     fake->accel.domain = domain;
     fake->next_exit = VCPU_EXIT_KICKED;
+    fake->irqchip = IRQCHIP_SPLIT;
     pthread_mutex_init(&fake->mutex, NULL);
     pthread_cond_init(&fake->cond, NULL);
     irq_fabric_init(&fake->fabric, &fabric_ops);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * An accelerator that runs nothing: it records what devices and the run loop ask of
- * one.  Interrupt controllers are ours (split); its vCPUs "run" until kicked, or
- * until a test hands them an exit.
+ * one.  Interrupt controllers are ours (split), unless a test says otherwise before
+ * it makes them; its vCPUs "run" until kicked, or until a test hands them an exit.
  */
 #pragma once
 
 #include "vmm/accel.h"
+#include "vmm/x86/chips.h"
 
 typedef struct FakeMsi { uint64_t count; MsiMessage last; } FakeMsi;
 
@@ -22,6 +23,11 @@ typedef struct FakeAccel {
     unsigned inside;      /* vCPUs within run() */
     bool fail_begin, fail_fetch;
     uint64_t kvmclock_ns;
+    /* What chip_set() stored and chip_get() gives, when irqchip is IRQCHIP_ON. */
+    IrqchipMode irqchip;
+    I8259State pic[2];
+    IoapicState ioapic;
+    I8254State pit;
 } FakeAccel;
 
 FakeAccel *fake_accel_new(Domain *domain); /* and sets it on the domain, which closes it */
