@@ -207,9 +207,9 @@ bool field_unknown(GError **error, const char *name, const FieldStruct *desc);
 /* key=value text to a JSON object of strings (nested by dots; "key" alone is "key=on"), or a JSON
  * object as it is when text begins with '{'. */
 Json *keyval_parse(const char *text, const char *implied, GError **error);
-/* Is text a question: "help" or "?" alone, among the items, or as a value?  *ret_subject is the value
- * of the implied key ("virtio-blk-pci,help"), *ret_key the key asked about ("format=?"); NULL: none.
- * The caller frees both. */
+/* Is text a question: an item "help" or "?", one of these for the implied key, or KEY=?  *ret_subject
+ * is the value of the implied key ("virtio-blk-pci,help"), *ret_key the key asked about ("format=?");
+ * NULL: none.  The caller frees both. */
 bool keyval_wants_help(const char *text, const char *implied, char **ret_subject, char **ret_key);
 /* "1.5G", "512M", "0x100": bytes; a bare number is multiplied by unit. */
 bool size_parse(const char *text, uint64_t unit, uint64_t *ret, GError **error);

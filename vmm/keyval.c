@@ -254,7 +254,7 @@ bool keyval_wants_help(const char *text, const char *implied, char **ret_subject
 
         take_item(&p, implied && p == text, &key, &value);
         is_implied = implied && (!key || g_str_equal(key, implied));
-        question = g_str_equal(value, "help") || g_str_equal(value, "?");
+        question = g_str_equal(value, "?") || (is_implied && g_str_equal(value, "help"));
         if (key && (g_str_equal(key, "help") || g_str_equal(key, "?")) && g_str_equal(value, "on")) {
             help = true;
         } else if (question) {

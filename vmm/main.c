@@ -89,13 +89,13 @@ static bool start(const Options *options, Domain *domain, const MachineClass *cl
     if (options->pidfile && !host_write_pidfile(options->pidfile, error)) {
         return false;
     }
-    if (!sandbox_enter(SANDBOX_MAIN, error)) {
+    if (!sandbox_enter(SANDBOX_MAIN, error) || (!options->paused && !domain_cont(domain, error))) {
         return false;
     }
     if (options->daemonize) {
         host_daemonize_done();
     }
-    return options->paused || domain_cont(domain, error);
+    return true;
 }
 
 /* What was made last goes first: devices, what stood behind them, the rest. */
