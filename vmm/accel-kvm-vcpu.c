@@ -32,6 +32,17 @@ static void kick_handler(int signal)
     /* Its delivery is what interrupts KVM_RUN. */
 }
 
+/* KVM has no way to destroy a vCPU: one that was unplugged is used again. */
+static int take_descriptor(Kvm *kvm, uint32_t apic_id)
+{
+    gpointer fd;
+
+    if (g_hash_table_steal_extended(kvm->unplugged, GUINT_TO_POINTER(apic_id), NULL, &fd)) {
+        return GPOINTER_TO_INT(fd);
+    }
+    return kvm_ioctl(kvm->vm, KVM_CREATE_VCPU, (void *)(uintptr_t)apic_id);
+}
+
 bool kvm_vcpu_create(Accel *accel, Vcpu *vcpu, GError **error)
 {
     Kvm *kvm = kvm_of(accel);
@@ -42,7 +53,7 @@ bool kvm_vcpu_create(Accel *accel, Vcpu *vcpu, GError **error)
     kv->vcpu = vcpu;
     kv->run = MAP_FAILED;
     kv->soft = g_array_new(false, false, sizeof(uint64_t));
-    kv->fd = kvm_ioctl(kvm->vm, KVM_CREATE_VCPU, (void *)(uintptr_t)vcpu->apic_id);
+    kv->fd = take_descriptor(kvm, vcpu->apic_id);
     if (kv->fd < 0) {
         error_set_errno(error, errno, "cannot create vCPU %u with KVM", vcpu->index);
         error_hint(error, "This host's KVM gives at most %u vCPUs.", kvm->vcpus_max);
@@ -95,7 +106,7 @@ void kvm_vcpu_destroy(Vcpu *vcpu)
     if (kv->run != MAP_FAILED) {
         munmap(kv->run, kv->kvm->run_size);
     }
-    close(kv->fd);
+    g_hash_table_insert(kv->kvm->unplugged, GUINT_TO_POINTER(vcpu->apic_id), GINT_TO_POINTER(kv->fd));
     g_free(kv);
     vcpu->accel = NULL;
 }

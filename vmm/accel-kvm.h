@@ -100,6 +100,7 @@ struct Kvm {
     pthread_cond_t gate_cond;
     unsigned hold;      /* written under gate_mutex, read anywhere */
     GPtrArray *vcpus;   /* KvmVcpu */
+    GHashTable *unplugged; /* APIC id to descriptor: KVM keeps a vCPU as long as its VM; main thread */
     /* MSRs that are state here, sorted; constant once the first vCPU exists. */
     GArray *msrs;       /* uint32_t */
     struct kvm_pit_state2 paused_pit;

@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "vmm/accel.h"
@@ -352,6 +353,133 @@ static void test_state_of_a_foreign_msr_is_refused_by_name(void **state)
     fixture_free(f);
 }
 
+static void test_unplugged_vcpu_can_come_back(void **state)
+{
+    static const uint8_t code[] = { 0xb0, 'b', 0xe6, 0xe9, END };
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    GError *error = NULL;
+    Vcpu *vcpu;
+
+    f->accel->class->vcpu_destroy(fixture_vcpu(f, 0));
+    g_free(f->vcpu[--f->vcpus]);
+    vcpu = fixture_vcpu(f, 0);
+    start_at_code(f, vcpu, code, sizeof(code));
+    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_KICKED);
+    assert_int_equal(f->out[0], 'b');
+    fixture_free(f);
+}
+
+static void test_triple_fault_asks_for_a_reset(void **state)
+{
+    static const uint8_t code[] = { 0x0f, 0x0b }; /* ud2 */
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    X86Segment flat = { 0x10, 0xc093, UINT32_MAX, 0 };
+    GError *error = NULL;
+
+    for (unsigned i = 0; i < X86_SEGMENTS; i++) {
+        vcpu->cpu.segment[i] = flat;
+    }
+    vcpu->cpu.segment[X86_CS] = (X86Segment) { 0x08, 0xc09b, UINT32_MAX, 0 };
+    vcpu->cpu.cr0 = 0x11;
+    vcpu->cpu.idt.limit = 0;
+    vcpu->cpu.rip = CODE;
+    memcpy(ram_block_host(f->ram) + CODE, code, sizeof(code));
+    f->accel->class->store(vcpu, true, &error);
+    fail_with(error);
+    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_RESET);
+    fixture_free(f);
+}
+
+static void test_failure_to_emulate_names_the_bytes_and_the_way_out(void **state)
+{
+    static const uint8_t code[] = { 0xf3, 0x0f, 0xb8, 0xc1, END }; /* popcnt ax, cx */
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    GError *error = NULL;
+    VcpuExit exit;
+
+    start_at_code(f, vcpu, code, sizeof(code));
+    exit = run_here(f, vcpu, &error);
+    if (exit == VCPU_EXIT_KICKED) {
+        fixture_free(f);
+        print_message("skipped: this host's KVM runs every instruction\n");
+        skip();
+    }
+    assert_int_equal(exit, VCPU_EXIT_FAILED);
+    assert_non_null(strstr(error->message, "rip 0x1000"));
+    assert_non_null(strstr(error->message, "f3 0f b8 c1"));
+    assert_non_null(strstr(error_get_hint(error), "-accel tcg"));
+    g_error_free(error);
+    fixture_free(f);
+}
+
+static void test_coalesced_writes_come_before_a_later_exit(void **state)
+{
+    static const uint8_t code[] = {
+        0xb8, 0x00, 0xd0, 0x8e, 0xd8,       /* mov ax, 0xd000; mov ds, ax */
+        0xc6, 0x06, 0x20, 0x00, 0x07,       /* mov byte [0x20], 7 */
+        0xe6, 0xe9, END };
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    GError *error = NULL;
+
+    memory_remove(&f->mmio);
+    f->mmio.coalesced = true;
+    memory_add(domain_memory_root(f->domain), 0xd0000, &f->mmio, 1);
+    start_at_code(f, vcpu, code, sizeof(code));
+    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_KICKED);
+    assert_int_equal(f->mmio_value, 7 + 0x20);
+    assert_int_equal(vcpu->exits[VCPU_COUNT_COALESCED], 1);
+    assert_int_equal(vcpu->exits[VCPU_COUNT_MMIO], 0);
+    fixture_free(f);
+}
+
+static void test_doorbell_rings_without_an_exit(void **state)
+{
+    static const uint8_t code[] = {
+        0xb8, 0x00, 0xd0, 0x8e, 0xd8,       /* mov ax, 0xd000; mov ds, ax */
+        0xc7, 0x06, 0x40, 0x00, 0x03, 0x00, /* mov word [0x40], 3 */
+        END };
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    MemoryDoorbell bell = { .offset = 0x40, .size = 2, .match = true, .data = 3, .eventfd = eventfd(0, EFD_NONBLOCK) };
+    GError *error = NULL;
+    uint64_t rung = 0;
+
+    memory_add_doorbell(&f->mmio, &bell);
+    start_at_code(f, vcpu, code, sizeof(code));
+    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_KICKED);
+    assert_int_equal(read(bell.eventfd, &rung, sizeof(rung)), sizeof(rung));
+    assert_int_equal(rung, 1);
+    assert_int_equal(vcpu->exits[VCPU_COUNT_MMIO], 0);
+    memory_remove_doorbell(&f->mmio, &bell);
+    close(bell.eventfd);
+    fixture_free(f);
+}
+
+static void test_rom_takes_no_write(void **state)
+{
+    static const uint8_t code[] = {
+        0xb8, 0x00, 0x80, 0x8e, 0xd8,       /* mov ax, 0x8000; mov ds, ax */
+        0xc6, 0x06, 0x00, 0x00, 0x07,       /* mov byte [0], 7 */
+        0xa0, 0x00, 0x00, 0xe6, 0xe9, END };
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    MemoryRegion rom;
+    GError *error = NULL;
+
+    ram_block_host(f->ram)[0x80000] = 0x55;
+    memory_region_init_rom(&rom, "rom", f->ram, 0x80000, 0x1000);
+    memory_add(domain_memory_root(f->domain), 0x80000, &rom, 1);
+    start_at_code(f, vcpu, code, sizeof(code));
+    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_KICKED);
+    assert_int_equal(f->out[0], 0x55);
+    memory_remove(&rom);
+    memory_region_finish(&rom);
+    fixture_free(f);
+}
+
 /* ---- threads ---- */
 typedef struct Runner {
     Fixture *f;
@@ -601,6 +729,12 @@ int main(void)
         cmocka_unit_test(test_reset_state_is_what_kvm_gives_back),
         cmocka_unit_test(test_whole_state_moves_to_another_vm),
         cmocka_unit_test(test_state_of_a_foreign_msr_is_refused_by_name),
+        cmocka_unit_test(test_unplugged_vcpu_can_come_back),
+        cmocka_unit_test(test_triple_fault_asks_for_a_reset),
+        cmocka_unit_test(test_failure_to_emulate_names_the_bytes_and_the_way_out),
+        cmocka_unit_test(test_coalesced_writes_come_before_a_later_exit),
+        cmocka_unit_test(test_doorbell_rings_without_an_exit),
+        cmocka_unit_test(test_rom_takes_no_write),
         cmocka_unit_test(test_no_kick_is_lost),
         cmocka_unit_test(test_replaced_memory_is_never_seen_missing),
         cmocka_unit_test(test_dirty_bitmap_holds_what_the_guest_wrote),
