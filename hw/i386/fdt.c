@@ -6,7 +6,6 @@
 
 #include "vmm/error.h"
 
-#define FDT_MAX 65536
 #define IOAPIC_PHANDLE 1
 
 typedef struct Writer {

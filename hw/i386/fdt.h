@@ -8,6 +8,8 @@
 
 #include "vmm/machine.h"
 
+#define FDT_MAX 65536
+
 typedef struct FdtDevice {
     const char *name, *compatible; /* "virtio_mmio", "virtio,mmio" */
     uint64_t address, size;        /* size 0: no address; in ports: `ports` */
@@ -26,5 +28,5 @@ typedef struct FdtFacts {
     const char *bootargs;    /* NULL: none */
 } FdtFacts;
 
-/* NULL: more than the 64 KiB a device tree may have. */
+/* NULL: more than the FDT_MAX bytes a device tree may have. */
 GByteArray *fdt_build(const FdtFacts *facts, GError **error);

@@ -14,6 +14,7 @@
  */
 #include "hw/i386/microvm.h"
 
+#include <libfdt.h>
 #include <string.h>
 
 #include "hw/acpi/aml.h"
@@ -273,6 +274,23 @@ static char *virtio_parameters(Machine *machine)
     return g_string_free(g_steal_pointer(&text), FALSE);
 }
 
+/* -dtb: the user's tree instead of ours. */
+static bool load_dtb(Machine *machine, uint8_t **ret, size_t *length, GError **error)
+{
+    const char *path = machine->boot.dtb;
+
+    if (!host_read_file(path, FDT_MAX, ret, length, error)) {
+        g_prefix_error(error, "-dtb: ");
+        return false;
+    }
+    if (*length < sizeof(struct fdt_header) || fdt_check_header(*ret) < 0 || fdt_totalsize(*ret) > *length) {
+        g_clear_pointer(ret, g_free);
+        error_set(error, "-dtb: '%s' is not a flattened device tree", path);
+        return error_hint(error, "Compile a source with dtc -O dtb.");
+    }
+    return true;
+}
+
 static bool dump_dtb(Machine *machine, const GByteArray *fdt, GError **error)
 {
     const char *path = options(machine)->dumpdtb;
@@ -291,6 +309,7 @@ static bool microvm_finalize(Machine *machine, GError **error)
     E820Entry e820[E820_MAX];
     g_autoptr(GByteArray) fdt = build_fdt(machine, error);
     g_autofree char *parameters = NULL;
+    g_autofree uint8_t *dtb = NULL;
     X86BootLayout layout = { .below_4g = b->below_4g, .e820 = e820 };
 
     if (!fdt) {
@@ -321,6 +340,12 @@ static bool microvm_finalize(Machine *machine, GError **error)
         }
         layout.dtb = fdt->data;
         layout.dtb_length = fdt->len;
+    }
+    if (machine->boot.dtb) {
+        if (!load_dtb(machine, &dtb, &layout.dtb_length, error)) {
+            return false;
+        }
+        layout.dtb = dtb;
     }
     b->boot = x86_boot_new(machine, &layout, error);
     return b->boot != NULL;

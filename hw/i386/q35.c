@@ -158,6 +158,10 @@ static bool check_options(const Machine *machine, GError **error)
         error_set(error, "machine '%s' boots a kernel directly and takes no -bios", machine->class->name);
         return error_hint(error, "Use -kernel.");
     }
+    if (machine->boot.dtb) {
+        error_set(error, "machine '%s' is described by ACPI and takes no -dtb", machine->class->name);
+        return error_hint(error, "Use -machine microvm.");
+    }
     if (o->smm == ON_OFF_AUTO_ON) {
         error_set(error, "smm=on: system management mode is not available");
         return error_hint(error, "Leave smm= out.");

@@ -198,6 +198,13 @@ class Running(Scratch):
 
 @unittest.skipUnless(KVM, "no /dev/kvm")
 class DeviceTree(Scratch):
+    def test_that_is_none_is_refused(self):
+        kernel = self.file("kernel", "")
+        tree = self.file("tree.dtb", "no tree")
+        result = run("-accel", "kvm", "-cpu", "host", "-M", "microvm", "-kernel", kernel, "-dtb", tree, "-display", "none")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("is not a flattened device tree", result.stderr)
+
     def test_is_written_without_a_kernel_and_nothing_runs(self):
         path = self.directory / "tree.dtb"
         result = run("-accel", "kvm", "-cpu", "host", "-M", f"microvm,dumpdtb={path}", "-display", "none")
