@@ -4,7 +4,7 @@
  */
 #include "hw/devices.h"
 
-#include "hw/virtio/virtio.h"
+#include "hw/virtio/virtio-serial.h"
 #include "vmm/machine.h"
 
 #define DEVICES(X) \
@@ -25,11 +25,17 @@
     X(q35_mch_class) \
     X(virtio_blk_pci_class) \
     X(virtio_mmio_class) \
-    X(virtio_rng_pci_class)
+    X(virtio_rng_pci_class) \
+    X(virtio_serial_pci_class)
 
 #define VIRTIO_DEVICES(X) \
     X(virtio_blk_class) \
-    X(virtio_rng_class)
+    X(virtio_rng_class) \
+    X(virtio_serial_class)
+
+#define SERIAL_PORTS(X) \
+    X(virtconsole_class) \
+    X(virtserialport_class)
 
 #define MACHINES(X) \
     X(microvm_machine_class) \
@@ -38,15 +44,18 @@
 
 #define DECLARE_DEVICE(CLASS) extern const DeviceClass CLASS;
 #define DECLARE_VIRTIO(CLASS) extern const VirtioClass CLASS;
+#define DECLARE_PORT(CLASS) extern const VirtioSerialPortClass CLASS;
 #define DECLARE_MACHINE(CLASS) extern const MachineClass CLASS;
 #define ADDRESS(CLASS) &CLASS,
 #define DEVICE_ADDRESS(CLASS) &CLASS.device,
 
 DEVICES(DECLARE_DEVICE)
 VIRTIO_DEVICES(DECLARE_VIRTIO)
+SERIAL_PORTS(DECLARE_PORT)
 MACHINES(DECLARE_MACHINE)
 
-static const DeviceClass *const device_classes[] = { DEVICES(ADDRESS) VIRTIO_DEVICES(DEVICE_ADDRESS) NULL };
+static const DeviceClass *const device_classes[] = { DEVICES(ADDRESS) VIRTIO_DEVICES(DEVICE_ADDRESS)
+                                                   SERIAL_PORTS(DEVICE_ADDRESS) NULL };
 static const MachineClass *const machine_classes[] = { MACHINES(ADDRESS) NULL };
 
 void devices_register(void)

@@ -29,6 +29,7 @@
 typedef struct Recipe {
     const char *driver, *options;
     const char *keeps; /* why scribbled registers survive a reset; NULL: they do not */
+    const char *behind; /* a device that provides the bus it plugs into; NULL: the board has it */
 } Recipe;
 
 static const Recipe recipes[] = {
@@ -38,6 +39,8 @@ static const Recipe recipes[] = {
     { "ICH9-LPC", "addr=1f.0,multifunction=on" },
     { "virtio-blk-pci", "drive=d0" },
     { "virtio-mmio", "base=0xd0000000,gsi=5" },
+    { "virtconsole", "chardev=c0", .behind = "virtio-serial-pci" },
+    { "virtserialport", "chardev=c0,name=org.lodge", .behind = "virtio-serial-pci" },
     { NULL }
 };
 
@@ -120,7 +123,16 @@ static const DeviceClass *class_of(void **state)
 
 static Rig *bare_rig(void **state)
 {
-    return ((Subject *)*state)->rig = rig_new_with(NULL, make_backends);
+    const Recipe *recipe = find_recipe(class_of(state));
+    Rig *r = ((Subject *)*state)->rig = rig_new_with(NULL, make_backends);
+
+    if (recipe->behind) {
+        g_autofree char *failure = rig_try_add(r, recipe->behind);
+
+        assert_null(failure);
+        r->dev = NULL;
+    }
+    return r;
 }
 
 static Rig *rig_of(void **state)
