@@ -6,9 +6,10 @@
  *
  * Leaving a running domain, in this order: the queues are paused; the device leaves
  * its bus and the memory view; every vCPU and loop passes a point where it holds no
- * reference to either (epoch_synchronize()); the unrealize hooks run, so that no
- * register hook can meet a half-dead device; the memory is freed through the epoch,
- * once posted calls under way have seen that it is unrealized.
+ * reference to either (epoch_synchronize()); what is plugged into it and its backend
+ * leave likewise; the unrealize hooks run, so that no register hook can meet a
+ * half-dead device; the memory is freed through the epoch, once posted calls under
+ * way have seen that it is unrealized.
  *
  * Topology functions: main thread, no lock held.
  */
@@ -238,18 +239,9 @@ bool device_realize(Device *dev, Bus *bus, GError **error)
     return true;
 }
 
-void device_unrealize(Device *dev)
+/* Nobody finds the device any more, and when this returns nobody is inside of it. */
+static void unpublish(Device *dev)
 {
-    if (!dev->realized) {
-        return;
-    }
-    device_pause(dev);
-    for (unsigned i = dev->buses->len; i > 0; i--) {
-        bus_clear(g_ptr_array_index(dev->buses, i - 1));
-    }
-    if (dev->backend) {
-        device_unrealize(dev->backend);
-    }
     g_ptr_array_remove(dev->domain->devices, dev);
     if (dev->id) {
         g_hash_table_remove(domain_table(dev->domain, TABLE_DEVICES), dev->id);
@@ -258,8 +250,26 @@ void device_unrealize(Device *dev)
     detach_from_bus(dev);
     unmap_regions(dev);
     epoch_synchronize();
+}
+
+void device_unrealize(Device *dev)
+{
+    if (!dev->realized) {
+        return;
+    }
+    if (dev->backend) {
+        device_pause(dev->backend);
+    }
+    device_pause(dev);
+    unpublish(dev);
+    for (unsigned i = dev->buses->len; i > 0; i--) {
+        bus_clear(g_ptr_array_index(dev->buses, i - 1));
+    }
+    if (dev->backend) {
+        device_unrealize(dev->backend);
+    }
     lock_acquire(dev->lock);
-    dev->realized = false; /* posted calls and timers see it under the lock */
+    dev->realized = false; /* posted calls see it under the lock */
     lock_release(dev->lock);
     unrealize_hooks(dev, dev->class);
     release(dev);

@@ -222,12 +222,35 @@ static bool fake_set_cpuid(Vcpu *vcpu, const X86Cpuid *cpuid, unsigned n, GError
     return true;
 }
 
+static bool take_kick(FakeAccel *fake, FakeVcpu *fv)
+{
+    bool kicked;
+
+    pthread_mutex_lock(&fake->mutex);
+    kicked = fv->kicked;
+    fv->kicked = false;
+    pthread_mutex_unlock(&fake->mutex);
+    return kicked;
+}
+
+static VcpuExit run_guest(FakeAccel *fake, Vcpu *vcpu)
+{
+    while (!take_kick(fake, vcpu->accel)) {
+        fake->guest(vcpu, fake->opaque);
+        epoch_quiescent();
+    }
+    return VCPU_EXIT_KICKED;
+}
+
 static VcpuExit fake_run(Vcpu *vcpu, GError **error)
 {
     FakeAccel *fake = fake_accel(vcpu->domain);
     FakeVcpu *fv = vcpu->accel;
     VcpuExit why = VCPU_EXIT_KICKED;
 
+    if (fake->guest) {
+        return run_guest(fake, vcpu);
+    }
     epoch_offline();
     pthread_mutex_lock(&fake->mutex);
     fake->runs++;

@@ -28,6 +28,9 @@ typedef struct FakeAccel {
     I8259State pic[2];
     IoapicState ioapic;
     I8254State pit;
+    /* What a vCPU does, a little at a time, until it is kicked; set before it starts.  NULL: it sleeps. */
+    void (*guest)(Vcpu *vcpu, void *opaque);
+    void *opaque;
 } FakeAccel;
 
 FakeAccel *fake_accel_new(Domain *domain); /* and sets it on the domain, which closes it */

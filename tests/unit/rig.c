@@ -71,7 +71,7 @@ static void rig_destroy(Machine *machine)
 }
 
 static const MachineClass rig_machine_class = {
-    .name = "rig", .desc = "Test rig", .max_cpus = 1, .default_cpu = "qemu64,check=off", .default_ram = RIG_RAM,
+    .name = "rig", .desc = "Test rig", .max_cpus = 8, .default_cpu = "qemu64,check=off", .default_ram = RIG_RAM,
     .default_ram_id = "rig.ram", .options = &machine_options, .has_pci = true, .build = rig_build,
     .destroy = rig_destroy,
 };
@@ -136,7 +136,7 @@ static Device *add_device(Rig *r, const char *text, GError **error)
     return dev;
 }
 
-Rig *rig_new_with(const char *options, void (*setup)(Domain *domain))
+static Rig *make_rig(const char *smp, const char *options, void (*setup)(Domain *domain))
 {
     g_autoptr(GError) error = NULL;
     Rig *r = g_new0(Rig, 1);
@@ -152,6 +152,8 @@ Rig *rig_new_with(const char *options, void (*setup)(Domain *domain))
     }
     r->machine = machine_new(r->domain, &rig_machine_class);
     r->machine->rtc.clock = RTC_CLOCK_VM;
+    machine_set_smp(r->machine, smp, &error);
+    check(error);
     machine_build(r->machine, &error);
     check(error);
     if (setup) {
@@ -165,9 +167,19 @@ Rig *rig_new_with(const char *options, void (*setup)(Domain *domain))
     return r;
 }
 
+Rig *rig_new_with(const char *options, void (*setup)(Domain *domain))
+{
+    return make_rig("1", options, setup);
+}
+
 Rig *rig_new(const char *options)
 {
-    return rig_new_with(options, NULL);
+    return make_rig("1", options, NULL);
+}
+
+Rig *rig_new_cpus(const char *smp)
+{
+    return make_rig(smp, NULL, NULL);
 }
 
 char *rig_try_add(Rig *r, const char *options)
