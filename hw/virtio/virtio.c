@@ -362,14 +362,22 @@ void virtio_config_store(Virtio *v, uint32_t offset, const void *data, uint32_t 
 
 /* ---- saved state ---- */
 
+/* Until FEATURES_OK a driver may have written anything there. */
+static bool virtio_check(const void *opaque, GError **error)
+{
+    const Virtio *v = opaque;
+    uint64_t unknown = v->driver_features & ~virtio_offered_features((Virtio *)v);
+
+    if ((v->status & VIRTIO_S_FEATURES_OK) && unknown) {
+        return error_set(error, "the saved driver uses features 0x%" PRIx64 " that this device does not offer", unknown);
+    }
+    return true;
+}
+
 static bool virtio_loaded(void *opaque, GError **error)
 {
     Virtio *v = opaque;
 
-    if (v->driver_features & ~virtio_offered_features(v)) {
-        return error_set(error, "the saved driver uses features 0x%" PRIx64 " that this device does not offer",
-                         v->driver_features & ~virtio_offered_features(v));
-    }
     if (v->status & VIRTIO_S_FEATURES_OK) {
         accept_features(v);
     }
@@ -379,6 +387,7 @@ static bool virtio_loaded(void *opaque, GError **error)
 static const StateDesc virtio_state = {
     .name = "virtio",
     .version = 1,
+    .check = virtio_check,
     .loaded = virtio_loaded,
     .fields = (const StateField[]) {
         STATE_U8(Virtio, status),
