@@ -196,10 +196,10 @@ static void add_state(Device *dev, const DeviceClass *class)
         add_state(dev, class->base);
     }
     if (class == dev->class) {
-        state_list_add(domain_state(dev->domain), dev->path, class->state, dev, class->size, dev->lock);
+        state_list_add(domain_state(dev->domain), dev->path, class->state, dev, dev->class->size, dev->lock);
     } else if (class->state && class->state != &state_none) {
         path = g_strconcat(dev->path, "/", class->state->name, NULL);
-        state_list_add(domain_state(dev->domain), path, class->state, dev, class->size, dev->lock);
+        state_list_add(domain_state(dev->domain), path, class->state, dev, dev->class->size, dev->lock);
     }
 }
 
