@@ -179,8 +179,12 @@ void kvm_debug_free(Kvm *kvm)
     g_hash_table_unref(kvm->breakpoints);
 }
 
-void kvm_debug_vcpu_free(KvmVcpu *kv)
+void kvm_debug_vcpu_init(KvmVcpu *kv)
 {
-    soft_remove_all(kv);
+    kv->soft = g_array_new(false, false, sizeof(uint64_t));
+}
+
+void kvm_debug_vcpu_finish(KvmVcpu *kv)
+{
     g_array_unref(kv->soft);
 }

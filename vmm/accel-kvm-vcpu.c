@@ -32,53 +32,78 @@ static void kick_handler(int signal)
     /* Its delivery is what interrupts KVM_RUN. */
 }
 
-/* KVM has no way to destroy a vCPU: one that was unplugged is used again. */
-static int take_descriptor(Kvm *kvm, uint32_t apic_id)
+/* KVM keeps a vCPU as long as its VM and makes none twice: one that was unplugged is used again. */
+static KvmVcpu *take_unplugged(Kvm *kvm, uint32_t apic_id)
 {
-    gpointer fd;
+    gpointer kv = NULL;
 
-    if (g_hash_table_steal_extended(kvm->unplugged, GUINT_TO_POINTER(apic_id), NULL, &fd)) {
-        return GPOINTER_TO_INT(fd);
-    }
-    return kvm_ioctl(kvm->vm, KVM_CREATE_VCPU, (void *)(uintptr_t)apic_id);
+    g_hash_table_steal_extended(kvm->unplugged, GUINT_TO_POINTER(apic_id), NULL, &kv);
+    return kv;
 }
 
-bool kvm_vcpu_create(Accel *accel, Vcpu *vcpu, GError **error)
+void kvm_vcpu_free(void *opaque)
 {
-    Kvm *kvm = kvm_of(accel);
+    KvmVcpu *kv = opaque;
+
+    kvm_debug_vcpu_finish(kv);
+    kvm_dirty_unmap_ring(kv);
+    if (kv->run != MAP_FAILED) {
+        munmap(kv->run, kv->kvm->run_size);
+    }
+    if (kv->fd >= 0) {
+        close(kv->fd);
+    }
+    g_free(kv);
+}
+
+/* NULL, and nothing is left. */
+static KvmVcpu *vcpu_make(Kvm *kvm, Vcpu *vcpu, GError **error)
+{
     KvmVcpu *kv = g_new0(KvmVcpu, 1);
-    int ring = kvm_check(kvm, KVM_CAP_COALESCED_MMIO);
+    int coalesced = kvm_check(kvm, KVM_CAP_COALESCED_MMIO);
 
     kv->kvm = kvm;
     kv->vcpu = vcpu;
     kv->run = MAP_FAILED;
-    kv->soft = g_array_new(false, false, sizeof(uint64_t));
-    kv->fd = take_descriptor(kvm, vcpu->apic_id);
+    kvm_debug_vcpu_init(kv);
+    kv->fd = kvm_ioctl(kvm->vm, KVM_CREATE_VCPU, (void *)(uintptr_t)vcpu->apic_id);
     if (kv->fd < 0) {
         error_set_errno(error, errno, "cannot create vCPU %u with KVM", vcpu->index);
         error_hint(error, "This host's KVM gives at most %u vCPUs.", kvm->vcpus_max);
-        g_array_unref(kv->soft);
-        g_free(kv);
-        return false;
+        kvm_vcpu_free(kv);
+        return NULL;
     }
     kv->run = mmap(NULL, kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, kv->fd, 0);
-    vcpu->accel = kv;
     if (kv->run == MAP_FAILED) {
         error_set_errno(error, errno, "cannot map the state of vCPU %u", vcpu->index);
-        kvm_vcpu_destroy(vcpu);
-        return false;
+        kvm_vcpu_free(kv);
+        return NULL;
     }
-    if (ring > 0 && ((size_t)ring + 1) * GUEST_PAGE_SIZE <= kvm->run_size) {
-        kv->coalesced = (void *)((uint8_t *)kv->run + (size_t)ring * GUEST_PAGE_SIZE);
+    if (coalesced > 0 && ((size_t)coalesced + 1) * GUEST_PAGE_SIZE <= kvm->run_size) {
+        kv->coalesced = (void *)((uint8_t *)kv->run + (size_t)coalesced * GUEST_PAGE_SIZE);
     }
     kvm_dirty_map_ring(kv);
     if (kvm->mce_banks) {
         kvm_ioctl(kv->fd, KVM_X86_SETUP_MCE, &kvm->mce_capabilities);
     }
     if (!kvm_msrs_probe(kv, error)) {
-        kvm_vcpu_destroy(vcpu);
+        kvm_vcpu_free(kv);
+        return NULL;
+    }
+    return kv;
+}
+
+bool kvm_vcpu_create(Accel *accel, Vcpu *vcpu, GError **error)
+{
+    Kvm *kvm = kvm_of(accel);
+    KvmVcpu *kv = take_unplugged(kvm, vcpu->apic_id);
+
+    kv = kv ? kv : vcpu_make(kvm, vcpu, error);
+    if (!kv) {
         return false;
     }
+    kv->vcpu = vcpu;
+    vcpu->accel = kv;
     pthread_mutex_lock(&kvm->gate_mutex);
     g_ptr_array_add(kvm->vcpus, kv);
     if (vcpu->index == 0) {
@@ -91,24 +116,21 @@ bool kvm_vcpu_create(Accel *accel, Vcpu *vcpu, GError **error)
 void kvm_vcpu_destroy(Vcpu *vcpu)
 {
     KvmVcpu *kv = kvm_vcpu_of(vcpu);
+    Kvm *kvm = kv->kvm;
 
-    if (!kv) {
-        return;
+    kvm_set_breakpoints(vcpu, NULL, 0, false, NULL);
+    if (kvm->ring_entries) {
+        kvm_dirty_harvest(kvm); /* its ring is not looked at from now on */
     }
-    pthread_mutex_lock(&kv->kvm->gate_mutex);
-    g_ptr_array_remove(kv->kvm->vcpus, kv);
-    if (kv->kvm->bsp == kv) {
-        __atomic_store_n(&kv->kvm->bsp, NULL, __ATOMIC_RELEASE);
+    pthread_mutex_lock(&kvm->gate_mutex);
+    g_ptr_array_remove(kvm->vcpus, kv);
+    if (kvm->bsp == kv) {
+        __atomic_store_n(&kvm->bsp, NULL, __ATOMIC_RELEASE);
     }
-    pthread_mutex_unlock(&kv->kvm->gate_mutex);
-    kvm_debug_vcpu_free(kv);
-    kvm_dirty_unmap_ring(kv);
-    if (kv->run != MAP_FAILED) {
-        munmap(kv->run, kv->kvm->run_size);
-    }
-    g_hash_table_insert(kv->kvm->unplugged, GUINT_TO_POINTER(vcpu->apic_id), GINT_TO_POINTER(kv->fd));
-    g_free(kv);
+    pthread_mutex_unlock(&kvm->gate_mutex);
+    kv->tid = 0;
     vcpu->accel = NULL;
+    g_hash_table_insert(kvm->unplugged, GUINT_TO_POINTER(vcpu->apic_id), kv);
 }
 
 bool kvm_vcpu_begin(Vcpu *vcpu, GError **error)

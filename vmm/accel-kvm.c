@@ -237,17 +237,11 @@ static bool vm_create(Kvm *kvm, GError **error)
 static void kvm_close(Accel *accel)
 {
     Kvm *kvm = kvm_of(accel);
-    GHashTableIter unplugged;
-    gpointer fd;
 
     kvm_memory_finish(kvm);
     kvm_fabric_free(kvm);
-    kvm_debug_free(kvm);
-    g_hash_table_iter_init(&unplugged, kvm->unplugged);
-    while (g_hash_table_iter_next(&unplugged, NULL, &fd)) {
-        close(GPOINTER_TO_INT(fd));
-    }
     g_hash_table_unref(kvm->unplugged);
+    kvm_debug_free(kvm);
     if (kvm->vm >= 0) {
         close(kvm->vm);
     }
@@ -285,7 +279,7 @@ static Accel *kvm_open(Domain *domain, const void *options, GError **error)
     kvm->fd = fd;
     kvm->vm = -1;
     kvm->vcpus = g_ptr_array_new();
-    kvm->unplugged = g_hash_table_new(NULL, NULL);
+    kvm->unplugged = g_hash_table_new_full(NULL, NULL, NULL, kvm_vcpu_free);
     pthread_mutex_init(&kvm->gate_mutex, NULL);
     pthread_cond_init(&kvm->gate_cond, NULL);
     pthread_mutex_init(&kvm->coalesced_mutex, NULL);

@@ -100,7 +100,7 @@ struct Kvm {
     pthread_cond_t gate_cond;
     unsigned hold;      /* written under gate_mutex, read anywhere */
     GPtrArray *vcpus;   /* KvmVcpu */
-    GHashTable *unplugged; /* APIC id to descriptor: KVM keeps a vCPU as long as its VM; main thread */
+    GHashTable *unplugged; /* APIC id to KvmVcpu, owned; main thread */
     /* MSRs that are state here, sorted; constant once the first vCPU exists. */
     GArray *msrs;       /* uint32_t */
     struct kvm_pit_state2 paused_pit;
@@ -140,6 +140,7 @@ void kvm_fail(Kvm *kvm, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 /* ---- accel-kvm-vcpu.c ---- */
 bool kvm_vcpu_create(Accel *accel, Vcpu *vcpu, GError **error);
 void kvm_vcpu_destroy(Vcpu *vcpu);
+void kvm_vcpu_free(void *kv);
 bool kvm_vcpu_begin(Vcpu *vcpu, GError **error);
 VcpuExit kvm_vcpu_run(Vcpu *vcpu, GError **error);
 void kvm_vcpu_kick(Vcpu *vcpu);
@@ -200,5 +201,6 @@ bool kvm_set_breakpoints(Vcpu *vcpu, const AccelBreakpoint *list, unsigned n, bo
 bool kvm_debug_exit(KvmVcpu *kv); /* ours (true), or the guest's own: handed back to it */
 void kvm_debug_init(Kvm *kvm);
 void kvm_debug_free(Kvm *kvm);
-void kvm_debug_vcpu_free(KvmVcpu *kv);
+void kvm_debug_vcpu_init(KvmVcpu *kv);
+void kvm_debug_vcpu_finish(KvmVcpu *kv);
 bool kvm_stats(Accel *accel, Vcpu *vcpu, void (*fn)(const char *name, uint64_t value, void *opaque), void *opaque);
