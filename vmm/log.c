@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "vmm/error.h"
+#include "vmm/host.h"
 
 unsigned log_mask;
 
@@ -73,10 +74,10 @@ bool log_configure(const char *file, const char *categories, bool timestamps, GE
         }
     }
     if (file) {
-        int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
+        int fd = host_open(file, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0644, error);
 
         if (fd < 0) {
-            return error_set_errno(error, errno, "Cannot write the log to '%s'", file);
+            return error_subject(error, "log");
         }
         if (log_fd != STDERR_FILENO) {
             close(log_fd);

@@ -95,30 +95,11 @@ bool options_check_files(const Options *options, GError **error)
 
 /* ---- domain ---- */
 
-/* DRIVER.PROPERTY=VALUE, as it is: the value may hold commas. */
-static bool add_short_global(Domain *domain, const char *text, GError **error)
-{
-    const char *dot = strchr(text, '.'), *equals = strchr(text, '=');
-    g_autofree char *driver = NULL;
-    g_autofree char *property = NULL;
-
-    if (!dot || !equals || dot > equals) {
-        error_set(error, "This is not DRIVER.PROPERTY=VALUE");
-        return error_hint(error, "For example: -global virtio-blk-pci.packed=on.");
-    }
-    driver = g_strndup(text, (size_t)(dot - text));
-    property = g_strndup(dot + 1, (size_t)(equals - dot - 1));
-    return device_global_add(domain, driver, property, equals + 1, error);
-}
-
 static bool add_global(Domain *domain, const char *text, GError **error)
 {
     GlobalOptions o;
     bool ok;
 
-    if (!g_str_has_prefix(text, "driver=") && !g_str_has_prefix(text, "property=") && !g_str_has_prefix(text, "value=")) {
-        return add_short_global(domain, text, error);
-    }
     if (!field_struct_parse_text(&global_options, text, NULL, &o, error)) {
         return false;
     }

@@ -177,6 +177,40 @@ bool option_machine(Options *options, const char *argument, GError **error)
     return rest->len == 0 || add_text(options->machine, rest->str);
 }
 
+/* DRIVER.PROPERTY=VALUE becomes the long form; its value is taken as it is, commas too. */
+static char *long_global(const char *text)
+{
+    const char *dot = strchr(text, '.'), *equals = strchr(text, '=');
+    g_auto(GStrv) parts = NULL;
+    g_autofree char *value = NULL;
+
+    if (!dot || !equals || dot > equals) {
+        return NULL;
+    }
+    parts = g_strsplit(equals + 1, ",", -1);
+    value = g_strjoinv(",,", parts);
+    return g_strdup_printf("driver=%.*s,property=%.*s,value=%s", (int)(dot - text), text, (int)(equals - dot - 1), dot + 1,
+                           value);
+}
+
+bool option_global(Options *options, const char *argument, GError **error)
+{
+    bool is_long = g_str_has_prefix(argument, "driver=") || g_str_has_prefix(argument, "property=") ||
+                   g_str_has_prefix(argument, "value=") || *argument == '{';
+    g_autofree char *text = is_long ? g_strdup(argument) : long_global(argument);
+    GlobalOptions o;
+
+    if (!text) {
+        error_set(error, "This is not DRIVER.PROPERTY=VALUE");
+        return error_hint(error, "For example: -global virtio-blk-pci.packed=on.");
+    }
+    if (!field_struct_parse_text(&global_options, text, NULL, &o, error)) {
+        return false;
+    }
+    field_struct_clear(&global_options, &o);
+    return add_text(options->globals, text);
+}
+
 bool option_enable_kvm(Options *options, const char *argument, GError **error)
 {
     return add_text(options->accel, "kvm");

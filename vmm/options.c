@@ -62,9 +62,9 @@ const Option option_table[] = {
       "Set what the clock of the machine starts from and follows", .group = "rtc", .language = &rtc_options, .implied = "base" },
     { "smbios", NULL, SECTION_MACHINE, TEXTS(smbios), "type=N[,KEY=VALUE...]", "Set fields of an SMBIOS structure",
       .group = "smbios" },
-    { "global", NULL, SECTION_MACHINE, TEXTS(globals), "DRIVER.PROPERTY=VALUE",
+    { "global", NULL, SECTION_MACHINE, CALL, "DRIVER.PROPERTY=VALUE",
       "Set the default of a property for every device of a class; also driver=DRIVER,property=PROPERTY,value=VALUE",
-      .group = "global", .language = &global_options },
+      .group = "global", .language = &global_options, .call = option_global },
     { "no-acpi", NULL, SECTION_MACHINE, CALL, NULL, "The same as -machine acpi=off", .call = option_no_acpi },
     { "no-hpet", NULL, SECTION_MACHINE, CALL, NULL, "The same as -machine hpet=off", .call = option_no_hpet },
     /* ---- boot ---- */
@@ -216,7 +216,7 @@ bool options_apply(Options *options, const Option *o, const char *argument, GErr
         *(char **)slot = g_strdup(argument);
         return true;
     case OPTION_TEXTS:
-        if (o->language != &global_options && !check_text(o, argument, error)) {
+        if (!check_text(o, argument, error)) {
             return false;
         }
         g_ptr_array_add(*(GPtrArray **)slot, g_strdup(argument));
@@ -321,6 +321,7 @@ void options_clear(Options *o)
     }
     g_clear_pointer(&o->machine_type, g_free);
     g_clear_pointer(&o->machine, g_ptr_array_unref);
+    g_clear_pointer(&o->globals, g_ptr_array_unref);
     g_clear_pointer(&o->images, g_ptr_array_unref);
     g_clear_pointer(&o->merged, g_hash_table_unref);
     if (o->output) {

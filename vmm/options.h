@@ -34,7 +34,7 @@ typedef struct Options {
     bool has_uuid;
     RtcOptions rtc;
     OvercommitOptions overcommit;
-    GPtrArray *globals;
+    GPtrArray *globals;  /* driver=,property=,value= */
     /* boot */
     char *kernel, *initrd, *append, *dtb, *bios;
     /* devices and backends */

@@ -105,6 +105,16 @@ static void test_struct_options_add_up(void **state)
     options_clear(&o);
 }
 
+static void test_short_globals_become_long(void **state)
+{
+    Options o = parse(ARGV("-global", "isa-serial.index=1", "-global", "x.y=a,b", "-global", "driver=x,property=y,value=z"));
+
+    assert_string_equal(item(o.globals, 0), "driver=isa-serial,property=index,value=1");
+    assert_string_equal(item(o.globals, 1), "driver=x,property=y,value=a,,b");
+    assert_string_equal(item(o.globals, 2), "driver=x,property=y,value=z");
+    options_clear(&o);
+}
+
 static void test_no_reboot_is_an_action(void **state)
 {
     Options plain = parse(ARGV("-no-reboot", "-no-shutdown"));
@@ -191,6 +201,13 @@ static void test_unknown_key_names_option_and_nearest(void **state)
 static void test_unknown_value_names_the_nearest(void **state)
 {
     assert_refused(ARGV("-rtc", "clock=hots"), "-rtc clock=hots: Parameter 'clock' does not accept 'hots'. Did you mean 'host'?");
+}
+
+static void test_malformed_global(void **state)
+{
+    assert_refused(ARGV("-global", "isa-serial"),
+                   "-global isa-serial: This is not DRIVER.PROPERTY=VALUE. For example: -global virtio-blk-pci.packed=on.");
+    assert_refused(ARGV("-global", "driver=isa-serial"), "-global driver=isa-serial: Parameter 'property' is missing");
 }
 
 static void test_malformed_uuid(void **state)
@@ -401,6 +418,7 @@ int main(void)
         cmocka_unit_test(test_machine_type_and_keys_add_up),
         cmocka_unit_test(test_machine_may_hold_the_boot_options),
         cmocka_unit_test(test_struct_options_add_up),
+        cmocka_unit_test(test_short_globals_become_long),
         cmocka_unit_test(test_no_reboot_is_an_action),
         cmocka_unit_test(test_enable_kvm_is_an_accelerator),
         cmocka_unit_test(test_uuid_in_order_of_its_text),
@@ -412,6 +430,7 @@ int main(void)
         cmocka_unit_test(test_missing_argument_shows_the_form),
         cmocka_unit_test(test_unknown_key_names_option_and_nearest),
         cmocka_unit_test(test_unknown_value_names_the_nearest),
+        cmocka_unit_test(test_malformed_global),
         cmocka_unit_test(test_malformed_uuid),
         cmocka_unit_test(test_what_needs_firmware_is_refused_by_name),
         cmocka_unit_test(test_what_is_not_there_is_refused_by_name),
