@@ -84,8 +84,8 @@ static void dispatch_msr(KvmVcpu *kv, bool write)
     struct kvm_run *run = kv->run;
 
     if (write) {
-        guest_error("cpu", "vCPU %u writes %#" PRIx64 " to unknown MSR %#" PRIx32, kv->vcpu->index, (uint64_t)run->msr.data,
-                    run->msr.index);
+        guest_error("cpu", "vCPU %u writes %#" PRIx64 " to unknown MSR %#" PRIx32, kv->vcpu->index,
+                    (uint64_t)run->msr.data, run->msr.index);
     } else {
         guest_error("cpu", "vCPU %u reads unknown MSR %#" PRIx32, kv->vcpu->index, run->msr.index);
     }
@@ -202,8 +202,8 @@ bool kvm_dispatch(KvmVcpu *kv, VcpuExit *ret, GError **error)
     case KVM_EXIT_FAIL_ENTRY:
         error_set(error, "vCPU %u: the host's CPU refused to enter the guest, reason %#" PRIx64, kv->vcpu->index,
                   (uint64_t)run->fail_entry.hardware_entry_failure_reason);
-        error_hint(error, "If the guest had just started in real mode, this CPU may lack unrestricted guests; '-accel tcg' "
-                          "does without it.");
+        error_hint(error, "If the guest had just started in real mode, this CPU may lack unrestricted guests; "
+                          "'-accel tcg' does without it.");
         break;
     case KVM_EXIT_INTERNAL_ERROR:
         say_internal_error(kv, error);

@@ -326,7 +326,8 @@ static void fabric_gsi_set(IrqFabric *fabric, unsigned gsi, bool level)
 static bool whole_gsi_irqfd(IrqFabric *fabric, unsigned gsi, int eventfd, int resample, bool attach_it, GError **error)
 {
     if (!set_irqfd(fabric_of(fabric)->kvm, gsi, eventfd, resample, attach_it)) {
-        return error_set_errno(error, errno, "cannot %s an irqfd on interrupt %u", attach_it ? "attach" : "detach", gsi);
+        return error_set_errno(error, errno, "cannot %s an irqfd on interrupt %u", attach_it ? "attach" : "detach",
+                               gsi);
     }
     return true;
 }
@@ -343,7 +344,8 @@ static bool split_gsi_irqfd(IrqFabric *fabric, unsigned gsi, int eventfd, int re
     bool ok = true;
 
     if (resample >= 0) {
-        error_set(error, "an irqfd with resampling on interrupt %u needs the whole interrupt controller in the kernel", gsi);
+        error_set(error, "an irqfd with resampling on interrupt %u needs the whole interrupt controller in the kernel",
+                  gsi);
         return error_hint(error, "Use kernel-irqchip=on.");
     }
     lock_acquire(&f->lock);
@@ -397,8 +399,8 @@ static void whole_gsi_override(IrqFabric *fabric, unsigned gsi, bool on)
 }
 
 #define COMMON_OPS \
-    .send = fabric_send, .route_new = fabric_route_new, .route_free = fabric_route_free, .route_set = fabric_route_set, \
-    .routes_commit = fabric_routes_commit, .route_notify = fabric_route_notify, \
+    .send = fabric_send, .route_new = fabric_route_new, .route_free = fabric_route_free, \
+    .route_set = fabric_route_set, .routes_commit = fabric_routes_commit, .route_notify = fabric_route_notify, \
     .route_take_pending = fabric_route_take_pending, .route_fd = fabric_route_fd
 
 static const IrqFabricOps whole_ops = {

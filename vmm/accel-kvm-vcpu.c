@@ -297,8 +297,8 @@ VcpuExit kvm_vcpu_run(Vcpu *vcpu, GError **error)
         }
         error_set_errno(error, err, "vCPU %u cannot run", vcpu->index);
         if (err == EFAULT) {
-            error_hint(error, "Guest memory could not be read or written: its file may have been cut, or the host is out of "
-                              "memory.");
+            error_hint(error, "Guest memory could not be read or written: its file may have been cut, or the host is "
+                              "out of memory.");
         }
         return VCPU_EXIT_FAILED;
     }

@@ -73,7 +73,8 @@ static const FieldStruct kvm_options = {
                .help = "memory for shadow page tables"),
         F_ENUM("notify-vmexit", KvmOptions, notify_vmexit, &notify_enum, NOTIFY_RUN,
                .help = "when a vCPU takes no interrupt for too long: go on, stop the domain, or do not look"),
-        F_UINT("notify-window", KvmOptions, notify_window, 0, .help = "how long that is, in TSC ticks above the CPU's own"),
+        F_UINT("notify-window", KvmOptions, notify_window, 0,
+               .help = "how long that is, in TSC ticks above the CPU's own"),
         FIELD_END
     },
 };
@@ -132,8 +133,8 @@ static int device_open(const char *path, GError **error)
 
         error_set_errno(error, err, "cannot open %s", path);
         if (err == ENOENT || err == ENODEV || err == ENXIO) {
-            error_hint(error, "Load the kernel module kvm-intel or kvm-amd, and see that virtualization is enabled in the "
-                              "firmware of this host.");
+            error_hint(error, "Load the kernel module kvm-intel or kvm-amd, and see that virtualization is enabled in "
+                              "the firmware of this host.");
         } else if (err == EACCES || err == EPERM) {
             error_hint(error, "Add your user to the group 'kvm', or run as root.");
         }
@@ -221,7 +222,10 @@ static bool vm_create(Kvm *kvm, GError **error)
         int err = errno;
 
         error_set_errno(error, err, "cannot create a VM with %s", kvm->options.device);
-        return err == EBUSY ? error_hint(error, "Another hypervisor holds this host's virtualization; stop it.") : false;
+        if (err == EBUSY) {
+            error_hint(error, "Another hypervisor holds this host's virtualization; stop it.");
+        }
+        return false;
     }
     if (kvm_ioctl(kvm->vm, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0 ||
         kvm_ioctl(kvm->vm, KVM_SET_TSS_ADDR, (void *)TSS_ADDRESS) < 0) {
@@ -331,7 +335,7 @@ static bool kvm_setup(Accel *accel, IrqchipMode mode, GError **error)
         break;
     case IRQCHIP_SPLIT:
         if (kvm_enable(kvm->vm, KVM_CAP_SPLIT_IRQCHIP, IRQ_GSIS, 0) < 0) {
-            error_set_errno(error, errno, "kernel-irqchip=split: this host's KVM cannot split its interrupt controllers");
+            error_set_errno(error, errno, "kernel-irqchip=split: this host's KVM cannot split its controllers");
             return error_hint(error, "Use kernel-irqchip=on.");
         }
         break;

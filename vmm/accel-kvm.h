@@ -94,7 +94,7 @@ struct Kvm {
     KvmSpace space[KVM_SPACES], ports;
     AddressSpace *smm_space; /* NULL: no SMM */
     uint32_t ring_entries;
-    pthread_mutex_t coalesced_mutex; /* orders the draining of the ring; taken before device locks, by vCPUs in dispatch */
+    pthread_mutex_t coalesced_mutex; /* orders the draining of the ring; vCPUs take it before any device lock */
     /* The gate; mutex also guards vcpus. */
     pthread_mutex_t gate_mutex;
     pthread_cond_t gate_cond;

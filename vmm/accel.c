@@ -106,8 +106,11 @@ void accel_help(GString *out)
         AccelProbe probe = { 0 };
 
         class->probe(&probe);
-        g_string_append_printf(out, "%-8s %s%s%s%s\n", class->name, class->desc, probe.usable ? "" : " (not usable here: ",
-                               probe.usable ? "" : probe.reason, probe.usable ? "" : ")");
+        g_string_append_printf(out, "%-8s %s", class->name, class->desc);
+        if (!probe.usable) {
+            g_string_append_printf(out, " (not usable here: %s)", probe.reason);
+        }
+        g_string_append_c(out, '\n');
         g_free(probe.reason);
     }
     for (unsigned i = 0; accel_classes[i]; i++) {

@@ -51,7 +51,8 @@ typedef enum VcpuCounter { VCPU_COUNT_RUNS, VCPU_COUNT_PIO, VCPU_COUNT_MMIO, VCP
 /* Chips whose state the accelerator may hold (irqchip whole). */
 typedef enum AccelChip { ACCEL_PIC_MASTER, ACCEL_PIC_SLAVE, ACCEL_IOAPIC, ACCEL_PIT, ACCEL_CHIPS } AccelChip;
 
-typedef enum AccelBreakKind { ACCEL_BREAK_SOFTWARE, ACCEL_BREAK_HARDWARE, ACCEL_WATCH_WRITE, ACCEL_WATCH_READ, ACCEL_WATCH_ACCESS } AccelBreakKind;
+typedef enum AccelBreakKind { ACCEL_BREAK_SOFTWARE, ACCEL_BREAK_HARDWARE, ACCEL_WATCH_WRITE, ACCEL_WATCH_READ,
+                              ACCEL_WATCH_ACCESS } AccelBreakKind;
 typedef struct AccelBreakpoint { AccelBreakKind kind; uint64_t address; uint64_t length; } AccelBreakpoint;
 
 struct AccelClass {

@@ -265,12 +265,12 @@ static uint32_t ways_code(unsigned ways)
 static void put_amd_caches(Leaves *l, const CpuModel *m)
 {
     uint32_t l1 = cache_bytes(&caches[0]) / 1024 << 24 | caches[0].ways << 16 | 1 << 8 | caches[0].line;
+    uint32_t l2 = cache_bytes(&caches[2]) / 1024 << 16 | ways_code(caches[2].ways) << 12 | 1 << 8 | 64;
     uint32_t l3 = cache_bytes(&caches[3]) / (512 * 1024) << 18 | ways_code(caches[3].ways) << 12 | 1 << 8 | 64;
 
     /* 255-entry fully associative L1 TLBs, 512-entry L2 TLBs. */
     put(l, 0x80000005, 0xff20ff20, 0xff20ff20, l1, l1);
-    put(l, 0x80000006, 0, 0x42004200, cache_bytes(&caches[2]) / 1024 << 16 | ways_code(caches[2].ways) << 12 | 1 << 8 | 64,
-        m->l3_cache ? l3 : 0);
+    put(l, 0x80000006, 0, 0x42004200, l2, m->l3_cache ? l3 : 0);
 }
 
 static void put_amd_topology(Leaves *l, const CpuModel *m, const CpuTopology *t, uint32_t apic_id)
@@ -293,7 +293,8 @@ static void put_extended(Leaves *l, const CpuModel *m, const CpuTopology *t, uin
         xlevel = topoext ? MAX(xlevel, 0x8000001e) : xlevel;
         xlevel = w[WORD_80000021_EAX] ? MAX(xlevel, 0x80000021) : xlevel;
     }
-    put(l, 0x80000000, xlevel, amd ? text4(m->vendor) : 0, amd ? text4(m->vendor + 8) : 0, amd ? text4(m->vendor + 4) : 0);
+    put(l, 0x80000000, xlevel, amd ? text4(m->vendor) : 0, amd ? text4(m->vendor + 8) : 0,
+        amd ? text4(m->vendor + 4) : 0);
     put(l, 0x80000001, cpu_model_signature(m), 0,
         w[WORD_80000001_ECX] | (amd && per_socket(t) > 1 ? X1_ECX_CMP_LEGACY : 0),
         w[WORD_80000001_EDX] | (amd ? w[WORD_1_EDX] & AMD_EDX_SHARED : 0));

@@ -220,7 +220,8 @@ static const struct { const char *needed, *by; } dependencies[] = {
     { "avx", "avx2 fma f16c fma4 xop vaes vpclmulqdq avx-vnni avx-ifma" },
     { "avx2", "avx512f" },
     { "avx512f", "avx512dq avx512ifma avx512pf avx512er avx512cd avx512bw avx512vl avx512vbmi avx512vbmi2 avx512vnni "
-                 "avx512bitalg avx512-vpopcntdq avx512-4vnniw avx512-4fmaps avx512-vp2intersect avx512-fp16 avx512-bf16" },
+                 "avx512bitalg avx512-vpopcntdq avx512-4vnniw avx512-4fmaps avx512-vp2intersect avx512-fp16 "
+                 "avx512-bf16" },
     { "amx-tile", "amx-bf16 amx-int8 amx-fp16" },
     { "arch-capabilities", "rdctl-no ibrs-all rsba skip-l1dfl-vmentry ssb-no mds-no pschange-mc-no tsx-ctrl taa-no "
                            "sbdr-ssdp-no fbsdp-no psdp-no fb-clear rrsba bhi-no pbrsb-no" },

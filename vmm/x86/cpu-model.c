@@ -47,7 +47,8 @@ static const FieldStruct cpu_options = {
         F_BOOL("enforce", CpuOptions, enforce, false, .help = "refuse to start without them"),
         F_BOOL("kvm", CpuOptions, kvm, true, .help = "show KVM's signature and its paravirtual features"),
         F_BOOL("migratable", CpuOptions, migratable, true, .help = "host, max: leave out what cannot be moved"),
-        F_ENUM("pmu", CpuOptions, pmu, &field_on_off_auto, ON_OFF_AUTO_AUTO, .help = "performance counters (auto: host, max)"),
+        F_ENUM("pmu", CpuOptions, pmu, &field_on_off_auto, ON_OFF_AUTO_AUTO,
+               .help = "performance counters (auto: host, max)"),
         F_ENUM("host-phys-bits", CpuOptions, host_phys_bits, &field_on_off_auto, ON_OFF_AUTO_AUTO,
                .help = "the host's width of physical addresses (auto: host, max)"),
         F_UINT("host-phys-bits-limit", CpuOptions, host_phys_bits_limit, 0, .help = "at most so many; 0: any"),
@@ -68,7 +69,8 @@ static const FieldStruct cpu_options = {
         F_UINT("stepping", CpuOptions, stepping, 0, FIELD_HAS(CpuOptions, has_stepping), .min = 0, .max = 15,
                .help = "stepping of the signature"),
         F_STR("model-id", CpuOptions, model_id, NULL, .help = "name of the processor, at most 48 letters"),
-        F_UINT("tsc-frequency", CpuOptions, tsc_frequency, 0, .min = 0, .max = INT64_C(4000000000000), .help = "TSC frequency in Hz"),
+        F_UINT("tsc-frequency", CpuOptions, tsc_frequency, 0, .min = 0, .max = INT64_C(4000000000000),
+               .help = "TSC frequency in Hz"),
         FIELD_END
     },
 };
@@ -323,7 +325,8 @@ static bool filter(CpuModel *m, const CpuFeatures *host, const CpuOptions *o, GE
         return error_hint(error, "Choose another model, take them out with -FEATURE, or leave 'enforce' out.");
     }
     if (o->check) {
-        log_warning("-cpu %s: %s cannot give, and the guest goes without: %s", m->name, m->accel->class->name, names->str);
+        log_warning("-cpu %s: %s cannot give, and the guest goes without: %s", m->name, m->accel->class->name,
+                    names->str);
     }
     cpu_features_remove(&m->features, &missing);
     return true;

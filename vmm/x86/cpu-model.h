@@ -22,7 +22,8 @@ bool cpu_topology_parse(const char *text, unsigned max, CpuTopology *ret, GError
 uint32_t cpu_topology_apic_id(const CpuTopology *t, unsigned index); /* SDM 3-9.9 field widths */
 typedef enum CpuLevel { CPU_LEVEL_CORE, CPU_LEVEL_DIE, CPU_LEVEL_SOCKET } CpuLevel;
 unsigned cpu_topology_shift(const CpuTopology *t, CpuLevel level); /* lowest bit of its field in an APIC id */
-void cpu_topology_place(const CpuTopology *t, unsigned index, unsigned *socket, unsigned *die, unsigned *core, unsigned *thread);
+void cpu_topology_place(const CpuTopology *t, unsigned index, unsigned *socket, unsigned *die, unsigned *core,
+                        unsigned *thread);
 
 /* text: -cpu; accel filters it.  Features that cannot be given, the model's or asked for, are one error that
  * names them with `enforce`, else one warning (check=off: none). */

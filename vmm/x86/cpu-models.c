@@ -85,7 +85,8 @@ const CpuModelDef cpu_model_defs[MODELS + 1] = {
         .model_id = "Intel Core Processor (Skylake)", .features = "xsavec xgetbv1",
     },
     [SKYLAKE_CLIENT_NO_TSX] = {
-        .name = "Skylake-Client-noTSX-IBRS", ON(SKYLAKE_CLIENT), .model_id = "Intel Core Processor (Skylake, IBRS, no TSX)",
+        .name = "Skylake-Client-noTSX-IBRS", ON(SKYLAKE_CLIENT),
+        .model_id = "Intel Core Processor (Skylake, IBRS, no TSX)",
         .features = "spec-ctrl", .without = "hle rtm",
     },
     [SKYLAKE_SERVER] = {
@@ -94,11 +95,13 @@ const CpuModelDef cpu_model_defs[MODELS + 1] = {
         .features = "pdpe1gb clflushopt clwb avx512f avx512dq avx512bw avx512cd avx512vl pku",
     },
     [SKYLAKE_SERVER_NO_TSX] = {
-        .name = "Skylake-Server-noTSX-IBRS", ON(SKYLAKE_SERVER), .model_id = "Intel Xeon Processor (Skylake, IBRS, no TSX)",
+        .name = "Skylake-Server-noTSX-IBRS", ON(SKYLAKE_SERVER),
+        .model_id = "Intel Xeon Processor (Skylake, IBRS, no TSX)",
         .features = "spec-ctrl", .without = "hle rtm clflushopt",
     },
     [CASCADELAKE] = {
-        .name = "Cascadelake-Server", ON(SKYLAKE_SERVER), .stepping = 6, .model_id = "Intel Xeon Processor (Cascadelake)",
+        .name = "Cascadelake-Server", ON(SKYLAKE_SERVER), .stepping = 6,
+        .model_id = "Intel Xeon Processor (Cascadelake)",
         .features = "avx512vnni spec-ctrl ssbd",
     },
     [CASCADELAKE_NO_TSX] = {
@@ -126,7 +129,8 @@ const CpuModelDef cpu_model_defs[MODELS + 1] = {
         .name = "EPYC-IBPB", ON(EPYC), .model_id = "AMD EPYC Processor (with IBPB)", .features = "ibpb",
     },
     [EPYC_ROME] = {
-        .name = "EPYC-Rome", ON(EPYC_IBPB), .model = 49, .stepping = CPU_STEPPING_0, .model_id = "AMD EPYC-Rome Processor",
+        .name = "EPYC-Rome", ON(EPYC_IBPB), .model = 49, .stepping = CPU_STEPPING_0,
+        .model_id = "AMD EPYC-Rome Processor",
         .features = "perfctr-core clwb umip rdpid clzero xsaveerptr wbnoinvd amd-stibp",
     },
     [EPYC_MILAN] = {

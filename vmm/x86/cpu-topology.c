@@ -59,7 +59,8 @@ bool cpu_topology_parse(const char *text, unsigned max, CpuTopology *ret, GError
     if (!field_struct_parse_text(&smp_options, text, "cpus", &t, error)) {
         return false;
     }
-    if ((uint64_t)given_or(t.sockets, 1) * given_or(t.dies, 1) * given_or(t.cores, 1) * given_or(t.threads, 1) > LEVEL_MAX) {
+    if ((uint64_t)given_or(t.sockets, 1) * given_or(t.dies, 1) * given_or(t.cores, 1) * given_or(t.threads, 1) >
+        LEVEL_MAX) {
         return error_set(error, "sockets * dies * cores * threads is more than %d", LEVEL_MAX);
     }
     fill(&t);
@@ -83,7 +84,8 @@ static unsigned width(unsigned count)
     return count > 1 ? 32 - __builtin_clz(count - 1) : 0;
 }
 
-void cpu_topology_place(const CpuTopology *t, unsigned index, unsigned *socket, unsigned *die, unsigned *core, unsigned *thread)
+void cpu_topology_place(const CpuTopology *t, unsigned index, unsigned *socket, unsigned *die, unsigned *core,
+                        unsigned *thread)
 {
     *thread = index % t->threads;
     *core = index / t->threads % t->cores;
