@@ -42,7 +42,7 @@ def discover(patterns):
             if name.startswith("test_") and callable(function) and function.__module__ == file.stem:
                 tests.append(Test(file.stem, name, function))
     if patterns:
-        tests = [t for t in tests if any(p.replace("_", " ") in t.name for p in patterns)]
+        tests = [t for t in tests if any(p.replace("_", " ") in t.name.replace("_", " ") for p in patterns)]
     return tests
 
 
