@@ -59,13 +59,13 @@ static bool lock_memory(GError **error)
 
 bool options_prepare_process(const Options *options, GError **error)
 {
-    if (!log_configure(options->log_file, options->log_categories, options->message.timestamp, error)) {
-        return false;
-    }
-    for (guint i = 0; i < options->fds->len; i++) {
+    for (guint i = 0; i < options->fds->len; i++) { /* the log may be one of them */
         if (!add_fd(options->fds->pdata[i], error)) {
             return fail_option(error, "add-fd", options->fds->pdata[i]);
         }
+    }
+    if (!log_configure(options->log_file, options->log_categories, options->message.timestamp, error)) {
+        return false;
     }
     if (options->name.process) {
         prctl(PR_SET_NAME, options->name.process);
