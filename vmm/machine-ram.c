@@ -42,9 +42,6 @@ const FieldStruct machine_memory_options = { .name = "MemorySizeConfiguration", 
 
 static bool check_sizes(const MemoryOptions *options, uint64_t size, uint64_t max, GError **error)
 {
-    if (options->size && !size) {
-        return error_set(error, "-m: a machine needs some RAM");
-    }
     if (!options->maxmem != !options->slots) {
         error_set(error, "-m: '%s' is given without '%s'", options->slots ? "slots" : "maxmem",
                   options->slots ? "maxmem" : "slots");
@@ -59,6 +56,7 @@ static bool check_sizes(const MemoryOptions *options, uint64_t size, uint64_t ma
     return true;
 }
 
+/* A size of 0 is the machine's default, as QEMU's users know it. */
 bool machine_set_memory(Machine *machine, const char *text, GError **error)
 {
     MemoryOptions options;
