@@ -671,7 +671,7 @@ static void test_nmi_reaches_a_halted_vcpu(void **state)
 }
 
 /* ---- debugging ---- */
-static void test_code_breakpoint_stops_and_single_step_moves_on(void **state)
+static void test_hardware_breakpoint_stops_and_single_step_moves_on(void **state)
 {
     static const uint8_t code[] = { 0x90, 0x90, 0x90, 0xb0, 'd', 0xe6, 0xe9, END };
     Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
@@ -692,6 +692,48 @@ static void test_code_breakpoint_stops_and_single_step_moves_on(void **state)
     f->accel->class->set_breakpoints(vcpu, NULL, 0, false, &error);
     assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_KICKED);
     assert_int_equal(f->out[0], 'd');
+    fixture_free(f);
+}
+
+static void test_code_breakpoint_is_an_int3_while_it_is_set(void **state)
+{
+    static const uint8_t code[] = { 0x90, 0x90, 0xb0, 'd', 0xe6, 0xe9, END };
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    AccelBreakpoint at = { ACCEL_BREAK_SOFTWARE, CODE + 1, 1 };
+    GError *error = NULL;
+    VcpuExit exit;
+
+    start_at_code(f, vcpu, code, sizeof(code));
+    f->accel->class->set_breakpoints(vcpu, &at, 1, false, &error);
+    fail_with(error);
+    assert_int_equal(ram_block_host(f->ram)[CODE + 1], 0xcc);
+    exit = run_here(f, vcpu, &error);
+    f->accel->class->set_breakpoints(vcpu, NULL, 0, false, NULL);
+    assert_int_equal(ram_block_host(f->ram)[CODE + 1], 0x90);
+    if (exit == VCPU_EXIT_FAILED) { /* this host's KVM emulates ring 0 and knows no INT3 */
+        g_error_free(error);
+        fixture_free(f);
+        skip();
+    }
+    assert_int_equal(exit, VCPU_EXIT_DEBUG);
+    f->accel->class->fetch(vcpu, &error);
+    assert_int_equal(vcpu->cpu.rip, CODE + 1);
+    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_KICKED);
+    assert_int_equal(f->out[0], 'd');
+    fixture_free(f);
+}
+
+static void test_watchpoint_of_odd_length_is_refused(void **state)
+{
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    AccelBreakpoint at = { ACCEL_WATCH_WRITE, 0x3000, 3 };
+    GError *error = NULL;
+
+    assert_false(f->accel->class->set_breakpoints(vcpu, &at, 1, false, &error));
+    assert_non_null(strstr(error->message, "1, 2, 4 or 8"));
+    g_error_free(error);
     fixture_free(f);
 }
 
@@ -742,7 +784,9 @@ int main(void)
         cmocka_unit_test(test_masked_route_remembers_and_unmasked_one_is_empty),
         cmocka_unit_test(test_irqfd_of_an_unmasked_route_interrupts),
         cmocka_unit_test(test_nmi_reaches_a_halted_vcpu),
-        cmocka_unit_test(test_code_breakpoint_stops_and_single_step_moves_on),
+        cmocka_unit_test(test_hardware_breakpoint_stops_and_single_step_moves_on),
+        cmocka_unit_test(test_code_breakpoint_is_an_int3_while_it_is_set),
+        cmocka_unit_test(test_watchpoint_of_odd_length_is_refused),
         cmocka_unit_test(test_statistics_count_port_exits),
     };
     AccelProbe probe = { 0 };
