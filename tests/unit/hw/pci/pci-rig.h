@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A domain with the q35's root bus, an accelerator that only counts interrupts, and
- * a PCI function to try things on.
+ * A domain with the q35's root bus, an accelerator of its own that records messages
+ * and whose routes change only when they are committed, and a PCI function to try
+ * things on.
  */
 #pragma once
 
@@ -33,10 +34,10 @@ int pci_rig_teardown(void **state);
 
 /*
  * "pci-test": BAR 0 4 KiB of memory that reads as 0x5a, BAR 1 16 ports that read as 0xa5, BAR 2 a prefetchable 64-bit
- * BAR of 1 MiB, BAR 4 MSI-X with 4 vectors; MSI with 4 maskable vectors; INTA; PCIe and power management capabilities.
+ * BAR of 1 MiB, BAR 4 MSI-X with 4 vectors; MSI with 4 maskable vectors; INTA; PCIe and PM capabilities.
  */
 extern const DeviceClass pci_test_class;
-PciDevice *pci_rig_add(PciRig *r, const char *bus, const char *addr, GError **error); /* with "multifunction" in addr: "2.0*" */
+PciDevice *pci_rig_add(PciRig *r, const char *bus, const char *addr, GError **error); /* addr NULL: the first free slot */
 PciDevice *pci_rig_plug(PciRig *r, const DeviceClass *class, const char *bus, const char *id, const char *const *props,
                         GError **error);
 
