@@ -8,6 +8,7 @@
  */
 #include "vmm/accel-kvm.h"
 
+#include <cpuid.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -22,6 +23,8 @@
 #define LEAF1_ECX_TSC_DEADLINE (1u << 24)
 #define LEAF1_ECX_HYPERVISOR   (1u << 31)
 #define LEAF6_EAX_ARAT         (1u << 2)
+#define BRAND_FIRST            0x80000002 /* the processor's name, three leaves */
+#define BRAND_LAST             0x80000004
 #define KVM_PV_LEAF            0x40000001
 #define PV_MSI_EXT_DEST_ID     (1u << 15)
 
@@ -61,6 +64,8 @@ static void adjust(Kvm *kvm, X86Cpuid *leaf)
         }
     } else if (leaf->leaf == 6 && leaf->subleaf == 0) {
         leaf->eax |= LEAF6_EAX_ARAT; /* the emulated timer never stops */
+    } else if (leaf->leaf >= BRAND_FIRST && leaf->leaf <= BRAND_LAST) {
+        __cpuid(leaf->leaf, leaf->eax, leaf->ebx, leaf->ecx, leaf->edx); /* KVM hands out none */
     } else if (leaf->leaf == KVM_PV_LEAF) {
         leaf->eax &= ~PV_MSI_EXT_DEST_ID; /* ours to give, and not given */
     }
