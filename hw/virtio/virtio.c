@@ -40,14 +40,16 @@ void virtio_set_broken(Virtio *v, const char *fmt, ...)
     va_start(ap, fmt);
     what = g_strdup_vprintf(fmt, ap);
     va_end(ap);
-    old = __atomic_fetch_or(&v->status, VIRTIO_S_NEEDS_RESET, __ATOMIC_RELAXED);
-    if (old & VIRTIO_S_NEEDS_RESET) {
-        return;
-    }
+    /* A queue that is still being stopped speaks of what the driver has reset already. */
+    old = __atomic_load_n(&v->status, __ATOMIC_RELAXED);
+    do {
+        if (!(old & VIRTIO_S_DRIVER_OK) || old & VIRTIO_S_NEEDS_RESET) {
+            return;
+        }
+    } while (!__atomic_compare_exchange_n(&v->status, &old, old | VIRTIO_S_NEEDS_RESET, false, __ATOMIC_RELAXED,
+                                          __ATOMIC_RELAXED));
     guest_error(device_name(v->transport->dev), "%s; it does nothing until the driver resets it", what);
-    if (old & VIRTIO_S_DRIVER_OK) {
-        v->transport->notify_config(v->transport);
-    }
+    v->transport->notify_config(v->transport);
 }
 
 /* ---- on the queue's loop ---- */

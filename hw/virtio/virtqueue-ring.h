@@ -74,6 +74,7 @@ struct Virtqueue {
     unsigned unsignalled;      /* entries used since the last interrupt decision */
     bool signalled_valid;
     unsigned in_flight, held;
+    bool broken;               /* the ring broke a rule; also when the device is being reset and does not say so */
     /* The virtio core's */
     bool active;               /* mapped for the loop to run; transport's lock */
     bool stop_pending;         /* from the request to stop until settled; transport's lock */

@@ -78,7 +78,13 @@ void virtqueue_broken(Virtqueue *vq, const char *fmt, ...)
     va_start(ap, fmt);
     what = g_strdup_vprintf(fmt, ap);
     va_end(ap);
+    vq->broken = true;
     virtio_set_broken(vq->virtio, "queue %u: %s", vq->index, what);
+}
+
+static bool is_dead(const Virtqueue *vq)
+{
+    return vq->broken || virtio_is_broken(vq->virtio);
 }
 
 /* ---- start and stop ---- */
@@ -136,6 +142,7 @@ bool virtqueue_map(Virtqueue *vq, DmaSpace *dma, uint64_t features)
     vq->scratch = g_new(VirtqueueScratch, 1); /* touched only as far as chains are long */
     vq->ring = ring;
     vq->seen_avail = vq->next_avail;
+    vq->broken = false;
     vq->notification = true;
     vq->unsignalled = 0;
     vq->signalled_valid = false;
@@ -202,7 +209,7 @@ void *virtqueue_pop(Virtqueue *vq, size_t size)
     VirtqueueChain *chain;
     uint16_t index, length;
 
-    if (!vq->event || virtio_is_broken(vq->virtio) || !__atomic_load_n(&vq->dma->enabled, __ATOMIC_RELAXED)) {
+    if (!vq->event || is_dead(vq) || !__atomic_load_n(&vq->dma->enabled, __ATOMIC_RELAXED)) {
         return NULL;
     }
     if (!vq->ring->next(vq, &index, &length)) {
@@ -228,7 +235,7 @@ void virtqueue_push(Virtqueue *vq, VirtqueueChain *chain, uint64_t written)
 
     /* Pages are marked dirty before the guest can see that they are done. */
     virtqueue_chain_unmap(chain, written);
-    if (!virtio_is_broken(vq->virtio)) {
+    if (!is_dead(vq)) {
         vq->ring->use(vq, index, length, bytes);
         vq->unsignalled += length;
     }
@@ -264,7 +271,7 @@ void virtqueue_notify(Virtqueue *vq)
 {
     bool first = !vq->signalled_valid;
 
-    if (!vq->ring || !vq->unsignalled || virtio_is_broken(vq->virtio)) {
+    if (!vq->ring || !vq->unsignalled || is_dead(vq)) {
         return;
     }
     /* Used entries are visible before the driver's wish is read: pairs with the driver's barrier
@@ -295,7 +302,7 @@ void virtqueue_notify_soon(Virtqueue *vq)
 
 bool virtqueue_empty(Virtqueue *vq)
 {
-    return !vq->ring || virtio_is_broken(vq->virtio) || vq->ring->empty(vq);
+    return !vq->ring || is_dead(vq) || vq->ring->empty(vq);
 }
 
 bool virtqueue_set_notification(Virtqueue *vq, bool enable)

@@ -292,6 +292,20 @@ static void test_request_without_status_byte_breaks_the_device_until_it_is_reset
     read_and_write(t);
 }
 
+/* The queue meets the bad request after the driver has reset the device already. */
+static void test_bad_request_that_a_reset_overtakes_does_not_break_the_device(void **state)
+{
+    Guest *t = *state;
+    const DriverBuffer bad = { HEADERS, 16, false };
+
+    start(t, DEVICE, with_file, EVENTS);
+    driver_add(&t->q, &bad, 1);
+    guest_kick(&t->g, 0);
+    guest_write_status(&t->g, 0); /* before the loop runs */
+    rig_settle(t->g.rig);
+    assert_int_equal(guest_status(&t->g), 0);
+}
+
 /* ---- status ---- */
 
 static void test_driver_without_version_1_is_refused(void **state)
@@ -567,6 +581,7 @@ int main(void)
         TEST(unknown_request_is_unsupported),
         TEST(read_only_disk_says_so_and_takes_no_writes),
         TEST(request_without_status_byte_breaks_the_device_until_it_is_reset),
+        TEST(bad_request_that_a_reset_overtakes_does_not_break_the_device),
         TEST(driver_without_version_1_is_refused),
         TEST(reset_waits_for_requests_under_way),
         TEST(queue_reset_leaves_the_device_running),
