@@ -23,6 +23,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "vmm/chardev.h"
@@ -190,6 +191,15 @@ static void violated(int sig, siginfo_t *info, void *context)
 
 /* ---- entering ---- */
 
+/* What the C library and GLib read from files at their first use would be a violation later. */
+static void load_what_libraries_load_late(void)
+{
+    const char *text = g_strsignal(SIGTERM); /* g_strerror() too: how messages become UTF-8 */
+
+    g_assert(text);
+    tzset();
+}
+
 bool sandbox_configure(const char *text, GError **error)
 {
     struct sigaction action = { .sa_sigaction = violated, .sa_flags = SA_SIGINFO | SA_NODEFER };
@@ -214,6 +224,7 @@ bool sandbox_configure(const char *text, GError **error)
         }
     }
     sandbox.keep_privileges = options.privileges == PERMIT_ALLOW;
+    load_what_libraries_load_late();
     sandbox.on = true;
     sigaction(SIGSYS, &action, NULL);
     return true;
