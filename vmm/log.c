@@ -40,6 +40,7 @@ static const struct {
     [LOG_VIRTIO] = { "virtio", "virtio status and queues" },
     [LOG_BLOCK] = { "block", "block requests" },
     [LOG_LOOP] = { "loop", "event loops" },
+    [LOG_REGS] = { "regs", "accesses of registers that a table describes, by name" },
 };
 
 static bool parse_category(const char *name, unsigned *mask, GError **error)

@@ -23,6 +23,7 @@ typedef enum LogCategory {
     LOG_VIRTIO,
     LOG_BLOCK,
     LOG_LOOP,
+    LOG_REGS,
     LOG_CATEGORIES
 } LogCategory;
 

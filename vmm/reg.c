@@ -11,9 +11,11 @@
  */
 #include "vmm/reg.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "vmm/device.h"
+#include "vmm/log.h"
 
 /* A register hit: the row, which of its array, and how far into the register. */
 typedef struct RegHit {
@@ -133,6 +135,11 @@ static void reg_write_whole(Device *dev, const RegHit *hit, uint64_t value, uint
     }
 }
 
+static void trace(const Device *dev, const RegHit *hit, const char *how, uint64_t value)
+{
+    log_category(LOG_REGS, "%s: %s %s[%u]+%u 0x%" PRIx64, device_name(dev), how, hit->reg->name, hit->n, hit->skip, value);
+}
+
 static uint64_t absent_value(const RegBank *bank)
 {
     return bank->absent || bank->absent_is_zero ? bank->absent : UINT64_MAX;
@@ -152,6 +159,9 @@ uint64_t reg_read(Device *dev, const RegBank *bank, uint64_t offset, unsigned si
             part = MIN(reg_size(hit.reg) - hit.skip, size - done);
             bits = byte_mask(part) << (8 * done);
             value = (value & ~bits) | (((reg_read_whole(dev, &hit) >> (8 * hit.skip)) << (8 * done)) & bits);
+            if (log_on(LOG_REGS)) {
+                trace(dev, &hit, "read", (value & bits) >> (8 * done));
+            }
         }
         done += part;
     }
@@ -166,6 +176,9 @@ void reg_write(Device *dev, const RegBank *bank, uint64_t offset, uint64_t value
 
         if (reg_find(dev, bank, offset + done, true, &hit)) {
             part = MIN(reg_size(hit.reg) - hit.skip, size - done);
+            if (log_on(LOG_REGS)) {
+                trace(dev, &hit, "write", value >> (8 * done) & byte_mask(part));
+            }
             reg_write_whole(dev, &hit, value >> (8 * done) << (8 * hit.skip), byte_mask(part) << (8 * hit.skip));
         }
         done += part;
