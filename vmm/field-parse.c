@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The field language: from JSON into C, with every check.
+ * The field language: from JSON into C, with every check: structs, lists, unions and
+ * alternates.  field-scalar.c reads what they hold in the end.
  *
  * Recursion follows the nesting of the input, which json.c and keyval.c bound; the
  * memory taken is a constant times the number of values in it, bounded there too.
@@ -8,264 +9,20 @@
  *
  * Locking: none.
  */
-#include <errno.h>
 #include <string.h>
 
 #include "vmm/error.h"
-#include "vmm/field-internal.h"
+#include "vmm/field-path.h"
 
 #define RANGE_VALUES_MAX 65536 /* of "0-65535" as a list */
 
-/* Where we are in the input: a chain up the stack, turned into text only for an error. */
-typedef struct Path {
-    const struct Path *up;
-    const char *name; /* NULL: an element */
-    size_t index;
-} Path;
-
-static void path_append(const Path *path, GString *out)
-{
-    if (path->up) {
-        path_append(path->up, out);
-    }
-    if (!path->name) {
-        g_string_append_printf(out, "[%zu]", path->index);
-    } else {
-        g_string_append_printf(out, "%s%s", out->len ? "." : "", path->name);
-    }
-}
-
-/* "Parameter 'a.b'", or "The value" at the top of an unnamed one. */
-static char *path_subject(const Path *path)
-{
-    g_autoptr(GString) text = g_string_new(NULL);
-
-    if (path) {
-        path_append(path, text);
-    }
-    return text->len ? g_strdup_printf("Parameter '%s'", text->str) : g_strdup("The value");
-}
-
-static bool fail(GError **error, const Path *path, const char *fmt, ...) G_GNUC_PRINTF(3, 4);
-static bool fail(GError **error, const Path *path, const char *fmt, ...)
-{
-    g_autofree char *subject = path_subject(path);
-    g_autofree char *why = NULL;
-    va_list ap;
-
-    va_start(ap, fmt);
-    why = g_strdup_vprintf(fmt, ap);
-    va_end(ap);
-    return error_set(error, "%s %s", subject, why);
-}
-
-static bool fail_type(GError **error, const Path *path, const char *wanted, const Json *json)
-{
-    return fail(error, path, "expects %s, not %s", wanted, json_type_name(json));
-}
-
-static bool is_type(const Json *json, JsonType type)
-{
-    return json_type_of(json) == type;
-}
-
-/* The text of a string that may stand for something else; NULL: it is none, or may not. */
-static const char *lenient_text(const Json *json, unsigned flags)
-{
-    return (flags & FIELD_LENIENT) && is_type(json, JSON_STRING) ? json_get_string(json) : NULL;
-}
-
-/* ---- scalars ---- */
-
-static bool parse_bool(const Json *json, unsigned flags, bool *ret, const Path *path, GError **error)
-{
-    const char *text = lenient_text(json, flags);
-
-    if (is_type(json, JSON_BOOL)) {
-        *ret = json_get_bool(json);
-        return true;
-    }
-    if (!text) {
-        return fail_type(error, path, "a boolean", json);
-    }
-    if (g_str_equal(text, "on") || g_str_equal(text, "yes") || g_str_equal(text, "true") || g_str_equal(text, "y")) {
-        *ret = true;
-        return true;
-    }
-    if (g_str_equal(text, "off") || g_str_equal(text, "no") || g_str_equal(text, "false") || g_str_equal(text, "n")) {
-        *ret = false;
-        return true;
-    }
-    return fail(error, path, "expects 'on' or 'off', not '%s'", text);
-}
-
-/* A whole number as C writes it: decimal, 0x..., 0...; with a sign. */
-static bool text_to_int(const char *text, int64_t *ret)
-{
-    char *end;
-
-    errno = 0;
-    *ret = g_ascii_strtoll(text, &end, 0);
-    return errno == 0 && end != text && *end == '\0' && !g_ascii_isspace(*text);
-}
-
-static bool text_to_uint(const char *text, uint64_t *ret)
-{
-    char *end;
-
-    errno = 0;
-    *ret = g_ascii_strtoull(text, &end, 0);
-    return errno == 0 && end != text && *end == '\0' && !g_ascii_isspace(*text) && *text != '-';
-}
-
-static bool parse_int(const Field *field, const Json *json, unsigned flags, void *slot, const Path *path, GError **error)
-{
-    const char *text = lenient_text(json, flags);
-    int64_t value = 0, min, max;
-    bool fits = true;
-
-    field_int_range(field, &min, &max);
-    if (text) {
-        if (!text_to_int(text, &value)) {
-            return fail(error, path, "expects a number from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT ", not '%s'", min,
-                        max, text);
-        }
-    } else if (is_type(json, JSON_INT)) {
-        value = json_get_int(json);
-    } else if (is_type(json, JSON_UINT)) {
-        fits = false;
-    } else {
-        return fail_type(error, path, "an integer", json);
-    }
-    if (!fits || value < min || value > max) {
-        return fail(error, path, "expects a number from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT ", not %s", min, max,
-                    json_get_string(json));
-    }
-    field_store_int(field, slot, value);
-    return true;
-}
-
-static bool parse_uint(const Field *field, const Json *json, unsigned flags, void *slot, const Path *path, GError **error)
-{
-    const char *text = lenient_text(json, flags);
-    uint64_t value = 0, min, max;
-    bool fits = true;
-
-    field_uint_range(field, &min, &max);
-    if (text && field->type == FIELD_SIZE) {
-        g_autoptr(GError) why = NULL;
-
-        if (!size_parse(text, 1, &value, &why)) {
-            return fail(error, path, "expects a size, but %s", why->message);
-        }
-    } else if (text) {
-        if (!text_to_uint(text, &value)) {
-            return fail(error, path, "expects a number from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT ", not '%s'",
-                        min, max, text);
-        }
-    } else if (is_type(json, JSON_INT) || is_type(json, JSON_UINT)) {
-        fits = is_type(json, JSON_UINT) || json_get_int(json) >= 0;
-        value = json_get_uint(json);
-    } else {
-        return fail_type(error, path, "an integer", json);
-    }
-    if (!fits || value < min || value > max) {
-        return fail(error, path, "expects a number from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT ", not %s", min, max,
-                    json_get_string(json));
-    }
-    field_store_uint(field, slot, value);
-    return true;
-}
-
-static bool parse_number(const Json *json, unsigned flags, double *ret, const Path *path, GError **error)
-{
-    const char *text = lenient_text(json, flags);
-    char *end;
-
-    if (text) {
-        double value = g_ascii_strtod(text, &end);
-
-        /* Not inf, not nan: their difference is not 0. */
-        if (end == text || *end || g_ascii_isspace(*text) || !(value - value == 0)) {
-            return fail(error, path, "expects a number, not '%s'", text);
-        }
-        *ret = value;
-        return true;
-    }
-    if (!is_type(json, JSON_NUMBER) && !is_type(json, JSON_INT) && !is_type(json, JSON_UINT)) {
-        return fail_type(error, path, "a number", json);
-    }
-    *ret = is_type(json, JSON_UINT) ? (double)json_get_uint(json) : json_get_number(json);
-    return true;
-}
-
-/* The text of a string; where `numbers`, of an integer too. */
-static const char *scalar_text(const Json *json, bool numbers)
-{
-    bool number = is_type(json, JSON_INT) || is_type(json, JSON_UINT) || is_type(json, JSON_NUMBER);
-
-    return is_type(json, JSON_STRING) || (numbers && number) ? json_get_string(json) : NULL;
-}
-
-static bool parse_str(const Json *json, unsigned flags, char **ret, const Path *path, GError **error)
-{
-    const char *text = scalar_text(json, flags & FIELD_LENIENT);
-
-    if (!text) {
-        return fail_type(error, path, "a string", json);
-    }
-    *ret = g_strdup(text);
-    return true;
-}
-
-static bool parse_enum(const FieldEnum *e, const Json *json, int *ret, const Path *path, GError **error)
-{
-    g_autofree char *all = NULL;
-    const char *text, *nearest;
-
-    if (!is_type(json, JSON_STRING)) {
-        return fail_type(error, path, "a string", json);
-    }
-    text = json_get_string(json);
-    for (int i = 0; e->values[i]; i++) {
-        if (strcmp(e->values[i], text) == 0) {
-            *ret = i;
-            return true;
-        }
-    }
-    fail(error, path, "does not accept '%s'", text);
-    nearest = error_nearest(text, e->values);
-    if (nearest) {
-        return error_hint(error, "Did you mean '%s'?", nearest);
-    }
-    all = g_strjoinv(", ", (char **)(uintptr_t)e->values);
-    return error_hint(error, "It is one of: %s.", all);
-}
-
-static bool parse_coded(const FieldCodec *codec, const Json *json, unsigned flags, void *slot, const Path *path,
-                        GError **error)
-{
-    const char *text = scalar_text(json, codec->accepts_int || (flags & FIELD_LENIENT));
-    g_autoptr(GError) why = NULL;
-
-    if (!text) {
-        return fail_type(error, path, codec->name, json);
-    }
-    if (codec->parse(text, slot, &why)) {
-        return true;
-    }
-    memset(slot, 0, codec->size);
-    fail(error, path, "does not accept '%s': %s", text, why ? why->message : "it is malformed");
-    return error_hint(error, "Expected is: %s, for example %s.", codec->name, codec->example);
-}
-
 /* ---- what holds other values ---- */
 
-static bool parse_slot(const Field *field, const Json *json, unsigned flags, void *slot, const Path *path, GError **error);
-static bool parse_struct(const FieldStruct *desc, const Json *json, unsigned flags, void *value, const Path *path,
+static bool parse_slot(const Field *field, const Json *json, unsigned flags, void *slot, const FieldPath *path, GError **error);
+static bool parse_struct(const FieldStruct *desc, const Json *json, unsigned flags, void *value, const FieldPath *path,
                          GError **error);
 
-static bool parse_struct_slot(const Field *field, const Json *json, unsigned flags, void *slot, const Path *path,
+static bool parse_struct_slot(const Field *field, const Json *json, unsigned flags, void *slot, const FieldPath *path,
                               GError **error)
 {
     void *value;
@@ -282,12 +39,12 @@ static bool parse_struct_slot(const Field *field, const Json *json, unsigned fla
     return true;
 }
 
-static bool list_alloc(FieldList *list, size_t n, size_t size, const Path *path, GError **error)
+static bool list_alloc(FieldList *list, size_t n, size_t size, const FieldPath *path, GError **error)
 {
     /* Never NULL: an empty list is not an absent one. */
     list->items = g_try_malloc0_n(n + 1, size ? size : 1);
     list->n = 0;
-    return list->items ? true : fail(error, path, "has too many elements (%zu)", n);
+    return list->items ? true : field_fail(error, path, "has too many elements (%zu)", n);
 }
 
 /* "2", "0-3": what one text stands for in a list of integers. */
@@ -296,7 +53,7 @@ static bool parse_range(const char *text, int64_t *first, int64_t *last)
     const char *dash = *text ? strchr(text + 1, '-') : NULL;
     g_autofree char *head = dash ? g_strndup(text, (size_t)(dash - text)) : g_strdup(text);
 
-    return text_to_int(head, first) && text_to_int(dash ? dash + 1 : text, last) && *first <= *last &&
+    return field_text_to_int(head, first) && field_text_to_int(dash ? dash + 1 : text, last) && *first <= *last &&
            *last - *first < RANGE_VALUES_MAX;
 }
 
@@ -311,7 +68,7 @@ static Json *spread_list(const Field *element, const Json *json)
         Json *item = repeated ? json_array_get(json, i) : (Json *)(uintptr_t)json;
         int64_t first, last;
 
-        if ((element->type == FIELD_INT || element->type == FIELD_UINT) && is_type(item, JSON_STRING) &&
+        if ((element->type == FIELD_INT || element->type == FIELD_UINT) && field_is_type(item, JSON_STRING) &&
             parse_range(json_get_string(item), &first, &last) && total < RANGE_VALUES_MAX) {
             total += (size_t)(last - first) + 1;
             for (int64_t v = first; v <= last; v++) {
@@ -324,25 +81,25 @@ static Json *spread_list(const Field *element, const Json *json)
     return out;
 }
 
-static bool parse_list(const Field *field, const Json *json, unsigned flags, FieldList *list, const Path *path,
+static bool parse_list(const Field *field, const Json *json, unsigned flags, FieldList *list, const FieldPath *path,
                        GError **error)
 {
     const Field *element = field->of.element;
     size_t size = field_slot_size(element), n;
     g_autoptr(Json) spread = NULL;
 
-    if ((flags & FIELD_LENIENT) && (json_is_repeated(json) || is_type(json, JSON_STRING))) {
+    if ((flags & FIELD_LENIENT) && (json_is_repeated(json) || field_is_type(json, JSON_STRING))) {
         json = spread = spread_list(element, json);
     }
-    if (!is_type(json, JSON_ARRAY)) {
-        return fail_type(error, path, "a list", json);
+    if (!field_is_type(json, JSON_ARRAY)) {
+        return field_fail_type(error, path, "a list", json);
     }
     n = json_array_length(json);
     if (!list_alloc(list, n, size, path, error)) {
         return false;
     }
     for (size_t i = 0; i < n; i++) {
-        Path at = { .up = path, .index = i };
+        FieldPath at = { .up = path, .index = i };
 
         if (!parse_slot(element, json_array_get(json, i), flags, (char *)list->items + i * size, &at, error)) {
             field_slot_clear(field, list);
@@ -397,7 +154,7 @@ static char *alternate_expects(const FieldAlternateDesc *d)
 }
 
 static bool parse_alternate(const Field *field, const Json *json, unsigned flags, FieldAlternate *alternate,
-                            const Path *path, GError **error)
+                            const FieldPath *path, GError **error)
 {
     const Field *branch = alternate_branch(field->of.alternate, json, flags);
     void *value;
@@ -405,7 +162,7 @@ static bool parse_alternate(const Field *field, const Json *json, unsigned flags
     if (!branch) {
         g_autofree char *expects = alternate_expects(field->of.alternate);
 
-        return fail_type(error, path, expects, json);
+        return field_fail_type(error, path, expects, json);
     }
     value = g_malloc0(field_slot_size(branch) + 1);
     if (!parse_slot(branch, json, flags, value, path, error)) {
@@ -417,26 +174,13 @@ static bool parse_alternate(const Field *field, const Json *json, unsigned flags
 }
 
 /* Reads json into *slot, which owns nothing before and, on failure, after. */
-static bool parse_slot(const Field *field, const Json *json, unsigned flags, void *slot, const Path *path, GError **error)
+static bool parse_slot(const Field *field, const Json *json, unsigned flags, void *slot, const FieldPath *path, GError **error)
 {
     if ((flags & FIELD_LENIENT) && json_is_repeated(json) && field->type != FIELD_LIST && field->type != FIELD_ANY) {
         json = json_array_get(json, json_array_length(json) - 1); /* the last one counts */
     }
     memset(slot, 0, field_slot_size(field));
     switch (field->type) {
-    case FIELD_BOOL:
-        return parse_bool(json, flags, slot, path, error);
-    case FIELD_INT:
-        return parse_int(field, json, flags, slot, path, error);
-    case FIELD_UINT:
-    case FIELD_SIZE:
-        return parse_uint(field, json, flags, slot, path, error);
-    case FIELD_NUMBER:
-        return parse_number(json, flags, slot, path, error);
-    case FIELD_STR:
-        return parse_str(json, flags, slot, path, error);
-    case FIELD_ENUM:
-        return parse_enum(field->of.enumeration, json, slot, path, error);
     case FIELD_STRUCT:
         return parse_struct_slot(field, json, flags, slot, path, error);
     case FIELD_LIST:
@@ -446,18 +190,13 @@ static bool parse_slot(const Field *field, const Json *json, unsigned flags, voi
     case FIELD_ANY:
         *(Json **)slot = json_ref((Json *)(uintptr_t)json);
         return true;
-    case FIELD_NULL:
-        return is_type(json, JSON_NULL) ? true : fail_type(error, path, "null", json);
-    case FIELD_CODED:
-        return parse_coded(field->of.codec, json, flags, slot, path, error);
-    case FIELD_END_OF_TABLE:
-        break;
+    default:
+        return field_parse_scalar(field, json, flags, slot, path, error);
     }
-    return false;
 }
 
 /* Reads one member into a struct; the old value stays if the new one is refused. */
-static bool parse_member(const Field *field, const Json *json, unsigned flags, void *base, const Path *path,
+static bool parse_member(const Field *field, const Json *json, unsigned flags, void *base, const FieldPath *path,
                          GError **error)
 {
     void *slot = field_slot(field, base);
@@ -466,7 +205,7 @@ static bool parse_member(const Field *field, const Json *json, unsigned flags, v
     bool *has = field_has(field, base);
 
     if (field->flags & FIELD_READONLY) {
-        return fail(error, path, "can be read, not set");
+        return field_fail(error, path, "can be read, not set");
     }
     if (!parse_slot(field, json, flags, fresh, path, error)) {
         return false;
@@ -484,7 +223,7 @@ static bool parse_member(const Field *field, const Json *json, unsigned flags, v
 /* `nowait` for `wait=off`: the short form that users of this field have always typed. */
 static const Field *negated(const Field *field, const char *name, const Json *value, unsigned flags)
 {
-    const char *text = lenient_text(value, flags);
+    const char *text = field_lenient_text(value, flags);
 
     return text && g_str_equal(text, "on") && field->type == FIELD_BOOL && g_str_has_prefix(name, "no") &&
                    g_str_equal(name + 2, field->name)
@@ -512,7 +251,7 @@ static bool parse_negated(const Field *field, const Json *object, unsigned flags
     return true;
 }
 
-static bool parse_members(const FieldStruct *desc, const Json *object, unsigned flags, void *value, const Path *path,
+static bool parse_members(const FieldStruct *desc, const Json *object, unsigned flags, void *value, const FieldPath *path,
                           GError **error)
 {
     const FieldCase *c;
@@ -523,14 +262,14 @@ static bool parse_members(const FieldStruct *desc, const Json *object, unsigned 
     }
     for (const Field *f = desc->fields; f && f->type != FIELD_END_OF_TABLE; f++) {
         const Json *member = json_object_get_member(object, f->name);
-        Path at = { .up = path, .name = f->name };
+        FieldPath at = { .up = path, .name = f->name };
 
         if (member) {
             if (!parse_member(f, member, flags, value, &at, error)) {
                 return false;
             }
         } else if (!parse_negated(f, object, flags, value) && (f->flags & FIELD_REQUIRED)) {
-            return fail(error, &at, "is missing");
+            return field_fail(error, &at, "is missing");
         }
     }
     c = field_struct_case(desc, value, &variant);
@@ -582,12 +321,12 @@ static bool check_known(const char *name, Json *value, void *opaque)
 }
 
 static bool refuse_unknown(const FieldStruct *desc, const Json *object, unsigned flags, const void *value,
-                           const Path *path, GError **error)
+                           const FieldPath *path, GError **error)
 {
     g_autoptr(GPtrArray) known = g_ptr_array_new();
     UnknownSearch s = { .known = known, .flags = flags };
     const char *nearest;
-    Path at = { .up = path };
+    FieldPath at = { .up = path };
     guint n = 0;
 
     collect_names(desc, value, known);
@@ -604,18 +343,18 @@ static bool refuse_unknown(const FieldStruct *desc, const Json *object, unsigned
     g_ptr_array_set_size(known, (gint)n);
     g_ptr_array_add(known, NULL);
     at.name = s.found;
-    fail(error, &at, "is unknown");
+    field_fail(error, &at, "is unknown");
     nearest = error_nearest(s.found, (const char *const *)known->pdata);
     return nearest ? error_hint(error, "Did you mean '%s'?", nearest) : false;
 }
 
-static bool parse_struct(const FieldStruct *desc, const Json *json, unsigned flags, void *value, const Path *path,
+static bool parse_struct(const FieldStruct *desc, const Json *json, unsigned flags, void *value, const FieldPath *path,
                          GError **error)
 {
     field_struct_init(desc, value);
-    if (!is_type(json, JSON_OBJECT)) {
+    if (!field_is_type(json, JSON_OBJECT)) {
         field_struct_clear(desc, value);
-        return fail_type(error, path, "an object", json);
+        return field_fail_type(error, path, "an object", json);
     }
     if (!parse_members(desc, json, flags, value, path, error) ||
         !refuse_unknown(desc, json, flags, value, path, error)) {
@@ -646,7 +385,7 @@ bool field_struct_parse_text(const FieldStruct *desc, const char *text, const ch
 
 bool field_parse(const Field *field, const Json *value, FieldParseFlags flags, void *base, GError **error)
 {
-    Path path = { .name = field->name };
+    FieldPath path = { .name = field->name };
 
     return parse_member(field, value, flags, base, &path, error);
 }
