@@ -215,7 +215,8 @@ static void check_of(const FieldStruct *desc, const Field *f, GHashTable *seen, 
         }
         break;
     case FIELD_CODED:
-        if (!f->of.codec || !f->of.codec->name || !f->of.codec->parse || !f->of.codec->format || !f->of.codec->example) {
+        if (!f->of.codec || !f->of.codec->name || !f->of.codec->parse || !f->of.codec->format ||
+            !f->of.codec->example) {
             complain(out, desc, f, "has no whole codec");
         }
         break;

@@ -18,7 +18,8 @@
 
 /* ---- what holds other values ---- */
 
-static bool parse_slot(const Field *field, const Json *json, unsigned flags, void *slot, const FieldPath *path, GError **error);
+static bool parse_slot(const Field *field, const Json *json, unsigned flags, void *slot, const FieldPath *path,
+                       GError **error);
 static bool parse_struct(const FieldStruct *desc, const Json *json, unsigned flags, void *value, const FieldPath *path,
                          GError **error);
 
@@ -174,7 +175,8 @@ static bool parse_alternate(const Field *field, const Json *json, unsigned flags
 }
 
 /* Reads json into *slot, which owns nothing before and, on failure, after. */
-static bool parse_slot(const Field *field, const Json *json, unsigned flags, void *slot, const FieldPath *path, GError **error)
+static bool parse_slot(const Field *field, const Json *json, unsigned flags, void *slot, const FieldPath *path,
+                       GError **error)
 {
     if ((flags & FIELD_LENIENT) && json_is_repeated(json) && field->type != FIELD_LIST && field->type != FIELD_ANY) {
         json = json_array_get(json, json_array_length(json) - 1); /* the last one counts */
@@ -251,8 +253,8 @@ static bool parse_negated(const Field *field, const Json *object, unsigned flags
     return true;
 }
 
-static bool parse_members(const FieldStruct *desc, const Json *object, unsigned flags, void *value, const FieldPath *path,
-                          GError **error)
+static bool parse_members(const FieldStruct *desc, const Json *object, unsigned flags, void *value,
+                          const FieldPath *path, GError **error)
 {
     const FieldCase *c;
     void **variant;
@@ -371,7 +373,8 @@ bool field_struct_parse(const FieldStruct *desc, const Json *object, FieldParseF
     return parse_struct(desc, object, flags, value, NULL, error);
 }
 
-bool field_struct_parse_text(const FieldStruct *desc, const char *text, const char *implied, void *value, GError **error)
+bool field_struct_parse_text(const FieldStruct *desc, const char *text, const char *implied, void *value,
+                             GError **error)
 {
     g_autoptr(Json) json = keyval_parse(text, implied, error);
 

@@ -94,7 +94,24 @@ static bool text_to_uint(const char *text, uint64_t *ret)
     return errno == 0 && end != text && *end == '\0' && !g_ascii_isspace(*text) && *text != '-';
 }
 
-static bool parse_int(const Field *field, const Json *json, unsigned flags, void *slot, const FieldPath *path, GError **error)
+static bool fail_int(GError **error, const FieldPath *path, int64_t min, int64_t max, const Json *json)
+{
+    const char *quote = field_is_type(json, JSON_STRING) ? "'" : "";
+
+    return field_fail(error, path, "expects a number from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT ", not %s%s%s", min,
+                      max, quote, json_get_string(json), quote);
+}
+
+static bool fail_uint(GError **error, const FieldPath *path, uint64_t min, uint64_t max, const Json *json)
+{
+    const char *quote = field_is_type(json, JSON_STRING) ? "'" : "";
+
+    return field_fail(error, path, "expects a number from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT ", not %s%s%s",
+                      min, max, quote, json_get_string(json), quote);
+}
+
+static bool parse_int(const Field *field, const Json *json, unsigned flags, void *slot, const FieldPath *path,
+                      GError **error)
 {
     const char *text = field_lenient_text(json, flags);
     int64_t value = 0, min, max;
@@ -102,10 +119,7 @@ static bool parse_int(const Field *field, const Json *json, unsigned flags, void
 
     field_int_range(field, &min, &max);
     if (text) {
-        if (!field_text_to_int(text, &value)) {
-            return field_fail(error, path, "expects a number from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT ", not '%s'", min,
-                        max, text);
-        }
+        fits = field_text_to_int(text, &value);
     } else if (field_is_type(json, JSON_INT)) {
         value = json_get_int(json);
     } else if (field_is_type(json, JSON_UINT)) {
@@ -114,14 +128,14 @@ static bool parse_int(const Field *field, const Json *json, unsigned flags, void
         return field_fail_type(error, path, "an integer", json);
     }
     if (!fits || value < min || value > max) {
-        return field_fail(error, path, "expects a number from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT ", not %s", min, max,
-                    json_get_string(json));
+        return fail_int(error, path, min, max, json);
     }
     field_store_int(field, slot, value);
     return true;
 }
 
-static bool parse_uint(const Field *field, const Json *json, unsigned flags, void *slot, const FieldPath *path, GError **error)
+static bool parse_uint(const Field *field, const Json *json, unsigned flags, void *slot, const FieldPath *path,
+                       GError **error)
 {
     const char *text = field_lenient_text(json, flags);
     uint64_t value = 0, min, max;
@@ -135,10 +149,7 @@ static bool parse_uint(const Field *field, const Json *json, unsigned flags, voi
             return field_fail(error, path, "expects a size, but %s", why->message);
         }
     } else if (text) {
-        if (!text_to_uint(text, &value)) {
-            return field_fail(error, path, "expects a number from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT ", not '%s'",
-                        min, max, text);
-        }
+        fits = text_to_uint(text, &value);
     } else if (field_is_type(json, JSON_INT) || field_is_type(json, JSON_UINT)) {
         fits = field_is_type(json, JSON_UINT) || json_get_int(json) >= 0;
         value = json_get_uint(json);
@@ -146,8 +157,7 @@ static bool parse_uint(const Field *field, const Json *json, unsigned flags, voi
         return field_fail_type(error, path, "an integer", json);
     }
     if (!fits || value < min || value > max) {
-        return field_fail(error, path, "expects a number from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT ", not %s", min, max,
-                    json_get_string(json));
+        return fail_uint(error, path, min, max, json);
     }
     field_store_uint(field, slot, value);
     return true;

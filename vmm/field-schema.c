@@ -80,8 +80,8 @@ void field_schema_free(FieldSchema *s)
     }
 }
 
-void field_schema_add_command(FieldSchema *s, const char *name, const FieldStruct *arg, const Field *ret, bool allow_oob,
-                              const char *const *features)
+void field_schema_add_command(FieldSchema *s, const char *name, const FieldStruct *arg, const Field *ret,
+                              bool allow_oob, const char *const *features)
 {
     Root *root = g_new0(Root, 1);
 

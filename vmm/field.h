@@ -181,10 +181,12 @@ void field_struct_init(const FieldStruct *desc, void *value);
 /* Frees what *value owns and makes everything absent.  Also fit for zeroed memory. */
 void field_struct_clear(const FieldStruct *desc, void *value);
 /* init + set from object.  On failure *value owns nothing. */
-bool field_struct_parse(const FieldStruct *desc, const Json *object, FieldParseFlags flags, void *value, GError **error);
+bool field_struct_parse(const FieldStruct *desc, const Json *object, FieldParseFlags flags, void *value,
+                        GError **error);
 /* text is "value-of-implied-key,key=value,nested.key=value,list.0=x" (",," is a comma) or a
  * JSON object when it begins with '{'.  implied may be NULL. */
-bool field_struct_parse_text(const FieldStruct *desc, const char *text, const char *implied, void *value, GError **error);
+bool field_struct_parse_text(const FieldStruct *desc, const char *text, const char *implied, void *value,
+                             GError **error);
 void field_struct_write(const FieldStruct *desc, const void *value, JsonWriter *w, const char *name);
 void field_struct_help(const FieldStruct *desc, const char *title, GString *out);
 /* Lists mistakes of the table itself (offsets, names, missing help); for tests. NULL: none. */
@@ -219,8 +221,8 @@ bool size_parse(const char *text, uint64_t unit, uint64_t *ret, GError **error);
 typedef struct FieldSchema FieldSchema;
 FieldSchema *field_schema_new(void);
 /* arg NULL: takes none; ret NULL: returns {}. */
-void field_schema_add_command(FieldSchema *s, const char *name, const FieldStruct *arg, const Field *ret, bool allow_oob,
-                              const char *const *features);
+void field_schema_add_command(FieldSchema *s, const char *name, const FieldStruct *arg, const Field *ret,
+                              bool allow_oob, const char *const *features);
 void field_schema_add_event(FieldSchema *s, const char *name, const FieldStruct *arg);
 void field_schema_write(FieldSchema *s, JsonWriter *w, const char *name);
 void field_schema_free(FieldSchema *s);

@@ -5,8 +5,9 @@
  * json-c takes more than RFC 8259 allows in a few places (single quotes, repeated
  * names, \u0000, NaN, 1., raw control characters), saturates numbers that are too
  * large, and has no notion of a cap on the number of values.  A scan over the text
- * comes first and settles these: it needs no memory beyond a few counters.  The null value is json-c's NULL pointer; here every value is an
- * object, so nulls are replaced by a marked string.
+ * comes first and settles these: it needs no memory beyond a few counters.  The null
+ * value is json-c's NULL pointer; here every value is an object, so nulls are replaced
+ * by a marked string.
  *
  * Locking: none; a Json is immutable once parsed and counted without atomics.
  */

@@ -17,7 +17,16 @@
 #define JSON_DEPTH_MAX 64
 
 typedef struct json_object Json;
-typedef enum JsonType { JSON_NULL, JSON_BOOL, JSON_INT, JSON_UINT, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT } JsonType;
+typedef enum JsonType {
+    JSON_NULL,
+    JSON_BOOL,
+    JSON_INT,
+    JSON_UINT,
+    JSON_NUMBER,
+    JSON_STRING,
+    JSON_ARRAY,
+    JSON_OBJECT,
+} JsonType;
 
 /* Parses one whole value; anything but white space after it is an error. */
 Json *json_parse(const char *text, size_t length, GError **error);

@@ -77,7 +77,8 @@ static bool build(const Options *options, Domain *domain, GError **error)
     Machine *machine = domain_machine(domain);
 
     return machine_build(machine, error) && options_add_serials(options, domain, error) &&
-           options_add_devices(options, domain, error) && drives_plug(domain, error) && machine_finalize(machine, error);
+           options_add_devices(options, domain, error) && drives_plug(domain, error) &&
+           machine_finalize(machine, error);
 }
 
 static bool start(const Options *options, Domain *domain, const MachineClass *class, GError **error)

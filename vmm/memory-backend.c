@@ -45,10 +45,12 @@ static const int mpol[] = { MPOL_DEFAULT, MPOL_PREFERRED, MPOL_BIND, MPOL_INTERL
 static const Field host_node = FIELD_VALUE(FIELD_UINT, uint16_t, .min = 0, .max = HOST_NODES_MAX - 1);
 
 #define COMMON_FIELDS(SHARE) \
-    F_SIZE("size", MemoryBackend, size, 0, .min = 1, .max = INT64_MAX, .flags = FIELD_REQUIRED, .help = "bytes of memory"), \
+    F_SIZE("size", MemoryBackend, size, 0, .min = 1, .max = INT64_MAX, .flags = FIELD_REQUIRED, \
+           .help = "bytes of memory"), \
     F_BOOL("share", MemoryBackend, share, SHARE, .help = "other processes may map it and see writes"), \
     F_BOOL("prealloc", MemoryBackend, prealloc, false, .help = "take all of it from the host now"), \
-    F_UINT("prealloc-threads", MemoryBackend, prealloc_threads, 1, .min = 1, .max = 64, .help = "threads that do that"), \
+    F_UINT("prealloc-threads", MemoryBackend, prealloc_threads, 1, .min = 1, .max = 64, \
+           .help = "threads that do that"), \
     F_LIST("host-nodes", MemoryBackend, host_nodes, &host_node, .help = "NUMA nodes of the host, as in 0-1"), \
     F_ENUM("policy", MemoryBackend, policy, &policy_enum, 0, .help = "how those nodes are used"), \
     F_BOOL("merge", MemoryBackend, merge, true, .help = "equal pages may be merged (KSM)"), \
@@ -69,7 +71,8 @@ static const FieldStruct file_props = {
         F_STR("mem-path", MemoryBackend, mem_path, NULL, .flags = FIELD_REQUIRED, .help = "file or directory"),
         F_SIZE("align", MemoryBackend, align, 0, .help = "alignment of the mapping, 0: natural"),
         F_SIZE("offset", MemoryBackend, offset, 0, .help = "where in the file the memory begins"),
-        F_BOOL("discard-data", MemoryBackend, discard_data, false, .help = "contents need not reach the file at the end"),
+        F_BOOL("discard-data", MemoryBackend, discard_data, false,
+               .help = "contents need not reach the file at the end"),
         F_BOOL("pmem", MemoryBackend, pmem, false, .help = "the file lies on persistent memory"),
         F_BOOL("readonly", MemoryBackend, readonly, false, .help = "open the file read-only"),
         FIELD_END,

@@ -178,10 +178,11 @@ Object *object_find(Domain *domain, const char *id, const ObjectClass *class, GE
 
 bool object_each(Domain *domain, ObjectFn fn, void *opaque)
 {
-    g_autoptr(GList) ids = g_list_sort(g_hash_table_get_keys(domain_table(domain, TABLE_OBJECTS)), (GCompareFunc)strcmp);
+    GHashTable *table = domain_table(domain, TABLE_OBJECTS);
+    g_autoptr(GList) ids = g_list_sort(g_hash_table_get_keys(table), (GCompareFunc)strcmp);
 
     for (GList *l = ids; l; l = l->next) {
-        if (!fn(g_hash_table_lookup(domain_table(domain, TABLE_OBJECTS), l->data), opaque)) {
+        if (!fn(g_hash_table_lookup(table, l->data), opaque)) {
             return false;
         }
     }

@@ -78,7 +78,12 @@ bool options_check_files(const Options *options, GError **error)
 {
     const struct {
         const char *option, *path;
-    } files[] = { { "kernel", options->kernel }, { "initrd", options->initrd }, { "dtb", options->dtb }, { "bios", options->bios } };
+    } files[] = {
+        { "kernel", options->kernel },
+        { "initrd", options->initrd },
+        { "dtb", options->dtb },
+        { "bios", options->bios },
+    };
 
     for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
         int fd = files[i].path ? host_open(files[i].path, O_RDONLY, 0, error) : -1;
@@ -322,7 +327,8 @@ static bool add_serial(Domain *domain, guint n, const char *text, GError **error
 bool options_add_serials(const Options *options, Domain *domain, GError **error)
 {
     if (options->serials->len == 0 && options->nographic && !options->nodefaults) {
-        return !domain_machine(domain)->serial_ports || add_serial(domain, 0, "mon:stdio", error) || error_subject(error, "-nographic");
+        return !domain_machine(domain)->serial_ports || add_serial(domain, 0, "mon:stdio", error) ||
+               error_subject(error, "-nographic");
     }
     for (guint i = 0; i < options->serials->len; i++) {
         if (!add_serial(domain, i, options->serials->pdata[i], error)) {

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "vmm/error.h"
-#include "vmm/log.h"
 #include "vmm/options-internal.h"
 
 /* ---- languages ---- */
@@ -97,7 +96,9 @@ const FieldStruct message_options = {
     },
 };
 
-typedef struct BootOptionsText { char *order, *once, *menu, *splash, *splash_time, *reboot_timeout, *strict; } BootOptionsText;
+typedef struct BootOptionsText {
+    char *order, *once, *menu, *splash, *splash_time, *reboot_timeout, *strict;
+} BootOptionsText;
 
 const FieldStruct boot_options = {
     .name = "BootOptions",
@@ -189,8 +190,8 @@ static char *long_global(const char *text)
     }
     parts = g_strsplit(equals + 1, ",", -1);
     value = g_strjoinv(",,", parts);
-    return g_strdup_printf("driver=%.*s,property=%.*s,value=%s", (int)(dot - text), text, (int)(equals - dot - 1), dot + 1,
-                           value);
+    return g_strdup_printf("driver=%.*s,property=%.*s,value=%s", (int)(dot - text), text, (int)(equals - dot - 1),
+                           dot + 1, value);
 }
 
 bool option_global(Options *options, const char *argument, GError **error)

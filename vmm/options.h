@@ -54,8 +54,16 @@ typedef struct Options {
     GHashTable *merged;  /* option's name to the Json of its uses so far */
 } Options;
 
-typedef enum OptionSection { SECTION_MACHINE, SECTION_BOOT, SECTION_DEVICES, SECTION_DISKS, SECTION_RUN, SECTION_PROCESS,
-                             SECTION_HELP, SECTIONS } OptionSection;
+typedef enum OptionSection {
+    SECTION_MACHINE,
+    SECTION_BOOT,
+    SECTION_DEVICES,
+    SECTION_DISKS,
+    SECTION_RUN,
+    SECTION_PROCESS,
+    SECTION_HELP,
+    SECTIONS
+} OptionSection;
 
 typedef enum OptionKind {
     OPTION_FLAG,   /* bool */
@@ -86,7 +94,11 @@ extern const Option option_table[]; /* name NULL ends */
 extern const char *const option_sections[SECTIONS];
 
 /* The languages of floors above the core: -drive, -blockdev. */
-typedef struct OptionLanguage { const char *option; const FieldStruct *language; void (*help)(GString *out); } OptionLanguage;
+typedef struct OptionLanguage {
+    const char *option;
+    const FieldStruct *language;
+    void (*help)(GString *out); /* NULL: the language's */
+} OptionLanguage;
 
 /* languages: option NULL ends.  On failure *ret is empty and needs no options_clear(). */
 bool options_parse(int argc, char **argv, const OptionLanguage *languages, Options *ret, GError **error);
