@@ -204,6 +204,9 @@ def main():
         if r["outcome"] == "skipped":
             print(f"skip  {r['name']}: {r['words']}")
     for r in records:
+        if r["outcome"] == "passed" and r["words"]:
+            print(f"ok    {r['name']}: {r['words']}")
+    for r in records:
         if r["outcome"] == "failed":
             print(f"FAIL  {r['name']}")
     counts = count(records)

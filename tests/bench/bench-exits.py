@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "vm"))
+import jobs  # noqa: E402
 import nested  # noqa: E402
 import vmtest  # noqa: E402
 from images import cache, disks  # noqa: E402
@@ -109,7 +110,7 @@ def measure(place, program, drive, depths, count, aio):
             per = difference(spent[1], spent[0])
             results[depth] = {w: {k: n / (2 * count) for k, n in c.items()} for w, c in per.items()}
         return results
-    except (nested.Died, nested.Timeout) as e:
+    except (nested.Died, jobs.Ended, nested.Timeout) as e:
         raise nested.Died(f"{e}; the guest's last words: {job.output[-600:]}") from e
     finally:
         job.kill()

@@ -9,6 +9,10 @@ class Died(Exception):
     """The first-level guest, or its connection, ended while something still wanted it."""
 
 
+class Ended(Exception):
+    """A job ended before it said what was expected of it."""
+
+
 class Timeout(Exception):
     """Something took longer than it was given."""
 
@@ -33,7 +37,7 @@ class Job:
         self._kill = kill
 
     def expect(self, pattern, timeout):
-        """The match of `pattern` in output not yet matched. Raises Timeout, or Died when the job ends first."""
+        """The match of `pattern` in output not yet matched. Raises Timeout, or Ended when the job does so first."""
         deadline = time.monotonic() + timeout
         while True:
             m = re.compile(pattern, re.MULTILINE).search(self.output, self._seen)
@@ -41,7 +45,7 @@ class Job:
                 self._seen = m.end()
                 return m
             if self._result:
-                raise Died(f"it ended (status {self._result.status}) before printing {pattern!r}")
+                raise Ended(f"it ended (status {self._result.status}) before printing {pattern!r}")
             if not self._read(deadline):
                 raise Timeout(f"{pattern!r} did not come in {timeout:.0f} s")
 
