@@ -144,7 +144,8 @@ static void word_write(Ich9Pm *pm, unsigned at, uint32_t value, uint32_t mask)
         break;
     case GPE0_EN:
     case GPE0_EN + 4:
-        pm->gpe0_en = (pm->gpe0_en & ~((uint64_t)mask << 8 * (at - GPE0_EN))) | (uint64_t)(value & mask) << 8 * (at - GPE0_EN);
+        pm->gpe0_en &= ~((uint64_t)mask << 8 * (at - GPE0_EN));
+        pm->gpe0_en |= (uint64_t)(value & mask) << 8 * (at - GPE0_EN);
         break;
     default:
         return;

@@ -26,7 +26,9 @@
 
 /* DS, "Registers" */
 enum { IER_RDA = 1 << 0, IER_THRE = 1 << 1, IER_RLS = 1 << 2, IER_MS = 1 << 3 };
-enum { IIR_MS = 0x00, IIR_NONE = 0x01, IIR_THRE = 0x02, IIR_RDA = 0x04, IIR_RLS = 0x06, IIR_TIMEOUT = 0x0c, IIR_FIFOS = 0xc0 };
+enum {
+    IIR_MS = 0x00, IIR_NONE = 0x01, IIR_THRE = 0x02, IIR_RDA = 0x04, IIR_RLS = 0x06, IIR_TIMEOUT = 0x0c, IIR_FIFOS = 0xc0,
+};
 enum { FCR_ENABLE = 1 << 0, FCR_CLEAR_RX = 1 << 1, FCR_CLEAR_TX = 1 << 2, FCR_TRIGGER = 3 << 6 };
 enum { LCR_BREAK = 1 << 6, LCR_DLAB = 1 << 7 };
 enum { MCR_DTR = 1 << 0, MCR_RTS = 1 << 1, MCR_OUT1 = 1 << 2, MCR_OUT2 = 1 << 3, MCR_LOOP = 1 << 4 };
@@ -344,7 +346,8 @@ static bool choose_com(Uart *u, GError **error)
         u->index = __builtin_ctz(~s.used);
     }
     if (u->index >= COM_PORTS && (u->iobase < 0 || u->irq_number < 0)) {
-        error_set(error, "a PC has %d serial ports with addresses of their own, this would be number %d", COM_PORTS, u->index + 1);
+        error_set(error, "a PC has %d serial ports with addresses of their own, this would be number %d", COM_PORTS,
+                  u->index + 1);
         return error_hint(error, "Give it iobase= and irq=.");
     }
     u->iobase = u->iobase < 0 ? base[u->index] : u->iobase;
@@ -461,9 +464,9 @@ static void uart_aml(Device *dev, Aml *aml)
 }
 
 static const Property uart_props[] = {
-    PROP_INT("index", Uart, index, -1, .min = -1, .max = 31, .help = "Which COM port it is, from 0 on (default: the next)"),
-    PROP_INT("iobase", Uart, iobase, -1, .min = -1, .max = 0xfff8, .help = "First port (default: that of the COM port)"),
-    PROP_INT("irq", Uart, irq_number, -1, .min = -1, .max = 15, .help = "Interrupt (default: that of the COM port)"),
+    PROP_INT("index", Uart, index, -1, .min = -1, .max = 31, .help = "Which COM port it is, from 0 on; -1: the next"),
+    PROP_INT("iobase", Uart, iobase, -1, .min = -1, .max = 0xfff8, .help = "First port; -1: that of the COM port"),
+    PROP_INT("irq", Uart, irq_number, -1, .min = -1, .max = 15, .help = "Interrupt; -1: that of the COM port"),
     PROP_LINK("chardev", Uart, chr, &chardev_link, .help = "Where the bytes go and come from"),
     PROP_END,
 };

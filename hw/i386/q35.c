@@ -120,7 +120,8 @@ static bool place_windows(Machine *machine, GError **error)
         base = align_up(base + machine->max_ram_size - machine->ram_size + machine->ram_slots * GIB, GIB);
     }
     if (base > top) {
-        error_set(error, "RAM would end at %#" G_GINT64_MODIFIER "x, the processor reaches to %#" G_GINT64_MODIFIER "x", base, top);
+        error_set(error, "RAM would end at %#" G_GINT64_MODIFIER "x, the processor reaches to %#" G_GINT64_MODIFIER "x",
+                  base, top);
         return error_hint(error, "Give less memory (-m), or a CPU model with more address bits.");
     }
     b->windows = (PciWindows) {
@@ -306,7 +307,9 @@ static void program_chipset(PciBus *root)
         pci_config_store(root, 0, 0, Q35_MCH_PAM0 + i, i ? 0x33 : 0x30, 1); /* RAM */
     }
     for (unsigned n = 0; n < Q35_PIRQS; n++) {
-        pci_config_store(root, 0, Q35_LPC_DEVFN, n < 4 ? ICH9_LPC_PIRQ_A + n : ICH9_LPC_PIRQ_E + n - 4, pirq_input[n], 1);
+        unsigned at = n < 4 ? ICH9_LPC_PIRQ_A + n : ICH9_LPC_PIRQ_E + n - 4;
+
+        pci_config_store(root, 0, Q35_LPC_DEVFN, at, pirq_input[n], 1);
     }
     pci_config_store(root, 0, Q35_LPC_DEVFN, ICH9_LPC_PMBASE, Q35_PMBASE | 1, 4);
     pci_config_store(root, 0, Q35_LPC_DEVFN, ICH9_LPC_ACPI_CNTL, ICH9_LPC_ACPI_EN, 1);
@@ -347,7 +350,8 @@ static const Field option_fields[] = {
     F_BOOL("i8042", Q35Options, i8042, true, .help = "Keyboard controller with keyboard and mouse"),
     F_ENUM("smm", Q35Options, smm, &field_on_off_auto, ON_OFF_AUTO_AUTO, .help = "System management mode; auto is off"),
     F_ENUM("vmport", Q35Options, vmport, &field_on_off_auto, ON_OFF_AUTO_AUTO, .help = "VMware port; auto is off"),
-    F_SIZE("max-ram-below-4g", Q35Options, max_ram_below_4g, 0, .help = "Most RAM to put below 4 GiB; 0: as the board likes"),
+    F_SIZE("max-ram-below-4g", Q35Options, max_ram_below_4g, 0,
+           .help = "Most RAM to put below 4 GiB; 0: as the board likes"),
     FIELD_END
 };
 

@@ -26,7 +26,10 @@
 #define KEYBOARD_IRQ 1
 #define MOUSE_IRQ 12
 
-enum { STATUS_OBF = 1 << 0, STATUS_SYSTEM = 1 << 2, STATUS_COMMAND = 1 << 3, STATUS_UNLOCKED = 1 << 4, STATUS_MOUSE_OBF = 1 << 5 };
+enum {
+    STATUS_OBF = 1 << 0, STATUS_SYSTEM = 1 << 2, STATUS_COMMAND = 1 << 3, STATUS_UNLOCKED = 1 << 4,
+    STATUS_MOUSE_OBF = 1 << 5,
+};
 enum {
     MODE_KBD_INT = 1 << 0, MODE_MOUSE_INT = 1 << 1, MODE_SYSTEM = 1 << 2, MODE_DISABLE_KBD = 1 << 4,
     MODE_DISABLE_MOUSE = 1 << 5, MODE_TRANSLATE = 1 << 6,
@@ -35,15 +38,15 @@ enum { OUTPUT_NO_RESET = 1 << 0, OUTPUT_A20 = 1 << 1, OUTPUT_OBF = 1 << 4, OUTPU
 
 /* Controller commands: port 64h */
 enum {
-    CMD_READ_MODE = 0x20, CMD_WRITE_MODE = 0x60, CMD_DISABLE_MOUSE = 0xa7, CMD_ENABLE_MOUSE = 0xa8, CMD_TEST_MOUSE = 0xa9,
-    CMD_SELF_TEST = 0xaa, CMD_TEST_KBD = 0xab, CMD_DISABLE_KBD = 0xad, CMD_ENABLE_KBD = 0xae, CMD_READ_INPUT = 0xc0,
+    CMD_READ_MODE = 0x20, CMD_WRITE_MODE = 0x60, CMD_DISABLE_MOUSE = 0xa7, CMD_ENABLE_MOUSE = 0xa8,
+    CMD_TEST_MOUSE = 0xa9, CMD_SELF_TEST = 0xaa, CMD_TEST_KBD = 0xab, CMD_DISABLE_KBD = 0xad, CMD_ENABLE_KBD = 0xae, CMD_READ_INPUT = 0xc0,
     CMD_READ_OUTPUT = 0xd0, CMD_WRITE_OUTPUT = 0xd1, CMD_WRITE_KBD_OBUF = 0xd2, CMD_WRITE_MOUSE_OBUF = 0xd3,
     CMD_WRITE_MOUSE = 0xd4, CMD_PULSE = 0xf0, CMD_RESET = 0xfe,
 };
 /* Device commands */
 enum {
-    DEV_SET_LEDS = 0xed, DEV_ECHO = 0xee, DEV_SCAN_SET = 0xf0, DEV_GET_ID = 0xf2, DEV_SET_RATE = 0xf3, DEV_ENABLE = 0xf4,
-    DEV_DISABLE = 0xf5, DEV_DEFAULTS = 0xf6, DEV_RESEND = 0xfe, DEV_RESET = 0xff,
+    DEV_SET_LEDS = 0xed, DEV_ECHO = 0xee, DEV_SCAN_SET = 0xf0, DEV_GET_ID = 0xf2, DEV_SET_RATE = 0xf3,
+    DEV_ENABLE = 0xf4, DEV_DISABLE = 0xf5, DEV_DEFAULTS = 0xf6, DEV_RESEND = 0xfe, DEV_RESET = 0xff,
     MOUSE_SCALE11 = 0xe6, MOUSE_SCALE21 = 0xe7, MOUSE_RESOLUTION = 0xe8, MOUSE_GET_STATUS = 0xe9, MOUSE_STREAM = 0xea,
     MOUSE_POLL = 0xeb, MOUSE_RESET_WRAP = 0xec, MOUSE_WRAP = 0xee, MOUSE_REMOTE = 0xf0,
 };
@@ -459,7 +462,8 @@ static bool i8042_realize(Device *dev, GError **error)
 
     device_init_io(dev, &k->data_port, "i8042-data", &data_ops, 1);
     device_init_io(dev, &k->command_port, "i8042-cmd", &command_ops, 1);
-    if (!isa_map_ports(dev, &k->data_port, PORT_DATA, error) || !isa_map_ports(dev, &k->command_port, PORT_COMMAND, error)) {
+    if (!isa_map_ports(dev, &k->data_port, PORT_DATA, error) ||
+        !isa_map_ports(dev, &k->command_port, PORT_COMMAND, error)) {
         return false;
     }
     k->kbd_irq = isa_connect_irq(dev, KEYBOARD_IRQ, error);

@@ -70,10 +70,11 @@ static unsigned pirq_route(Lpc *l, unsigned n)
 
 static bool pic_input_wanted(Lpc *l, unsigned irq)
 {
+    IrqFabric *fabric = domain_irqs(l->pci.dev.domain);
     bool level = false;
 
     for (unsigned n = 0; n < Q35_PIRQS; n++) {
-        level = level || (pirq_route(l, n) == irq && irq_level(gsi_line(domain_irqs(l->pci.dev.domain), Q35_PIRQ_GSI + n)));
+        level = level || (pirq_route(l, n) == irq && irq_level(gsi_line(fabric, Q35_PIRQ_GSI + n)));
     }
     return level;
 }
@@ -153,7 +154,9 @@ static void apm_write(void *opaque, uint64_t offset, uint64_t value, unsigned si
     }
 }
 
-static const MemoryOps apm_ops = { .read = apm_read, .write = apm_write, .min = 1, .max = 2, .impl_min = 1, .impl_max = 1 };
+static const MemoryOps apm_ops = {
+    .read = apm_read, .write = apm_write, .min = 1, .max = 2, .impl_min = 1, .impl_max = 1,
+};
 
 void ich9_lpc_enable_acpi(Device *dev)
 {

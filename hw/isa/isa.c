@@ -94,7 +94,8 @@ bool isa_map_ports(Device *dev, MemoryRegion *mr, uint32_t port, GError **error)
         return error_set(error, "'%s' cannot use ports %#x to %#x: there are 65536", device_name(dev), port, s.last);
     }
     if (other) {
-        error_set(error, "'%s' cannot use ports %#x to %#x: '%s' does", device_name(dev), port, s.last, device_name(other));
+        error_set(error, "'%s' cannot use ports %#x to %#x: '%s' does", device_name(dev), port, s.last,
+                  device_name(other));
         return error_hint(error, "Set iobase= to another address.");
     }
     memory_add(bus->ports, port, mr, 0);

@@ -185,9 +185,10 @@ static void bit_put(GByteArray *bits, unsigned n, bool on)
 static bool msix_masked(const PciDevice *pci, unsigned vector)
 {
     uint16_t control = pci_config_word(pci, pci->msix_cap + PCI_MSIX_FLAGS);
+    const uint8_t *entry = pci->msix_table->data + vector * PCI_MSIX_ENTRY_SIZE;
 
     return !(control & PCI_MSIX_FLAGS_ENABLE) || (control & PCI_MSIX_FLAGS_MASKALL) ||
-           (pci->msix_table->data[vector * PCI_MSIX_ENTRY_SIZE + PCI_MSIX_ENTRY_VECTOR_CTRL] & PCI_MSIX_ENTRY_CTRL_MASKBIT);
+           (entry[PCI_MSIX_ENTRY_VECTOR_CTRL] & PCI_MSIX_ENTRY_CTRL_MASKBIT);
 }
 
 bool pci_msix_enabled(const PciDevice *pci)
@@ -211,7 +212,8 @@ static void msix_set_route(PciDevice *pci, unsigned vector)
 {
     const uint8_t *entry = pci->msix_table->data + vector * PCI_MSIX_ENTRY_SIZE;
     MsiMessage message = {
-        .address = pci_get32(entry + PCI_MSIX_ENTRY_LOWER_ADDR) | (uint64_t)pci_get32(entry + PCI_MSIX_ENTRY_UPPER_ADDR) << 32,
+        .address = pci_get32(entry + PCI_MSIX_ENTRY_LOWER_ADDR) |
+                   (uint64_t)pci_get32(entry + PCI_MSIX_ENTRY_UPPER_ADDR) << 32,
         .data = pci_get32(entry + PCI_MSIX_ENTRY_DATA),
     };
 
@@ -396,7 +398,9 @@ int pci_msix_irqfd(PciDevice *pci, unsigned vector, GError **error)
 /* ---- of the core ---- */
 void pci_msi_wrote(PciDevice *pci, unsigned offset, unsigned size)
 {
-    if (pci->msi && pci_touches(offset, size, pci->msi_cap + PCI_MSI_FLAGS, pci->msi->mask_at + 4u - pci->msi_cap - 2)) {
+    unsigned flags = pci->msi_cap + PCI_MSI_FLAGS;
+
+    if (pci->msi && pci_touches(offset, size, flags, pci->msi->mask_at + 4u - flags)) {
         msi_update(pci);
     }
     if (pci->msix && pci_touches(offset, size, pci->msix_cap + PCI_MSIX_FLAGS, 2)) {
@@ -437,9 +441,11 @@ void pci_msi_loaded(PciDevice *pci)
 
 bool pci_msi_check(const PciDevice *scratch, GError **error)
 {
-    if (scratch->msix && (!scratch->msix_table || scratch->msix_table->len != scratch->msix->vectors * PCI_MSIX_ENTRY_SIZE ||
-                          !scratch->msix_pba || scratch->msix_pba->len != (scratch->msix->vectors + 63) / 64 * 8)) {
-        return error_set(error, "the saved MSI-X table is not one of %u vectors", scratch->msix->vectors);
+    unsigned vectors = scratch->msix ? scratch->msix->vectors : 0;
+    const GByteArray *table = scratch->msix_table, *pba = scratch->msix_pba;
+
+    if (vectors && (!table || table->len != vectors * PCI_MSIX_ENTRY_SIZE || !pba || pba->len != (vectors + 63) / 64 * 8)) {
+        return error_set(error, "the saved MSI-X table is not one of %u vectors", vectors);
     }
     return true;
 }

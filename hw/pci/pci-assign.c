@@ -87,10 +87,7 @@ static Need bridge_need(PciDevice *pci, PciWindowKind kind)
         all.size = align_up(all.size, need->align) + need->size;
         all.align = MAX(all.align, need->align);
     }
-    if (bridge->reserve[kind] != UINT64_MAX) {
-        all.size = MAX(all.size, bridge->reserve[kind]);
-    }
-    all.size = align_up(all.size, window_granule[kind]);
+    all.size = align_up(MAX(all.size, bridge->reserve[kind]), window_granule[kind]);
     return all;
 }
 

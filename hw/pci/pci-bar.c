@@ -89,7 +89,8 @@ static void update_bar(PciDevice *pci, unsigned bar)
     if (address != BAR_UNMAPPED && !pci->bar_mapped[bar]) {
         memory_add(pci->bar_kind[bar] == PCI_BAR_IO ? bus->ports : bus->memory, address, mr, 1);
         pci->bar_mapped[bar] = true;
-        log_if(LOG_PCI, "%s: BAR %u at %#" PRIx64 ", %#" PRIx64 " bytes", device_name(&pci->dev), bar, address, mr->size);
+        log_if(LOG_PCI, "%s: BAR %u at %#" PRIx64 ", %#" PRIx64 " bytes", device_name(&pci->dev), bar, address,
+               mr->size);
     }
 }
 

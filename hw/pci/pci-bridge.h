@@ -24,7 +24,7 @@ typedef struct PciBridge {
     MemoryRegion alias[PCI_WINDOW_KINDS];
     PciWindow window[PCI_WINDOW_KINDS];
     bool open[PCI_WINDOW_KINDS];
-    /* Room kept for what is plugged later; bytes, UINT64_MAX: as the kind of port suggests. */
+    /* Room kept for what is plugged later, bytes */
     uint64_t reserve[PCI_WINDOW_KINDS];
 } PciBridge;
 

@@ -31,7 +31,8 @@ static bool address_parse(const char *text, void *value, GError **error)
         fn = ok ? strtoul(end + 1, &end, 16) : 0;
     }
     if (!ok || *end || slot > 31 || fn > 7) {
-        return error_set(error, "'%s' is no PCI address: a slot (hexadecimal, 0 to 1f) and a function (0 to 7) are wanted", text);
+        return error_set(error, "'%s' is no PCI address: a slot (hexadecimal, 0 to 1f) and a function (0 to 7) are wanted",
+                         text);
     }
     *(int32_t *)value = (int32_t)PCI_DEVFN(slot, fn);
     return true;
@@ -76,8 +77,8 @@ static bool check_functions(PciBus *bus, PciDevice *pci, unsigned devfn, GError 
 
     if (PCI_FUNC(devfn)) {
         if (first && !first->multifunction) {
-            error_set(error, "PCI address %02x.%x of bus '%s' cannot be used: '%s' in function 0 is not multifunction", slot,
-                      PCI_FUNC(devfn), bus->bus.name, device_name(&first->dev));
+            error_set(error, "PCI address %02x.%x of bus '%s' cannot be used: '%s' in function 0 is not multifunction",
+                      slot, PCI_FUNC(devfn), bus->bus.name, device_name(&first->dev));
             return error_hint(error, "Set multifunction=on on '%s', or choose another slot.", device_name(&first->dev));
         }
         return true;
@@ -225,6 +226,13 @@ uint8_t pci_bus_number(PciBus *bus)
     return bus->bridge ? pci_config_byte(bus->bridge, PCI_SECONDARY_BUS) : bus->number;
 }
 
+static bool leads_to(const PciDevice *bridge, uint8_t number)
+{
+    uint8_t first = pci_config_byte(bridge, PCI_SECONDARY_BUS), last = pci_config_byte(bridge, PCI_SUBORDINATE_BUS);
+
+    return first && first <= number && number <= last; /* 0: not numbered yet */
+}
+
 /* Down the bridges whose range holds `number`.  A guest may number buses in circles or twice; the
  * depth is that of the tree, whatever it writes. */
 PciBus *pci_find_bus(PciBus *root, uint8_t number)
@@ -237,9 +245,7 @@ PciBus *pci_find_bus(PciBus *root, uint8_t number)
         for (unsigned i = 0; i < PCI_DEVFN_COUNT && !next; i++) {
             PciDevice *pci = function_at(bus, i);
 
-            if (pci && __atomic_load_n(&pci->visible, __ATOMIC_ACQUIRE) && pci_is_bridge(pci) &&
-                number >= pci_config_byte(pci, PCI_SECONDARY_BUS) && number <= pci_config_byte(pci, PCI_SUBORDINATE_BUS) &&
-                pci_config_byte(pci, PCI_SECONDARY_BUS)) {
+            if (pci && __atomic_load_n(&pci->visible, __ATOMIC_ACQUIRE) && pci_is_bridge(pci) && leads_to(pci, number)) {
                 next = pci_bridge_secondary(pci);
             }
         }

@@ -172,14 +172,16 @@ void pci_add_express(PciDevice *pci, uint8_t port_type)
     w1c = pci->w1cmask + pci->pcie_cap;
     pci_set16(c + PCI_EXP_FLAGS, 2 | port_type << 4);
     pci_set32(c + PCI_EXP_DEVCAP, PCI_EXP_DEVCAP_RBER);
-    pci_set16(w + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_CERE | PCI_EXP_DEVCTL_NFERE | PCI_EXP_DEVCTL_FERE | PCI_EXP_DEVCTL_URRE |
-              PCI_EXP_DEVCTL_PAYLOAD | PCI_EXP_DEVCTL_READRQ);
+    pci_set16(w + PCI_EXP_DEVCTL,
+              PCI_EXP_DEVCTL_CERE | PCI_EXP_DEVCTL_NFERE | PCI_EXP_DEVCTL_FERE | PCI_EXP_DEVCTL_URRE |
+                  PCI_EXP_DEVCTL_PAYLOAD | PCI_EXP_DEVCTL_READRQ);
     pci_set16(c + PCI_EXP_DEVCTL, 2 << 12); /* read requests of 512 bytes, the default */
     pci_set16(w1c + PCI_EXP_DEVSTA, PCI_EXP_DEVSTA_CED | PCI_EXP_DEVSTA_NFED | PCI_EXP_DEVSTA_FED | PCI_EXP_DEVSTA_URD);
     if (port_type != PCI_EXP_TYPE_RC_END) { /* those have no link */
         pci_set32(c + PCI_EXP_LNKCAP, PCI_EXP_LNKCAP_SLS_2_5GB | 1 << 4);
         pci_set16(c + PCI_EXP_LNKSTA, PCI_EXP_LNKSTA_CLS_2_5GB | PCI_EXP_LNKSTA_NLW_X1);
-        pci_set16(w + PCI_EXP_LNKCTL, PCI_EXP_LNKCTL_ASPMC | PCI_EXP_LNKCTL_RCB | PCI_EXP_LNKCTL_CCC | PCI_EXP_LNKCTL_ES);
+        pci_set16(w + PCI_EXP_LNKCTL,
+                  PCI_EXP_LNKCTL_ASPMC | PCI_EXP_LNKCTL_RCB | PCI_EXP_LNKCTL_CCC | PCI_EXP_LNKCTL_ES);
         pci_set32(c + PCI_EXP_LNKCAP2, PCI_EXP_LNKCAP2_SLS_2_5GB);
         pci_set16(c + PCI_EXP_LNKCTL2, 1);
     }
@@ -270,8 +272,9 @@ static bool pci_state_check(const void *struct_, GError **error)
         uint8_t fixed = (uint8_t)~(pci->wmask[i] | pci->w1cmask[i] | pci->hwmask[i]);
 
         if ((pci->config[i] ^ pci->reset_config[i]) & fixed) {
-            return error_set(error, "config space byte %#x is %#04x there and %#04x here: it was saved from another device",
-                             i, pci->config[i], pci->reset_config[i]);
+            return error_set(error,
+                             "config space byte %#x is %#04x there and %#04x here: it was saved from another device", i,
+                             pci->config[i], pci->reset_config[i]);
         }
     }
     return pci_msi_check(pci, error);

@@ -113,7 +113,8 @@ static inline PciBus *pci_bus(PciDevice *pci)
 /* Sets vendor, device and class codes: a derived class' realize calls it first. */
 void pci_set_info(PciDevice *pci, const PciInfo *info);
 void pci_set_bar(PciDevice *pci, unsigned bar, PciBarKind kind, MemoryRegion *mr); /* size: a power of two */
-uint8_t pci_add_capability(PciDevice *pci, uint8_t id, uint8_t size);  /* offset; there is always room for what the classes here use */
+/* Its offset.  There is always room for what the classes here use. */
+uint8_t pci_add_capability(PciDevice *pci, uint8_t id, uint8_t size);
 uint16_t pci_add_ext_capability(PciDevice *pci, uint16_t id, uint8_t version, uint16_t size);
 void pci_set_intx_pin(PciDevice *pci, uint8_t pin); /* 1..4: INTA..INTD */
 void pci_add_pm(PciDevice *pci);

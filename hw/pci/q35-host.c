@@ -99,7 +99,9 @@ static void config_address_write(void *opaque, uint64_t offset, uint64_t value, 
     }
 }
 
-static const MemoryOps config_address_ops = { .read = config_address_read, .write = config_address_write, .min = 1, .max = 4 };
+static const MemoryOps config_address_ops = {
+    .read = config_address_read, .write = config_address_write, .min = 1, .max = 4,
+};
 
 static uint64_t config_data_read(void *opaque, uint64_t offset, unsigned size)
 {
@@ -118,7 +120,8 @@ static void config_data_write(void *opaque, uint64_t offset, uint64_t value, uns
     uint32_t a = __atomic_load_n(&h->config_address, __ATOMIC_RELAXED);
 
     if (a & CONFIG_ENABLE) {
-        pci_config_store(&h->bus, (uint8_t)(a >> 16), (uint8_t)(a >> 8), (a & 0xfc) + (unsigned)offset, (uint32_t)value, size);
+        pci_config_store(&h->bus, (uint8_t)(a >> 16), (uint8_t)(a >> 8), (a & 0xfc) + (unsigned)offset, (uint32_t)value,
+                         size);
     }
 }
 
@@ -139,7 +142,9 @@ static void ecam_write(void *opaque, uint64_t offset, uint64_t value, unsigned s
     pci_config_store(&h->bus, (uint8_t)(offset >> 20), (uint8_t)(offset >> 12), offset & 0xfff, (uint32_t)value, size);
 }
 
-static const MemoryOps ecam_ops = { .read = ecam_read, .write = ecam_write, .min = 1, .max = 8, .impl_min = 1, .impl_max = 4 };
+static const MemoryOps ecam_ops = {
+    .read = ecam_read, .write = ecam_write, .min = 1, .max = 8, .impl_min = 1, .impl_max = 4,
+};
 
 /* ---- the hub's registers ---- */
 static void update_ecam(Q35Host *h, const PciDevice *mch)

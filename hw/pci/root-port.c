@@ -45,6 +45,7 @@ typedef struct RootPort {
     uint8_t port, chassis;
     uint16_t slot;
     bool hotplug;
+    bool reserve_given[PCI_WINDOW_KINDS];
     /* Derived: what Slot Control was, whether an event interrupts. */
     uint16_t control;
     bool interrupting;
@@ -119,7 +120,8 @@ static void settle(PciDevice *pci)
     uint16_t control = get(pci, PCI_EXP_SLTCTL) & ~SLOT_OFF;
 
     if (root_port(pci)->hotplug) {
-        put(pci, PCI_EXP_SLTCTL, control | PCI_EXP_SLTCTL_ATTN_IND_OFF | (present ? PCI_EXP_SLTCTL_PWR_IND_ON : SLOT_OFF));
+        put(pci, PCI_EXP_SLTCTL,
+            control | PCI_EXP_SLTCTL_ATTN_IND_OFF | (present ? PCI_EXP_SLTCTL_PWR_IND_ON : SLOT_OFF));
     }
     set_presence(pci, present);
     root_port(pci)->control = get(pci, PCI_EXP_SLTCTL);
@@ -183,7 +185,8 @@ static void slot_control_wrote(PciDevice *pci)
         events |= PCI_EXP_SLTSTA_DLLSC;
     }
     raise_events(pci, events); /* commands complete at once */
-    if ((now & SLOT_OFF) == SLOT_OFF && (was & SLOT_OFF) != SLOT_OFF && (get(pci, PCI_EXP_SLTSTA) & PCI_EXP_SLTSTA_PDS)) {
+    if ((now & SLOT_OFF) == SLOT_OFF && (was & SLOT_OFF) != SLOT_OFF &&
+        (get(pci, PCI_EXP_SLTSTA) & PCI_EXP_SLTSTA_PDS)) {
         loop_post(domain_loop(pci->dev.domain), remove_cards, pci);
     }
 }
@@ -228,7 +231,8 @@ static bool check_slot(RootPort *rp, GError **error)
 
     device_each(rp->bridge.pci.dev.domain, same_slot, &s);
     if (s.found) {
-        error_set(error, "slot %u of chassis %u is '%s' already", rp->slot, rp->chassis, device_name(&s.found->bridge.pci.dev));
+        error_set(error, "slot %u of chassis %u is '%s' already", rp->slot, rp->chassis,
+                  device_name(&s.found->bridge.pci.dev));
         return error_hint(error, "Give each root port a slot= or chassis= of its own.");
     }
     return true;
@@ -258,7 +262,7 @@ static void init_reserves(RootPort *rp)
     static const uint64_t usual[PCI_WINDOW_KINDS] = { RESERVE_IO, RESERVE_MEMORY, RESERVE_MEMORY };
 
     for (unsigned i = 0; i < PCI_WINDOW_KINDS; i++) {
-        if (rp->bridge.reserve[i] == UINT64_MAX) {
+        if (!rp->reserve_given[i]) {
             rp->bridge.reserve[i] = rp->hotplug ? usual[i] : 0;
         }
     }
@@ -278,7 +282,8 @@ static bool root_port_realize(Device *dev, GError **error)
     g_autofree char *name = dev->id ? g_strdup(dev->id) : g_strdup_printf("pci.%u", domain_next_number(dev->domain));
 
     if (pci_bus(pci)->bridge) {
-        error_set(error, "a root port plugs into the root bus, not behind '%s'", device_name(&pci_bus(pci)->bridge->dev));
+        error_set(error, "a root port plugs into the root bus, not behind '%s'",
+                  device_name(&pci_bus(pci)->bridge->dev));
         return error_hint(error, "Use bus=pcie.0.");
     }
     if (!check_slot(rp, error)) {
@@ -320,11 +325,14 @@ static const Property root_port_props[] = {
     PROP_UINT("chassis", RootPort, chassis, 0, .help = "Number of the chassis the slot is in"),
     PROP_UINT("slot", RootPort, slot, 0, .max = 0x1fff, .help = "Physical slot number"),
     PROP_BOOL("hotplug", RootPort, hotplug, true, .help = "Cards may come and go while the domain runs"),
-    PROP_SIZE("io-reserve", RootPort, bridge.reserve[PCI_WINDOW_IO], UINT64_MAX, .help = "Ports kept for hot plug"),
-    PROP_SIZE("mem-reserve", RootPort, bridge.reserve[PCI_WINDOW_MEMORY], UINT64_MAX,
-              .help = "32-bit memory kept for hot plug"),
-    PROP_SIZE("pref64-reserve", RootPort, bridge.reserve[PCI_WINDOW_PREFETCH], UINT64_MAX,
-              .help = "64-bit memory kept for hot plug"),
+    PROP_SIZE("io-reserve", RootPort, bridge.reserve[PCI_WINDOW_IO], 0,
+              FIELD_HAS(RootPort, reserve_given[PCI_WINDOW_IO]), .help = "Ports kept for hot plug (4K if it is on)"),
+    PROP_SIZE("mem-reserve", RootPort, bridge.reserve[PCI_WINDOW_MEMORY], 0,
+              FIELD_HAS(RootPort, reserve_given[PCI_WINDOW_MEMORY]),
+              .help = "32-bit memory kept for hot plug (2M if it is on)"),
+    PROP_SIZE("pref64-reserve", RootPort, bridge.reserve[PCI_WINDOW_PREFETCH], 0,
+              FIELD_HAS(RootPort, reserve_given[PCI_WINDOW_PREFETCH]),
+              .help = "64-bit memory kept for hot plug (2M if it is on)"),
     PROP_END,
 };
 

@@ -13,8 +13,8 @@
 #include "tests/unit/rig.h"
 #include "vmm/chardev.h"
 
-enum { RBR = 0x3f8, THR = 0x3f8, DLL = 0x3f8, IER = 0x3f9, DLM = 0x3f9, IIR = 0x3fa, FCR = 0x3fa, LCR = 0x3fb, MCR = 0x3fc,
-       LSR = 0x3fd, MSR = 0x3fe, SCR = 0x3ff };
+enum { RBR = 0x3f8, THR = 0x3f8, DLL = 0x3f8, IER = 0x3f9, DLM = 0x3f9, IIR = 0x3fa, FCR = 0x3fa, LCR = 0x3fb,
+       MCR = 0x3fc, LSR = 0x3fd, MSR = 0x3fe, SCR = 0x3ff };
 #define COM1 "isa-serial,chardev=c"
 
 static char *path;

@@ -37,7 +37,8 @@ int pci_rig_teardown(void **state);
  * BAR of 1 MiB, BAR 4 MSI-X with 4 vectors; MSI with 4 maskable vectors; INTA; PCIe and PM capabilities.
  */
 extern const DeviceClass pci_test_class;
-PciDevice *pci_rig_add(PciRig *r, const char *bus, const char *addr, GError **error); /* addr NULL: the first free slot */
+/* addr NULL: the first free slot */
+PciDevice *pci_rig_add(PciRig *r, const char *bus, const char *addr, GError **error);
 PciDevice *pci_rig_plug(PciRig *r, const DeviceClass *class, const char *bus, const char *id, const char *const *props,
                         GError **error);
 

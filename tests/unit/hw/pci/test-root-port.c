@@ -23,7 +23,8 @@ static void set_number(PciDevice *port, uint8_t number)
 }
 
 static const PciWindows windows = {
-    .mem32_base = 0xc0000000, .mem32_end = 0xfec00000, .mem64_base = UINT64_C(0x100000000), .mem64_end = UINT64_C(0x900000000),
+    .mem32_base = 0xc0000000, .mem32_end = 0xfec00000,
+    .mem64_base = UINT64_C(0x100000000), .mem64_end = UINT64_C(0x900000000),
     .io_base = 0x1000, .io_end = 0x10000,
 };
 
