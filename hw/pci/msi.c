@@ -444,7 +444,8 @@ bool pci_msi_check(const PciDevice *scratch, GError **error)
     unsigned vectors = scratch->msix ? scratch->msix->vectors : 0;
     const GByteArray *table = scratch->msix_table, *pba = scratch->msix_pba;
 
-    if (vectors && (!table || table->len != vectors * PCI_MSIX_ENTRY_SIZE || !pba || pba->len != (vectors + 63) / 64 * 8)) {
+    if (vectors && (!table || table->len != vectors * PCI_MSIX_ENTRY_SIZE ||
+                    !pba || pba->len != (vectors + 63) / 64 * 8)) {
         return error_set(error, "the saved MSI-X table is not one of %u vectors", vectors);
     }
     return true;

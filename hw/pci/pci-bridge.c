@@ -138,8 +138,8 @@ void pci_bridge_update_windows(PciDevice *pci)
         if (open && !bridge->open[i]) {
             uint64_t size = want.last - want.base == UINT64_MAX ? UINT64_MAX : want.last - want.base + 1;
 
-            memory_region_init_alias(&bridge->alias[i], window_name[i], io ? &bridge->ports : &bridge->memory, want.base,
-                                     size);
+            memory_region_init_alias(&bridge->alias[i], window_name[i], io ? &bridge->ports : &bridge->memory,
+                                     want.base, size);
             memory_add(io ? above->ports : above->memory, want.base, &bridge->alias[i], 1);
             bridge->window[i] = want;
             bridge->open[i] = true;

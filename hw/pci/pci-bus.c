@@ -31,8 +31,8 @@ static bool address_parse(const char *text, void *value, GError **error)
         fn = ok ? strtoul(end + 1, &end, 16) : 0;
     }
     if (!ok || *end || slot > 31 || fn > 7) {
-        return error_set(error, "'%s' is no PCI address: a slot (hexadecimal, 0 to 1f) and a function (0 to 7) are wanted",
-                         text);
+        return error_set(error,
+                         "'%s' is no PCI address: a slot (hexadecimal, 0 to 1f) and a function (0 to 7) are wanted", text);
     }
     *(int32_t *)value = (int32_t)PCI_DEVFN(slot, fn);
     return true;
@@ -245,7 +245,8 @@ PciBus *pci_find_bus(PciBus *root, uint8_t number)
         for (unsigned i = 0; i < PCI_DEVFN_COUNT && !next; i++) {
             PciDevice *pci = function_at(bus, i);
 
-            if (pci && __atomic_load_n(&pci->visible, __ATOMIC_ACQUIRE) && pci_is_bridge(pci) && leads_to(pci, number)) {
+            if (pci && __atomic_load_n(&pci->visible, __ATOMIC_ACQUIRE) && pci_is_bridge(pci) &&
+                leads_to(pci, number)) {
                 next = pci_bridge_secondary(pci);
             }
         }
