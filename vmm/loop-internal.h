@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the loop core (loop.c), its engines (loop-uring.c, loop-epoll.c), its
- * workers (loop-workers.c), threads (loop-thread.c), timers (timer.c) and its GLib
- * guest (loop-glib.c) share.  Nobody else includes this.
+ * What the loop core (loop.c, loop-handle.c), its engines (loop-uring.c,
+ * loop-epoll.c), workers (loop-workers.c), threads (loop-thread.c), timers (timer.c)
+ * and its GLib guest (loop-glib.c) share.  Nobody else includes this.
  *
  * One round of a loop:
  *
@@ -123,6 +123,10 @@ void loop_wake(Loop *loop);          /* any thread: makes a sleeping loop take a
 /* ---- for loop-thread.c and loop-glib.c ---- */
 void loop_bind(Loop *loop);   /* to the calling thread, if it is not yet */
 void loop_unbind(Loop *loop); /* nothing is left in the kernel; the thread is free again */
+
+/* ---- handles ---- */
+/* Calls back for what is ready; true if it was more than the loop's own wake-up. */
+bool loop_run_handles(Loop *loop);
 
 /* ---- threads of loops and workers ---- */
 void loop_enter_sandbox(SandboxRole role);
