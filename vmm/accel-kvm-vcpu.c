@@ -230,14 +230,16 @@ void kvm_set_extint(Accel *accel, bool level, int (*acknowledge)(void *opaque), 
     }
 }
 
-/* Before vCPU 0 enters: hands the interrupt over if the guest takes it now, else asks to be told when. */
+/* Before vCPU 0 enters: hands the interrupt over if the guest takes it now, else asks to be told when.  Not
+ * if it is to leave at once: a vector that KVM holds and has not injected is in no state that can be saved. */
 static void offer_extint(KvmVcpu *kv)
 {
     Kvm *kvm = kv->kvm;
     struct kvm_interrupt interrupt;
     int vector;
 
-    if (__atomic_load_n(&kvm->extint, __ATOMIC_SEQ_CST) && kv->run->ready_for_interrupt_injection && kv->run->if_flag) {
+    if (__atomic_load_n(&kvm->extint, __ATOMIC_SEQ_CST) && kv->run->ready_for_interrupt_injection && kv->run->if_flag &&
+        !__atomic_load_n(&kv->run->immediate_exit, __ATOMIC_SEQ_CST)) {
         vector = kvm->acknowledge(kvm->acknowledge_opaque);
         interrupt.irq = (uint32_t)vector;
         if (vector >= 0 && kvm_ioctl(kv->fd, KVM_INTERRUPT, &interrupt) < 0) {
@@ -278,7 +280,6 @@ VcpuExit kvm_vcpu_run(Vcpu *vcpu, GError **error)
             offer_extint(kv);
         }
         err = enter_guest(kv);
-
         vcpu->exits[VCPU_COUNT_RUNS]++;
         kvm_drain_coalesced(kv);
         if (!err) {
