@@ -12,7 +12,6 @@
 #include "vmm/loop.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <unistd.h>
