@@ -245,10 +245,15 @@ bool device_del(Domain *domain, const char *id, GError **error)
     if (!dev->bus->hotplug) {
         return error_set(error, "Bus '%s' does not support hotplugging", dev->bus->name);
     }
-    if (dev->bus->class->unplug) {
-        return dev->bus->class->unplug(dev->bus, dev, error);
+    if (!dev->bus->class->unplug) {
+        device_free(dev);
+        return true;
     }
-    device_free(dev);
+    dev->unplug_pending = true; /* before: it may be gone when unplug() returns */
+    if (!dev->bus->class->unplug(dev->bus, dev, error)) {
+        dev->unplug_pending = false;
+        return false;
+    }
     return true;
 }
 

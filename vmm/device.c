@@ -300,7 +300,7 @@ void device_reset(Device *dev)
 {
     log_if(LOG_RESET, "reset of %s", dev->path);
     lock_acquire(dev->lock);
-    dev->broken = false;
+    dev->unplug_pending = false;
     reset_regs(dev, dev->class);
     reset_hooks(dev, dev->class);
     lock_release(dev->lock);
@@ -466,16 +466,4 @@ void device_post(Device *dev, void (*fn)(Device *dev))
 {
     __atomic_fetch_add(&dev->references, 1, __ATOMIC_RELAXED);
     loop_post(dev->loop, call_post, thunk_new(dev, fn));
-}
-
-void device_set_broken(Device *dev, const char *fmt, ...)
-{
-    g_autofree char *why = NULL;
-    va_list ap;
-
-    va_start(ap, fmt);
-    why = g_strdup_vprintf(fmt, ap);
-    va_end(ap);
-    dev->broken = true;
-    guest_error(device_name(dev), "%s: the device does nothing until it is reset", why);
 }

@@ -93,8 +93,6 @@ struct DeviceClass {
     void (*reset)(Device *dev);  /* lock held */
     void (*pause)(Device *dev);  /* NULL: has no queue of its own; no lock held: it may wait */
     void (*resume)(Device *dev);
-    /* The machine learns where it is: a name in firmware's terms, freed by the caller; NULL: none. */
-    char *(*firmware_path)(Device *dev);
     /* Writes the device's own object into the ACPI namespace (hw/acpi/aml.h); NULL: it has none. */
     void (*aml)(Device *dev, struct Aml *aml);
 };
@@ -108,8 +106,8 @@ struct Device {
     Device *parent, *backend;
     Loop *loop;    /* control loop */
     Lock *lock;    /* what guards it: own_lock, or its composite's */
-    bool realized, hotplugged, unplug_pending;
-    bool broken;   /* the guest violated the specification: does nothing until reset */
+    bool realized, hotplugged;
+    bool unplug_pending; /* the guest was asked to let go of it */
     GPtrArray *buses;   /* Bus it provides: those it embeds and gave to bus_init() */
     GPtrArray *regions; /* MemoryRegion it registered with device_init_*; finished by the framework */
     /* The framework's. */
@@ -163,7 +161,6 @@ void device_init_io(Device *dev, MemoryRegion *mr, const char *name, const Memor
 Timer *device_timer_new(Device *dev, Clock *clock, void (*fn)(Device *dev));
 /* Runs fn(dev) on the device's loop, lock held.  Any thread. */
 void device_post(Device *dev, void (*fn)(Device *dev));
-void device_set_broken(Device *dev, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 const char *device_name(const Device *dev); /* id, or the class' name: for messages */
 
 /* ---- buses ---- */

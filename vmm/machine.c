@@ -104,7 +104,6 @@ Machine *machine_new(Domain *domain, const MachineClass *class)
     field_struct_init(class->options, machine->options);
     machine->numa = g_array_new(FALSE, TRUE, sizeof(NumaNode));
     machine->distances = g_array_new(FALSE, FALSE, sizeof(NumaDistance));
-    machine->buses = g_ptr_array_new();
     machine->smbios = g_ptr_array_new_with_free_func(g_free);
     machine->ram_parts = g_ptr_array_new();
     machine->roms = g_ptr_array_new_with_free_func(rom_free);
@@ -367,7 +366,6 @@ void machine_free(Machine *machine)
     machine_free_numa(machine);
     domain_set_machine(domain, NULL);
     g_ptr_array_unref(machine->roms);
-    g_ptr_array_unref(machine->buses);
     g_ptr_array_unref(machine->smbios);
     field_struct_clear(machine->class->options, machine->options);
     g_free(machine->options);

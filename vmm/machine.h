@@ -72,7 +72,6 @@ struct Machine {
     BootOptions boot;
     GArray *numa;       /* NumaNode, in order of node id; empty: none asked for */
     GArray *distances;  /* NumaDistance; both directions of every pair, or empty */
-    GPtrArray *buses;   /* the machine's own, owned */
     GPtrArray *smbios;  /* -smbios texts */
     struct {            /* -rtc */
         int base;           /* RtcBase */
