@@ -32,7 +32,8 @@ static bool address_parse(const char *text, void *value, GError **error)
     }
     if (!ok || *end || slot > 31 || fn > 7) {
         return error_set(error,
-                         "'%s' is no PCI address: a slot (hexadecimal, 0 to 1f) and a function (0 to 7) are wanted", text);
+                         "'%s' is no PCI address: a slot (hexadecimal, 0 to 1f) and a function (0 to 7) are wanted",
+                         text);
     }
     *(int32_t *)value = (int32_t)PCI_DEVFN(slot, fn);
     return true;
