@@ -63,14 +63,31 @@ static void queue_ready(void *opaque)
     }
 }
 
+static void unref_queue(void *opaque)
+{
+    Virtqueue *vq = opaque;
+
+    if (!__atomic_sub_fetch(&vq->references, 1, __ATOMIC_ACQ_REL)) {
+        virtqueue_free(vq);
+    }
+}
+
+/* fn(vq) ends with unref_queue(). */
+static void post_queue(Virtqueue *vq, LoopFn fn)
+{
+    __atomic_fetch_add(&vq->references, 1, __ATOMIC_RELAXED);
+    loop_post(vq->loop, fn, vq);
+}
+
 static void queue_run(void *opaque)
 {
     Virtqueue *vq = opaque;
     Virtio *v = vq->virtio;
 
-    if (vq->ring && !vq->event && !vq->stopping && !__atomic_load_n(&v->paused, __ATOMIC_ACQUIRE)) {
+    if (v && vq->ring && !vq->event && !vq->stopping && !__atomic_load_n(&v->paused, __ATOMIC_ACQUIRE)) {
         virtqueue_run(vq, queue_ready);
     }
+    unref_queue(vq);
 }
 
 static void nothing(void *opaque)
@@ -108,14 +125,18 @@ static void queue_stop(void *opaque)
     Virtqueue *vq = opaque;
     Virtio *v = vq->virtio;
 
-    virtqueue_suspend(vq);
-    vq->stopping = true;
-    if (v->class->drop_queue) {
-        v->class->drop_queue(v, vq);
+    /* A system reset may have stopped it meanwhile, and a driver started it anew. */
+    if (v && vq->ring && __atomic_load_n(&vq->stop_pending, __ATOMIC_ACQUIRE)) {
+        virtqueue_suspend(vq);
+        vq->stopping = true;
+        if (v->class->drop_queue) {
+            v->class->drop_queue(v, vq);
+        }
+        if (vq->stopping) {
+            virtio_queue_progress(v, vq);
+        }
     }
-    if (vq->stopping) {
-        virtio_queue_progress(v, vq);
-    }
+    unref_queue(vq);
 }
 
 static void queue_suspend(void *opaque)
@@ -138,8 +159,8 @@ static void start_queue(Virtio *v, Virtqueue *vq)
 static void stop_queue(Virtqueue *vq)
 {
     vq->active = false;
-    vq->stop_pending = true;
-    loop_post(vq->loop, queue_stop, vq);
+    __atomic_store_n(&vq->stop_pending, true, __ATOMIC_RELEASE);
+    post_queue(vq, queue_stop);
 }
 
 static bool wants_to_run(const Virtio *v)
@@ -180,7 +201,7 @@ static void run_queues(Virtio *v)
     }
     for (unsigned i = 0; i < v->queues && !virtio_is_broken(v); i++) {
         if (v->queue[i]->active) {
-            loop_post(v->queue[i]->loop, queue_run, v->queue[i]);
+            post_queue(v->queue[i], queue_run);
         }
     }
 }
@@ -541,11 +562,6 @@ static bool virtio_realize(Device *dev, GError **error)
     return true;
 }
 
-static void free_queue(void *opaque)
-{
-    virtqueue_free(opaque);
-}
-
 void virtio_remove_queues(Virtio *v)
 {
     if (!v->paused) {
@@ -558,8 +574,8 @@ void virtio_remove_queues(Virtio *v)
     v->plugged = false;
     for (unsigned i = 0; i < v->queues; i++) {
         state_list_remove(domain_state(v->dev.domain), v->queue[i]);
-        /* Its loop may still have something posted for it. */
-        epoch_retire(free_queue, v->queue[i]);
+        v->queue[i]->virtio = NULL; /* this loop's; other loops ran what was posted, in the pause */
+        epoch_retire(unref_queue, v->queue[i]);
     }
     g_clear_pointer(&v->queue, g_free);
     v->queues = 0;

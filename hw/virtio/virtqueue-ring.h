@@ -51,7 +51,7 @@ extern const VirtqueueRing virtqueue_split, virtqueue_packed;
 
 struct Virtqueue {
     /* Configuration */
-    Virtio *virtio;
+    Virtio *virtio;            /* NULL: removed, but something is still posted for it */
     unsigned index;
     Loop *loop;
     int doorbell;
@@ -76,6 +76,7 @@ struct Virtqueue {
     unsigned in_flight, held;
     bool broken;               /* the ring broke a rule; also when the device is being reset and does not say so */
     /* The virtio core's */
+    unsigned references;       /* atomic: the device's, and one of each post under way */
     bool active;               /* mapped for the loop to run; transport's lock */
     bool stop_pending;         /* from the request to stop until settled; transport's lock */
     bool stopping;             /* the loop's: waits for busy chains */

@@ -34,6 +34,7 @@ Virtqueue *virtqueue_new(Virtio *virtio, unsigned index, uint16_t size_max, Loop
     vq->doorbell = fd;
     vq->setup.size_max = size_max;
     vq->quiet = true;
+    vq->references = 1;
     virtqueue_reset_setup(vq);
     virtqueue_reset_positions(vq);
     return vq;
