@@ -114,7 +114,8 @@ static unsigned write_flags(const VirtioBlk *b)
     return __atomic_load_n(&b->writeback, __ATOMIC_RELAXED) ? 0 : BLOCK_FUA;
 }
 
-static int transfer(const VirtioBlk *b, uint32_t type, uint64_t offset, uint64_t bytes, const struct iovec *iov, unsigned n)
+static int transfer(const VirtioBlk *b, uint32_t type, uint64_t offset, uint64_t bytes, const struct iovec *iov,
+                    unsigned n)
 {
     return type == VIRTIO_BLK_T_IN ? block_co_preadv(b->node, offset, bytes, iov, n)
                                    : block_co_pwritev(b->node, offset, bytes, iov, n, write_flags(b));

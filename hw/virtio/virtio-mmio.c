@@ -310,7 +310,8 @@ static bool virtio_mmio_realize(Device *dev, GError **error)
     dma_space_set_enabled(&m->dma, true);
     m->irq = gsi_line(domain_irqs(dev->domain), m->gsi);
     m->transport = (VirtioTransport) { .dev = dev, .dma = &m->dma, .notify_queue = notify_queue,
-                                       .notify_config = notify_config, .settle = settle, .set_doorbells = set_doorbells };
+                                       .notify_config = notify_config, .settle = settle,
+                                       .set_doorbells = set_doorbells };
     m->bus.transport = &m->transport;
     name_bus(m);
     device_init_io(dev, &m->mr, "virtio-mmio", &mmio_ops, REGION_SIZE);

@@ -342,12 +342,6 @@ Loop *virtqueue_loop(const Virtqueue *vq)
     return vq->loop;
 }
 
-void virtqueue_set_loop(Virtqueue *vq, Loop *loop)
-{
-    g_assert(!vq->ring);
-    vq->loop = loop;
-}
-
 VirtqueueSetup *virtqueue_setup(Virtqueue *vq)
 {
     return &vq->setup;

@@ -67,8 +67,6 @@ unsigned virtqueue_in_flight(const Virtqueue *vq); /* popped chains, busy and he
 Virtio *virtqueue_device(const Virtqueue *vq);
 unsigned virtqueue_index(const Virtqueue *vq);
 Loop *virtqueue_loop(const Virtqueue *vq);
-/* Device code: moves a stopped queue to another loop. */
-void virtqueue_set_loop(Virtqueue *vq, Loop *loop);
 bool virtqueue_mapped(const Virtqueue *vq);  /* started: its ring is mapped */
 bool virtqueue_running(const Virtqueue *vq); /* and its loop serves it: until a reset or a pause */
 
