@@ -74,7 +74,8 @@ static void test_command_names_its_argument_and_result(void **state)
 
     assert_string_equal(string(command, "meta-type"), "command");
     assert_string_equal(string(entity(state, string(command, "arg-type")), "meta-type"), "object");
-    assert_int_equal(json_array_length(json_object_get_member(entity(state, string(command, "ret-type")), "members")), 0);
+    assert_int_equal(json_array_length(json_object_get_member(entity(state, string(command, "ret-type")), "members")),
+                     0);
     assert_null(json_object_get_member(command, "allow-oob"));
 }
 
@@ -150,7 +151,8 @@ static void test_alternate_leads_back_to_its_own_union(void **state)
 
 static void test_list_of_alternates(void **state)
 {
-    Json *variants = json_object_get_member(entity(state, string(entity(state, "blockdev-add"), "arg-type")), "variants");
+    Json *arg = entity(state, string(entity(state, "blockdev-add"), "arg-type"));
+    Json *variants = json_object_get_member(arg, "variants");
     Json *quorum = entity(state, string(find(variants, "case", "quorum"), "type"));
     Json *list = entity(state, string(member(quorum, "children"), "type"));
 

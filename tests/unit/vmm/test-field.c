@@ -192,7 +192,8 @@ static void test_blockdev_errors_name_the_whole_path(void **state)
 
 static void test_unknown_member_gets_the_nearest_of_the_chosen_case(void **state)
 {
-    JSON_REFUSED(blockdev_table, Blockdev, "{\"driver\": \"file\", \"filename\": \"x\", \"loking\": \"on\"}", FIELD_STRICT,
+    JSON_REFUSED(blockdev_table, Blockdev, "{\"driver\": \"file\", \"filename\": \"x\", \"loking\": \"on\"}",
+                 FIELD_STRICT,
                  "Parameter 'loking' is unknown. Did you mean 'locking'?");
     JSON_REFUSED(blockdev_table, Blockdev, "{\"driver\": \"null-co\", \"filename\": \"x\"}", FIELD_STRICT,
                  "Parameter 'filename' is unknown");
@@ -231,7 +232,8 @@ static void test_lenient_mixes_types(void **state)
     Blockdev b;
 
     parse_json(&blockdev_table,
-               "{\"driver\": \"file\", \"read-only\": \"on\", \"filename\": 5, \"workers\": \"0x10\"}", FIELD_LENIENT, &b);
+               "{\"driver\": \"file\", \"read-only\": \"on\", \"filename\": 5, \"workers\": \"0x10\"}",
+               FIELD_LENIENT, &b);
     assert_true(b.read_only);
     assert_string_equal(((BlockdevFile *)b.u)->filename, "5");
     assert_int_equal(((BlockdevFile *)b.u)->workers, 16);

@@ -77,7 +77,8 @@ static void test_an_object_needs_type_and_id(void **state)
 static void test_unknown_property_names_the_object(void **state)
 {
     assert_refused(*state, "iothread,id=t0,nonsense=1", "t0: Parameter 'nonsense' is unknown");
-    assert_refused(*state, "iothread,id=t0,pol-max-ns=1", "t0: Parameter 'pol-max-ns' is unknown. Did you mean 'poll-max-ns'?");
+    assert_refused(*state, "iothread,id=t0,pol-max-ns=1",
+                   "t0: Parameter 'pol-max-ns' is unknown. Did you mean 'poll-max-ns'?");
 }
 
 static void test_a_removed_id_can_be_used_again(void **state)
@@ -170,14 +171,19 @@ static void test_memory_has_one_user(void **state)
     memory_backend_release(mb);
 }
 
+static unsigned abilities(Domain *domain, const char *id)
+{
+    return ram_block_abilities(memory_backend_ram((MemoryBackend *)object_find(domain, id, NULL, NULL)));
+}
+
 static void test_shared_memory_has_a_descriptor(void **state)
 {
     add(*state, "memory-backend-memfd,id=a,size=1M");
     add(*state, "memory-backend-ram,id=b,size=1M,share=on");
     add(*state, "memory-backend-ram,id=c,size=1M");
-    assert_true(ram_block_abilities(memory_backend_ram((MemoryBackend *)object_find(*state, "a", NULL, NULL))) & RAM_CAN_SHARE);
-    assert_true(ram_block_abilities(memory_backend_ram((MemoryBackend *)object_find(*state, "b", NULL, NULL))) & RAM_CAN_SHARE);
-    assert_false(ram_block_abilities(memory_backend_ram((MemoryBackend *)object_find(*state, "c", NULL, NULL))) & RAM_CAN_SHARE);
+    assert_true(abilities(*state, "a") & RAM_CAN_SHARE);
+    assert_true(abilities(*state, "b") & RAM_CAN_SHARE);
+    assert_false(abilities(*state, "c") & RAM_CAN_SHARE);
 }
 
 static void test_memory_in_a_file(void **state)
@@ -202,7 +208,8 @@ static void test_memory_policies_need_nodes_and_nodes_a_policy(void **state)
     assert_refused(*state, "memory-backend-ram,id=m,size=1M,policy=bind",
                    "m: policy is 'bind', but host-nodes is missing. Add host-nodes=0, or leave policy out.");
     assert_refused(*state, "memory-backend-ram,id=m,size=1M,host-nodes=0",
-                   "m: host-nodes is given, but policy is 'default', which uses none. Add policy=bind, preferred or interleave.");
+                   "m: host-nodes is given, but policy is 'default', which uses none. "
+                   "Add policy=bind, preferred or interleave.");
 }
 
 static void test_huge_page_size_needs_huge_pages(void **state)

@@ -107,7 +107,8 @@ static void test_struct_options_add_up(void **state)
 
 static void test_short_globals_become_long(void **state)
 {
-    Options o = parse(ARGV("-global", "isa-serial.index=1", "-global", "x.y=a,b", "-global", "driver=x,property=y,value=z"));
+    Options o = parse(ARGV("-global", "isa-serial.index=1", "-global", "x.y=a,b", "-global",
+                           "driver=x,property=y,value=z"));
 
     assert_string_equal(item(o.globals, 0), "driver=isa-serial,property=index,value=1");
     assert_string_equal(item(o.globals, 1), "driver=x,property=y,value=a,,b");
@@ -200,13 +201,15 @@ static void test_unknown_key_names_option_and_nearest(void **state)
 
 static void test_unknown_value_names_the_nearest(void **state)
 {
-    assert_refused(ARGV("-rtc", "clock=hots"), "-rtc clock=hots: Parameter 'clock' does not accept 'hots'. Did you mean 'host'?");
+    assert_refused(ARGV("-rtc", "clock=hots"),
+                   "-rtc clock=hots: Parameter 'clock' does not accept 'hots'. Did you mean 'host'?");
 }
 
 static void test_malformed_global(void **state)
 {
     assert_refused(ARGV("-global", "isa-serial"),
-                   "-global isa-serial: This is not DRIVER.PROPERTY=VALUE. For example: -global virtio-blk-pci.packed=on.");
+                   "-global isa-serial: This is not DRIVER.PROPERTY=VALUE. "
+                   "For example: -global virtio-blk-pci.packed=on.");
     assert_refused(ARGV("-global", "driver=isa-serial"), "-global driver=isa-serial: Parameter 'property' is missing");
 }
 
@@ -253,7 +256,8 @@ static void test_a_daemon_has_no_terminal(void **state)
 static void test_thread_names_cannot_be_switched_off(void **state)
 {
     assert_refused(ARGV("-name", "x,debug-threads=off"),
-                   "-name x,debug-threads=off: Parameter 'debug-threads' does not accept 'off': threads always have names here. "
+                   "-name x,debug-threads=off: Parameter 'debug-threads' does not accept 'off': "
+                   "threads always have names here. "
                    "Expected is: 'on', for example on.");
 }
 
@@ -396,7 +400,8 @@ static void test_config_mistakes_name_file_and_line(void **state)
 
 static void test_config_values_are_checked(void **state)
 {
-    assert_config_refused("[rtc]\n clok = \"vm\"\n", "vm.cfg: [rtc]: Parameter 'clok' is unknown. Did you mean 'clock'?");
+    assert_config_refused("[rtc]\n clok = \"vm\"\n",
+                          "vm.cfg: [rtc]: Parameter 'clok' is unknown. Did you mean 'clock'?");
 }
 
 static void test_missing_config_file(void **state)
