@@ -60,15 +60,21 @@ class Tables(unittest.TestCase):
         try:
             end = time.monotonic() + 30
             while time.monotonic() < end and process.poll() is None:
-                memory = ram.read_bytes()[:MIB] if ram.exists() else b""
-                # The zero page or the command line is written last.
-                if memory[0x7202:0x7206] == b"HdrS" and memory[0x518:0x520] != bytes(8):
-                    return memory
+                if ram.exists() and self.complete(ram.read_bytes()[:MIB]):
+                    return ram.read_bytes()[:MIB]
                 time.sleep(0.02)
             self.fail(log.read_text())
         finally:
             process.terminate()
             process.wait()
+
+    @staticmethod
+    def complete(memory):
+        """The kernel first, then SMBIOS, then what a table's last bytes are: the RSDP, or MP tables."""
+        if memory[0x7202:0x7206] != b"HdrS" or memory[0xF0000:0xF0004] != b"_SM_":
+            return False
+        rsdp = struct.unpack_from("<Q", memory, 0x7070)[0]
+        return memory[rsdp:rsdp + 8] == b"RSD PTR " if rsdp else memory[0xF8000:0xF8004] == b"_MP_"
 
     def acpi(self, memory):
         """Signature to table, by the pointers a kernel follows."""
