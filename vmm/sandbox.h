@@ -23,6 +23,8 @@
 typedef enum SandboxRole { SANDBOX_MAIN, SANDBOX_VCPU, SANDBOX_IO, SANDBOX_WORKER, SANDBOX_ROLES } SandboxRole;
 extern const FieldStruct sandbox_options;
 
+/* false in a build with a sanitizer, whose runtime makes system calls of its own: nothing is entered. */
+bool sandbox_available(void);
 /* Parses -sandbox (NULL: the defaults) and compiles the filters.  Once, after daemonizing and before
  * threads.  Until then sandbox_enter() does nothing. */
 bool sandbox_configure(const char *text, GError **error);

@@ -153,24 +153,26 @@ static bool options_parse(const Machine *machine, Options *o, GError **error)
     for (guint i = 0; machine->smbios && i < machine->smbios->len; i++) {
         g_autofree char *text = number_values(g_ptr_array_index(machine->smbios, i));
         g_autofree SmbiosOptions *one = g_new0(SmbiosOptions, 1);
+        SmbiosType type;
 
         if (!field_struct_parse_text(&smbios_options, text, NULL, one, error)) {
             g_prefix_error(error, "-smbios %s: ", (const char *)g_ptr_array_index(machine->smbios, i));
             options_clear(o);
             return false;
         }
-        if (one->type == SMBIOS_11) {
+        type = (SmbiosType)one->type;
+        if (type == SMBIOS_11) {
             const FieldList *values = &((Type11 *)one->of)->value;
 
             for (size_t k = 0; k < values->n; k++) {
                 g_ptr_array_add(o->oem, g_strdup(FIELD_LIST_AT(*values, char *, k)));
             }
         }
-        if (o->of[one->type]) {
-            field_struct_clear(&smbios_options, o->of[one->type]);
-            g_free(o->of[one->type]);
+        if (o->of[type]) {
+            field_struct_clear(&smbios_options, o->of[type]);
+            g_free(o->of[type]);
         }
-        o->of[one->type] = g_steal_pointer(&one);
+        o->of[type] = g_steal_pointer(&one);
     }
     return true;
 }

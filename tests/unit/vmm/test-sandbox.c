@@ -27,16 +27,6 @@ typedef struct Outcome {
     char text[512]; /* of standard error */
 } Outcome;
 
-/* In a build with a sanitizer there is no sandbox to test. */
-static bool is_sanitized(void)
-{
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    return true;
-#else
-    return false;
-#endif
-}
-
 /* Configures, enters as role and runs fn in a child. */
 static Outcome run(const char *text, SandboxRole role, int (*fn)(void))
 {
@@ -46,7 +36,7 @@ static Outcome run(const char *text, SandboxRole role, int (*fn)(void))
     ssize_t got;
     pid_t pid;
 
-    if (is_sanitized()) {
+    if (!sandbox_available()) {
         skip();
     }
     assert_int_equal(pipe(fds), 0);
