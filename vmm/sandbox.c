@@ -11,8 +11,10 @@
 #include "vmm/sandbox.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <malloc.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -189,6 +191,9 @@ static void violated(int sig, siginfo_t *info, void *context)
     raise(SIGSYS);
 }
 
+/* malloc(3) arenas: enough for the threads that allocate at once. */
+#define ARENAS 8
+
 /* ---- entering ---- */
 
 /* What the C library and GLib read from files at their first use would be a violation later. */
@@ -198,6 +203,15 @@ static void load_what_libraries_load_late(void)
 
     g_assert(text);
     tzset();
+    /* malloc(3) asks /sys for the number of CPUs when it makes a ninth arena, and /proc for the overcommit
+     * policy when it first gives back the end of one. */
+    mallopt(M_ARENA_MAX, ARENAS);
+    mallopt(M_TRIM_THRESHOLD, INT_MAX);
+}
+
+bool sandbox_available(void)
+{
+    return !SANITIZED;
 }
 
 bool sandbox_configure(const char *text, GError **error)
@@ -236,11 +250,6 @@ static int install(const struct sock_fprog *program)
 }
 
 /* Without the right to administrate, a filter asks that programs started later gain no privileges. */
-bool sandbox_available(void)
-{
-    return !SANITIZED;
-}
-
 bool sandbox_enter(SandboxRole role, GError **error)
 {
     int err;

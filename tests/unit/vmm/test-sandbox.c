@@ -217,6 +217,49 @@ static void test_limits_are_set_only_if_resourcecontrol_is_allowed(void **state)
     assert_int_equal(run(NULL, SANDBOX_MAIN, set_limit).signal, SIGSYS);
 }
 
+/* 64 pieces of 64 KiB, in an arena of their own, then all given back. */
+static void *allocate_and_free(void *opaque)
+{
+    void *piece[64];
+
+    if (!sandbox_enter(SANDBOX_IO, NULL)) {
+        return NULL;
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(piece); i++) {
+        piece[i] = malloc(65536);
+        memset(piece[i], 1, 65536);
+    }
+    for (unsigned i = G_N_ELEMENTS(piece); i-- > 0;) {
+        free(piece[i]);
+    }
+    return opaque;
+}
+
+/* Twelve at a time: more than there are arenas. */
+static int allocate_on_many_threads(void)
+{
+    pthread_t thread[12];
+    int failed = 0;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(thread); i++) {
+        failed |= pthread_create(&thread[i], NULL, allocate_and_free, &failed);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(thread); i++) {
+        void *result = NULL;
+
+        failed |= pthread_join(thread[i], &result) || !result;
+    }
+    return failed;
+}
+
+static void test_memory_comes_and_goes_on_many_io_threads(void **state)
+{
+    Outcome o = run(NULL, SANDBOX_MAIN, allocate_on_many_threads);
+
+    assert_string_equal(o.text, "");
+    assert_int_equal(o.status, 0);
+}
+
 static void test_threads_start_in_every_role_that_starts_some(void **state)
 {
     assert_int_equal(run(NULL, SANDBOX_MAIN, start_a_thread).status, 0);
@@ -268,6 +311,7 @@ int main(void)
         cmocka_unit_test(test_signals_go_to_this_process_only),
         cmocka_unit_test(test_limits_are_set_only_if_resourcecontrol_is_allowed),
         cmocka_unit_test(test_threads_start_in_every_role_that_starts_some),
+        cmocka_unit_test(test_memory_comes_and_goes_on_many_io_threads),
         cmocka_unit_test(test_loops_and_workers_run_inside),
         cmocka_unit_test(test_loops_and_workers_run_inside_on_epoll),
         cmocka_unit_test(test_off_permits_everything),
