@@ -263,21 +263,3 @@ int host_inherited_fd(const char *text, GError **error)
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     return fd;
 }
-
-/* Open file description locks: they belong to the descriptor, not to the process, and fork and a
- * second descriptor on the same file do not drop them. */
-bool host_lock_range(int fd, const char *path, uint64_t offset, uint64_t length, bool exclusive, GError **error)
-{
-    struct flock lock = {
-        .l_type = exclusive ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET, .l_start = offset, .l_len = length
-    };
-
-    if (fcntl(fd, F_OFD_SETLK, &lock) == 0) {
-        return true;
-    }
-    if (errno == EAGAIN || errno == EACCES) {
-        error_set(error, "'%s' is in use by another process, which does not share it", path);
-        return error_hint(error, "Stop the other process, or let both open it read-only.");
-    }
-    return error_set_errno(error, errno, "cannot lock '%s'", path);
-}

@@ -32,10 +32,6 @@ bool host_fdset_add(unsigned set, int fd, const char *opaque, GError **error);
 typedef void (*HostFdFn)(unsigned set, int fd, const char *opaque_text, void *opaque);
 void host_fdset_each(HostFdFn fn, void *opaque);
 
-/* OFD lock on a byte range of an image: shared or exclusive; errors name the file and say that
- * another process uses it. */
-bool host_lock_range(int fd, const char *path, uint64_t offset, uint64_t length, bool exclusive, GError **error);
-
 /* -daemonize: forks; the parent waits and exits with the child's status.  Returns in the child.
  * Before any thread, loop or accelerator exists. */
 bool host_daemonize(GError **error);

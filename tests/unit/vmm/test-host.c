@@ -188,34 +188,6 @@ static void test_closed_descriptor_is_not_inherited(void **state)
     assert_non_null(strstr(error->message, "'1x'"));
 }
 
-/* ---- locks ---- */
-
-static void test_exclusive_lock_keeps_others_out(void **state)
-{
-    Rig *r = *state;
-    g_autoptr(GError) error = NULL;
-    int a = host_open(r->path, O_RDWR | O_CREAT, 0600, NULL), b = host_open(r->path, O_RDWR, 0, NULL);
-
-    assert_true(host_lock_range(a, r->path, 100, 1, true, NULL));
-    assert_false(host_lock_range(b, r->path, 100, 1, false, &error));
-    assert_non_null(strstr(error->message, "another process"));
-    assert_true(host_lock_range(b, r->path, 101, 1, true, NULL));
-    close(a);
-    assert_true(host_lock_range(b, r->path, 100, 1, false, NULL));
-    close(b);
-}
-
-static void test_shared_locks_agree(void **state)
-{
-    Rig *r = *state;
-    int a = host_open(r->path, O_RDWR | O_CREAT, 0600, NULL), b = host_open(r->path, O_RDWR, 0, NULL);
-
-    assert_true(host_lock_range(a, r->path, 100, 1, false, NULL));
-    assert_true(host_lock_range(b, r->path, 100, 1, false, NULL));
-    close(a);
-    close(b);
-}
-
 /* ---- sockets ---- */
 
 static void test_too_long_a_socket_name_is_refused(void **state)
@@ -351,8 +323,6 @@ int main(void)
         ROW(test_descriptor_set_that_is_no_number_is_refused),
         ROW(test_descriptor_sets_are_listed),
         ROW(test_closed_descriptor_is_not_inherited),
-        ROW(test_exclusive_lock_keeps_others_out),
-        ROW(test_shared_locks_agree),
         ROW(test_too_long_a_socket_name_is_refused),
         ROW(test_file_is_not_replaced_by_a_socket),
         ROW(test_refused_connection_is_named),
