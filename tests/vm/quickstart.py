@@ -25,10 +25,18 @@ def say(text):
     print(text, flush=True)
 
 
-def show(text):
-    """The guest's console, without the marks that its /init sets for tests."""
-    sys.stdout.write(re.sub(r"@@(ready|exit \d+)\r?\n", "", text))
-    sys.stdout.flush()
+class Screen:
+    """The guest's console, without the marks that its /init sets for tests; they may come in pieces."""
+
+    def __init__(self):
+        self._held = ""
+
+    def show(self, text):
+        text = re.sub(r"@@(ready|exit \d+)\r?\n", "", self._held + text)
+        start = text.rfind("\n") + 1
+        self._held = text[start:] if text[start:].startswith("@") else ""
+        sys.stdout.write(text[:start] if self._held else text)
+        sys.stdout.flush()
 
 
 def why_no_kvm():
@@ -83,7 +91,7 @@ def main():
             if result is None:
                 return 0
         else:
-            job.echo = show
+            job.echo = Screen().show
             result = job.wait(600)
         seconds = time.monotonic() - guest_began
     if result.status or "@@exit 0" not in result.output:
