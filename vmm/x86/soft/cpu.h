@@ -216,7 +216,10 @@ struct SoftCpu {
     uint32_t pending;             /* atomic: SoftSignal bits */
     uint32_t requests;            /* atomic: REQUEST_* */
     uint32_t inside;              /* atomic: between soft_outside_end() and _begin(), uses its TLBs */
+    uint32_t running;             /* atomic: in soft_run() */
+    uint32_t code_generation;     /* atomic: of the blocks it may know; vm.h */
     SoftExit exit;                /* why soft_leave() was called */
+    uint32_t flushes;             /* how often what linear addresses mean has changed: translations from before are void */
     jmp_buf jump;                 /* of the run loop */
 
     /* Debugging. */
@@ -228,11 +231,11 @@ struct SoftCpu {
 
     /* Owners of more state keep it here, each defined in its file. */
     struct SoftMmu *mmu;          /* mmu.c */
+    Block *scratch;               /* block.c: of an instruction outside of RAM; NULL: none yet */
     struct SoftVm *vm;
     const SoftHooks *hooks;
     void *opaque;
     uint64_t apic_page;           /* guest-physical; UINT64_MAX: none */
-    uint64_t tsc_base;
     X86Cpuid cpuid[X86_CPUID_MAX];
     unsigned cpuids;
     unsigned phys_bits;
@@ -264,10 +267,10 @@ void soft_outside_end(SoftCpu *cpu);
  * calling vCPU, which must be outside, or NULL. */
 void soft_broadcast(SoftVm *vm, SoftCpu *self, unsigned request);
 /* Alone: every other vCPU is outside until _end().  The caller is inside; on return it is inside, alone, and its own
- * requests are served. */
+ * requests are served.  For a few accesses to RAM: no device, no hook, no soft_code_written() in between. */
 void soft_exclusive_begin(SoftCpu *cpu);
 void soft_exclusive_end(SoftCpu *cpu);
-/* vm->lock, taken outside.  Requests are served before it returns. */
+/* vm->lock.  The vCPU is inside before, outside while it holds it, inside again (requests served) after. */
 void soft_vm_lock(SoftCpu *cpu);
 void soft_vm_unlock(SoftCpu *cpu);
 /* After any change of CR0, CR4, EFER, XCR0, CPL, a segment register, EFLAGS.VM/TF/AC/IF, DR7, `shadow`, `halted`: mode,

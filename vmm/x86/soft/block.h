@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The store of decoded blocks, as block.c (finding and making them) and code-store.c
+ * (room, dropping) share it.  Under vm->lock unless said otherwise.
+ *
+ * Life of a block:
+ *
+ *     made --publish--> found by its key --soft_block_drop()--> dead --region reused--> gone
+ *
+ * A dead block is in no list and no other block leads to it, but vCPUs may still be in it, or
+ * hold it in their jump cache; each of its ops has become soft_op_leave, so they get out at the
+ * next instruction.  Its memory is reused when every vCPU has passed the top of its run
+ * loop since (code_generation, see_generation() in run.c) or is not running.
+ */
+#pragma once
+
+#include "vmm/x86/soft/decode.h"
+#include "vmm/x86/soft/vm.h"
+
+#define CODE_REGIONS 8
+#define HASH_BITS    15
+
+typedef struct CodeRegion {
+    uint8_t *start, *next, *end;
+    uint32_t dropped_at; /* generation from which on no vCPU knows a block of it; if it is empty */
+} CodeRegion;
+
+typedef struct SoftCode {
+    uint8_t *arena;
+    uint64_t bytes;
+    CodeRegion region[CODE_REGIONS];
+    unsigned current;
+    bool resetting;          /* everything is being dropped, for the stubs: nothing is made until that is over */
+    uint64_t made, dropped, drops_by_writes, regions_reused;
+    Block *hash[1 << HASH_BITS]; /* atomic, as are Block.hash_next: vCPUs search without the lock */
+    SoftDecode decode;
+} SoftCode;
+
+static inline unsigned soft_block_hash(const uint8_t *code, uint32_t mode)
+{
+    return (unsigned)((((uintptr_t)code ^ (uint64_t)mode << 40) * UINT64_C(0x9e3779b97f4a7c15)) >> (64 - HASH_BITS));
+}
+
+/* Room for a block of n ops, or NULL: not before every vCPU has passed its loop's top; try again from there. */
+Block *soft_block_alloc(SoftVm *vm, unsigned n);
+/* Room for a block may be made now; false: as above. */
+bool soft_code_ready(SoftVm *vm);
+/* Unpublishes it for good. */
+void soft_block_drop(SoftVm *vm, Block *block);
+/* Drops everything; soft_code_ready() is false until the stubs could be reset. */
+void soft_code_reset(SoftVm *vm);
+/* The blocks on a page that were made of any of the bytes [host, host + size), which lie on it. */
+void soft_code_drop_range(SoftVm *vm, const uint8_t *host, uint64_t size);
