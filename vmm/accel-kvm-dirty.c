@@ -84,7 +84,7 @@ static void ring_entry(Kvm *kvm, const struct kvm_dirty_gfn *gfn)
     }
     slot = kvm->space[space].slots->pdata[number];
     if (slot && gfn->offset < slot->size / GUEST_PAGE_SIZE) {
-        ram_dirty_set(slot->block, slot->offset + gfn->offset * GUEST_PAGE_SIZE, GUEST_PAGE_SIZE);
+        ram_dirty_mark(slot->block, slot->offset + gfn->offset * GUEST_PAGE_SIZE, GUEST_PAGE_SIZE);
     }
 }
 
@@ -143,7 +143,7 @@ static void bitmap_pull(KvmSpace *space, KvmSlot *slot)
 
     if (!bitmap || kvm_ioctl(kvm->vm, KVM_GET_DIRTY_LOG, &log) < 0) {
         /* What may have been written counts as written. */
-        ram_dirty_set(slot->block, slot->offset, slot->size);
+        ram_dirty_mark(slot->block, slot->offset, slot->size);
         return;
     }
     ram_dirty_or(slot->block, slot->offset, bitmap, pages);
@@ -186,7 +186,7 @@ void kvm_log_start(MemoryListener *l, const MemoryRange *range)
 
 void kvm_log_stop(MemoryListener *l, const MemoryRange *range)
 {
-    if (!(ram_dirty_clients(range->region->ram) & ~(1u << DIRTY_CODE))) {
+    if (!ram_dirty_clients(range->region->ram)) {
         set_logging(l, range, false);
     }
 }

@@ -126,7 +126,7 @@ static void slot_add(KvmSpace *space, const MemoryRange *range)
         kvm_fail(space->kvm, "no memory slot for %#" PRIx64 " bytes at %#" PRIx64, wanted.size, wanted.address);
         return;
     }
-    wanted.flags |= ram_dirty_clients(wanted.block) & ~(1u << DIRTY_CODE) ? KVM_MEM_LOG_DIRTY_PAGES : 0;
+    wanted.flags |= ram_dirty_clients(wanted.block) ? KVM_MEM_LOG_DIRTY_PAGES : 0;
     if (!kvm_slot_apply(space, &wanted, wanted.size)) {
         kvm_fail(space->kvm, "cannot map %#" PRIx64 " bytes of memory at %#" PRIx64 ": %s", wanted.size, wanted.address,
                  g_strerror(errno));

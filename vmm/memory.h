@@ -144,7 +144,8 @@ typedef struct MemoryRange {
     bool readonly, romd;
 } MemoryRange;
 bool memory_lookup(AddressSpace *as, uint64_t address, MemoryRange *ret);
-/* Host address of RAM at `address`, NULL if it is none; *length is cut to what is contiguous. */
+/* Host address of RAM at `address`, NULL if it is none; *length is cut to what is contiguous.  write: counts as
+ * written at once, so while no vCPU runs. */
 void *memory_ram_pointer(AddressSpace *as, uint64_t address, uint64_t *length, bool write);
 typedef bool (*MemoryRangeFn)(const MemoryRange *range, void *opaque);
 void memory_each_range(AddressSpace *as, MemoryRangeFn fn, void *opaque);

@@ -19,12 +19,16 @@
 #include "vmm/locks.h"
 #include "vmm/ram-backing.h"
 
+#define CLIENTS ((1u << DIRTY_CLIENTS) - 1)
+#define HOOKED  (1u << DIRTY_CLIENTS)
+
 struct RamBlock {
     unsigned refs; /* atomic */
     char *id;
     RamMapping map;
-    unsigned clients;                /* atomic: bits of the enabled ones */
+    unsigned watchers;               /* atomic: bits of the enabled clients, HOOKED */
     uint64_t *dirty[DIRTY_CLIENTS];  /* a bit a page; atomic words; NULL: never enabled */
+    RamWriteHook *hook;              /* atomic */
 };
 
 static struct {
@@ -209,7 +213,29 @@ int ram_block_fd(const RamBlock *block, uint64_t *offset)
 
 int ram_block_discard(RamBlock *block, uint64_t offset, uint64_t length)
 {
-    return ram_mapping_discard(&block->map, offset, length);
+    int rc = ram_mapping_discard(&block->map, offset, length);
+
+    if (rc == 0) {
+        ram_dirty_set(block, offset, length);
+    }
+    return rc;
+}
+
+/* ---- writers ---- */
+
+void ram_set_write_hook(RamBlock *block, RamWriteHook *hook)
+{
+    __atomic_store_n(&block->hook, hook, __ATOMIC_SEQ_CST);
+    if (hook) {
+        __atomic_fetch_or(&block->watchers, HOOKED, __ATOMIC_SEQ_CST);
+    } else {
+        __atomic_fetch_and(&block->watchers, ~HOOKED, __ATOMIC_SEQ_CST);
+    }
+}
+
+bool ram_is_watched(const RamBlock *block)
+{
+    return __atomic_load_n(&block->watchers, __ATOMIC_ACQUIRE);
 }
 
 /* ---- dirty bits ---- */
@@ -226,7 +252,7 @@ static size_t words_of(const RamBlock *block)
 
 unsigned ram_dirty_clients(const RamBlock *block)
 {
-    return __atomic_load_n(&block->clients, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&block->watchers, __ATOMIC_ACQUIRE) & CLIENTS;
 }
 
 /* Bits [first, last] of one word. */
@@ -252,14 +278,14 @@ void ram_dirty_enable(RamBlock *block, DirtyClient client)
             block->dirty[client] = g_new0(uint64_t, words_of(block));
         }
         set_all(block, block->dirty[client]);
-        __atomic_fetch_or(&block->clients, 1u << client, __ATOMIC_SEQ_CST);
+        __atomic_fetch_or(&block->watchers, 1u << client, __ATOMIC_SEQ_CST);
     }
     lock_release(&ram.lock);
 }
 
 void ram_dirty_disable(RamBlock *block, DirtyClient client)
 {
-    __atomic_fetch_and(&block->clients, ~(1u << client), __ATOMIC_SEQ_CST);
+    __atomic_fetch_and(&block->watchers, ~(1u << client), __ATOMIC_SEQ_CST);
 }
 
 /* Cuts the range to the block; false: nothing is left. */
@@ -279,7 +305,7 @@ static uint64_t mask_in_word(uint64_t word, uint64_t first, uint64_t last)
     return word_mask(word == first / 64 ? first % 64 : 0, word == last / 64 ? last % 64 : 63);
 }
 
-void ram_dirty_set(RamBlock *block, uint64_t offset, uint64_t length)
+void ram_dirty_mark(RamBlock *block, uint64_t offset, uint64_t length)
 {
     unsigned clients = ram_dirty_clients(block);
     uint64_t first, last;
@@ -291,6 +317,20 @@ void ram_dirty_set(RamBlock *block, uint64_t offset, uint64_t length)
         for (uint64_t w = first / 64; (clients & (1u << c)) && w <= last / 64; w++) {
             __atomic_fetch_or(&block->dirty[c][w], mask_in_word(w, first, last), __ATOMIC_SEQ_CST);
         }
+    }
+}
+
+void ram_dirty_set(RamBlock *block, uint64_t offset, uint64_t length)
+{
+    RamWriteHook *hook;
+
+    if (G_LIKELY(!ram_is_watched(block))) {
+        return;
+    }
+    ram_dirty_mark(block, offset, length);
+    hook = __atomic_load_n(&block->hook, __ATOMIC_ACQUIRE);
+    if (hook && length && offset < block->map.size) {
+        hook->written(hook, block, offset, MIN(length, block->map.size - offset));
     }
 }
 

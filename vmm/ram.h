@@ -50,7 +50,7 @@ typedef enum RamAbility {
     RAM_CAN_PUNCH         = 1 << 2, /* discarded pages give memory back */
 } RamAbility;
 
-typedef enum DirtyClient { DIRTY_MIGRATION, DIRTY_DISPLAY, DIRTY_CODE, DIRTY_CHECKPOINT, DIRTY_CLIENTS } DirtyClient;
+typedef enum DirtyClient { DIRTY_MIGRATION, DIRTY_DISPLAY, DIRTY_CHECKPOINT, DIRTY_CLIENTS } DirtyClient;
 
 /* Main thread.  size is rounded up to the backing's page size. id names the section in saved state. */
 RamBlock *ram_block_new(const char *id, uint64_t size, const RamBacking *backing, GError **error);
@@ -64,17 +64,30 @@ unsigned ram_block_abilities(const RamBlock *block); /* RamAbility bits */
 int ram_block_fd(const RamBlock *block, uint64_t *offset); /* -1: none */
 /* The block at a host address; NULL: not guest RAM. */
 RamBlock *ram_block_find_host(const void *host, uint64_t *offset);
-/* Gives [offset, +length), whole pages of the backing, back to the host; it reads as zero.  Negative
- * errno if the backing cannot. */
+/* Gives [offset, +length), whole pages of the backing, back to the host; it reads as zero, and counts as
+ * written.  Negative errno if the backing cannot. */
 int ram_block_discard(RamBlock *block, uint64_t offset, uint64_t length);
 typedef void (*RamBlockFn)(RamBlock *block, void *opaque);
 void ram_block_each(RamBlockFn fn, void *opaque);
+
+/* ---- writers: who changes guest memory from the host says so afterwards, with ram_dirty_set() ---- */
+/* Told of every such write, on the writer's thread, which may hold locks: it takes none that ranks below LOCK_RAM. */
+typedef struct RamWriteHook {
+    void (*written)(struct RamWriteHook *hook, RamBlock *block, uint64_t offset, uint64_t length);
+} RamWriteHook;
+/* One hook a block, NULL: none any more.  A thread may still be in the old one: free it through epoch_retire(). */
+void ram_set_write_hook(RamBlock *block, RamWriteHook *hook);
+/* Whether anybody wants to know: what a fast path asks before it calls ram_dirty_set(). */
+bool ram_is_watched(const RamBlock *block);
 
 /* ---- dirty bits: any thread; bounds are checked ---- */
 void ram_dirty_enable(RamBlock *block, DirtyClient client); /* allocates the bitmap, all set */
 void ram_dirty_disable(RamBlock *block, DirtyClient client);
 unsigned ram_dirty_clients(const RamBlock *block); /* bits of those enabled */
-void ram_dirty_set(RamBlock *block, uint64_t offset, uint64_t length); /* for every enabled client */
+/* After a write: tells every enabled client, and the hook. */
+void ram_dirty_set(RamBlock *block, uint64_t offset, uint64_t length);
+/* The bits only: for accelerators, whose own writes these are. */
+void ram_dirty_mark(RamBlock *block, uint64_t offset, uint64_t length);
 /* Whether any page of the range is dirty. */
 bool ram_dirty_test(const RamBlock *block, DirtyClient client, uint64_t offset, uint64_t length);
 /* Tests and clears one page. */

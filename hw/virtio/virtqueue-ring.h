@@ -123,7 +123,7 @@ static inline uint16_t ring_load16(const DmaMapping *area, uint64_t offset)
 
 static inline void ring_dirty(const DmaMapping *area, uint64_t offset, uint64_t length)
 {
-    if (G_UNLIKELY(ram_dirty_clients(area->block))) {
+    if (G_UNLIKELY(ram_is_watched(area->block))) {
         ram_dirty_set(area->block, area->offset + offset, length);
     }
 }

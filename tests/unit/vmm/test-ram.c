@@ -267,12 +267,12 @@ static void test_enabled_client_starts_with_everything_dirty(void **state)
 {
     RamBlock *b = make(3 * PAGE, (RamBacking) { .kind = RAM_ANONYMOUS });
 
-    assert_false(ram_dirty_test(b, DIRTY_CODE, 0, 3 * PAGE));
-    ram_dirty_enable(b, DIRTY_CODE);
-    assert_int_equal(ram_dirty_clients(b), 1 << DIRTY_CODE);
-    assert_true(ram_dirty_take(b, DIRTY_CODE, 2 * PAGE));
-    assert_false(ram_dirty_take(b, DIRTY_CODE, 2 * PAGE));
-    assert_false(ram_dirty_take(b, DIRTY_CODE, 3 * PAGE));
+    assert_false(ram_dirty_test(b, DIRTY_CHECKPOINT, 0, 3 * PAGE));
+    ram_dirty_enable(b, DIRTY_CHECKPOINT);
+    assert_int_equal(ram_dirty_clients(b), 1 << DIRTY_CHECKPOINT);
+    assert_true(ram_dirty_take(b, DIRTY_CHECKPOINT, 2 * PAGE));
+    assert_false(ram_dirty_take(b, DIRTY_CHECKPOINT, 2 * PAGE));
+    assert_false(ram_dirty_take(b, DIRTY_CHECKPOINT, 3 * PAGE));
     ram_block_unref(b);
 }
 
@@ -330,6 +330,66 @@ static void test_kvm_bitmap_is_merged_at_any_page(void **state)
     ram_block_unref(b);
 }
 
+/* ---- writers ---- */
+
+typedef struct Heard {
+    RamWriteHook hook;
+    unsigned calls;
+    uint64_t offset, length;
+} Heard;
+
+static void heard(RamWriteHook *hook, RamBlock *block, uint64_t offset, uint64_t length)
+{
+    Heard *h = (Heard *)hook;
+
+    h->calls++;
+    h->offset = offset;
+    h->length = length;
+}
+
+static void test_hook_hears_of_writes_cut_to_the_block(void **state)
+{
+    RamBlock *b = make(4 * PAGE, (RamBacking) { .kind = RAM_ANONYMOUS });
+    Heard h = { { heard } };
+
+    assert_false(ram_is_watched(b));
+    ram_set_write_hook(b, &h.hook);
+    assert_true(ram_is_watched(b));
+    assert_int_equal(ram_dirty_clients(b), 0);
+    ram_dirty_set(b, 3 * PAGE + 8, UINT64_MAX);
+    assert_int_equal(h.calls, 1);
+    assert_int_equal(h.offset, 3 * PAGE + 8);
+    assert_int_equal(h.length, PAGE - 8);
+    ram_dirty_set(b, 4 * PAGE, 1);
+    ram_dirty_set(b, 0, 0);
+    ram_dirty_mark(b, 0, PAGE);
+    assert_int_equal(h.calls, 1);
+    ram_set_write_hook(b, NULL);
+    ram_dirty_set(b, 0, 1);
+    assert_int_equal(h.calls, 1);
+    assert_false(ram_is_watched(b));
+    ram_block_unref(b);
+}
+
+static void test_discard_counts_as_a_write(void **state)
+{
+    RamBlock *b = make(4 * PAGE, (RamBacking) { .kind = RAM_ANONYMOUS });
+    Heard h = { { heard } };
+
+    ram_set_write_hook(b, &h.hook);
+    ram_dirty_enable(b, DIRTY_MIGRATION);
+    clean(b, DIRTY_MIGRATION, 4);
+    assert_int_equal(ram_block_discard(b, 1, PAGE), -EINVAL);
+    assert_int_equal(h.calls, 0);
+    assert_int_equal(ram_block_discard(b, PAGE, 2 * PAGE), 0);
+    assert_int_equal(h.calls, 1);
+    assert_int_equal(h.length, 2 * PAGE);
+    assert_true(ram_dirty_test(b, DIRTY_MIGRATION, 2 * PAGE, 1));
+    assert_false(ram_dirty_test(b, DIRTY_MIGRATION, 3 * PAGE, 1));
+    ram_set_write_hook(b, NULL);
+    ram_block_unref(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -353,6 +413,8 @@ int main(void)
         cmocka_unit_test(test_clients_do_not_see_each_other),
         cmocka_unit_test(test_range_across_words_is_set_exactly),
         cmocka_unit_test(test_kvm_bitmap_is_merged_at_any_page),
+        cmocka_unit_test(test_hook_hears_of_writes_cut_to_the_block),
+        cmocka_unit_test(test_discard_counts_as_a_write),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
