@@ -432,15 +432,21 @@ void vcpu_reset(Vcpu *vcpu)
 
 /* ---- any thread ---- */
 
-void vcpu_kick(Vcpu *vcpu)
+/* No wakeup is lost: run() forgets it before it looks at what was signalled, halt() after. */
+void vcpu_wake(Vcpu *vcpu)
 {
     __atomic_store_n(&vcpu->kicked, true, __ATOMIC_SEQ_CST);
-    accel_of(vcpu)->kick(vcpu);
     if (__atomic_load_n(&vcpu->halted, __ATOMIC_SEQ_CST)) {
         pthread_mutex_lock(&vcpu->mutex);
         pthread_cond_broadcast(&vcpu->cond);
         pthread_mutex_unlock(&vcpu->mutex);
     }
+}
+
+void vcpu_kick(Vcpu *vcpu)
+{
+    accel_of(vcpu)->kick(vcpu);
+    vcpu_wake(vcpu);
 }
 
 Vcpu *vcpu_current(void)

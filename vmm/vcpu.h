@@ -68,4 +68,5 @@ void vcpu_reset(Vcpu *vcpu);
 
 /* ---- any thread ---- */
 void vcpu_kick(Vcpu *vcpu); /* makes it leave the guest once; cheap when already out */
+void vcpu_wake(Vcpu *vcpu); /* ends its halt, or the next one: something was signalled to it */
 Vcpu *vcpu_current(void);   /* NULL outside of vCPU threads */

@@ -23,7 +23,7 @@
 #define UCODE_REV_INTEL   UINT64_C(0x100000000)
 #define UCODE_REV_AMD     UINT64_C(0x01000065)
 
-/* Given to every model while the accelerator is KVM. */
+/* Given to every model, as far as the accelerator has them. */
 #define KVM_DEFAULTS "kvmclock-old kvmclock-new kvm-nopiodelay kvm-asyncpf kvm-asyncpf-int kvm-steal-time kvm-pv-eoi " \
                      "kvmclock-stable-bit"
 /* Of `host` and `max` too only when asked for: they tell of the board, keep a guest on this host, or (nested
@@ -332,6 +332,14 @@ static bool filter(CpuModel *m, const CpuFeatures *host, const CpuOptions *o, GE
     return true;
 }
 
+static void add_paravirtual(CpuModel *m, const CpuFeatures *host)
+{
+    CpuFeatures defaults = { 0 };
+
+    cpu_features_add(&defaults, KVM_DEFAULTS);
+    m->features.word[WORD_KVM] |= defaults.word[WORD_KVM] & host->word[WORD_KVM];
+}
+
 static bool build(CpuModel *m, char **items, GError **error)
 {
     bool is_host = !strcmp(m->name, "host") || !strcmp(m->name, "max");
@@ -353,12 +361,7 @@ static bool build(CpuModel *m, char **items, GError **error)
     } else {
         take_def(m, def);
         cpu_features_add(&m->features, "hypervisor x2apic tsc-deadline arat");
-        if (!strcmp(m->accel->class->name, "kvm")) {
-            CpuFeatures defaults = { 0 };
-
-            cpu_features_add(&defaults, KVM_DEFAULTS);
-            m->features.word[WORD_KVM] |= defaults.word[WORD_KVM] & host.word[WORD_KVM];
-        }
+        add_paravirtual(m, &host);
         m->features.word[WORD_1_ECX] &= host.word[WORD_1_ECX] | ~(1u << 31 | 1u << 24 | 1u << 21);
         m->features.word[WORD_6_EAX] &= host.word[WORD_6_EAX];
     }

@@ -80,6 +80,9 @@ uint64_t soft_supported_msr_feature(uint32_t index);
 SoftCpu *soft_cpu_new(SoftVm *vm, const SoftHooks *hooks, void *opaque, GError **error);
 void soft_cpu_free(SoftCpu *cpu);
 void soft_cpu_set_cpuid(SoftCpu *cpu, const X86Cpuid *cpuid, unsigned n);
+/* IA32_ARCH_CAPABILITIES (0x10a), the microcode revision (0x8b), PLATFORM_INFO (0xce): after soft_cpu_set_cpuid(), which
+ * sets them to what soft_supported_msr_feature() gives.  Bits beyond that, and other MSRs, are left out. */
+void soft_cpu_set_feature_msr(SoftCpu *cpu, uint32_t index, uint64_t value);
 /* Everything but the local APIC (X86Cpu.lapic) and the MSRs of the hooks.  load: false if the state cannot be
  * this CPU's. */
 bool soft_cpu_load(SoftCpu *cpu, const X86Cpu *state, GError **error);
@@ -87,6 +90,9 @@ void soft_cpu_save(SoftCpu *cpu, X86Cpu *state);
 void soft_cpu_set_apic_page(SoftCpu *cpu, uint64_t gpa); /* its thread or parked; UINT64_MAX: none */
 uint64_t soft_cpu_tsc(const SoftCpu *cpu);
 void soft_cpu_set_tsc(SoftCpu *cpu, uint64_t value);
+/* What is added to the host's TSC: equal offsets are equal clocks. */
+uint64_t soft_cpu_tsc_offset(const SoftCpu *cpu);
+void soft_cpu_set_tsc_offset(SoftCpu *cpu, uint64_t offset);
 /* A debugger's: exits with SOFT_EXIT_DEBUG; the guest's own debug registers stay its own. */
 typedef struct SoftWatch { uint64_t address, length; bool read, write, execute; } SoftWatch;
 void soft_cpu_set_debug(SoftCpu *cpu, const SoftWatch *list, unsigned n, bool step);

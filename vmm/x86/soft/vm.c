@@ -160,6 +160,16 @@ void soft_cpu_set_tsc(SoftCpu *cpu, uint64_t value)
     cpu->tsc_offset += value - soft_cpu_tsc(cpu);
 }
 
+uint64_t soft_cpu_tsc_offset(const SoftCpu *cpu)
+{
+    return cpu->tsc_offset;
+}
+
+void soft_cpu_set_tsc_offset(SoftCpu *cpu, uint64_t offset)
+{
+    cpu->tsc_offset = offset;
+}
+
 void soft_cpu_trap(SoftCpu *cpu, bool on)
 {
     cpu->trap = on;
