@@ -95,6 +95,12 @@ enum {
 #define EFER_LMA (UINT64_C(1) << 10)
 #define EFER_NXE (UINT64_C(1) << 11)
 
+#define DR6_B  (UINT64_C(15) << 0)
+#define DR6_BD (UINT64_C(1) << 13)
+#define DR6_BS (UINT64_C(1) << 14)
+#define DR6_BT (UINT64_C(1) << 15)
+#define DR7_GD (UINT64_C(1) << 13)
+
 /* Segment attributes as in X86Segment. */
 #define SEG_TYPE   0x000f
 #define SEG_S      0x0010
@@ -188,6 +194,7 @@ struct SoftCpu {
     uint8_t cpl;
     uint8_t tlb_index;            /* which set plain accesses have the rights of */
     bool shadow;                  /* interrupts (and #DB traps) wait one instruction: STI, MOV SS, POP SS */
+    bool shadow_sti;              /* ... of STI: #DB does not wait */
     uint8_t linked_slot;
     Block *linked_from;           /* the block whose link could be made to the next one; NULL: none */
     uint64_t ip, next_ip;
@@ -206,12 +213,14 @@ struct SoftCpu {
     uint64_t star, lstar, cstar, fmask, kernel_gs_base, tsc_aux, pat, sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t misc_enable, spec_ctrl, tsc_offset, tsc_adjust, mtrr_def_type, mtrr_fixed[11], mtrr_variable[32];
     uint64_t mcg_status, mcg_ctl, mce_banks[40], debugctl, smbase, microcode, xss;
+    uint64_t platform_info, arch_capabilities, misc_features, hwcr, smi_count;
 
     /* Events. */
     SoftEvent event;              /* being raised or delivered */
     bool in_delivery;             /* an exception now is one during the delivery of `event` */
     bool nmi_masked, in_smm, smi_inside_nmi;
     bool halted, wait_sipi, shutdown;
+    bool event_waits;             /* `event` came with a loaded state: soft_run() delivers it before anything else */
     uint8_t sipi_vector;          /* atomic */
     uint32_t pending;             /* atomic: SoftSignal bits */
     uint32_t requests;            /* atomic: REQUEST_* */
@@ -226,6 +235,11 @@ struct SoftCpu {
     bool step, trap;              /* a debugger's; soft_cpu_trap() */
     SoftWatch *watch;
     unsigned watches;
+    bool watch_hit;               /* the instruction accessed what a debugger watches */
+    uint32_t began_eflags;        /* RF and TF when it began; SYSCALL and SYSRET set TF to the new one */
+    uint64_t began_count;         /* `instructions` then */
+    uint64_t debug_hits;          /* DR6 bits of its data and port accesses */
+    uint64_t debug_pending;       /* DR6 bits of traps to take before the next instruction */
     SoftException exception;
     uint64_t limit;               /* of `instructions`; 0: none */
 
@@ -238,6 +252,7 @@ struct SoftCpu {
     uint64_t apic_page;           /* guest-physical; UINT64_MAX: none */
     X86Cpuid cpuid[X86_CPUID_MAX];
     unsigned cpuids;
+    uint32_t feature[16];         /* cpuid.c: the words that soft_has() is asked for; system.h */
     unsigned phys_bits;
     uint32_t tsc_khz;
     uint64_t count[32];           /* SoftCounter */
@@ -361,7 +376,8 @@ void soft_debug_after(SoftCpu *cpu);
 /* A data access that missed the TLB, on a page with breakpoints or watches (soft_watched_page). */
 bool soft_watched_page(const SoftCpu *cpu, uint64_t linear);
 void soft_watch_access(SoftCpu *cpu, uint64_t linear, uint64_t size, unsigned access);
-/* Any breakpoint in DR7 or of a debugger that needs MODE_SINGLE. */
+void soft_debug_port(SoftCpu *cpu, unsigned port, unsigned size); /* IN, OUT */
+/* Any breakpoint in DR7 or of a debugger, or anything else than TF and step, that needs MODE_SINGLE. */
 bool soft_debug_single(const SoftCpu *cpu);
 
 /* ---- fpu.c ---- */

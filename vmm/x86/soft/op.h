@@ -64,6 +64,7 @@ struct Block {
     Block *link[2];              /* atomic: where direct branches within the page lead; [0] not taken or unconditional */
     Block *in, *in_next[2];      /* blocks with a link to this one, and the rest of those lists */
     uint16_t ops;
+    bool traced;                 /* atomic: -d in_asm has shown it */
     Op op[];
 };
 

@@ -307,23 +307,21 @@ static void see_generation(SoftCpu *cpu)
     }
 }
 
-/* False: nothing was run yet. */
-static bool run_block(SoftCpu *cpu)
+static void run_block(SoftCpu *cpu)
 {
     const Op *op;
     Block *block = soft_lookup(cpu);
 
     if (UNLIKELY(!block)) {
-        return false;
+        return; /* nothing was run yet */
     }
     if (UNLIKELY(cpu->vm->trace)) {
         soft_trace_block(cpu, block);
     }
-    cpu->shadow = false;
+    cpu->shadow = cpu->shadow_sti = false;
     for (op = soft_enter(cpu, block); op; op = op->fn(cpu, op)) {
     }
     cpu->block = NULL;
-    return true;
 }
 
 /* One instruction between two looks at everything: of an interrupt shadow, a step, or with breakpoints. */
@@ -335,9 +333,7 @@ static void run_single(SoftCpu *cpu)
     if (debug) {
         soft_debug_before(cpu);
     }
-    if (!run_block(cpu)) {
-        return;
-    }
+    run_block(cpu);
     if (debug) {
         soft_debug_after(cpu);
     }
@@ -366,7 +362,7 @@ static bool handle_event(SoftCpu *cpu)
 
     cpu->block = NULL;
     cpu->linked_from = NULL;
-    cpu->shadow = false;
+    cpu->shadow = cpu->shadow_sti = false;
     cpu->count[COUNT_EXCEPTIONS]++;
     if (cpu->trap) {
         cpu->exception = (SoftException){ e->vector, e->has_error, e->error, e->cr2 };

@@ -7,5 +7,5 @@
 
 #include "vmm/x86/soft/op.h"
 
-void soft_trace_block(SoftCpu *cpu, const Block *block); /* about to be entered */
-void soft_trace_event(SoftCpu *cpu);                     /* cpu->event is about to be delivered */
+void soft_trace_block(SoftCpu *cpu, Block *block); /* about to be entered */
+void soft_trace_event(SoftCpu *cpu);               /* cpu->event is about to be delivered */
