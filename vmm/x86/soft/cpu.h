@@ -217,6 +217,7 @@ struct SoftCpu {
 
     /* Events. */
     SoftEvent event;              /* being raised or delivered */
+    SoftEvent delivering;         /* interrupt.c: what was being delivered, while in_delivery */
     bool in_delivery;             /* an exception now is one during the delivery of `event` */
     bool nmi_masked, in_smm, smi_inside_nmi;
     bool halted, wait_sipi, shutdown;
@@ -312,7 +313,7 @@ void soft_probe(SoftCpu *cpu, uint64_t linear, uint64_t size, unsigned access);
 const void *soft_read_begin(SoftCpu *cpu, uint64_t linear, unsigned size, unsigned access);
 /* Where to write them: guest RAM, or bounce_write; permission is checked and nothing raises until soft_write_end(), which
  * makes it so.  with_contents: the old bytes are there (read-modify-write).  locked: and no other vCPU can come between;
- * on RAM in one piece the caller's own LOCK prefix does that. */
+ * on RAM in one piece the caller's own LOCK prefix does that.  The vCPU does not go outside before soft_write_end(). */
 void *soft_write_begin(SoftCpu *cpu, uint64_t linear, unsigned size, unsigned access, bool with_contents, bool locked);
 void soft_write_end(SoftCpu *cpu);
 /* Host address of the code at linear and bytes to the end of its page; NULL: no RAM is there (fetch by soft_load with

@@ -21,6 +21,7 @@ struct SoftVm {
     AddressSpace *memory, *ports, *smm;
     SoftMap *map[2];              /* atomic; [1]: system management mode, NULL without */
     struct SoftMapListener *listener[2]; /* map.c */
+    struct SoftRams *rams;        /* atomic; map.c */
     struct SoftCode *code;        /* block.c */
     struct SoftStubs *stubs;      /* stub.c */
     pthread_mutex_t lock;

@@ -1,0 +1,556 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Data accesses that the fast path (op.h) does not take: what misses the TLB, crosses a
+ * page, hits a device, or is larger than a register.  SDM volume 3, 4.7 (faults), 7.15
+ * (#AC), 9.1 (atomicity).
+ *
+ * An access is one or two places (SoftPlace), each in a page.  All are resolved, so all
+ * faults are raised, before the first is written.  One place of RAM is accessed in place, by one
+ * host access if it has the size of a register.  Device accesses go outside, one by one:
+ * a LOCK prefix does not make two of them one.
+ *
+ * Writes to pages with flags: first the bytes, then a full fence, then soft_wrote().
+ */
+#include "vmm/x86/soft/mmu.h"
+
+#define EXCLUSIVE_TRIES 8
+
+typedef struct Span {
+    unsigned parts;
+    unsigned size[2];
+    SoftPlace place[2];
+    bool watched;
+} Span;
+
+/* ---- finding places ---- */
+
+static inline bool crosses(uint64_t linear, unsigned size)
+{
+    return (linear & (PAGE_SIZE - 1)) + size > PAGE_SIZE;
+}
+
+/* In the TLB; false: it may yet be allowed.  Watched pages never are. */
+static inline bool find_read(const SoftCpu *cpu, uint64_t linear, unsigned access, SoftPlace *ret)
+{
+    const TlbSet *tlb = &cpu->tlbs[soft_set_of(cpu, access)];
+    const TlbEntry *e = &tlb->read[linear >> 12 & (TLB_SIZE - 1)];
+
+    if (e->tag != ((linear & PAGE_MASK) | tlb->asid) || UNLIKELY(access & ACCESS_EXEC)) {
+        return false;
+    }
+    *ret = (SoftPlace) { .host = (uint8_t *)(linear + e->addend) };
+    return true;
+}
+
+/* A read entry knows whether stores are allowed: pages with flags have no write entry. */
+static inline bool find_write(SoftCpu *cpu, uint64_t linear, unsigned access, SoftPlace *ret)
+{
+    unsigned set = soft_set_of(cpu, access), at = linear >> 12 & (TLB_SIZE - 1);
+    TlbSet *tlb = &cpu->tlbs[set];
+    const uint64_t tag = (linear & PAGE_MASK) | tlb->asid;
+    uint8_t *flags = NULL;
+
+    if (tlb->write[at].tag == tag) {
+        *ret = (SoftPlace) { .host = (uint8_t *)(linear + tlb->write[at].addend) };
+        return true;
+    }
+    if (tlb->read[at].tag == tag) {
+        flags = cpu->mmu->flags[set][at];
+    }
+    if (!flags) {
+        return false;
+    }
+    *ret = (SoftPlace) { .host = (uint8_t *)(linear + tlb->read[at].addend), .flags = flags };
+    if (LIKELY(!__atomic_load_n(flags, __ATOMIC_SEQ_CST))) {
+        tlb->write[at] = tlb->read[at];
+        cpu->mmu->wrote[set] = true;
+    }
+    return true;
+}
+
+static inline void find(SoftCpu *cpu, uint64_t linear, unsigned access, SoftPlace *ret)
+{
+    if (!(access & ACCESS_WRITE ? find_write(cpu, linear, access, ret) : find_read(cpu, linear, access, ret))) {
+        soft_resolve(cpu, linear, access, ret);
+    }
+}
+
+/* What hardware asks of an operand of that size, SDM 3-7.15 table 7-7. */
+static unsigned alignment(uint64_t size)
+{
+    switch (size) {
+    case 2:
+    case 4:
+    case 8:
+    case 16:
+        return (unsigned)size;
+    case 10:
+        return 8;
+    default:
+        return size > 16 ? 4 : 1;
+    }
+}
+
+static inline void check_alignment(SoftCpu *cpu, uint64_t linear, uint64_t size, unsigned access)
+{
+    if (UNLIKELY(cpu->tlb == &cpu->tlbs[TLB_NONE]) && !(access & ACCESS_SYSTEM) && linear & (alignment(size) - 1)) {
+        soft_raise_error(cpu, VECTOR_AC, 0);
+    }
+}
+
+static bool all_ram(const Span *s)
+{
+    return s->place[0].host && (s->parts == 1 || s->place[1].host);
+}
+
+/* The places of an access of at most a page; both host addresses are good at the same time. */
+static void resolve_span(SoftCpu *cpu, uint64_t linear, unsigned size, unsigned access, Span *s)
+{
+    uint64_t next = ((linear & PAGE_MASK) + PAGE_SIZE) & cpu->linear_mask;
+    uint32_t voids;
+
+    s->parts = crosses(linear, size) ? 2 : 1;
+    s->size[0] = s->parts == 2 ? PAGE_SIZE - (unsigned)(linear & (PAGE_SIZE - 1)) : size;
+    s->size[1] = size - s->size[0];
+    do {
+        voids = cpu->mmu->voids;
+        soft_resolve(cpu, linear, access, &s->place[0]);
+        if (s->parts == 2) {
+            soft_resolve(cpu, next, access, &s->place[1]);
+        }
+    } while (UNLIKELY(cpu->mmu->voids != voids));
+}
+
+/* The same, from the TLB if it can be. */
+static inline void find_span(SoftCpu *cpu, uint64_t linear, unsigned size, unsigned access, Span *s)
+{
+    uint32_t voids = cpu->mmu->voids;
+
+    s->parts = crosses(linear, size) ? 2 : 1;
+    s->size[0] = s->parts == 2 ? PAGE_SIZE - (unsigned)(linear & (PAGE_SIZE - 1)) : size;
+    s->size[1] = size - s->size[0];
+    find(cpu, linear, access, &s->place[0]);
+    if (s->parts == 2) {
+        find(cpu, ((linear & PAGE_MASK) + PAGE_SIZE) & cpu->linear_mask, access, &s->place[1]);
+    }
+    /* A device's address is in no TLB, so it is not known of a place that was found there. */
+    if (UNLIKELY(cpu->mmu->voids != voids) || UNLIKELY(!all_ram(s))) {
+        resolve_span(cpu, linear, size, access, s);
+    }
+}
+
+/* ---- RAM ---- */
+
+static inline uint64_t host_load(const uint8_t *host, unsigned size)
+{
+    switch (size) {
+    case 1:
+        return *(const volatile uint8_t *)host;
+    case 2:
+        return *(const volatile uint16_t *)host;
+    case 4:
+        return *(const volatile uint32_t *)host;
+    default:
+        return *(const volatile uint64_t *)host;
+    }
+}
+
+static inline void host_store(uint8_t *host, unsigned size, uint64_t value)
+{
+    switch (size) {
+    case 1:
+        *(volatile uint8_t *)host = (uint8_t)value;
+        break;
+    case 2:
+        *(volatile uint16_t *)host = (uint16_t)value;
+        break;
+    case 4:
+        *(volatile uint32_t *)host = (uint32_t)value;
+        break;
+    default:
+        *(volatile uint64_t *)host = value;
+        break;
+    }
+}
+
+/* The page is dirty when it is no longer CLEAN (map.c), so no bit is set here.  True: look for code made of it. */
+static inline bool has_code(uint8_t *flags)
+{
+    uint8_t now = flags ? __atomic_load_n(flags, __ATOMIC_SEQ_CST) : 0;
+
+    if (now & PAGE_CLEAN) {
+        __atomic_fetch_and(flags, (uint8_t)~PAGE_CLEAN, __ATOMIC_SEQ_CST);
+    }
+    return now & PAGE_CODE;
+}
+
+void soft_wrote(SoftCpu *cpu, uint8_t *flags, const uint8_t *host, uint64_t size)
+{
+    if (UNLIKELY(has_code(flags))) {
+        soft_code_written(cpu->vm, cpu, host, size);
+    }
+}
+
+/* After it the places may be void. */
+static void wrote_span(SoftCpu *cpu, const Span *s)
+{
+    bool code[2] = { has_code(s->place[0].flags), s->parts == 2 && has_code(s->place[1].flags) };
+
+    for (unsigned i = 0; i < s->parts; i++) {
+        if (code[i]) {
+            soft_code_written(cpu->vm, cpu, s->place[i].host, s->size[i]);
+        }
+    }
+}
+
+/* ---- devices ---- */
+
+static AddressSpace *space(const SoftCpu *cpu)
+{
+    return cpu->in_smm && cpu->vm->smm ? cpu->vm->smm : cpu->vm->memory;
+}
+
+static bool is_apic(const SoftCpu *cpu, uint64_t gpa)
+{
+    return !((gpa ^ cpu->apic_page) & PAGE_MASK);
+}
+
+/* Registers are 32 bits at multiples of 16 (SDM 3-11.4.1).  Parts of one can be read; between them is nothing. */
+static uint64_t apic_load(SoftCpu *cpu, unsigned offset, unsigned size)
+{
+    unsigned lead = offset % 16;
+
+    if (lead >= 4) {
+        return 0;
+    }
+    return (uint64_t)cpu->hooks->apic_read(cpu, cpu->opaque, offset - lead) >> (8 * lead);
+}
+
+static uint64_t bus_load(SoftCpu *cpu, uint64_t gpa, unsigned size)
+{
+    uint64_t value = 0;
+
+    cpu->count[COUNT_MMIO]++;
+    if (is_apic(cpu, gpa)) {
+        return apic_load(cpu, (unsigned)(gpa & (PAGE_SIZE - 1)), size);
+    }
+    memory_load(space(cpu), gpa, size, &value);
+    return value;
+}
+
+static void bus_store(SoftCpu *cpu, uint64_t gpa, unsigned size, uint64_t value)
+{
+    unsigned offset = (unsigned)(gpa & (PAGE_SIZE - 1));
+
+    cpu->count[COUNT_MMIO]++;
+    if (!is_apic(cpu, gpa)) {
+        memory_store(space(cpu), gpa, size, value);
+    } else if (size >= 4 && offset % 16 == 0) { /* other writes are undefined, and lost */
+        cpu->hooks->apic_write(cpu, cpu->opaque, offset, (uint32_t)value);
+    }
+}
+
+/* Accesses of 1, 2, 4 or 8 bytes stay one; others become aligned ones. */
+static unsigned piece(uint64_t gpa, unsigned size)
+{
+    unsigned n = 8;
+
+    if (size == 1 || size == 2 || size == 4 || size == 8) {
+        return size;
+    }
+    while (n > size || gpa % n) {
+        n /= 2;
+    }
+    return n;
+}
+
+void soft_bus_read(SoftCpu *cpu, uint64_t gpa, void *to, unsigned size)
+{
+    bool inside = cpu->inside;
+
+    if (inside) {
+        soft_outside_begin(cpu);
+    }
+    for (unsigned done = 0, n; done < size; done += n) {
+        uint64_t value;
+
+        n = piece(gpa + done, size - done);
+        value = bus_load(cpu, gpa + done, n);
+        soft_copy((uint8_t *)to + done, &value, n);
+    }
+    if (inside) {
+        soft_outside_end(cpu);
+    }
+}
+
+void soft_bus_write(SoftCpu *cpu, uint64_t gpa, const void *from, unsigned size)
+{
+    soft_outside_begin(cpu);
+    for (unsigned done = 0, n; done < size; done += n) {
+        uint64_t value = 0;
+
+        n = piece(gpa + done, size - done);
+        soft_copy(&value, (const uint8_t *)from + done, n);
+        bus_store(cpu, gpa + done, n, value);
+    }
+    soft_outside_end(cpu);
+}
+
+/* RAM first: going outside makes the places void. */
+static void read_span(SoftCpu *cpu, const Span *s, uint8_t *to)
+{
+    for (unsigned i = 0; i < s->parts; i++) {
+        if (s->place[i].host) {
+            soft_copy(to + (i ? s->size[0] : 0), s->place[i].host, s->size[i]);
+        }
+    }
+    for (unsigned i = 0; i < s->parts; i++) {
+        if (!s->place[i].host) {
+            soft_bus_read(cpu, s->place[i].gpa, to + (i ? s->size[0] : 0), s->size[i]);
+        }
+    }
+}
+
+static void write_span(SoftCpu *cpu, const Span *s, const uint8_t *from)
+{
+    for (unsigned i = 0; i < s->parts; i++) {
+        if (s->place[i].host) {
+            soft_copy(s->place[i].host, from + (i ? s->size[0] : 0), s->size[i]);
+        }
+    }
+    if (all_ram(s)) {
+        wrote_span(cpu, s);
+        return;
+    }
+    for (unsigned i = 0; i < s->parts; i++) {
+        if (s->place[i].host) {
+            soft_wrote(cpu, s->place[i].flags, s->place[i].host, s->size[i]);
+        }
+    }
+    for (unsigned i = 0; i < s->parts; i++) {
+        if (!s->place[i].host) {
+            soft_bus_write(cpu, s->place[i].gpa, from + (i ? s->size[0] : 0), s->size[i]);
+        }
+    }
+}
+
+/* ---- registers ---- */
+
+static void watch(SoftCpu *cpu, uint64_t linear, uint64_t size, unsigned access)
+{
+    if (UNLIKELY(soft_watched_page(cpu, linear) || soft_watched_page(cpu, linear + size - 1))) {
+        soft_watch_access(cpu, linear, size, access);
+    }
+}
+
+static uint64_t load_span(SoftCpu *cpu, uint64_t linear, unsigned size, unsigned access)
+{
+    uint64_t value = 0;
+    Span s;
+
+    find_span(cpu, linear, size, access, &s);
+    read_span(cpu, &s, (uint8_t *)&value);
+    watch(cpu, linear, size, access);
+    return value;
+}
+
+uint64_t soft_load(SoftCpu *cpu, uint64_t linear, unsigned size, unsigned access)
+{
+    SoftPlace place;
+    uint64_t value = 0;
+
+    linear &= cpu->linear_mask;
+    check_alignment(cpu, linear, size, access);
+    if (UNLIKELY(crosses(linear, size))) {
+        return load_span(cpu, linear, size, access);
+    }
+    if (find_read(cpu, linear, access, &place)) {
+        return host_load(place.host, size);
+    }
+    soft_resolve(cpu, linear, access, &place);
+    if (LIKELY(place.host)) {
+        value = host_load(place.host, size);
+    } else {
+        soft_bus_read(cpu, place.gpa, &value, size);
+    }
+    if (!(access & ACCESS_EXEC)) {
+        watch(cpu, linear, size, access);
+    }
+    return value;
+}
+
+void soft_store(SoftCpu *cpu, uint64_t linear, unsigned size, uint64_t value, unsigned access)
+{
+    SoftPlace place;
+    Span s;
+
+    linear &= cpu->linear_mask;
+    access |= ACCESS_WRITE;
+    check_alignment(cpu, linear, size, access);
+    if (UNLIKELY(crosses(linear, size))) {
+        find_span(cpu, linear, size, access, &s);
+        write_span(cpu, &s, (const uint8_t *)&value);
+        watch(cpu, linear, size, access);
+        return;
+    }
+    if (find_write(cpu, linear, access, &place)) {
+        host_store(place.host, size, value);
+        if (UNLIKELY(place.flags)) {
+            soft_wrote(cpu, place.flags, place.host, size);
+        }
+        return;
+    }
+    soft_resolve(cpu, linear, access, &place);
+    if (LIKELY(place.host)) {
+        host_store(place.host, size, value);
+        soft_wrote(cpu, place.flags, place.host, size);
+    } else {
+        soft_bus_write(cpu, place.gpa, &value, size);
+    }
+    watch(cpu, linear, size, access);
+}
+
+/* ---- checks ---- */
+
+void soft_probe(SoftCpu *cpu, uint64_t linear, uint64_t size, unsigned access)
+{
+    SoftPlace place;
+
+    linear &= cpu->linear_mask;
+    if (size <= 16) {
+        check_alignment(cpu, linear, size, access);
+    }
+    while (size) {
+        uint64_t piece = PAGE_SIZE - (linear & (PAGE_SIZE - 1));
+
+        find(cpu, linear, access, &place);
+        piece = piece < size ? piece : size;
+        linear = (linear + piece) & cpu->linear_mask;
+        size -= piece;
+    }
+}
+
+/* ---- operands of any size ---- */
+
+const void *soft_read_begin(SoftCpu *cpu, uint64_t linear, unsigned size, unsigned access)
+{
+    Span s;
+
+    linear &= cpu->linear_mask;
+    check_alignment(cpu, linear, size, access);
+    if (LIKELY(!crosses(linear, size)) && LIKELY(find_read(cpu, linear, access, &s.place[0]))) {
+        return s.place[0].host;
+    }
+    find_span(cpu, linear, size, access, &s);
+    watch(cpu, linear, size, access);
+    if (s.parts == 1 && s.place[0].host) {
+        return s.place[0].host;
+    }
+    read_span(cpu, &s, cpu->bounce_read);
+    return cpu->bounce_read;
+}
+
+/* Two pages of RAM, and nobody else running.  False: it cannot be done, by no fault of the access. */
+static bool begin_exclusive(SoftCpu *cpu, uint64_t linear, unsigned size, unsigned access, Span *s)
+{
+    for (unsigned i = 0; i < EXCLUSIVE_TRIES && all_ram(s); i++) {
+        uint32_t voids = cpu->mmu->voids;
+
+        soft_exclusive_begin(cpu);
+        if (cpu->mmu->voids == voids) {
+            return true;
+        }
+        soft_exclusive_end(cpu);
+        find_span(cpu, linear, size, access, s);
+    }
+    return false;
+}
+
+void *soft_write_begin(SoftCpu *cpu, uint64_t linear, unsigned size, unsigned access, bool with_contents, bool locked)
+{
+    struct SoftMmu *mmu = cpu->mmu;
+    Span s;
+
+    linear &= cpu->linear_mask;
+    access |= ACCESS_WRITE;
+    check_alignment(cpu, linear, size, access);
+    cpu->write.linear = linear;
+    cpu->write.size = size;
+    cpu->write.access = access;
+    cpu->write.bounced = cpu->write.exclusive = false;
+    mmu->write_watched = false;
+    if (LIKELY(!crosses(linear, size)) && LIKELY(find_write(cpu, linear, access, &s.place[0]))) {
+        cpu->write.host = s.place[0].host;
+        mmu->write_flags = s.place[0].flags;
+        return s.place[0].host;
+    }
+    find_span(cpu, linear, size, access, &s);
+    mmu->write_watched = soft_watched_page(cpu, linear) || soft_watched_page(cpu, linear + size - 1);
+    if (s.parts == 1 && s.place[0].host) {
+        cpu->write.host = s.place[0].host;
+        mmu->write_flags = s.place[0].flags;
+        return s.place[0].host;
+    }
+    cpu->write.bounced = true;
+    cpu->write.host = cpu->bounce_write;
+    cpu->write.exclusive = locked && begin_exclusive(cpu, linear, size, access, &s);
+    if (with_contents) {
+        read_span(cpu, &s, cpu->bounce_write);
+    }
+    mmu->parts = s.parts;
+    for (unsigned i = 0; i < s.parts; i++) {
+        mmu->part[i] = s.place[i];
+        mmu->part_size[i] = s.size[i];
+    }
+    return cpu->bounce_write;
+}
+
+static void write_exclusive(SoftCpu *cpu, const Span *s)
+{
+    for (unsigned i = 0; i < s->parts; i++) {
+        soft_copy(s->place[i].host, cpu->bounce_write + (i ? s->size[0] : 0), s->size[i]);
+    }
+    soft_exclusive_end(cpu);
+    wrote_span(cpu, s);
+}
+
+/* Where a device was read for the contents, host addresses are void, so they are looked up once more. */
+static void write_bounced(SoftCpu *cpu)
+{
+    const struct SoftMmu *mmu = cpu->mmu;
+    Span s = { .parts = mmu->parts };
+    bool mixed = false;
+
+    for (unsigned i = 0; i < s.parts; i++) {
+        s.size[i] = mmu->part_size[i];
+        s.place[i] = mmu->part[i];
+        mixed |= !s.place[i].host;
+    }
+    for (unsigned i = 0; mixed && i < s.parts; i++) {
+        uint64_t gpa = s.place[i].gpa;
+        const SoftRange *r = is_apic(cpu, gpa) ? NULL : soft_range(cpu, gpa);
+
+        s.place[i] = (SoftPlace) { .gpa = gpa };
+        if (r && !r->readonly) {
+            s.place[i].host = r->host + (gpa - r->first);
+            s.place[i].flags = r->flags + (gpa - r->first) / PAGE_SIZE;
+        }
+    }
+    if (cpu->write.exclusive) {
+        write_exclusive(cpu, &s);
+    } else {
+        write_span(cpu, &s, cpu->bounce_write);
+    }
+}
+
+void soft_write_end(SoftCpu *cpu)
+{
+    if (UNLIKELY(cpu->write.bounced)) {
+        write_bounced(cpu);
+    } else if (UNLIKELY(cpu->mmu->write_flags)) {
+        soft_wrote(cpu, cpu->mmu->write_flags, cpu->write.host, cpu->write.size);
+    }
+    if (UNLIKELY(cpu->mmu->write_watched)) {
+        soft_watch_access(cpu, cpu->write.linear, cpu->write.size, cpu->write.access);
+    }
+}
