@@ -387,14 +387,21 @@ void timer_free(Timer *timer)
     }
 }
 
+/* The loop is woken only for what comes before all it waits for: a timer that is moved back and forth costs it
+ * one idle round at most. */
 void timer_mod(Timer *timer, int64_t deadline_ns)
 {
     LoopTimers *timers = timer->timers;
+    int64_t earliest = INT64_MAX;
     bool first;
 
+    deadline_ns = MIN(deadline_ns, INT64_MAX - 1);
     pthread_mutex_lock(&timers->mutex);
-    arm(timer, deadline_ns == INT64_MAX ? INT64_MAX - 1 : deadline_ns);
-    first = timer->index == 0;
+    if (timer->heap->timers->len) {
+        earliest = heap_at(timer->heap, 0)->deadline_ns;
+    }
+    arm(timer, deadline_ns);
+    first = deadline_ns < earliest;
     pthread_mutex_unlock(&timers->mutex);
     if (first) {
         loop_wake(timers->loop);
