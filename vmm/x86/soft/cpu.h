@@ -384,6 +384,9 @@ bool soft_debug_single(const SoftCpu *cpu);
 /* ---- fpu.c ---- */
 void soft_fp_load(SoftCpu *cpu); /* registers of the host become the guest's */
 void soft_fp_save(SoftCpu *cpu);
+void soft_fp_init(SoftCpu *cpu); /* power-on state */
+/* Whether an image of XSAVE_BYTES may become cpu->xsave: no more components than the host has, no reserved bits. */
+bool soft_fp_valid(const SoftVm *vm, const uint8_t *image);
 static inline void soft_fp_enter(SoftCpu *cpu)
 {
     if (UNLIKELY(!cpu->fp_loaded)) {

@@ -32,6 +32,9 @@ struct SoftVm {
     uint32_t code_generation;     /* atomic: rises when blocks are to be forgotten; see block.c */
     bool stubs_full;              /* under lock: soft_stub_emit() found no room (and returned false); block.c drops all code,
                                    * calls soft_stubs_reset(), and decodes again */
+    uint64_t host_xcr0;           /* the host's; stub.c */
+    uint32_t mxcsr_mask;          /* bits of MXCSR that the host has */
+    bool xsaveopt;                /* the host has XSAVEOPT */
     bool intel;                   /* the host's vendor, for what vendors do differently */
     unsigned trace;
     void (*trace_line)(const char *text);
@@ -72,3 +75,4 @@ static inline uint32_t soft_next_mode(const SoftCpu *cpu)
 bool soft_stubs_init(SoftVm *vm, GError **error);
 void soft_stubs_finish(SoftVm *vm);
 void soft_stubs_reset(SoftVm *vm); /* under lock; no block is left that any vCPU could run */
+void soft_stubs_counters(const SoftVm *vm, SoftCounterFn fn, void *opaque);

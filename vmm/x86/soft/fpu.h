@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * x87, SSE and AVX state: the standard XSAVE form (SDM 1-13.4) that SoftCpu.xsave has,
+ * and how its owners reach it.  Private to fpu.c and the handlers of such instructions.
+ */
+#pragma once
+
+#include "vmm/x86/soft/op.h"
+
+enum { XFEATURE_X87 = 1, XFEATURE_SSE = 2, XFEATURE_AVX = 4, XFEATURES = 7 };
+
+/* Offsets.  FTW is the abridged tag word; FIP and FDP are 64 bits wide. */
+enum { FX_FCW = 0, FX_FSW = 2, FX_FTW = 4, FX_FOP = 6, FX_FIP = 8, FX_FDP = 16, FX_MXCSR = 24, FX_MXCSR_MASK = 28,
+       FX_ST = 32, FX_XMM = 160, FX_END = 416, FX_BYTES = 512,
+       XS_HEADER = 512, XS_BV = 512, XS_COMP_BV = 520, XS_AVX = 576, XS_END = 832 };
+
+#define FCW_INIT       0x037f
+#define MXCSR_INIT     0x1f80u
+#define FSW_ES         0x80 /* an unmasked exception is pending */
+#define XCOMP_BV_COMPACT (UINT64_C(1) << 63)
+
+static inline uint16_t *fp_u16(uint8_t *image, unsigned offset) { return (uint16_t *)(image + offset); }
+static inline uint32_t *fp_u32(uint8_t *image, unsigned offset) { return (uint32_t *)(image + offset); }
+static inline uint64_t *fp_u64(uint8_t *image, unsigned offset) { return (uint64_t *)(image + offset); }
+
+/* An x87 instruction and data pointer that are the host's become zero. */
+void soft_fp_scrub(const SoftCpu *cpu, uint8_t *image);
+/* Copies the registers to cpu->xsave, if they are loaded, and leaves them there. */
+void soft_fp_sync(SoftCpu *cpu);
+/* Puts them away, and writes out what cpu->xsave only calls initial, so that cpu->xsave may be read and written. */
+uint8_t *soft_fp_image(SoftCpu *cpu);
+/* Forgets what the registers are: cpu->xsave has been written. */
+void soft_fp_replace(SoftCpu *cpu);
+/* An x87 exception is pending and this instruction waits for it: #MF, or FERR# and what soft_op_leave() does.  Synced. */
+const Op *soft_fp_error(SoftCpu *cpu, const Op *op);
+
+/* exec-xsave.c, for the table of exec-fpu.c */
+OpFn soft_op_xsave, soft_op_xsave64, soft_op_xsaveopt, soft_op_xsaveopt64, soft_op_xsavec, soft_op_xsavec64;
+OpFn soft_op_xrstor, soft_op_xrstor64, soft_op_xgetbv;

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The code of native stubs (stub.h), and the Op that runs one.
+ *
+ *         cmp byte [rdi + fp_loaded], 0   if it uses vector or x87 registers
+ *         je  2f
+ *     1:  mov memory, rdx                 if rdx is needed otherwise
+ *         movzx eax, word [rdi + cc]      if it reads flags, or leaves some alone
+ *         add al, 127                     OF
+ *         sahf
+ *         mov host, [rdi + guest]         each general register
+ *         INSTRUCTION
+ *         mov [rdi + guest], host         each that it writes
+ *         lahf                            if it writes flags
+ *         seto al
+ *         mov [rdi + cc], ax
+ *         add rsi, 32                     SOFT_NEXT()
+ *         jmp [rsi]
+ *     2:  call common                     soft_fp_load(), keeps rdi, rsi, rdx
+ *         jmp 1b
+ *
+ * Run under vm->lock, outside.
+ */
+#include "vmm/x86/soft/stub.h"
+#include "vmm/x86/soft/vm.h"
+
+_Static_assert(offsetof(SoftCpu, gpr) == 0, "general registers are within a byte's displacement");
+_Static_assert(offsetof(Op, fn) == 0, "the next handler is at the next op's start");
+
+typedef struct Code { uint8_t *next; } Code;
+
+static void put8(Code *c, unsigned value)
+{
+    *c->next++ = (uint8_t)value;
+}
+
+static void put32(Code *c, uint32_t value)
+{
+    for (unsigned i = 0; i < 32; i += 8) {
+        put8(c, value >> i & 0xff);
+    }
+}
+
+static void put64(Code *c, uint64_t value)
+{
+    put32(c, (uint32_t)value);
+    put32(c, (uint32_t)(value >> 32));
+}
+
+static void put_bytes(Code *c, const uint8_t *bytes, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        put8(c, bytes[i]);
+    }
+}
+#define PUT(c, ...) put_bytes(c, (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }))
+
+/* A 64-bit move between `reg` and [rdi + 8 * guest]: 8b loads, 89 stores. */
+static void put_move(Code *c, unsigned opcode, const StubRegister *r)
+{
+    PUT(c, 0x48 | r->host >> 3 << 2, (uint8_t)opcode, 0x47 | (r->host & 7) << 3, r->guest * 8);
+}
+
+static void put_next(Code *c)
+{
+#ifdef SOFT_DISPATCH_LOOP
+    PUT(c, 0x48, 0x8d, 0x46, sizeof(Op), 0xc3); /* lea rax, [rsi + 32]; ret */
+#else
+    PUT(c, 0x48, 0x83, 0xc6, sizeof(Op), 0xff, 0x26); /* add rsi, 32; jmp [rsi] */
+#endif
+}
+
+static void put_flags_in(Code *c)
+{
+    PUT(c, 0x0f, 0xb7, 0x87); /* movzx eax, word [rdi + disp32] */
+    put32(c, offsetof(SoftCpu, cc));
+    PUT(c, 0x04, 0x7f, 0x9e); /* add al, 127; sahf */
+}
+
+static void put_flags_out(Code *c)
+{
+    PUT(c, 0x9f, 0x0f, 0x90, 0xc0, 0x66, 0x89, 0x87); /* lahf; seto al; mov [rdi + disp32], ax */
+    put32(c, offsetof(SoftCpu, cc));
+}
+
+/* rdi addresses the destination.  The FWAIT takes #MF while rdi is still the SoftCpu. */
+static void put_byte_mask(Code *c, const StubForm *form)
+{
+    PUT(c, 0x9b, 0x57, 0x48, 0x89, 0xd7); /* fwait; push rdi; mov rdi, rdx */
+    put_bytes(c, form->code, form->length);
+    PUT(c, 0x5f); /* pop rdi */
+}
+
+static void put_instruction(Code *c, const StubForm *form)
+{
+    if (form->byte_mask) {
+        put_byte_mask(c, form);
+        return;
+    }
+    if (form->memory != HOST_NONE && form->memory != HOST_DX) {
+        PUT(c, 0x48 | form->memory >> 3, 0x89, 0xd0 | (form->memory & 7)); /* mov memory, rdx */
+    }
+    if (form->flags_in) {
+        put_flags_in(c);
+    }
+    for (unsigned i = 0; i < form->registers; i++) {
+        put_move(c, 0x8b, &form->reg[i]);
+    }
+    put_bytes(c, form->code, form->length);
+    for (unsigned i = 0; i < form->registers; i++) {
+        if (form->reg[i].written) {
+            put_move(c, 0x89, &form->reg[i]);
+        }
+    }
+    if (form->flags_out) {
+        put_flags_out(c);
+    }
+}
+
+uint32_t soft_stub_common(uint8_t *to)
+{
+    Code c = { to };
+
+    PUT(&c, 0x57, 0x56, 0x52, 0x48, 0x83, 0xec, 0x08, 0x48, 0xb8); /* push rdi, rsi, rdx; sub rsp, 8; mov rax, imm64 */
+    put64(&c, (uintptr_t)soft_fp_load);
+    PUT(&c, 0xff, 0xd0, 0x48, 0x83, 0xc4, 0x08, 0x5a, 0x5e, 0x5f, 0xc3); /* call rax; add rsp, 8; pop rdx, rsi, rdi; ret */
+    return (uint32_t)(c.next - to);
+}
+
+uint32_t soft_stub_code(uint8_t *to, int32_t common, const StubForm *form)
+{
+    Code c = { to };
+    uint8_t *check = NULL, *start;
+
+    if (form->fp) {
+        PUT(&c, 0x80, 0xbf); /* cmp byte [rdi + disp32], 0 */
+        put32(&c, offsetof(SoftCpu, fp_loaded));
+        PUT(&c, 0x00, 0x74, 0x00); /* je rel8, set below */
+        check = c.next;
+    }
+    start = c.next;
+    put_instruction(&c, form);
+    put_next(&c);
+    if (check) {
+        check[-1] = (uint8_t)(c.next - check);
+        put8(&c, 0xe8); /* call rel32 */
+        put32(&c, (uint32_t)(common - (c.next + 4 - to)));
+        put8(&c, 0xe9); /* jmp rel32 */
+        put32(&c, (uint32_t)(start - (c.next + 4)));
+    }
+    return (uint32_t)(c.next - to);
+}
+
+void *soft_stub_make(SoftDecode *d, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands, StubForm *ret)
+{
+    SoftVm *vm = d->cpu->vm;
+    void *stub;
+
+    if (!soft_stub_form(d, insn, operands, ret) || ret->nothing) {
+        return NULL;
+    }
+    stub = soft_stub_find(vm, ret);
+    if (!stub && soft_stub_form_check(insn, operands, ret)) {
+        stub = soft_stub_add(vm, ret);
+    }
+    return stub;
+}
+
+bool soft_stub_emit(SoftDecode *d, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands, Op *op)
+{
+    StubForm form;
+    void *stub;
+
+    if (soft_mask_emit(d, insn, operands, op)) {
+        return true;
+    }
+    stub = soft_stub_make(d, insn, operands, &form);
+    if (!stub) {
+        op->fn = soft_op_nothing;
+        op->flags &= (uint8_t)~(OP_FP | OP_MEM);
+        return form.nothing;
+    }
+    op->ptr = stub;
+    op->size = form.bytes;
+    op->src = form.partial ? STUB_PARTIAL : 0;
+    op->flags = (uint8_t)((op->flags & ~OP_FP) | (form.fp ? OP_FP : 0));
+    /* Without a memory operand the stub itself is the handler, which a third argument does not disturb. */
+    op->fn = form.memory == HOST_NONE ? (OpFn *)(uintptr_t)stub : soft_stub_handler(&form);
+    return true;
+}
