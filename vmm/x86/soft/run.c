@@ -375,6 +375,16 @@ static bool handle_event(SoftCpu *cpu)
     return true;
 }
 
+/* What a loaded state was in the middle of. */
+static void deliver_loaded(SoftCpu *cpu)
+{
+    if (UNLIKELY(cpu->event_waits)) {
+        cpu->event_waits = false;
+        cpu->ip = cpu->next_ip = cpu->rip;
+        soft_deliver(cpu);
+    }
+}
+
 SoftExit soft_run(SoftCpu *cpu)
 {
     __atomic_store_n(&cpu->running, 1, __ATOMIC_SEQ_CST);
@@ -387,6 +397,7 @@ SoftExit soft_run(SoftCpu *cpu)
         }
         /* fall through */
     case 0:
+        deliver_loaded(cpu);
         run_loop(cpu);
         break;
     default: /* JUMP_LEAVE */
