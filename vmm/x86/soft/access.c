@@ -75,25 +75,36 @@ static inline void find(SoftCpu *cpu, uint64_t linear, unsigned access, SoftPlac
     }
 }
 
-/* What hardware asks of an operand of that size, SDM 3-7.15 table 7-7. */
+/* What hardware asks of an operand of that size, SDM 3-7.15 table 7-7, and as Intel's processors do it: vectors are
+ * not checked; x87 environments and states (14, 28, 94, 108, 512 bytes) are words of the operand size. */
 static unsigned alignment(uint64_t size)
 {
     switch (size) {
     case 2:
     case 4:
     case 8:
-    case 16:
         return (unsigned)size;
     case 10:
         return 8;
+    case 14:
+    case 94:
+        return 2;
+    case 28:
+    case 108:
+    case 512:
+        return 4;
     default:
-        return size > 16 ? 4 : 1;
+        return 1;
     }
 }
 
+/* #AC comes after the check for canonical form, and before page faults. */
 static inline void check_alignment(SoftCpu *cpu, uint64_t linear, uint64_t size, unsigned access)
 {
     if (UNLIKELY(cpu->tlb == &cpu->tlbs[TLB_NONE]) && !(access & ACCESS_SYSTEM) && linear & (alignment(size) - 1)) {
+        if (!soft_is_canonical(linear)) {
+            soft_raise_error(cpu, access & ACCESS_STACK ? VECTOR_SS : VECTOR_GP, 0);
+        }
         soft_raise_error(cpu, VECTOR_AC, 0);
     }
 }
@@ -417,9 +428,7 @@ void soft_probe(SoftCpu *cpu, uint64_t linear, uint64_t size, unsigned access)
     SoftPlace place;
 
     linear &= cpu->linear_mask;
-    if (size <= 16) {
-        check_alignment(cpu, linear, size, access);
-    }
+    check_alignment(cpu, linear, size, access);
     while (size) {
         uint64_t piece = PAGE_SIZE - (linear & (PAGE_SIZE - 1));
 
