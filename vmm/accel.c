@@ -1,17 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The list of accelerators, and the choice among them.  Main thread.
+ *
+ * By default KVM comes first, except on a processor that shows no hardware
+ * virtualization: what /dev/kvm is there then (a hypervisor's own replacement) runs
+ * only guests that were made for it.
  */
 #include "vmm/accel.h"
 
+#include <cpuid.h>
 #include <string.h>
 
 #include "vmm/accel-kvm.h"
+#include "vmm/accel-soft.h"
 #include "vmm/error.h"
 #include "vmm/log.h"
 
 const AccelClass *const accel_classes[] = {
     &accel_kvm_class,
+    &accel_soft_class,
     NULL,
 };
 
@@ -59,6 +66,31 @@ static Accel *open_text(Domain *domain, const char *text, GError **error)
     return accel;
 }
 
+/* VMX: SDM 2A, CPUID leaf 1, ECX bit 5.  SVM: APM 3, Fn8000_0001, ECX bit 2. */
+static bool has_hardware_virtualization(void)
+{
+    unsigned eax, ebx, ecx, edx;
+
+    return (__get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx >> 5 & 1)) ||
+           (__get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx) && (ecx >> 2 & 1));
+}
+
+/* reason: why the first choice is not the usual one, if so. */
+static void default_order(GPtrArray *order, GError **reason)
+{
+    bool kvm_last = !has_hardware_virtualization();
+
+    for (unsigned i = 0; accel_classes[i]; i++) {
+        if (!kvm_last || accel_classes[i] != &accel_kvm_class) {
+            g_ptr_array_add(order, (gpointer)accel_classes[i]->name);
+        }
+    }
+    if (kvm_last) {
+        g_ptr_array_add(order, (gpointer)accel_kvm_class.name);
+        error_set(reason, "this host's processor shows no hardware virtualization (neither vmx nor svm)");
+    }
+}
+
 Accel *accel_open(Domain *domain, const char *const *names, GError **error)
 {
     g_autoptr(GPtrArray) order = g_ptr_array_new();
@@ -67,8 +99,8 @@ Accel *accel_open(Domain *domain, const char *const *names, GError **error)
     for (unsigned i = 0; names && names[i]; i++) {
         g_ptr_array_add(order, (gpointer)names[i]);
     }
-    for (unsigned i = 0; !names && accel_classes[i]; i++) {
-        g_ptr_array_add(order, (gpointer)accel_classes[i]->name);
+    if (!names) {
+        default_order(order, &first);
     }
     for (unsigned i = 0; i < order->len; i++) {
         g_autoptr(GError) reason = NULL;
