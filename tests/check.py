@@ -155,12 +155,21 @@ def stage_tsan():
     return meson_tests(path, "stress", "--suite", "stress")
 
 
+def stage_tcg():
+    """Guest tests on the software CPU"""
+    return guest_tests("tcg")
+
+
 def stage_guests():
-    """Guest tests"""
-    results = BUILDS / "guests.json"
+    """Guest tests under KVM"""
+    return guest_tests("kvm")
+
+
+def guest_tests(accel):
+    results = BUILDS / f"guests-{accel}.json"
     results.unlink(missing_ok=True)
-    subprocess.run([sys.executable, TOP / "tests/vm/run.py", "--lodge", build("gcc", "gcc") / "lodge", "--json", results],
-                   cwd=TOP, stdin=subprocess.DEVNULL, check=False)
+    subprocess.run([sys.executable, TOP / "tests/vm/run.py", "--lodge", build("gcc", "gcc") / "lodge", "--accel", accel,
+                    "--json", results], cwd=TOP, stdin=subprocess.DEVNULL, check=False)
     if not results.exists():
         raise StageFailed("the guest tests did not run to their end")
     # They printed their failures already.
@@ -168,7 +177,7 @@ def stage_guests():
 
 
 STAGES = {"gcc": stage_gcc, "clang": stage_clang, "asan": stage_asan, "fuzz": stage_fuzz, "tsan": stage_tsan,
-          "guests": stage_guests}
+          "tcg": stage_tcg, "guests": stage_guests}
 
 
 def main():

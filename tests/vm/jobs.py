@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A job: a shell script that runs somewhere (in a first-level guest, or on this host), whose output a test follows."""
 
+import os
 import re
+import select
+import sys
+import termios
 import time
+import tty
 
 
 class Died(Exception):
@@ -74,3 +79,31 @@ class Job:
         self.output += data
         if self.echo and data:
             self.echo(data)
+
+
+def interact(job, escape=b"\x1d"):
+    """Join the terminal and the job until the job ends or Ctrl-] is typed. Returns its Result, or None."""
+    stdin = sys.stdin.fileno()
+    job.echo = lambda text: (sys.stdout.write(text), sys.stdout.flush())
+    saved = termios.tcgetattr(stdin) if os.isatty(stdin) else None
+    try:
+        if saved:
+            tty.setraw(stdin)
+        wanted = [job, stdin]
+        while not job._result:
+            for ready in select.select(wanted, [], [])[0]:
+                if ready is job:
+                    job._read(time.monotonic() + 1)
+                    continue
+                typed = os.read(stdin, 4096)
+                if not typed:
+                    wanted = [job]
+                elif escape in typed:
+                    job.kill()
+                    return None
+                else:
+                    job.send(typed)
+        return job._result
+    finally:
+        if saved:
+            termios.tcsetattr(stdin, termios.TCSADRAIN, saved)

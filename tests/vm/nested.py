@@ -31,14 +31,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-import termios
 import time
-import tty
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from images import cache, disks, initramfs, kernels  # noqa: E402
-from jobs import Died, Job, Result, Timeout  # noqa: E402
+from jobs import Died, Job, Result, Timeout, interact  # noqa: E402
 
 PORTS = 4
 # Two first-level guests at once would push each other past every time limit.
@@ -236,34 +234,6 @@ def default_images():
     tree.add("cloud/vmlinuz", kernel.vmlinuz)
     tree.add("cloud/initrd", initramfs.hello(kernel))
     return tree
-
-
-def interact(job, escape=b"\x1d"):
-    """Join the terminal and the job until the job ends or Ctrl-] is typed. Returns its Result, or None."""
-    stdin = sys.stdin.fileno()
-    job.echo = lambda text: (sys.stdout.write(text), sys.stdout.flush())
-    saved = termios.tcgetattr(stdin) if os.isatty(stdin) else None
-    try:
-        if saved:
-            tty.setraw(stdin)
-        wanted = [job, stdin]
-        while not job._result:
-            for ready in select.select(wanted, [], [])[0]:
-                if ready is job:
-                    job._read(time.monotonic() + 1)
-                    continue
-                typed = os.read(stdin, 4096)
-                if not typed:
-                    wanted = [job]
-                elif escape in typed:
-                    job.kill()
-                    return None
-                else:
-                    job.send(typed)
-        return job._result
-    finally:
-        if saved:
-            termios.tcsetattr(stdin, termios.TCSADRAIN, saved)
 
 
 def main():

@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Run the guest tests: a line for each, and the counts.
 
-They run on this host where it has hardware virtualization, and otherwise in one first-level guest that has
-(nested.py). There a test that hangs is tried again at the end, in a new first level, and the result says so: with QEMU
-as the VMM inside, a guest with two CPUs hung too, in one of some fifty runs. More than a few such tests are failures.
-`--peer` runs the tests with the distribution's QEMU in place of the VMM, which tests the tests.
+They run on this host where it has hardware virtualization or with `--accel tcg`, and otherwise in one first-level
+guest that has (nested.py). There a test that hangs is tried again at the end, in a new first level, and the result
+says so: with QEMU as the VMM inside, a guest with two CPUs hung too, in one of some fifty runs. More than a few such
+tests are failures. `--peer` runs the tests with the distribution's QEMU in place of the VMM, which tests the tests.
 """
 
 import argparse
@@ -37,6 +37,7 @@ class Test:
         self.needs = getattr(function, "needs", ("cloud",))
         self.lodge_only = getattr(function, "lodge_only", False)
         self.on_host = getattr(function, "on_host", False)
+        self.kvm_only = getattr(function, "kvm_only", False)
 
 
 def discover(patterns):
@@ -77,6 +78,8 @@ class Runner:
         for test in tests:
             if test.lodge_only and self.args.peer:
                 self.record(test, "skipped", "only for the VMM under test", 0)
+            elif test.kvm_only and self.args.accel != "kvm":
+                self.record(test, "skipped", "only for accelerator kvm", 0)
             else:
                 runnable.append(test)
         images = vmtest.trees_for([n for t in runnable for n in t.needs], available)
@@ -141,7 +144,8 @@ class Runner:
         return vmtest.Vm(place, program, self.args.accel, self.args.peer)
 
     def open(self, images):
-        if self.args.place == "direct" or self.args.place == "auto" and direct.usable_kvm():
+        here = self.args.accel == "tcg" or direct.usable_kvm()
+        if self.args.place == "direct" or self.args.place == "auto" and here:
             self.place = direct.Direct(images, self.program_tree()).__enter__()
             self.log("on this host")
             return
@@ -181,7 +185,7 @@ def main():
     parser.add_argument("pattern", nargs="*", help="run only tests whose name contains one of these")
     parser.add_argument("--lodge", metavar="FILE", default=str(cache.TOP / "build" / "lodge"), help="the VMM under test")
     parser.add_argument("--peer", action="store_true", help="test the distribution's QEMU instead")
-    parser.add_argument("--accel", default="kvm")
+    parser.add_argument("--accel", choices=("kvm", "tcg"), default="kvm")
     parser.add_argument("--place", choices=("auto", "direct", "nested"), default="auto")
     parser.add_argument("--smp", type=int, default=1, help="CPUs of the first level")
     parser.add_argument("--once", action="store_true", help="never try a test that hung in a first level again")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Wrong options and files: one sentence that names what is wrong and the way out, exit status 1, no guest."""
 
-from vmtest import lodge_only, needs
+from vmtest import kvm_only, lodge_only, needs
 
 
 def refused(vm, options, *words):
@@ -128,6 +128,7 @@ def test_two_ids_alike(vm):
 
 
 @lodge_only
+@kvm_only
 def test_kvm_that_is_missing_says_the_way_out(vm):
     vm.shell("mv /dev/kvm /dev/kvm-away")
     try:

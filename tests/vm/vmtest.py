@@ -2,8 +2,8 @@
 """What a guest test is given, and how it says what it needs.
 
 A test is a function `test_...(vm)` in a file test_*.py; its name says the behaviour. Decorators declare what it needs:
-images by name (`@needs("debian")`), the VMM under test rather than the peer (`@lodge_only`), or this host's own
-/dev/kvm (`@on_host`). A test that cannot run raises Skip with the reason.
+images by name (`@needs("debian")`), the VMM under test rather than the peer (`@lodge_only`), accelerator kvm
+(`@kvm_only`), or this host's own /dev/kvm (`@on_host`). A test that cannot run raises Skip with the reason.
 """
 
 import shlex
@@ -30,9 +30,16 @@ def lodge_only(function):
     return function
 
 
+def kvm_only(function):
+    """The test is about /dev/kvm."""
+    function.kvm_only = True
+    return function
+
+
 def on_host(function):
     """The test uses this host's /dev/kvm directly, whatever it can do."""
     function.on_host = True
+    function.kvm_only = True
     return function
 
 
