@@ -56,6 +56,7 @@ static void require_cpl0(SoftCpu *cpu)
 static const Op *end_after_load(SoftCpu *cpu, const Op *op, bool shadow)
 {
     cpu->shadow = shadow;
+    cpu->shadow_sti = false;
     soft_update_mode(cpu);
     return soft_end(cpu, op);
 }
