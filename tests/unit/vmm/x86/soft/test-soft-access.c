@@ -118,6 +118,23 @@ static void test_an_access_at_the_top_of_32_bits_wraps(void **state)
     assert_int_equal(value, 0xccddffff); /* nothing is below 4 GiB */
 }
 
+static void test_a_fault_beyond_the_top_of_32_bits_is_at_0(void **state)
+{
+    SoftRig *rig = *state;
+    uint64_t value;
+
+    soft_rig_enter_32(rig);
+    rig->cpu->efer = 0;
+    rig->cpu->cr0 |= CR0_PG;
+    rig->cpu->cr4 = CR4_PSE;
+    rig->cpu->cr3 = TABLES;
+    mmu_put32(rig, TABLES, 0);
+    mmu_put32(rig, TABLES + 1023 * 4, FRAME | P | PS);
+    mmu_changed(rig);
+    assert_int_equal(mmu_load(rig, UINT64_C(0xfffffffe), 4, 0, &value)->vector, VECTOR_PF);
+    assert_int_equal(rig->cpu->event.cr2, 0);
+}
+
 static void test_an_access_into_what_is_not_canonical_is_general_protection(void **state)
 {
     SoftRig *rig = *state;
@@ -208,7 +225,7 @@ static void test_the_apic_page_hides_ram_and_is_read_by_registers(void **state)
     assert_int_equal(value, 0xa0000020);
     assert_null(mmu_load(rig, AT(RAM5) + 0x23, 1, 0, &value));
     assert_int_equal(value, 0xa0);
-    assert_null(mmu_load(rig, AT(RAM5) + 0x24, 4, 0, &value));
+    assert_null(mmu_load(rig, AT(RAM5) + 0x28, 4, 0, &value));
     assert_int_equal(value, 0);
     assert_null(mmu_store(rig, AT(RAM5) + 0x80, 4, 0x77, 0));
     assert_int_equal(rig->last_offset, 0x80);
@@ -509,6 +526,7 @@ int main(void)
         TEST(test_a_fault_on_the_second_page_leaves_the_first_alone),
         TEST(test_a_fault_on_the_first_page_comes_first),
         TEST(test_an_access_at_the_top_of_32_bits_wraps),
+        TEST(test_a_fault_beyond_the_top_of_32_bits_is_at_0),
         TEST(test_an_access_into_what_is_not_canonical_is_general_protection),
         TEST(test_a_device_sees_the_size_of_the_access),
         TEST(test_an_access_half_on_a_device_is_split_at_the_page),

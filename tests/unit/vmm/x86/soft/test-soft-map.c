@@ -368,6 +368,32 @@ static void test_what_was_stored_before_memory_left_the_map_is_reported(void **s
     assert_int_equal(take_all(rig, DIRTY_MIGRATION), 0);
 }
 
+/* Another vCPU's, in the time between the sync of a range that goes and the end of its being used. */
+typedef struct LateStore {
+    MemoryListener l;
+    uint8_t *flags;
+} LateStore;
+
+static void store_late(MemoryListener *l, const MemoryRange *range)
+{
+    *((LateStore *)l)->flags &= (uint8_t)~PAGE_CLEAN;
+}
+
+static void test_a_store_while_memory_leaves_the_map_is_reported(void **state)
+{
+    SoftRig *rig = *state;
+    LateStore late = { { .priority = -1, .remove = store_late }, soft_page_flags(rig->vm, rig->host + FRAME) };
+
+    log_start(rig, DIRTY_MIGRATION);
+    take_all(rig, DIRTY_MIGRATION);
+    soft_outside_begin(rig->cpu);
+    memory_listener_add(&late.l, rig->memory);
+    memory_remove(&rig->ram);
+    memory_listener_remove(&late.l);
+    soft_outside_end(rig->cpu);
+    assert_true(ram_dirty_take(rig->block, DIRTY_MIGRATION, FRAME));
+}
+
 static void test_nothing_is_clean_when_logging_has_stopped(void **state)
 {
     SoftRig *rig = *state;
@@ -508,6 +534,7 @@ int main(void)
         TEST(test_a_second_client_hears_of_pages_that_were_dirty_before),
         TEST(test_stores_through_a_second_window_are_logged_once_for_the_block),
         TEST(test_what_was_stored_before_memory_left_the_map_is_reported),
+        TEST(test_a_store_while_memory_leaves_the_map_is_reported),
         TEST(test_nothing_is_clean_when_logging_has_stopped),
         TEST(test_no_store_escapes_the_log),
         TEST(test_code_that_a_device_overwrites_is_decoded_anew),

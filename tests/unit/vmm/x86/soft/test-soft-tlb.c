@@ -245,6 +245,19 @@ static void test_many_address_spaces_never_mix(void **state)
     }
 }
 
+static void test_a_number_that_is_used_again_finds_nothing_old(void **state)
+{
+    SoftRig *rig = *state;
+    uint64_t asid = rig->cpu->tlbs[TLB_USER].asid;
+
+    assert_int_equal(read_at(rig, LINEAR), 0x1000);
+    mmu_put64(rig, PTES, OTHER | P | W | U);
+    do {
+        assert_null(mmu_cr3(rig, TABLES, false));
+    } while (rig->cpu->tlbs[TLB_USER].asid != asid);
+    assert_int_equal(read_at(rig, LINEAR), 0x2000);
+}
+
 /* ---- PCIDs ---- */
 
 static void test_a_kept_pcid_comes_back_with_its_translations(void **state)
@@ -520,6 +533,7 @@ int main(void)
         TEST(test_invlpg_drops_global_pages),
         TEST(test_bits_beyond_the_width_of_addresses_are_refused),
         TEST(test_many_address_spaces_never_mix),
+        TEST(test_a_number_that_is_used_again_finds_nothing_old),
         TEST(test_a_kept_pcid_comes_back_with_its_translations),
         TEST(test_a_pcid_that_is_not_kept_comes_back_empty),
         TEST(test_invlpg_reaches_other_address_spaces_too),
