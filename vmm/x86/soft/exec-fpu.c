@@ -120,15 +120,6 @@ static const Op *op_fnsave(SoftCpu *cpu, const Op *op)
     SOFT_NEXT(cpu, op);
 }
 
-static bool is_pending(SoftCpu *cpu)
-{
-    uint16_t fsw;
-
-    soft_fp_enter(cpu);
-    __asm__ volatile("fnstsw %0" : "=m"(fsw));
-    return fsw & FSW_ES;
-}
-
 /* False: an exception was pending. */
 static bool load_env(SoftCpu *cpu, const Op *op, bool registers)
 {
@@ -137,10 +128,11 @@ static bool load_env(SoftCpu *cpu, const Op *op, bool registers)
     Env env;
 
     soft_sync(cpu, op);
-    soft_copy(area, soft_read_begin(cpu, soft_ea(cpu, op), all, soft_op_access(op)), all);
-    if (is_pending(cpu)) {
+    if (soft_fp_pending(cpu)) {
         return false;
     }
+    soft_copy(area, soft_read_begin(cpu, soft_ea(cpu, op), all, soft_op_access(op)), all);
+    soft_fp_enter(cpu);
     env = get_env(cpu, op, area);
     if (registers) {
         uint8_t native[sizeof(Env) + FNSAVE_REGISTERS];
@@ -178,7 +170,7 @@ static const Op *op_wait(SoftCpu *cpu, const Op *op)
         soft_sync(cpu, op);
         soft_raise(cpu, VECTOR_NM);
     }
-    if (UNLIKELY(is_pending(cpu))) {
+    if (UNLIKELY(soft_fp_pending(cpu))) {
         soft_sync(cpu, op);
         return soft_fp_error(cpu, op);
     }

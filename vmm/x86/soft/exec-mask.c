@@ -133,6 +133,10 @@ static const Op *op_masked_store(SoftCpu *cpu, const Op *op)
     if (LIKELY(memory)) {
         return ((StubFn *)(uintptr_t)op->ptr)(cpu, op, memory);
     }
+    if (op->src & STUB_WAITS && soft_fp_pending(cpu)) {
+        soft_sync(cpu, op);
+        return soft_fp_error(cpu, op);
+    }
     if (!store_masked(cpu, op, linear)) {
         return NULL;
     }
@@ -213,8 +217,11 @@ static bool gather_quickly(SoftCpu *cpu, const Op *op)
     vector_get(indices(op), index);
     vector_get(mask(op), enabled);
     vector_get(destination(op), value);
-    for (unsigned i = op->size * bytes / 4; i < VECTOR_BYTES / 4; i++) {
-        ((uint32_t *)value)[i] = 0;
+    if (op->size * bytes < 32) {
+        value[2] = value[3] = 0;
+    }
+    if (op->size * bytes < 16) {
+        value[1] = 0;
     }
     for (unsigned i = 0; i < op->size; i++) {
         if (get_element((uint8_t *)enabled + i * bytes, bytes) >> (8 * bytes - 1)) {
@@ -338,7 +345,7 @@ static bool masked_emit(SoftDecode *d, const ZydisDecodedInstruction *insn, cons
     op->size = form.bytes;
     op->dst = (uint16_t)((unsigned)ZydisRegisterGetId(by->reg.value) |
                          (insn->mnemonic == ZYDIS_MNEMONIC_MASKMOVQ ? OP_MMX : 0));
-    op->src = (uint16_t)(bytes << STUB_ELEMENT_SHIFT | STUB_PARTIAL);
+    op->src = (uint16_t)(bytes << STUB_ELEMENT_SHIFT | STUB_PARTIAL | (form.waits ? STUB_WAITS : 0));
     op->flags |= OP_FP;
     return true;
 }

@@ -50,49 +50,29 @@ const Op *soft_stub_fault(SoftCpu *cpu, const Op *op, unsigned vector)
     soft_raise(cpu, vector == VECTOR_XM && !(cpu->cr4 & CR4_OSXMMEXCPT) ? VECTOR_UD : vector);
 }
 
-/* ---- loads ---- */
+/* ---- what is not in the TLB, or misaligned ---- */
+
+static bool must_wait(SoftCpu *cpu, const Op *op)
+{
+    soft_sync(cpu, op);
+    return op->src & STUB_WAITS && soft_fp_pending(cpu);
+}
 
 static __attribute__((noinline)) const Op *load_slowly(SoftCpu *cpu, const Op *op, uint64_t linear)
 {
-    soft_sync(cpu, op);
+    if (must_wait(cpu, op)) {
+        return soft_fp_error(cpu, op);
+    }
     return run_stub(cpu, op, (void *)(uintptr_t)soft_read_begin(cpu, linear, op->size, soft_op_access(op)));
 }
-
-static __attribute__((noinline)) const Op *misaligned(SoftCpu *cpu, const Op *op)
-{
-    soft_sync(cpu, op);
-    soft_raise_error(cpu, VECTOR_GP, 0);
-}
-
-#define STUB_LOAD(name, bytes, alignment)                         \
-    static const Op *name(SoftCpu *cpu, const Op *op)             \
-    {                                                             \
-        uint64_t linear = soft_ea(cpu, op);                       \
-        void *memory = soft_tlb_read(cpu, linear, bytes);         \
-                                                                  \
-        if ((alignment) && UNLIKELY(linear & ((alignment) - 1))) { \
-            return misaligned(cpu, op);                           \
-        }                                                         \
-        if (UNLIKELY(!memory)) {                                  \
-            return load_slowly(cpu, op, linear);                  \
-        }                                                         \
-        return run_stub(cpu, op, memory);                         \
-    }
-STUB_LOAD(op_load, op->size, 0)
-STUB_LOAD(op_load_4, 4, 0)
-STUB_LOAD(op_load_8, 8, 0)
-STUB_LOAD(op_load_16, 16, 0)
-STUB_LOAD(op_load_32, 32, 0)
-STUB_LOAD(op_load_aligned_16, 16, 16)
-STUB_LOAD(op_load_aligned_32, 32, 32)
-
-/* ---- stores, and read-modify-write ---- */
 
 static __attribute__((noinline)) const Op *store_slowly(SoftCpu *cpu, const Op *op, uint64_t linear, bool with_contents)
 {
     void *memory;
 
-    soft_sync(cpu, op);
+    if (must_wait(cpu, op)) {
+        return soft_fp_error(cpu, op);
+    }
     memory = soft_write_begin(cpu, linear, op->size, soft_op_access(op), with_contents, false);
     if (!soft_stub_call(cpu, op, memory)) {
         return NULL;
@@ -101,28 +81,50 @@ static __attribute__((noinline)) const Op *store_slowly(SoftCpu *cpu, const Op *
     SOFT_NEXT(cpu, op);
 }
 
-#define STUB_STORE(name, bytes, alignment, with_contents)         \
-    static const Op *name(SoftCpu *cpu, const Op *op)             \
-    {                                                             \
-        uint64_t linear = soft_ea(cpu, op);                       \
-        void *memory = soft_tlb_write(cpu, linear, bytes);        \
-                                                                  \
-        if ((alignment) && UNLIKELY(linear & ((alignment) - 1))) { \
-            return misaligned(cpu, op);                           \
-        }                                                         \
-        if (UNLIKELY(!memory)) {                                  \
-            return store_slowly(cpu, op, linear, with_contents);  \
-        }                                                         \
-        return run_stub(cpu, op, memory);                         \
+static __attribute__((noinline)) const Op *misaligned(SoftCpu *cpu, const Op *op)
+{
+    if (must_wait(cpu, op)) {
+        return soft_fp_error(cpu, op);
     }
-STUB_STORE(op_store, op->size, 0, op->src & STUB_PARTIAL)
-STUB_STORE(op_store_4, 4, 0, op->src & STUB_PARTIAL)
-STUB_STORE(op_store_8, 8, 0, op->src & STUB_PARTIAL)
-STUB_STORE(op_store_16, 16, 0, op->src & STUB_PARTIAL)
-STUB_STORE(op_store_32, 32, 0, op->src & STUB_PARTIAL)
-STUB_STORE(op_store_aligned_16, 16, 16, op->src & STUB_PARTIAL)
-STUB_STORE(op_store_aligned_32, 32, 32, op->src & STUB_PARTIAL)
-STUB_STORE(op_modify, op->size, 0, true)
+    soft_raise_error(cpu, VECTOR_GP, 0);
+}
+
+/* ---- handlers ---- */
+
+#define STUB_OPERAND(name, look_up, bytes, alignment, slowly)      \
+    static const Op *name(SoftCpu *cpu, const Op *op)              \
+    {                                                              \
+        uint64_t linear = soft_ea(cpu, op);                        \
+        void *memory = look_up(cpu, linear, bytes);                \
+                                                                   \
+        if ((alignment) && UNLIKELY(linear & ((alignment) - 1))) { \
+            return misaligned(cpu, op);                            \
+        }                                                          \
+        if (UNLIKELY(!memory)) {                                   \
+            return slowly;                                         \
+        }                                                          \
+        return run_stub(cpu, op, memory);                          \
+    }
+#define STUB_LOAD(name, bytes, alignment) \
+    STUB_OPERAND(name, soft_tlb_read, bytes, alignment, load_slowly(cpu, op, linear))
+#define STUB_STORE(name, bytes, alignment) \
+    STUB_OPERAND(name, soft_tlb_write, bytes, alignment, store_slowly(cpu, op, linear, op->src & STUB_PARTIAL))
+
+STUB_LOAD(op_load, op->size, 0)
+STUB_LOAD(op_load_4, 4, 0)
+STUB_LOAD(op_load_8, 8, 0)
+STUB_LOAD(op_load_16, 16, 0)
+STUB_LOAD(op_load_32, 32, 0)
+STUB_LOAD(op_load_aligned_16, 16, 16)
+STUB_LOAD(op_load_aligned_32, 32, 32)
+STUB_STORE(op_store, op->size, 0)
+STUB_STORE(op_store_4, 4, 0)
+STUB_STORE(op_store_8, 8, 0)
+STUB_STORE(op_store_16, 16, 0)
+STUB_STORE(op_store_32, 32, 0)
+STUB_STORE(op_store_aligned_16, 16, 16)
+STUB_STORE(op_store_aligned_32, 32, 32)
+STUB_OPERAND(op_modify, soft_tlb_write, op->size, 0, store_slowly(cpu, op, linear, true))
 
 /* ---- choosing ---- */
 

@@ -127,6 +127,15 @@ bool soft_fp_valid(const SoftVm *vm, const uint8_t *image)
     return !(header[0] & ~(vm->host_xcr0 & XFEATURES)) && !(*(const uint32_t *)(image + FX_MXCSR) & ~vm->mxcsr_mask);
 }
 
+bool soft_fp_pending(SoftCpu *cpu)
+{
+    uint16_t fsw;
+
+    soft_fp_enter(cpu);
+    __asm__ volatile("fnstsw %0" : "=m"(fsw));
+    return fsw & FSW_ES;
+}
+
 const Op *soft_fp_error(SoftCpu *cpu, const Op *op)
 {
     if (cpu->cr0 & CR0_NE) {

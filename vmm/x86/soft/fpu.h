@@ -31,6 +31,8 @@ void soft_fp_sync(SoftCpu *cpu);
 uint8_t *soft_fp_image(SoftCpu *cpu);
 /* Forgets what the registers are: cpu->xsave has been written. */
 void soft_fp_replace(SoftCpu *cpu);
+/* FSW.ES. */
+bool soft_fp_pending(SoftCpu *cpu);
 /* An x87 exception is pending and this instruction waits for it: #MF, or FERR# and what soft_op_leave() does.  Synced. */
 const Op *soft_fp_error(SoftCpu *cpu, const Op *op);
 

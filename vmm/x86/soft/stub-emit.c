@@ -86,7 +86,10 @@ static void put_flags_out(Code *c)
 /* rdi addresses the destination.  The FWAIT takes #MF while rdi is still the SoftCpu. */
 static void put_byte_mask(Code *c, const StubForm *form)
 {
-    PUT(c, 0x9b, 0x57, 0x48, 0x89, 0xd7); /* fwait; push rdi; mov rdi, rdx */
+    if (form->waits) {
+        put8(c, 0x9b);
+    }
+    PUT(c, 0x57, 0x48, 0x89, 0xd7); /* push rdi; mov rdi, rdx */
     put_bytes(c, form->code, form->length);
     PUT(c, 0x5f); /* pop rdi */
 }
@@ -182,7 +185,7 @@ bool soft_stub_emit(SoftDecode *d, const ZydisDecodedInstruction *insn, const Zy
     }
     op->ptr = stub;
     op->size = form.bytes;
-    op->src = form.partial ? STUB_PARTIAL : 0;
+    op->src = (uint16_t)((form.partial ? STUB_PARTIAL : 0) | (form.waits ? STUB_WAITS : 0));
     op->flags = (uint8_t)((op->flags & ~OP_FP) | (form.fp ? OP_FP : 0));
     /* Without a memory operand the stub itself is the handler, which a third argument does not disturb. */
     op->fn = form.memory == HOST_NONE ? (OpFn *)(uintptr_t)stub : soft_stub_handler(&form);

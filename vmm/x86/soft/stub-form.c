@@ -458,9 +458,8 @@ bool soft_stub_form(const SoftDecode *d, const ZydisDecodedInstruction *insn, co
     if (ret->memory != HOST_NONE && soft_stub_special(insn, ret)) {
         return false;
     }
-    /* Instructions of which no operand tells that they are vector instructions: VZEROUPPER, EMMS, FNOP ... */
-    ret->fp |= insn->meta.isa_set == ZYDIS_ISA_SET_X87 || insn->meta.isa_set == ZYDIS_ISA_SET_PENTIUMMMX ||
-               insn->meta.isa_set == ZYDIS_ISA_SET_AVX || insn->meta.isa_set == ZYDIS_ISA_SET_SSEMXCSR;
+    ret->fp |= soft_stub_uses_vectors(insn);
+    ret->waits = soft_stub_waits(insn, operands);
     ret->aligned = ret->memory != HOST_NONE && soft_stub_aligned(insn, ret);
     if (!add_flags(ret, insn) || !assign_registers(ret)) {
         return false;

@@ -191,6 +191,34 @@ bool soft_stub_special(const ZydisDecodedInstruction *insn, const StubForm *form
     }
 }
 
+bool soft_stub_uses_vectors(const ZydisDecodedInstruction *insn)
+{
+    switch (insn->meta.isa_set) {
+    case ZYDIS_ISA_SET_X87:
+    case ZYDIS_ISA_SET_PENTIUMMMX:
+    case ZYDIS_ISA_SET_SSEMXCSR:
+    case ZYDIS_ISA_SET_AVX:
+        return true;
+    default:
+        return insn->meta.category == ZYDIS_CATEGORY_CONVERT &&
+               (insn->meta.isa_set == ZYDIS_ISA_SET_SSE || insn->meta.isa_set == ZYDIS_ISA_SET_SSE2);
+    }
+}
+
+/* SDM 1-8.7.2 and 3-12.6 (MMX). */
+bool soft_stub_waits(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands)
+{
+    for (unsigned i = 0; i < insn->operand_count; i++) {
+        if (operands[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+            ZydisRegisterGetClass(operands[i].reg.value) == ZYDIS_REGCLASS_MMX) {
+            return true;
+        }
+    }
+    return insn->meta.isa_set == ZYDIS_ISA_SET_SSE3X87 ||
+           (insn->meta.isa_set == ZYDIS_ISA_SET_X87 && insn->mnemonic != ZYDIS_MNEMONIC_FNSTCW &&
+            insn->mnemonic != ZYDIS_MNEMONIC_FNSTSW);
+}
+
 bool soft_stub_allowed(const ZydisDecodedInstruction *insn, uint32_t mode, bool *ret_nothing)
 {
     *ret_nothing = false;

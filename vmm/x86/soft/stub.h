@@ -32,6 +32,7 @@ typedef const Op *StubFn(SoftCpu *cpu, const Op *op, void *memory);
 
 enum {
     STUB_PARTIAL = 1 << 0,   /* may leave bytes of its destination as they were */
+    STUB_WAITS = 1 << 1,     /* #MF of earlier x87 instructions comes before any fault of the memory operand */
     STUB_ELEMENT = 0xf << 4, /* bytes of an element of a masked operation: 1, 4, 8 */
 };
 #define STUB_ELEMENT_SHIFT 4
@@ -42,6 +43,10 @@ enum { HOST_AX, HOST_CX, HOST_DX, HOST_BX, HOST_SP, HOST_BP, HOST_SI, HOST_DI, H
 typedef struct StubForm StubForm;
 /* nothing: a hint, or what is one without its feature. */
 bool soft_stub_allowed(const ZydisDecodedInstruction *insn, uint32_t mode, bool *ret_nothing);
+/* Whether it takes pending x87 exceptions. */
+bool soft_stub_waits(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands);
+/* Whether it depends on vector or x87 state though no operand tells: VZEROUPPER, EMMS, FNOP, CVTSD2SI from memory. */
+bool soft_stub_uses_vectors(const ZydisDecodedInstruction *insn);
 /* Whether its memory operand must be aligned to its size. */
 bool soft_stub_aligned(const ZydisDecodedInstruction *insn, const StubForm *form);
 /* Whether with a memory operand it is more than an access to that. */
@@ -59,7 +64,7 @@ struct StubForm {
     uint8_t bytes;           /* of it */
     bool load, store;
     bool aligned;            /* #GP(0) unless aligned to its size */
-    bool partial;
+    bool partial, waits;     /* STUB_PARTIAL, STUB_WAITS */
     bool nothing;            /* a hint that does nothing */
     bool fp, flags_in, flags_out;
     bool byte_mask;          /* MASKMOVQ, MASKMOVDQU */
