@@ -136,26 +136,24 @@ static uint32_t supported_word(const Host *h, unsigned word)
 /* ---- what can be given ---- */
 typedef struct Leaves { X86Cpuid *list; unsigned n, max; } Leaves;
 
-static X86Cpuid *put(Leaves *l, const X86Cpuid *leaf)
+static void put(Leaves *l, const X86Cpuid *leaf)
 {
-    static X86Cpuid *const nowhere;
-
-    if (l->n == l->max) {
-        return nowhere;
+    if (l->n < l->max) {
+        l->list[l->n++] = *leaf;
     }
-    l->list[l->n] = *leaf;
-    return &l->list[l->n++];
 }
 
-/* The words of a leaf, into *c, whose other registers stay as they are. */
-static void put_features(Leaves *l, const Host *h, X86Cpuid *c)
+/* With the words that this leaf has; its other registers as they are. */
+static void put_features(Leaves *l, const Host *h, const X86Cpuid *leaf)
 {
+    X86Cpuid c = *leaf;
+
     for (unsigned w = FEATURE_DERIVED + 1; w < FEATURE_WORDS; w++) {
-        if (words[w].leaf == c->leaf && words[w].subleaf == c->subleaf) {
-            *reg_of(c, words[w].reg) = supported_word(h, w);
+        if (words[w].leaf == c.leaf && words[w].subleaf == c.subleaf) {
+            *reg_of(&c, words[w].reg) |= supported_word(h, w);
         }
     }
-    put(l, c);
+    put(l, &c);
 }
 
 static void put_host(Leaves *l, const Host *h, uint32_t leaf)
@@ -226,11 +224,8 @@ static void put_extended(Leaves *l, const Host *h)
 
     c.eax = LEAVES_EXTENDED;
     put(l, &c);
-    c = (X86Cpuid) { .leaf = 0x80000001, .eax = h->amd ? c1.eax : 0 };
-    put_features(l, h, &c);
-    if (h->amd && l->n) {
-        l->list[l->n - 1].edx |= supported_word(h, FEATURE_1_EDX) & AMD_EDX_SHARED;
-    }
+    put_features(l, h, &(X86Cpuid) { .leaf = 0x80000001, .eax = h->amd ? c1.eax : 0,
+                                     .edx = h->amd ? supported_word(h, FEATURE_1_EDX) & AMD_EDX_SHARED : 0 });
     for (uint32_t leaf = 0x80000002; leaf <= 0x80000006; leaf++) {
         put_host(l, h, leaf);
     }

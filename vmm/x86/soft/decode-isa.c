@@ -74,6 +74,8 @@ static const IsaRow isa_rows[] = {
     WITH(LZCNT, 0x80000001, 0, ECX, 5),
     WITH(SSE4A, 0x80000001, 0, ECX, 6),
     WITH(RDTSCP, 0x80000001, 0, EDX, 27),
+    /* VMCALL and VMMCALL, of all, are there under KVM's signature; none of the others has a handler. */
+    WITH(VTX, 0x40000000, 0, EBX, 0), WITH(SVM, 0x40000000, 0, EBX, 0),
 };
 
 static bool is_set(const SoftVm *vm, unsigned set)
