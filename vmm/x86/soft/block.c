@@ -258,9 +258,10 @@ static Block *make_from_device(SoftCpu *cpu, uint64_t linear, uint32_t mode)
 
 /* ---- links and the jump cache ---- */
 
+/* A block that crosses depends on where the next page is, which can change without its own. */
 static bool may_link(const SoftCpu *cpu, const Block *from, const Block *to)
 {
-    return from && !(to->mode & MODE_SINGLE) && to->mode & MODE_CS_FLAT && from->mode == to->mode &&
+    return from && !to->code2 && !(to->mode & MODE_SINGLE) && to->mode & MODE_CS_FLAT && from->mode == to->mode &&
            ((uintptr_t)from->code ^ (uintptr_t)to->code) < PAGE_SIZE && !from->link[cpu->linked_slot];
 }
 
@@ -283,24 +284,11 @@ static void remember(SoftCpu *cpu, Block *block, uint64_t linear)
     if (cpu->vm->trace || block->mode != cpu->mode || !(block->mode & MODE_CS_FLAT)) {
         return;
     }
+    /* First: linking goes outside, and then the address may mean something else. */
+    *soft_jump_entry(cpu, linear) = (JumpEntry){ linear ^ cpu->jump_tag, block };
     if (may_link(cpu, cpu->linked_from, block)) {
         link_blocks(cpu, block);
     }
-    *soft_jump_entry(cpu, linear) = (JumpEntry){ linear ^ cpu->jump_tag, block };
-}
-
-/* Tags of a former generation never match: addresses have 16 equal bits at the top. */
-void soft_jumps_flush(SoftCpu *cpu)
-{
-    cpu->jump_tag += UINT64_C(1) << 48;
-    if (cpu->jump_tag == 0) {
-        for (unsigned i = 0; i < JUMP_CACHE; i++) {
-            cpu->jumps[i].tag = UINT64_MAX;
-        }
-        cpu->jump_tag = UINT64_C(1) << 48;
-    }
-    cpu->flushes++;
-    cpu->linked_from = NULL;
 }
 
 Block *soft_lookup(SoftCpu *cpu)
@@ -324,7 +312,7 @@ Block *soft_lookup(SoftCpu *cpu)
     if (!block) {
         block = make(cpu, &s, &crosses);
     }
-    if (crosses) {
+    if (crosses && cpu->flushes == flushes) {
         s.code2 = soft_code(cpu, next_page(cpu, s.linear));
         if (!s.code2) {
             return make_from_device(cpu, s.linear, s.mode);
@@ -338,5 +326,5 @@ Block *soft_lookup(SoftCpu *cpu)
         soft_raise_error(cpu, VECTOR_GP, 0);
     }
     remember(cpu, block, s.linear);
-    return block;
+    return cpu->flushes == flushes ? block : NULL;
 }

@@ -188,7 +188,8 @@ struct SoftCpu {
     TlbSet *tlb;                  /* of plain accesses */
     uint64_t ip_mask;             /* 2^16-1, 2^32-1 or all ones */
     uint64_t instructions;        /* executed, counted at the entry of blocks */
-    uint64_t jump_tag;
+    uint64_t jump_tag;            /* jump_tags[CPL 3] */
+    uint64_t jump_tags[2];        /* tlb.c */
     JumpEntry *jumps;
     bool fp_loaded;               /* the host's vector and x87 registers are the guest's */
     uint8_t cpl;
@@ -299,8 +300,6 @@ void soft_update_attention(SoftCpu *cpu);
 /* Bytes were written, by whom ever, after the fact: blocks made of them are dropped.  Any thread, cpu NULL if it is no
  * vCPU's; no lock held. */
 void soft_code_written(SoftVm *vm, SoftCpu *cpu, const void *host, uint64_t size);
-/* The jump cache after any change of what linear addresses mean. */
-void soft_jumps_flush(SoftCpu *cpu);
 
 /* ---- mmu.c and friends: linear memory.  The CPU is synced; faults do not return ---- */
 enum { ACCESS_READ = 0, ACCESS_WRITE = 1, ACCESS_EXEC = 2, ACCESS_SYSTEM = 4 /* supervisor's rights whatever the CPL is */,
@@ -322,8 +321,10 @@ const uint8_t *soft_code(SoftCpu *cpu, uint64_t linear);
 /* Flags of the page of RAM at a host address; atomic.  CLEAN: the next store must be logged. */
 enum { PAGE_CODE = 1, PAGE_CLEAN = 2 };
 uint8_t *soft_page_flags(SoftVm *vm, const void *host);
-/* Drops write entries that lead to this page of host memory, in all of this CPU's sets; NULL: all. */
+/* Drops write entries in all of this CPU's sets: at least those that lead to this page of host memory; NULL: all. */
 void soft_tlb_revoke(SoftCpu *cpu, const void *host);
+/* The jump cache. */
+void soft_jumps_flush(SoftCpu *cpu);
 void soft_tlb_flush(SoftCpu *cpu);                    /* everything, and the jump cache */
 void soft_tlb_flush_page(SoftCpu *cpu, uint64_t linear); /* INVLPG, and the jump cache */
 /* MOV to CR3 (value without bit 63; keep: bit 63 with CR4.PCIDE); loads PDPTEs in PAE paging, #GP.  Flushes what it must. */

@@ -326,11 +326,12 @@ void soft_resolve(SoftCpu *cpu, uint64_t linear, unsigned access, SoftPlace *ret
 
 const uint8_t *soft_code(SoftCpu *cpu, uint64_t linear)
 {
-    const TlbSet *tlb = &cpu->tlbs[cpu->cpl == 3 ? TLB_USER : TLB_SUPERVISOR];
+    bool user = cpu->cpl == 3;
+    const TlbSet *tlb = &cpu->tlbs[user ? TLB_USER : TLB_SUPERVISOR];
     const TlbEntry *e = &tlb->exec[linear >> 12 & (TLB_EXEC - 1)];
     SoftPlace place;
 
-    cpu->mmu->code[linear >> 18 & (CODE_BITS / 64 - 1)] |= UINT64_C(1) << (linear >> 12 & 63);
+    cpu->mmu->code[user][linear >> 18 & (CODE_BITS / 64 - 1)] |= UINT64_C(1) << (linear >> 12 & 63);
     if (LIKELY(e->tag == ((linear & PAGE_MASK) | tlb->asid))) {
         return (const uint8_t *)(linear + e->addend);
     }

@@ -28,6 +28,7 @@ typedef struct SoftPlace {
     uint8_t *flags;  /* of a write to RAM: its page's; NULL: nothing is to be done after the write */
 } SoftPlace;
 
+#define ASID_BITS  12
 #define ASIDS      4095 /* 1..4094: the user set's */
 #define LARGE_BITS 1024
 #define CODE_BITS  2048
@@ -45,7 +46,11 @@ struct SoftMmu {
     uint64_t local[TLB_NONE][TLB_SIZE / 64], local_exec[TLB_EXEC / 64];
     /* Addresses of which an entry was made from a page of 2 or 4 MiB, or of 1 GiB; hashed. */
     uint64_t large[LARGE_BITS / 64], giant[LARGE_BITS / 64];
-    uint64_t code[CODE_BITS / 64]; /* pages that soft_code() was asked about since the jump cache was flushed; hashed */
+    /* Pages that soft_code() was asked about since the jump cache was flushed, for supervisor and user; hashed. */
+    uint64_t code[2][CODE_BITS / 64];
+    uint32_t supervisor_tag;
+    uint64_t user_generation;
+    bool local_jumps;         /* the supervisor may have jumps to pages that are not global */
     /* The write that has begun, if it is not one piece of RAM. */
     SoftPlace part[2];
     unsigned part_size[2], parts;

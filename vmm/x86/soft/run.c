@@ -142,6 +142,7 @@ static void choose_tlb(SoftCpu *cpu)
 
     cpu->tlb_index = user ? TLB_USER : cpu->cr4 & CR4_SMAP && ac ? TLB_SUPERVISOR_AC : TLB_SUPERVISOR;
     cpu->tlb = &cpu->tlbs[user && ac && cpu->cr0 & CR0_AM ? TLB_NONE : cpu->tlb_index];
+    cpu->jump_tag = cpu->jump_tags[user];
 }
 
 void soft_update_mode(SoftCpu *cpu)

@@ -13,6 +13,11 @@
  *     everything that such a page may have left;
  *   - the jump cache goes whenever a page with code in it may have changed.
  *
+ * The jump cache (linear address to block) has tags too, of 16 bits above the address, so
+ * that a change of address space keeps what it can.  The supervisor's changes with CR3
+ * only if code was fetched from pages that are not global; the user's is made of the address
+ * space and of a generation.  (Blocks of the two never mix, for their mode differs.)
+ *
  * All is the vCPU's own, no locks.
  */
 #include "vmm/x86/soft/mmu.h"
@@ -35,20 +40,63 @@ static void empty_set(SoftCpu *cpu, unsigned set)
     cpu->mmu->used[set] = cpu->mmu->wrote[set] = false;
 }
 
-static void flush_jumps(SoftCpu *cpu)
+/* ---- the jump cache ---- */
+
+#define TAG_SHIFT 48 /* addresses have 16 equal bits from there on, so two tags never make two of them alike */
+
+static void clear_jumps(SoftCpu *cpu)
 {
-    soft_zero(cpu->mmu->code, sizeof(cpu->mmu->code));
-    soft_jumps_flush(cpu);
+    for (unsigned i = 0; i < JUMP_CACHE; i++) {
+        cpu->jumps[i].tag = UINT64_MAX;
+    }
+    cpu->mmu->supervisor_tag = 1;
+    cpu->mmu->user_generation = 0;
+}
+
+static void choose_jump_tags(SoftCpu *cpu)
+{
+    const struct SoftMmu *mmu = cpu->mmu;
+
+    cpu->jump_tags[0] = (uint64_t)mmu->supervisor_tag << TAG_SHIFT;
+    cpu->jump_tags[1] = (mmu->user_generation << ASID_BITS | cpu->tlbs[TLB_USER].asid) << TAG_SHIFT;
+    cpu->jump_tag = cpu->jump_tags[cpu->cpl == 3];
+    cpu->flushes++;
+    cpu->linked_from = NULL;
+}
+
+static void flush_supervisor_jumps(SoftCpu *cpu)
+{
+    soft_zero(cpu->mmu->code[0], sizeof(cpu->mmu->code[0]));
+    if (++cpu->mmu->supervisor_tag == 1u << 16) {
+        clear_jumps(cpu);
+    }
+    choose_jump_tags(cpu);
+}
+
+/* Of all address spaces. */
+static void flush_user_jumps(SoftCpu *cpu)
+{
+    soft_zero(cpu->mmu->code[1], sizeof(cpu->mmu->code[1]));
+    if (++cpu->mmu->user_generation == 1u << (16 - ASID_BITS)) {
+        clear_jumps(cpu);
+    }
+    choose_jump_tags(cpu);
+}
+
+void soft_jumps_flush(SoftCpu *cpu)
+{
+    flush_supervisor_jumps(cpu);
+    flush_user_jumps(cpu);
 }
 
 /* ---- filling ---- */
 
-static void set_bit(uint64_t *bits, unsigned n)
+static void set_bit(uint64_t *bits, uint64_t n)
 {
     bits[n / 64] |= UINT64_C(1) << n % 64;
 }
 
-static bool has_bit(const uint64_t *bits, unsigned n)
+static bool has_bit(const uint64_t *bits, uint64_t n)
 {
     return bits[n / 64] >> n % 64 & 1;
 }
@@ -82,6 +130,7 @@ void soft_tlb_fill(SoftCpu *cpu, uint64_t linear, unsigned access, const SoftWal
         tlb->exec[at] = entry;
         if (set == TLB_SUPERVISOR && !w->global) {
             set_bit(mmu->local_exec, at);
+            mmu->local_jumps = true;
         }
         return;
     }
@@ -112,11 +161,13 @@ static void new_asid(SoftCpu *cpu)
         empty_set(cpu, TLB_USER);
         soft_zero(mmu->asid_of, sizeof(mmu->asid_of));
         mmu->next_asid = mmu->oldest_asid = 1;
+        flush_user_jumps(cpu);
     }
     *asid_slot(cpu) = mmu->next_asid++;
     cpu->tlbs[TLB_USER].asid = *asid_slot(cpu);
 }
 
+/* Of the supervisor.  Lastly the jump cache follows the address space. */
 static void drop_local(SoftCpu *cpu)
 {
     struct SoftMmu *mmu = cpu->mmu;
@@ -141,6 +192,12 @@ static void drop_local(SoftCpu *cpu)
         }
         mmu->local_exec[word] = 0;
     }
+    if (mmu->local_jumps) {
+        flush_supervisor_jumps(cpu);
+        mmu->local_jumps = false;
+    } else {
+        choose_jump_tags(cpu);
+    }
 }
 
 /* Everything but global entries, of all address spaces. */
@@ -149,7 +206,6 @@ static void drop_all_local(SoftCpu *cpu)
     cpu->mmu->oldest_asid = cpu->mmu->next_asid;
     new_asid(cpu);
     drop_local(cpu);
-    flush_jumps(cpu);
 }
 
 /* 4.10.4.1, "MOV to CR3" */
@@ -173,7 +229,6 @@ void soft_set_cr3(SoftCpu *cpu, uint64_t value, bool keep)
         new_asid(cpu);
     }
     drop_local(cpu);
-    flush_jumps(cpu);
 }
 
 void soft_invpcid(SoftCpu *cpu, unsigned type, uint64_t pcid, uint64_t linear)
@@ -186,7 +241,6 @@ void soft_invpcid(SoftCpu *cpu, unsigned type, uint64_t pcid, uint64_t linear)
         if (asid_slot(cpu) == &cpu->mmu->asid_of[pcid]) {
             new_asid(cpu);
             drop_local(cpu);
-            flush_jumps(cpu);
         } else {
             cpu->mmu->asid_of[pcid] = 0;
         }
@@ -218,7 +272,8 @@ void soft_tlb_flush(SoftCpu *cpu)
     mmu->oldest_asid = mmu->next_asid;
     new_asid(cpu);
     mmu->voids++;
-    flush_jumps(cpu);
+    mmu->local_jumps = false;
+    flush_supervisor_jumps(cpu); /* the user's went with the address spaces */
 }
 
 static void drop_within(TlbEntry *entries, unsigned n, uint64_t linear, unsigned shift)
@@ -262,30 +317,23 @@ void soft_tlb_flush_page(SoftCpu *cpu, uint64_t linear)
     if (UNLIKELY(large || giant)) {
         drop_large(cpu, linear, giant ? 30 : 22);
     }
-    if (large || giant || mmu->code[linear >> 18 & (CODE_BITS / 64 - 1)] >> (linear >> 12 & 63) & 1) {
-        flush_jumps(cpu);
+    if (large || giant || has_bit(mmu->code[0], linear >> 12 & (CODE_BITS - 1))) {
+        flush_supervisor_jumps(cpu);
+    }
+    if (large || giant || has_bit(mmu->code[1], linear >> 12 & (CODE_BITS - 1))) {
+        flush_user_jumps(cpu);
     }
 }
 
-/* It is enough to compare host addresses: an entry's addend leads there from its page. */
-static void revoke_page(TlbEntry *entries, uintptr_t host)
-{
-    for (unsigned i = 0; i < TLB_SIZE; i++) {
-        if ((entries[i].tag & PAGE_MASK) + entries[i].addend == host) {
-            entries[i].tag = TLB_INVALID;
-        }
-    }
-}
-
+/* All of them: an entry is made anew from the read entry beside it in a few nanoseconds, so dropping is cheaper than
+ * looking for those of one page. */
 void soft_tlb_revoke(SoftCpu *cpu, const void *host)
 {
     struct SoftMmu *mmu = cpu->mmu;
 
     mmu->voids++;
     for (unsigned set = 0; set < TLB_NONE; set++) {
-        if (mmu->wrote[set] && host) {
-            revoke_page(cpu->tlbs[set].write, (uintptr_t)host & PAGE_MASK);
-        } else if (mmu->wrote[set]) {
+        if (mmu->wrote[set]) {
             empty(cpu->tlbs[set].write, TLB_SIZE);
             mmu->wrote[set] = false;
         }
@@ -305,6 +353,8 @@ bool soft_mmu_init(SoftCpu *cpu, GError **error)
         cpu->tlbs[set].asid = 0;
     }
     new_asid(cpu);
+    clear_jumps(cpu);
+    choose_jump_tags(cpu);
     return true;
 }
 

@@ -114,7 +114,6 @@ SoftCpu *soft_cpu_new(SoftVm *vm, const SoftHooks *hooks, void *opaque, GError *
     for (unsigned i = 0; i < JUMP_CACHE; i++) {
         cpu->jumps[i] = (JumpEntry){ UINT64_MAX, NULL };
     }
-    cpu->jump_tag = UINT64_C(1) << 48;
     cpu->apic_page = UINT64_MAX;
     cpu->phys_bits = 40;
     cpu->code_generation = vm->code_generation;

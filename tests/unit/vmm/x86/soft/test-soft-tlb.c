@@ -469,36 +469,114 @@ static bool has_write_entry(const SoftRig *rig, uint64_t linear)
     return tlb->write[linear >> 12 & (TLB_SIZE - 1)].tag == ((linear & PAGE_MASK) | tlb->asid);
 }
 
-static void test_revoking_a_page_takes_its_write_entries(void **state)
+static void test_revoking_takes_write_entries_and_leaves_the_rest(void **state)
 {
     SoftRig *rig = *state;
+    uint64_t walks;
 
     assert_null(mmu_store(rig, LINEAR, 8, 1, 0));
-    assert_null(mmu_store(rig, LINEAR + 0x1000, 8, 1, 0));
     assert_true(has_write_entry(rig, LINEAR));
-    soft_tlb_revoke(rig->cpu, rig->host + FRAME + 0x123);
+    soft_tlb_revoke(rig->cpu, rig->host + FRAME);
     assert_false(has_write_entry(rig, LINEAR));
-    assert_true(has_write_entry(rig, LINEAR + 0x1000));
-    soft_tlb_revoke(rig->cpu, NULL);
-    assert_false(has_write_entry(rig, LINEAR + 0x1000));
+    walks = rig->cpu->count[COUNT_WALKS];
     assert_int_equal(read_at(rig, LINEAR), 1);
+    assert_null(mmu_store(rig, LINEAR, 8, 2, 0));
+    assert_true(has_write_entry(rig, LINEAR));
+    assert_int_equal(rig->cpu->count[COUNT_WALKS], walks);
+    soft_tlb_revoke(rig->cpu, NULL);
+    assert_false(has_write_entry(rig, LINEAR));
 }
 
-/* ---- the jump cache ---- */
+/* ---- the jump cache: what it holds is found as long as the tag is the same ---- */
 
 static void test_invlpg_flushes_jumps_only_where_code_was(void **state)
 {
     SoftRig *rig = *state;
-    uint32_t flushes;
+    uint64_t tag;
     const uint8_t *code;
 
     assert_null(mmu_fetch(rig, LINEAR, &code));
     assert_int_equal(read_at(rig, LINEAR + 0x1000), 0x1001);
-    flushes = rig->cpu->flushes;
+    tag = rig->cpu->jump_tag;
     soft_tlb_flush_page(rig->cpu, LINEAR + 0x1000);
-    assert_int_equal(rig->cpu->flushes, flushes);
+    assert_int_equal(rig->cpu->jump_tag, tag);
     soft_tlb_flush_page(rig->cpu, LINEAR);
-    assert_int_not_equal(rig->cpu->flushes, flushes);
+    assert_int_not_equal(rig->cpu->jump_tag, tag);
+}
+
+static void test_jumps_of_the_user_come_back_with_a_kept_pcid(void **state)
+{
+    SoftRig *rig = *state;
+    uint64_t one, two;
+    const uint8_t *code;
+
+    pcids_on(rig);
+    assert_null(mmu_cr3(rig, TABLES | 1, false));
+    assert_null(mmu_fetch(rig, LINEAR, &code));
+    one = rig->cpu->jump_tag;
+    assert_null(mmu_cr3(rig, (TABLES + 0x8000) | 2, false));
+    two = rig->cpu->jump_tag;
+    assert_int_not_equal(one, two);
+    assert_null(mmu_cr3(rig, TABLES | 1, true));
+    assert_int_equal(rig->cpu->jump_tag, one);
+    soft_tlb_flush_page(rig->cpu, LINEAR); /* in any address space */
+    assert_null(mmu_cr3(rig, (TABLES + 0x8000) | 2, true));
+    assert_int_not_equal(rig->cpu->jump_tag, two);
+}
+
+static void test_jumps_of_the_supervisor_stay_while_its_code_is_global(void **state)
+{
+    SoftRig *rig = *state;
+    const uint8_t *code;
+    uint64_t tag;
+
+    supervisor(rig);
+    mmu_put64(rig, PTES, FRAME | P | W | G);
+    soft_tlb_flush(rig->cpu);
+    tag = rig->cpu->jump_tag;
+    assert_null(mmu_fetch(rig, LINEAR, &code));
+    assert_null(mmu_cr3(rig, TABLES, false));
+    assert_int_equal(rig->cpu->jump_tag, tag);
+    assert_null(mmu_fetch(rig, LINEAR + 0x1000, &code));
+    assert_null(mmu_cr3(rig, TABLES, false));
+    assert_int_not_equal(rig->cpu->jump_tag, tag);
+}
+
+static void test_local_code_found_in_the_tlb_counts_for_the_next_cr3(void **state)
+{
+    SoftRig *rig = *state;
+    const uint8_t *code;
+    uint64_t tag;
+
+    supervisor(rig);
+    mmu_put64(rig, PTES + 8, FRAME | P | W | G);
+    soft_tlb_flush(rig->cpu);
+    assert_null(mmu_fetch(rig, LINEAR, &code));
+    assert_null(mmu_fetch(rig, LINEAR + 0x1000, &code));
+    soft_tlb_flush_page(rig->cpu, LINEAR + 0x1000);
+    assert_null(mmu_fetch(rig, LINEAR, &code));
+    tag = rig->cpu->jump_tag;
+    assert_null(mmu_cr3(rig, TABLES, false));
+    assert_int_not_equal(rig->cpu->jump_tag, tag);
+}
+
+static void test_tags_of_jumps_are_never_used_twice_without_emptying_the_cache(void **state)
+{
+    SoftRig *rig = *state;
+    JumpEntry *entry = &rig->cpu->jumps[5];
+
+    for (unsigned cpl = 0; cpl <= 3; cpl += 3) {
+        uint64_t tag;
+
+        rig->cpu->cpl = (uint8_t)cpl;
+        mmu_changed(rig);
+        tag = rig->cpu->jump_tag;
+        entry->tag = LINEAR ^ tag;
+        do {
+            soft_jumps_flush(rig->cpu);
+        } while (rig->cpu->jump_tag != tag && entry->tag != UINT64_MAX);
+        assert_int_equal(entry->tag, UINT64_MAX);
+    }
 }
 
 static void test_code_found_in_the_tlb_counts_for_the_next_invlpg(void **state)
@@ -547,8 +625,12 @@ int main(void)
         TEST(test_a_load_of_a_clean_page_does_not_let_stores_by),
         TEST(test_a_load_of_a_read_only_page_does_not_let_stores_by),
         TEST(test_a_store_after_a_load_of_a_dirty_page_needs_no_walk),
-        TEST(test_revoking_a_page_takes_its_write_entries),
+        TEST(test_revoking_takes_write_entries_and_leaves_the_rest),
         TEST(test_invlpg_flushes_jumps_only_where_code_was),
+        TEST(test_jumps_of_the_user_come_back_with_a_kept_pcid),
+        TEST(test_jumps_of_the_supervisor_stay_while_its_code_is_global),
+        TEST(test_local_code_found_in_the_tlb_counts_for_the_next_cr3),
+        TEST(test_tags_of_jumps_are_never_used_twice_without_emptying_the_cache),
         TEST(test_code_found_in_the_tlb_counts_for_the_next_invlpg),
     };
 
