@@ -16,10 +16,6 @@
 #include "vmm/x86/soft/transfer.h"
 #include "vmm/x86/soft/vm.h"
 
-#define DR6_HITS 0xfu
-#define DR6_BD   (UINT64_C(1) << 13)
-#define DR7_GD   (UINT64_C(1) << 13)
-
 /* ---- two at a time ---- */
 
 typedef enum Class { BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE_FAULT } Class;
@@ -95,7 +91,7 @@ uint32_t soft_event_idt_error(const SoftCpu *cpu)
 static void set_debug_status(SoftCpu *cpu, uint64_t dr6)
 {
     if (dr6) {
-        cpu->dr6 = (cpu->dr6 & ~(uint64_t)DR6_HITS) | dr6;
+        cpu->dr6 = (cpu->dr6 & ~DR6_B) | dr6;
     }
     cpu->dr7 &= ~DR7_GD;
 }

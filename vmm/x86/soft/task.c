@@ -10,7 +10,6 @@
  */
 #include "vmm/x86/soft/transfer.h"
 
-#define DR6_BT        (UINT64_C(1) << 15)
 #define DR7_LOCAL     UINT64_C(0x155) /* L0-L3, LE */
 #define TSS_CR3       28u
 #define TSS_TRAP      100u

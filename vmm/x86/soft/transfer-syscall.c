@@ -34,6 +34,16 @@ static void require_syscall(SoftCpu *cpu)
     }
 }
 
+/* Single step goes by the TF that SYSCALL and SYSRET leave, where others go by the one they began with. */
+static void set_flags(SoftCpu *cpu, uint64_t flags)
+{
+    cpu->began_eflags &= ~(uint32_t)EFLAGS_TF;
+    if (UNLIKELY(flags & EFLAGS_TF)) {
+        cpu->debug_pending |= DR6_BS;
+    }
+    soft_set_rflags(cpu, flags);
+}
+
 const Op *soft_op_syscall(SoftCpu *cpu, const Op *op)
 {
     uint64_t flags = soft_get_rflags(cpu) & ~(uint64_t)EFLAGS_RF;
@@ -46,11 +56,11 @@ const Op *soft_op_syscall(SoftCpu *cpu, const Op *op)
         cpu->gpr[X86_R11] = flags;
         cpu->rip = soft_in_64bit_code(cpu) ? cpu->lstar : cpu->cstar;
         set_code_and_stack(cpu, cs, SEG_ATTR_CODE64, 0);
-        soft_set_rflags(cpu, flags & ~cpu->fmask);
+        set_flags(cpu, flags & ~cpu->fmask);
     } else {
         cpu->rip = (uint32_t)cpu->star;
         set_code_and_stack(cpu, cs, SEG_ATTR_CODE32, 0);
-        soft_set_rflags(cpu, flags & ~(uint64_t)(EFLAGS_IF | EFLAGS_VM));
+        set_flags(cpu, flags & ~(uint64_t)(EFLAGS_IF | EFLAGS_VM));
     }
     return soft_goto(cpu, cpu->rip);
 }
@@ -77,7 +87,7 @@ const Op *soft_op_sysret(SoftCpu *cpu, const Op *op)
     if (to_64) {
         set_flat(cpu, X86_CS, (cs + 16) | 3, SEG_ATTR_CODE64 | SEG_ATTR_DPL3);
     }
-    soft_set_rflags(cpu, flags);
+    set_flags(cpu, flags);
     return soft_goto(cpu, cpu->rip);
 }
 

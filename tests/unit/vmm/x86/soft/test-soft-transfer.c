@@ -848,6 +848,33 @@ static void test_on_amd_syscall_from_compatibility_mode_goes_to_cstar(void **sta
     assert_at(rig, SEL_CODE64, 0x8130, 0);
 }
 
+static void test_sysret_to_a_program_that_steps_traps_at_once(void **state)
+{
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_64(rig, 0);
+    set_syscall(rig);
+    rig->cpu->gpr[X86_RCX] = TARGET;
+    rig->cpu->gpr[X86_R11] = EFLAGS_FIXED | EFLAGS_TF;
+    rig_code(rig, 0x48, 0x0f, 0x07);
+    assert_int_equal(soft_rig_run(rig), SOFT_EXIT_EXCEPTION);
+    assert_int_equal(soft_cpu_exception(rig->cpu)->vector, VECTOR_DB);
+    assert_at(rig, SEL_USER_CODE64 | 3, TARGET, 3);
+}
+
+static void test_syscall_that_masks_tf_does_not_trap(void **state)
+{
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_64(rig, 3);
+    set_syscall(rig);
+    rig->cpu->fmask = EFLAGS_TF;
+    soft_set_rflags(rig->cpu, EFLAGS_FIXED | EFLAGS_TF);
+    rig_code(rig, 0x0f, 0x05);
+    assert_int_equal(soft_rig_run(rig), SOFT_EXIT_HALTED); /* at TARGET */
+    assert_int_equal(rig->cpu->gpr[X86_R11], EFLAGS_FIXED | EFLAGS_TF);
+}
+
 /* ---- SYSENTER, SYSEXIT ---- */
 
 static void test_sysenter_goes_to_its_msrs(void **state)
@@ -1000,6 +1027,8 @@ int main(void)
         TEST(test_sysret_checks_level_and_rcx),
         TEST(test_syscall_wants_sce_and_on_intel_64_bit_code),
         TEST(test_on_amd_syscall_from_compatibility_mode_goes_to_cstar),
+        TEST(test_sysret_to_a_program_that_steps_traps_at_once),
+        TEST(test_syscall_that_masks_tf_does_not_trap),
         TEST(test_sysenter_goes_to_its_msrs),
         TEST(test_sysenter_in_long_mode_enters_64_bit_code),
         TEST(test_sysenter_wants_a_selector_and_protected_mode),
