@@ -89,12 +89,19 @@ static __attribute__((noinline)) const Op *misaligned(SoftCpu *cpu, const Op *op
     soft_raise_error(cpu, VECTOR_GP, 0);
 }
 
-/* ---- handlers ---- */
+/* ---- handlers: once per size, alignment, and way to form the address ---- */
 
-#define STUB_OPERAND(name, look_up, bytes, alignment, slowly)      \
+enum { EA_BASE, EA_ANY, EAS }; /* base and displacement; all of soft_ea() */
+
+static inline __attribute__((always_inline)) uint64_t address(const SoftCpu *cpu, const Op *op, unsigned kind)
+{
+    return kind == EA_BASE ? cpu->r[op->base] + (uint64_t)(int64_t)op->disp : soft_ea(cpu, op);
+}
+
+#define HANDLER(name, kind, look_up, bytes, alignment, slowly)     \
     static const Op *name(SoftCpu *cpu, const Op *op)              \
     {                                                              \
-        uint64_t linear = soft_ea(cpu, op);                        \
+        uint64_t linear = address(cpu, op, kind);                  \
         void *memory = look_up(cpu, linear, bytes);                \
                                                                    \
         if ((alignment) && UNLIKELY(linear & ((alignment) - 1))) { \
@@ -105,53 +112,52 @@ static __attribute__((noinline)) const Op *misaligned(SoftCpu *cpu, const Op *op
         }                                                          \
         return run_stub(cpu, op, memory);                          \
     }
-#define STUB_LOAD(name, bytes, alignment) \
-    STUB_OPERAND(name, soft_tlb_read, bytes, alignment, load_slowly(cpu, op, linear))
-#define STUB_STORE(name, bytes, alignment) \
-    STUB_OPERAND(name, soft_tlb_write, bytes, alignment, store_slowly(cpu, op, linear, op->src & STUB_PARTIAL))
+#define HANDLERS(name, look_up, bytes, alignment, slowly)                   \
+    HANDLER(name##_base, EA_BASE, look_up, bytes, alignment, slowly)        \
+    HANDLER(name##_any, EA_ANY, look_up, bytes, alignment, slowly)          \
+    static OpFn *const name[EAS] = { name##_base, name##_any };
+#define LOADS(name, bytes, alignment) HANDLERS(name, soft_tlb_read, bytes, alignment, load_slowly(cpu, op, linear))
+#define STORES(name, bytes, alignment) \
+    HANDLERS(name, soft_tlb_write, bytes, alignment, store_slowly(cpu, op, linear, op->src & STUB_PARTIAL))
 
-STUB_LOAD(op_load, op->size, 0)
-STUB_LOAD(op_load_4, 4, 0)
-STUB_LOAD(op_load_8, 8, 0)
-STUB_LOAD(op_load_16, 16, 0)
-STUB_LOAD(op_load_32, 32, 0)
-STUB_LOAD(op_load_aligned_16, 16, 16)
-STUB_LOAD(op_load_aligned_32, 32, 32)
-STUB_STORE(op_store, op->size, 0)
-STUB_STORE(op_store_4, 4, 0)
-STUB_STORE(op_store_8, 8, 0)
-STUB_STORE(op_store_16, 16, 0)
-STUB_STORE(op_store_32, 32, 0)
-STUB_STORE(op_store_aligned_16, 16, 16)
-STUB_STORE(op_store_aligned_32, 32, 32)
-STUB_OPERAND(op_modify, soft_tlb_write, op->size, 0, store_slowly(cpu, op, linear, true))
+LOADS(load, op->size, 0)
+LOADS(load_4, 4, 0)
+LOADS(load_8, 8, 0)
+LOADS(load_16, 16, 0)
+LOADS(load_32, 32, 0)
+LOADS(load_aligned_16, 16, 16)
+LOADS(load_aligned_32, 32, 32)
+STORES(store, op->size, 0)
+STORES(store_4, 4, 0)
+STORES(store_8, 8, 0)
+STORES(store_16, 16, 0)
+STORES(store_32, 32, 0)
+STORES(store_aligned_16, 16, 16)
+STORES(store_aligned_32, 32, 32)
+HANDLERS(modify, soft_tlb_write, op->size, 0, store_slowly(cpu, op, linear, true))
 
-/* ---- choosing ---- */
-
-typedef struct Handlers { OpFn *any, *of_4, *of_8, *of_16, *of_32, *aligned_16, *aligned_32; } Handlers;
-
-static const Handlers loads = { op_load, op_load_4, op_load_8, op_load_16, op_load_32, op_load_aligned_16,
-                                op_load_aligned_32 };
-static const Handlers stores = { op_store, op_store_4, op_store_8, op_store_16, op_store_32, op_store_aligned_16,
-                                 op_store_aligned_32 };
-
-OpFn *soft_stub_handler(const StubForm *form)
+static OpFn *const *handlers(const StubForm *form)
 {
-    const Handlers *h = form->store ? &stores : &loads;
+    bool writes = form->store;
 
     if (form->load && form->store) {
-        return op_modify;
+        return modify;
     }
     switch (form->bytes) {
     case 4:
-        return h->of_4;
+        return writes ? store_4 : load_4;
     case 8:
-        return h->of_8;
+        return writes ? store_8 : load_8;
     case 16:
-        return form->aligned ? h->aligned_16 : h->of_16;
+        return form->aligned ? (writes ? store_aligned_16 : load_aligned_16) : writes ? store_16 : load_16;
     case 32:
-        return form->aligned ? h->aligned_32 : h->of_32;
+        return form->aligned ? (writes ? store_aligned_32 : load_aligned_32) : writes ? store_32 : load_32;
     default:
-        return h->any;
+        return form->store ? store : load;
     }
+}
+
+OpFn *soft_stub_handler(const StubForm *form, const Op *op)
+{
+    return handlers(form)[op->index == SLOT_ZERO && op->seg == SEG_NONE ? EA_BASE : EA_ANY];
 }

@@ -188,6 +188,6 @@ bool soft_stub_emit(SoftDecode *d, const ZydisDecodedInstruction *insn, const Zy
     op->src = (uint16_t)((form.partial ? STUB_PARTIAL : 0) | (form.waits ? STUB_WAITS : 0));
     op->flags = (uint8_t)((op->flags & ~OP_FP) | (form.fp ? OP_FP : 0));
     /* Without a memory operand the stub itself is the handler, which a third argument does not disturb. */
-    op->fn = form.memory == HOST_NONE ? (OpFn *)(uintptr_t)stub : soft_stub_handler(&form);
+    op->fn = form.memory == HOST_NONE ? (OpFn *)(uintptr_t)stub : soft_stub_handler(&form, op);
     return true;
 }

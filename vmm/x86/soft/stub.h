@@ -93,7 +93,7 @@ void *soft_stub_make(SoftDecode *d, const ZydisDecodedInstruction *insn, const Z
 
 /* ---- exec-stub.c ---- */
 OpFn soft_op_nothing;
-OpFn *soft_stub_handler(const StubForm *form); /* of one with a memory operand */
+OpFn *soft_stub_handler(const StubForm *form, const Op *op); /* of one with a memory operand, packed already */
 /* Where a stub that trapped goes on: raises the exception. */
 const Op *soft_stub_fault(SoftCpu *cpu, const Op *op, unsigned vector);
 /* Executes the stub of `op` on memory that is not the operand's final place, and returns; NULL: leave the block. */
