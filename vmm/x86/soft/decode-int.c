@@ -119,16 +119,20 @@ static bool choose_unary(Decode *x, unsigned unary)
 
 static bool choose_shift(Decode *x, unsigned shift)
 {
-    unsigned size = size_of(x, 0), memory = is_memory(x, 0), from_cl = !is_immediate(x, 1);
+    unsigned size = size_of(x, 0), memory = is_memory(x, 0), count = is_immediate(x, 1) ? COUNT_IMMEDIATE : COUNT_CL;
     unsigned reads = shift == SHIFT_RCL || shift == SHIFT_RCR ? CC_CF : 0;
     OpEffects *e;
 
     decode_operands(x, ADDRESS_ACCESS);
+    if (count == COUNT_IMMEDIATE) {
+        x->op->imm &= size == SIZE_64 ? 63 : 31;
+        count = shift <= SHIFT_ROR && !memory && x->op->imm > 1 ? COUNT_MORE : COUNT_IMMEDIATE;
+    }
     /* It may shift by 0, and pass on what it does not change or leaves undefined. */
-    e = put(x, int_shift[shift][size][memory][from_cl][WITH_FLAGS], reads, 0);
+    e = put(x, int_shift[shift][size][memory][count][WITH_FLAGS], reads, 0);
     e->changes = CC_ALL;
-    e->quiet = int_shift[shift][size][memory][from_cl][NO_FLAGS];
-    if (!from_cl && (x->op->imm & 31) != 0 && shift >= SHIFT_SHL) {
+    e->quiet = int_shift[shift][size][memory][count][NO_FLAGS];
+    if (count == COUNT_IMMEDIATE && x->op->imm && shift >= SHIFT_SHL) {
         e->kills = CC_ALL & ~(CC_AF | CC_OF);
     }
     return true;

@@ -143,7 +143,9 @@ extern OpFn *const int_unary[UNARIES][INT_SIZES][2 /* r, m */][VARIANTS];
 extern OpFn *const int_unary_lock[UNARIES][INT_SIZES];
 extern OpFn *const int_xchg[INT_SIZES][2 /* rr, mr */], *const int_xadd[INT_SIZES][3 /* rr, mr, lock */];
 extern OpFn *const int_cmpxchg[INT_SIZES][3 /* rr, mr, lock */], *const int_cmpxchg_pair[2 /* 8B, 16B */][2 /* lock */];
-extern OpFn *const int_shift[SHIFTS][INT_SIZES][2 /* r, m */][2 /* imm, cl */][VARIANTS];
+/* By an immediate; by CL; a rotation of a register by an immediate above 1. */
+enum { COUNT_IMMEDIATE, COUNT_CL, COUNT_MORE, COUNTS };
+extern OpFn *const int_shift[SHIFTS][INT_SIZES][2 /* r, m */][COUNTS][VARIANTS];
 extern OpFn *const int_double[DOUBLES][INT_SIZES][2 /* r, m */][2 /* imm, cl */];
 extern OpFn *const int_bit[BITS][INT_SIZES][4 /* rr, ri, mi, mi lock */];
 extern OpFn *const int_bit_string[BITS][INT_SIZES][2 /* mr, lock */];

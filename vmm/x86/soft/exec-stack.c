@@ -239,32 +239,31 @@ static void set_stack_pointer(SoftCpu *cpu, uint64_t value)
     cpu->gpr[X86_RSP] = mask == UINT16_MAX ? (cpu->gpr[X86_RSP] & ~mask) | (value & mask) : value & mask;
 }
 
-/* imm: bytes to reserve, nesting level in bits 16-20.  The words to push are gathered and their places checked first,
- * and the word at the new top of the stack. */
+/* imm: bytes to reserve, nesting level in bits 16-20.  All words that it reads and writes are checked first, and the one
+ * at the new top of the stack; then they are copied one after the other, since frames may overlap. */
 const Op *stack_enter(SoftCpu *cpu, const Op *op)
 {
-    unsigned size = op->size, level = (unsigned)(op->imm >> 16) & 31, n = 0;
-    uint64_t sp = cpu->gpr[X86_RSP], bp = cpu->gpr[X86_RBP];
-    uint64_t frame = sp - size, value[33], slot[33];
+    unsigned size = op->size, level = (unsigned)(op->imm >> 16) & 31, pushes = level ? level + 1 : 1;
+    uint64_t sp = cpu->gpr[X86_RSP], bp = cpu->gpr[X86_RBP], frame = sp - size, mask = stack_mask(cpu), slot[32];
 
     soft_sync(cpu, op);
-    value[n++] = bp;
-    for (unsigned i = 1; i < level; i++) {
-        value[n++] = soft_stack_read(cpu, (int64_t)(bp - i * size - sp), size);
-    }
-    if (level) {
-        value[n++] = stack_mask(cpu) == UINT16_MAX ? (sp & ~(uint64_t)UINT16_MAX) | (frame & UINT16_MAX) : frame;
-    }
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned i = 0; i < pushes; i++) {
+        if (i && i < level) {
+            soft_stack_read(cpu, (int64_t)(bp - i * size - sp), size);
+        }
         slot[i] = writable_slot(cpu, sp - (i + 1) * size, size);
     }
-    writable_slot(cpu, sp - n * size - (uint16_t)op->imm, size);
-    for (unsigned i = 0; i < n; i++) {
-        soft_store(cpu, slot[i], size, value[i], ACCESS_STACK);
+    writable_slot(cpu, sp - pushes * size - (uint16_t)op->imm, size);
+    soft_store(cpu, slot[0], size, bp, ACCESS_STACK);
+    for (unsigned i = 1; i < level; i++) {
+        soft_store(cpu, slot[i], size, soft_stack_read(cpu, (int64_t)(bp - i * size - sp), size), ACCESS_STACK);
+    }
+    if (level) {
+        soft_store(cpu, slot[level], size, (sp & ~mask) | (frame & mask), ACCESS_STACK);
     }
     set_stack_pointer(cpu, frame);
     set_register(cpu, X86_RBP * 8, size, cpu->gpr[X86_RSP]);
-    set_stack_pointer(cpu, sp - n * size - (uint16_t)op->imm);
+    set_stack_pointer(cpu, sp - pushes * size - (uint16_t)op->imm);
     SOFT_NEXT(cpu, op);
 }
 
