@@ -19,6 +19,7 @@
     X(isa_debugcon_class) \
     X(isa_serial_class) \
     X(mc146818_class) \
+    X(pc_testdev_class) \
     X(pcie_root_port_class) \
     X(pvpanic_class) \
     X(q35_host_class) \

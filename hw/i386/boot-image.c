@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Recognises kernels: bzImage (boot.rst, "The Real-Mode Kernel Header") and ELF64
- * (System V ABI, AMD64 supplement; PVH notes as in Xen's public/elfnote.h).  The file
- * is untrusted: every number from it is checked before use.
+ * Recognises kernels: bzImage (boot.rst, "The Real-Mode Kernel Header"), ELF64 (System V
+ * ABI, AMD64 supplement; PVH notes as in Xen's public/elfnote.h), and Multiboot by its
+ * header (boot-multiboot.c).  The file is untrusted: every number from it is checked
+ * before use.
  */
 #include "hw/i386/boot-image.h"
 
@@ -12,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "vmm/bytes.h"
 #include "vmm/error.h"
 
 /* Offsets of the setup header, boot.rst. */
@@ -40,22 +42,7 @@ enum {
 #define XEN_ELFNOTE_PHYS32_ENTRY 18
 #define NOTES_MAX (1 << 20) /* bytes of one PT_NOTE that are looked at */
 #define CMDLINE_ELF_MAX 0xfffe
-#define HEAD_SIZE 4096
-
-static uint16_t get16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] | p[1] << 8);
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-    return get16(p) | (uint32_t)get16(p + 2) << 16;
-}
-
-static uint64_t get64(const uint8_t *p)
-{
-    return get32(p) | (uint64_t)get32(p + 4) << 32;
-}
+#define HEAD_SIZE 8192 /* where a Multiboot header must be */
 
 int kernel_image_read(int fd, void *buffer, uint64_t length, uint64_t offset)
 {
@@ -260,7 +247,7 @@ bool kernel_image_probe(int fd, const char *name, uint64_t below_4g, KernelImage
 {
     uint8_t head[HEAD_SIZE] = { 0 };
     struct stat st;
-    size_t length;
+    size_t length, at;
     int rc;
 
     if (fstat(fd, &st) < 0) {
@@ -277,6 +264,9 @@ bool kernel_image_probe(int fd, const char *name, uint64_t below_4g, KernelImage
     if (length >= HDR_END_MAX && get16(head + HDR_BOOT_FLAG) == 0xaa55 && memcmp(head + HDR_MAGIC, "HdrS", 4) == 0) {
         return kernel_image_probe_bzimage(fd, name, head, length, (uint64_t)st.st_size, below_4g, ret, error);
     }
+    if (kernel_image_is_multiboot(head, length, &at)) {
+        return kernel_image_probe_multiboot(fd, name, head, length, at, (uint64_t)st.st_size, below_4g, ret, error);
+    }
     if (length >= SELFMAG && memcmp(head, ELFMAG, SELFMAG) == 0) {
         return kernel_image_probe_elf(fd, name, head, length, (uint64_t)st.st_size, below_4g, ret, error);
     }
@@ -284,5 +274,5 @@ bool kernel_image_probe(int fd, const char *name, uint64_t below_4g, KernelImage
         return error_set(error, "cannot boot kernel '%s': the file is empty", name);
     }
     error_set(error, "'%s' is not a kernel that Lodge can boot: it looks like %s", name, looks_like(head, length));
-    return error_hint(error, "Give -kernel a Linux bzImage (/boot/vmlinuz-*), or an ELF64 kernel.");
+    return error_hint(error, "Give -kernel a Linux bzImage (/boot/vmlinuz-*), an ELF64 kernel, or a Multiboot one.");
 }

@@ -9,10 +9,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* ACPI 6.4 table 15.2, address range types */
+typedef enum E820Type { E820_RAM = 1, E820_RESERVED = 2, E820_ACPI = 3, E820_NVS = 4 } E820Type;
+typedef struct E820Entry { uint64_t address, size; uint32_t type; } E820Entry;
+
 typedef enum KernelEntry {
     KERNEL_ENTRY_LINUX64, /* long mode, RSI: zero page */
     KERNEL_ENTRY_LINUX32, /* protected mode, ESI: zero page */
     KERNEL_ENTRY_PVH,     /* protected mode, EBX: hvm_start_info */
+    KERNEL_ENTRY_MULTIBOOT, /* protected mode, EAX: magic, EBX: Multiboot information */
 } KernelEntry;
 
 /* A piece of the file to be read to a guest-physical address; the rest up to memory_size is zeroed. */
@@ -37,6 +42,22 @@ bool kernel_image_probe_bzimage(int fd, const char *name, const uint8_t *head, s
                                 uint64_t below_4g, KernelImage *ret, GError **error);
 bool kernel_image_probe_elf(int fd, const char *name, const uint8_t *head, size_t head_length, uint64_t file_size,
                             uint64_t below_4g, KernelImage *ret, GError **error);
+
+/* Whether there is a Multiboot header in the file's first bytes, and where. */
+bool kernel_image_is_multiboot(const uint8_t *head, size_t length, size_t *ret_at);
+bool kernel_image_probe_multiboot(int fd, const char *name, const uint8_t *head, size_t head_length, size_t at,
+                                  uint64_t file_size, uint64_t below_4g, KernelImage *ret, GError **error);
+
+/* What a Multiboot kernel is told; addresses are guest-physical, module_end 0: no module. */
+typedef struct MultibootInfo {
+    uint32_t address; /* of the page that it is written to */
+    uint32_t cmdline, module_start, module_end;
+    uint64_t below_4g;
+    const E820Entry *e820;
+    unsigned e820_entries;
+} MultibootInfo;
+#define MULTIBOOT_LOADER_MAGIC 0x2badb002
+void multiboot_write_info(uint8_t page[4096], const MultibootInfo *info);
 
 /* pread(2) of exactly length bytes; an early end of the file is -ENODATA. */
 int kernel_image_read(int fd, void *buffer, uint64_t length, uint64_t offset);

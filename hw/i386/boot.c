@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "hw/i386/boot-image.h"
+#include "vmm/bytes.h"
 #include "vmm/error.h"
 #include "vmm/host.h"
 
@@ -58,31 +59,13 @@ struct X86Boot {
     KernelImage image;
     E820Entry e820[E820_MAX];
     unsigned e820_entries;
-    uint64_t rsdp;
+    uint64_t below_4g, rsdp;
     int kernel_fd, initrd_fd; /* initrd_fd -1: none */
     uint64_t initrd_address, initrd_size;
     char *cmdline;
     uint8_t *dtb;
     size_t dtb_length;
 };
-
-static void put16(uint8_t *p, uint16_t v)
-{
-    p[0] = (uint8_t)v;
-    p[1] = (uint8_t)(v >> 8);
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-    put16(p, (uint16_t)v);
-    put16(p + 2, (uint16_t)(v >> 16));
-}
-
-static void put64(uint8_t *p, uint64_t v)
-{
-    put32(p, (uint32_t)v);
-    put32(p + 4, (uint32_t)(v >> 32));
-}
 
 static int compare_entries(const void *a, const void *b)
 {
@@ -143,6 +126,11 @@ static bool place_cmdline(X86Boot *boot, const char *more, GError **error)
     size_t length, max = MIN(boot->image.cmdline_max, CMDLINE_MAX - 1);
 
     boot->cmdline = more && *more ? g_strjoin(*append ? " " : "", append, more, NULL) : g_strdup(append);
+    if (boot->image.kind == KERNEL_ENTRY_MULTIBOOT) { /* these expect their own name first */
+        g_autofree char *line = g_steal_pointer(&boot->cmdline);
+
+        boot->cmdline = g_strconcat(boot->machine->boot.kernel, *line ? " " : NULL, line, NULL);
+    }
     length = strlen(boot->cmdline);
     if (length > max) {
         return error_set(error, "the kernel's command line is %zu bytes long, this kernel takes at most %zu", length, max);
@@ -157,6 +145,7 @@ X86Boot *x86_boot_new(Machine *machine, const X86BootLayout *layout, GError **er
 
     boot->machine = machine;
     boot->initrd_fd = -1;
+    boot->below_4g = layout->below_4g;
     boot->rsdp = layout->rsdp;
     boot->e820_entries = MIN(layout->e820_entries, E820_MAX);
     memcpy(boot->e820, layout->e820, boot->e820_entries * sizeof(E820Entry));
@@ -304,6 +293,35 @@ static bool write_start_info(X86Boot *boot, GError **error)
     return true;
 }
 
+static bool write_multiboot(X86Boot *boot, GError **error)
+{
+    const MultibootInfo info = {
+        .address = START_INFO_ADDRESS, .cmdline = CMDLINE_ADDRESS, .module_start = (uint32_t)boot->initrd_address,
+        .module_end = boot->initrd_size ? (uint32_t)(boot->initrd_address + boot->initrd_size) : 0,
+        .below_4g = boot->below_4g, .e820 = boot->e820, .e820_entries = boot->e820_entries,
+    };
+    uint8_t *p = guest(boot, START_INFO_ADDRESS, 4096);
+
+    if (!p) {
+        return error_set(error, "there is no RAM at 0x%x for the Multiboot information", START_INFO_ADDRESS);
+    }
+    multiboot_write_info(p, &info);
+    return true;
+}
+
+/* What the kernel is told, in the way that it is entered. */
+static bool write_info(X86Boot *boot, GError **error)
+{
+    switch (boot->image.kind) {
+    case KERNEL_ENTRY_PVH:
+        return write_start_info(boot, error);
+    case KERNEL_ENTRY_MULTIBOOT:
+        return write_multiboot(boot, error);
+    default:
+        return write_zero_page(boot, error);
+    }
+}
+
 /* Identity map of the first 4 GiB in 2 MiB pages, SDM 3-4.5. */
 static bool write_page_tables(X86Boot *boot, GError **error)
 {
@@ -377,8 +395,12 @@ static void set_boot_processor(X86Boot *boot)
         cpu->cr4 = 0x20;   /* PAE */
         cpu->efer = 0x500; /* LME, LMA */
     }
-    cpu->gpr[boot->image.kind == KERNEL_ENTRY_PVH ? X86_RBX : X86_RSI] =
-        boot->image.kind == KERNEL_ENTRY_PVH ? START_INFO_ADDRESS : ZERO_PAGE_ADDRESS;
+    if (boot->image.kind == KERNEL_ENTRY_PVH || boot->image.kind == KERNEL_ENTRY_MULTIBOOT) {
+        cpu->gpr[X86_RBX] = START_INFO_ADDRESS;
+        cpu->gpr[X86_RAX] = boot->image.kind == KERNEL_ENTRY_MULTIBOOT ? MULTIBOOT_LOADER_MAGIC : 0;
+    } else {
+        cpu->gpr[X86_RSI] = ZERO_PAGE_ADDRESS;
+    }
     vcpu_set_dirty(vcpu);
     write_back_memory(boot->machine->domain);
 }
@@ -405,7 +427,7 @@ bool x86_boot_reset(X86Boot *boot, GError **error)
         return error_set(error, "there is no RAM at 0x%x for the command line", CMDLINE_ADDRESS);
     }
     memcpy(cmdline, boot->cmdline, length);
-    if (boot->image.kind == KERNEL_ENTRY_PVH ? !write_start_info(boot, error) : !write_zero_page(boot, error)) {
+    if (!write_info(boot, error)) {
         return false;
     }
     if (!write_gdt(boot, error) || (boot->image.kind == KERNEL_ENTRY_LINUX64 && !write_page_tables(boot, error))) {

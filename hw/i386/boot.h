@@ -7,6 +7,7 @@
  *             or the 32-bit entry for kernels that have only that
  *   ELF64     with a XEN_ELFNOTE_PHYS32_ENTRY note: the PVH entry (Xen's
  *             docs/misc/pvh.pandoc, start_info.h); without: Linux' 64-bit entry
+ *   Multiboot a 32-bit ELF file or one whose header has addresses (boot-multiboot.c)
  *
  * Everything is checked and placed once, by x86_boot_new(); x86_boot_reset() writes
  * it into RAM at each machine reset, reading kernel and initrd from their
@@ -18,11 +19,9 @@
  */
 #pragma once
 
+#include "hw/i386/boot-image.h"
 #include "vmm/machine.h"
 
-/* ACPI 6.4 table 15.2, address range types */
-typedef enum E820Type { E820_RAM = 1, E820_RESERVED = 2, E820_ACPI = 3, E820_NVS = 4 } E820Type;
-typedef struct E820Entry { uint64_t address, size; uint32_t type; } E820Entry;
 #define E820_MAX 128
 
 /* What the board tells the loader. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* hw/i386/boot-image.c: kernels made by hand, and what is said of files that are none. */
+/* hw/i386/boot-image.c, boot-multiboot.c: kernels made by hand, and what is said of files that are none. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "hw/i386/boot-image.h"
+#include "vmm/bytes.h"
 #include "vmm/error.h"
 
 #define RAM (UINT64_C(64) << 20)
@@ -183,6 +184,55 @@ static void test_an_entry_outside_of_all_segments_is_refused(void **state)
     assert_non_null(strstr(error->message, "entry 0x200000"));
 }
 
+/* A header at byte 16 that loads the file from its start to 1 MiB, with 4 KiB of zeroes behind. */
+static void make_multiboot(uint8_t file[256], uint32_t flags)
+{
+    const uint32_t header[] = { 0x1badb002, flags, -(0x1badb002 + flags), 0x100010, 0x100000, 0, 0x101100, 0x100040 };
+
+    memset(file, 0, 256);
+    memcpy(file + 16, header, sizeof(header));
+}
+
+static void test_a_multiboot_header_with_addresses_says_where_it_goes(void **state)
+{
+    uint8_t file[256];
+    KernelImage image;
+
+    make_multiboot(file, 0x10003);
+    assert_true(probe(file, sizeof(file), &image, NULL));
+    assert_int_equal(image.kind, KERNEL_ENTRY_MULTIBOOT);
+    assert_int_equal(image.entry, 0x100040);
+    assert_int_equal(image.segment[0].address, 0x100000);
+    assert_int_equal(image.segment[0].file_size, sizeof(file));
+    assert_int_equal(image.segment[0].memory_size, 0x1100);
+}
+
+static void test_multiboot_features_that_are_not_known_are_refused(void **state)
+{
+    g_autoptr(GError) error = NULL;
+    uint8_t file[256];
+    KernelImage image;
+
+    make_multiboot(file, 0x10008);
+    assert_false(probe(file, sizeof(file), &image, &error));
+    assert_non_null(strstr(error->message, "0x8"));
+}
+
+static void test_multiboot_information_tells_of_memory_and_module(void **state)
+{
+    const E820Entry map = { 0x100000, 0x3f00000, E820_RAM };
+    const MultibootInfo info = { .address = 0x6000, .cmdline = 0x20000, .module_start = 0x200000, .module_end = 0x200800,
+                                 .below_4g = RAM, .e820 = &map, .e820_entries = 1 };
+    uint8_t page[4096];
+
+    multiboot_write_info(page, &info);
+    assert_int_equal(get32(page + 8), (RAM >> 10) - 1024);
+    assert_int_equal(get32(page + 20), 1);
+    assert_int_equal(get32(page + (get32(page + 24) - 0x6000) + 4), 0x200800);
+    assert_int_equal(get32(page + 44), 24);
+    assert_int_equal(get64(page + (get32(page + 48) - 0x6000) + 4), 0x100000);
+}
+
 static void test_a_gzip_file_is_called_one(void **state)
 {
     static const uint8_t gzip[600] = { 0x1f, 0x8b };
@@ -215,6 +265,9 @@ int main(void)
         cmocka_unit_test(test_a_note_that_claims_to_be_endless_is_ignored),
         cmocka_unit_test(test_a_segment_outside_of_the_file_is_refused),
         cmocka_unit_test(test_an_entry_outside_of_all_segments_is_refused),
+        cmocka_unit_test(test_a_multiboot_header_with_addresses_says_where_it_goes),
+        cmocka_unit_test(test_multiboot_features_that_are_not_known_are_refused),
+        cmocka_unit_test(test_multiboot_information_tells_of_memory_and_module),
         cmocka_unit_test(test_a_gzip_file_is_called_one),
         cmocka_unit_test(test_an_empty_file_is_called_empty),
     };

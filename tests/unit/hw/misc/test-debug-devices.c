@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* hw/misc/debug-exit.c, hw/misc/pvpanic.c, hw/char/debugcon.c: ports by which test guests report. */
+/* hw/misc/debug-exit.c, pvpanic.c, pc-testdev.c, hw/char/debugcon.c: devices for test guests. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -109,6 +109,19 @@ static void test_an_event_that_was_not_offered_is_ignored(void **state)
     rig_free(r);
 }
 
+static void test_testdev_remembers_at_every_size(void **state)
+{
+    Rig *r = rig_new("pc-testdev");
+
+    rig_out8(r, 0xe0, 0x12);
+    rig_out8(r, 0xe1, 0x34);
+    assert_int_equal(rig_in8(r, 0xe0), 0x12);
+    assert_int_equal(rig_in8(r, 0xe1), 0x34);
+    memory_store(domain_memory(r->domain), 0xff000003, 8, UINT64_C(0x1122334455667788));
+    assert_int_equal(rig_read(r, 0xff000004, 4), 0x44556677);
+    rig_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,6 +133,7 @@ int main(void)
         cmocka_unit_test(test_pvpanic_tells_which_events_it_takes),
         cmocka_unit_test(test_a_written_panic_is_one),
         cmocka_unit_test(test_an_event_that_was_not_offered_is_ignored),
+        cmocka_unit_test(test_testdev_remembers_at_every_size),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
