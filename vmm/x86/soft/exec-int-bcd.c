@@ -96,21 +96,17 @@ const Op *int_op_salc(SoftCpu *cpu, const Op *op)
     SOFT_NEXT(cpu, op);
 }
 
+static int64_t bound_at(SoftCpu *cpu, const Op *op, uint64_t linear)
+{
+    return op->size == 2 ? (int16_t)soft_ld16(cpu, op, linear) : (int32_t)soft_ld32(cpu, op, linear);
+}
+
 const Op *int_op_bound(SoftCpu *cpu, const Op *op)
 {
+    int64_t index = op->size == 2 ? (int16_t)REG(16, dst) : (int32_t)REG(32, dst);
     uint64_t linear = soft_ea(cpu, op);
-    int32_t index, lower, upper;
 
-    if (op->size == 2) {
-        index = (int16_t)REG(16, dst);
-        lower = (int16_t)soft_ld16(cpu, op, linear);
-        upper = (int16_t)soft_ld16(cpu, op, linear + 2);
-    } else {
-        index = (int32_t)REG(32, dst);
-        lower = (int32_t)soft_ld32(cpu, op, linear);
-        upper = (int32_t)soft_ld32(cpu, op, linear + 4);
-    }
-    if (index < lower || index > upper) {
+    if (index < bound_at(cpu, op, linear) || index > bound_at(cpu, op, linear + op->size)) {
         soft_sync(cpu, op);
         soft_raise(cpu, VECTOR_BR);
     }

@@ -97,7 +97,8 @@ static const Op *op_push_segment(SoftCpu *cpu, const Op *op)
 static const Op *op_pop_segment(SoftCpu *cpu, const Op *op)
 {
     soft_sync(cpu, op);
-    soft_load_segment(cpu, op->dst, (uint16_t)soft_stack_read(cpu, 0, op->size));
+    /* Intel's read a word. */
+    soft_load_segment(cpu, op->dst, (uint16_t)soft_stack_read(cpu, 0, cpu->vm->intel ? 2 : op->size));
     soft_stack_move(cpu, op->size); /* as wide as the stack was */
     return end_after_load(cpu, op, op->dst == X86_SS);
 }
@@ -203,20 +204,14 @@ static const Op *op_verw(SoftCpu *cpu, const Op *op)
 
 static const Op *op_arpl(SoftCpu *cpu, const Op *op)
 {
-    uint16_t source = SOFT_REG(cpu, uint16_t, op->src) & SELECTOR_RPL;
-    uint16_t *destination = &SOFT_REG(cpu, uint16_t, op->dst);
-    bool lower;
+    uint16_t destination = read_selector(cpu, op, op->dst), source = SOFT_REG(cpu, uint16_t, op->src) & SELECTOR_RPL;
+    bool lower = (destination & SELECTOR_RPL) < source;
 
-    soft_sync(cpu, op);
-    if (op->flags & OP_MEM) {
-        destination = soft_write_begin(cpu, soft_ea(cpu, op), 2, ACCESS_WRITE | soft_op_access(op), true, false);
-    }
-    lower = (*destination & SELECTOR_RPL) < source;
-    if (lower) {
-        *destination = (uint16_t)((*destination & ~SELECTOR_RPL) | source);
-    }
-    if (op->flags & OP_MEM) {
-        soft_write_end(cpu);
+    destination = (uint16_t)((destination & ~SELECTOR_RPL) | source);
+    if (lower && op->flags & OP_MEM) {
+        soft_st16(cpu, op, soft_ea(cpu, op), destination);
+    } else if (lower) {
+        SOFT_REG(cpu, uint16_t, op->dst) = destination;
     }
     set_zf(cpu, lower);
     SOFT_NEXT(cpu, op);

@@ -351,34 +351,35 @@ const Op *soft_rep_lods(SoftCpu *cpu, const Op *op)
     SOFT_NEXT(cpu, op);
 }
 
-/* ---- CMPS ---- */
+/* ---- CMPS: [rDI] is read first; a fault leaves the flags as they were before the first iteration ---- */
 
-static uint64_t cmps_round(SoftCpu *cpu, const Op *op, uint64_t count)
+static uint64_t cmps_round(SoftCpu *cpu, const Op *op, uint64_t count, SoftCc *ret_cc)
 {
     uint64_t si = string_get(cpu, op, X86_RSI), di = string_get(cpu, op, X86_RDI);
-    uint64_t first = string_source(cpu, op, op->size), second, n, a, b;
+    uint64_t second = string_destination(cpu, op, op->size, ACCESS_READ), first, n, a, b;
     const uint8_t *p, *q;
 
-    n = MIN(round_limit(cpu, count), room(cpu, op, op->seg, si, first));
-    if (LIKELY(host_source(cpu, op, first, n))) {
-        second = string_destination(cpu, op, op->size, ACCESS_READ);
-        n = MIN(n, room(cpu, op, X86_ES, di, second));
+    n = MIN(round_limit(cpu, count), room(cpu, op, X86_ES, di, second));
+    if (LIKELY(host_source(cpu, op, second, n))) {
+        first = string_source(cpu, op, op->size);
+        n = MIN(n, room(cpu, op, op->seg, si, first));
         p = host_source(cpu, op, first, n);
         q = host_source(cpu, op, second, n);
         if (LIKELY(p && q)) {
-            return native_cmps(p, q, n, op->size, cpu->eflags & EFLAGS_DF, op->flags & OP_REPNE, &cpu->cc);
+            return native_cmps(p, q, n, op->size, cpu->eflags & EFLAGS_DF, op->flags & OP_REPNE, ret_cc);
         }
     }
-    a = string_load(cpu, first, op->size, string_source_access(op));
-    second = string_destination(cpu, op, op->size, ACCESS_READ);
     b = string_load(cpu, second, op->size, ACCESS_READ);
-    cpu->cc = string_compare(a, b, op->size);
+    first = string_source(cpu, op, op->size);
+    a = string_load(cpu, first, op->size, string_source_access(op));
+    *ret_cc = string_compare(a, b, op->size);
     return 1;
 }
 
 const Op *soft_rep_cmps(SoftCpu *cpu, const Op *op)
 {
     uint64_t count, n;
+    SoftCc cc = cpu->cc;
     bool leave;
 
     soft_sync(cpu, op);
@@ -388,38 +389,41 @@ const Op *soft_rep_cmps(SoftCpu *cpu, const Op *op)
     }
     do {
         count = string_get(cpu, op, X86_RCX);
-        n = cmps_round(cpu, op, count);
+        n = cmps_round(cpu, op, count, &cc);
         string_advance(cpu, op, X86_RSI, n, op->size);
         string_advance(cpu, op, X86_RDI, n, op->size);
-        if (!string_goes_on(cpu, op)) {
+        if (!string_goes_on(op, cc)) {
             string_set(cpu, op, X86_RCX, count - n);
+            cpu->cc = cc;
             SOFT_NEXT(cpu, op);
         }
     } while (next_round(cpu, op, count, n, &leave));
+    cpu->cc = cc;
     if (UNLIKELY(leave)) {
         return soft_rep_leave(cpu, op);
     }
     SOFT_NEXT(cpu, op);
 }
 
-/* ---- SCAS ---- */
+/* ---- SCAS: likewise ---- */
 
-static uint64_t scas_round(SoftCpu *cpu, const Op *op, uint64_t count)
+static uint64_t scas_round(SoftCpu *cpu, const Op *op, uint64_t count, SoftCc *ret_cc)
 {
     uint64_t from = string_destination(cpu, op, op->size, ACCESS_READ);
     uint64_t n = MIN(round_limit(cpu, count), room(cpu, op, X86_ES, string_get(cpu, op, X86_RDI), from));
     const uint8_t *p = host_source(cpu, op, from, n);
 
     if (LIKELY(p)) {
-        return native_scas(cpu->gpr[X86_RAX], p, n, op->size, cpu->eflags & EFLAGS_DF, op->flags & OP_REPNE, &cpu->cc);
+        return native_scas(cpu->gpr[X86_RAX], p, n, op->size, cpu->eflags & EFLAGS_DF, op->flags & OP_REPNE, ret_cc);
     }
-    cpu->cc = string_compare(cpu->gpr[X86_RAX], string_load(cpu, from, op->size, ACCESS_READ), op->size);
+    *ret_cc = string_compare(cpu->gpr[X86_RAX], string_load(cpu, from, op->size, ACCESS_READ), op->size);
     return 1;
 }
 
 const Op *soft_rep_scas(SoftCpu *cpu, const Op *op)
 {
     uint64_t count, n;
+    SoftCc cc = cpu->cc;
     bool leave;
 
     soft_sync(cpu, op);
@@ -429,13 +433,15 @@ const Op *soft_rep_scas(SoftCpu *cpu, const Op *op)
     }
     do {
         count = string_get(cpu, op, X86_RCX);
-        n = scas_round(cpu, op, count);
+        n = scas_round(cpu, op, count, &cc);
         string_advance(cpu, op, X86_RDI, n, op->size);
-        if (!string_goes_on(cpu, op)) {
+        if (!string_goes_on(op, cc)) {
             string_set(cpu, op, X86_RCX, count - n);
+            cpu->cc = cc;
             SOFT_NEXT(cpu, op);
         }
     } while (next_round(cpu, op, count, n, &leave));
+    cpu->cc = cc;
     if (UNLIKELY(leave)) {
         return soft_rep_leave(cpu, op);
     }

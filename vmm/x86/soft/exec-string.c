@@ -55,8 +55,8 @@ static inline __attribute__((always_inline)) const Op *cmps(SoftCpu *cpu, const 
         return soft_rep_cmps(cpu, op);
     }
     soft_sync(cpu, op);
-    a = string_load(cpu, string_source(cpu, op, size), size, string_source_access(op));
     b = string_load(cpu, string_destination(cpu, op, size, ACCESS_READ), size, ACCESS_READ);
+    a = string_load(cpu, string_source(cpu, op, size), size, string_source_access(op));
     cpu->cc = string_compare(a, b, size);
     string_advance(cpu, op, X86_RSI, 1, size);
     string_advance(cpu, op, X86_RDI, 1, size);

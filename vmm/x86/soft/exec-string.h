@@ -156,9 +156,9 @@ static inline SoftCc string_compare(uint64_t a, uint64_t b, unsigned size)
 }
 
 /* Whether REPE or REPNE goes on after a comparison. */
-static inline bool string_goes_on(const SoftCpu *cpu, const Op *op)
+static inline bool string_goes_on(const Op *op, SoftCc cc)
 {
-    return !(cpu->cc & CC_ZF) == !!(op->flags & OP_REPNE);
+    return !(cc & CC_ZF) == !!(op->flags & OP_REPNE);
 }
 
 /* ---- exec-string-rep.c: the repeated forms ---- */

@@ -126,3 +126,15 @@ void soft_signals_remove(uintptr_t first)
     }
     pthread_mutex_unlock(&lock);
 }
+
+/* A trap whose signal is blocked would end the process. */
+void soft_cpu_begin(SoftCpu *cpu)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    for (unsigned i = 0; i < G_N_ELEMENTS(signals); i++) {
+        sigaddset(&set, signals[i]);
+    }
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}

@@ -57,13 +57,13 @@ static void iret_real(SoftCpu *cpu, unsigned size)
     soft_set_rflags(cpu, merge_flags(cpu, image, mask));
 }
 
-/* (E/R)IP, CS, flags, and in 64-bit code RSP and SS. */
-static void read_frame(SoftCpu *cpu, uint64_t *word, unsigned n, unsigned size)
+/* (E/R)IP, CS, flags; then (E/R)SP, SS, once it is known where to. */
+static void read_frame(SoftCpu *cpu, uint64_t *word, unsigned first, unsigned n, unsigned size)
 {
-    const uint64_t *p = size == 8 ? soft_tlb_read(cpu, cpu->gpr[X86_RSP], n * 8) : NULL;
+    const uint64_t *p = size == 8 ? soft_tlb_read(cpu, cpu->gpr[X86_RSP] + first * 8, n * 8) : NULL;
 
     for (unsigned i = 0; i < n; i++) {
-        word[i] = LIKELY(p) ? ((const volatile uint64_t *)p)[i] : soft_stack_read(cpu, i * size, size);
+        word[first + i] = LIKELY(p) ? ((const volatile uint64_t *)p)[i] : soft_stack_read(cpu, (first + i) * size, size);
     }
 }
 
@@ -100,7 +100,6 @@ static void return_same_level(SoftCpu *cpu, const SoftDescriptor *code, const ui
 
 static void iret_protected(SoftCpu *cpu, unsigned size)
 {
-    bool with_stack = soft_in_64bit_code(cpu);
     SoftDescriptor code;
     uint64_t word[5];
 
@@ -111,18 +110,14 @@ static void iret_protected(SoftCpu *cpu, unsigned size)
         soft_task_return(cpu);
         return;
     }
-    read_frame(cpu, word, with_stack ? 5 : 3, size);
+    read_frame(cpu, word, 0, 3, size);
     if (size == 4 && word[2] & EFLAGS_VM && cpu->cpl == 0 && !soft_in_long_mode(cpu)) {
         soft_iret_to_v86(cpu, (uint32_t)word[0], (uint16_t)word[1], (uint32_t)word[2]);
         return;
     }
     soft_read_return_target(cpu, (uint16_t)word[1], &code);
-    if (!with_stack && (word[1] & SELECTOR_RPL) > cpu->cpl) {
-        word[3] = soft_stack_read(cpu, 3 * size, size);
-        word[4] = soft_stack_read(cpu, 4 * size, size);
-        with_stack = true;
-    }
-    if (with_stack) {
+    if (soft_in_64bit_code(cpu) || (word[1] & SELECTOR_RPL) > cpu->cpl) {
+        read_frame(cpu, word, 3, 2, size);
         return_with_stack(cpu, &code, word, size);
     } else {
         return_same_level(cpu, &code, word, size);
