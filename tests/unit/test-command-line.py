@@ -18,7 +18,6 @@ import time
 import unittest
 
 LODGE = pathlib.Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else None
-KVM = os.access("/dev/kvm", os.R_OK | os.W_OK)
 
 
 def run(*arguments, **keywords):
@@ -121,17 +120,22 @@ class Refusals(Scratch):
     def test_control_characters_are_not_repeated_to_the_terminal(self):
         self.refused(["-\x1b[2J"], "?[2J")
 
+    def test_one_thread_for_all_vcpus_is_refused(self):
+        self.refused(["-accel", "tcg,thread=single", "-M", "none"], "thread=single")
+
+    def test_interrupt_controllers_in_the_kernel_are_kvms(self):
+        self.refused(["-accel", "tcg", "-M", "q35,kernel-irqchip=on", "-kernel", "/dev/null"], "kernel-irqchip=on", "kvm")
+
     def test_daemon_reports_before_it_detaches(self):
         self.refused(["-daemonize", "-display", "none", "-kernel", "/nonexistent/k"], "/nonexistent/k")
 
 
-@unittest.skipUnless(KVM, "no /dev/kvm")
 class Running(Scratch):
     """An empty machine, stopped: enough to see the process come and go."""
 
     def start(self, *arguments):
         pidfile = self.directory / "pid"
-        process = subprocess.Popen([LODGE, "-accel", "kvm", "-M", "none", "-S", "-pidfile", pidfile, *arguments],
+        process = subprocess.Popen([LODGE, "-accel", "tcg", "-M", "none", "-S", "-pidfile", pidfile, *arguments],
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.addCleanup(process.communicate)
         self.addCleanup(process.kill)
@@ -174,14 +178,14 @@ class Running(Scratch):
 
     def test_second_one_with_the_same_pidfile_is_refused(self):
         _, pidfile = self.start()
-        result = run("-accel", "kvm", "-M", "none", "-S", "-pidfile", pidfile)
+        result = run("-accel", "tcg", "-M", "none", "-S", "-pidfile", pidfile)
         self.assertEqual(result.returncode, 1)
         self.assertIn(str(pidfile), result.stderr)
         self.assertTrue(pidfile.exists())
 
     def test_daemon_leaves_and_ends_on_a_signal(self):
         pidfile = self.directory / "pid"
-        result = run("-accel", "kvm", "-M", "none", "-S", "-display", "none", "-daemonize", "-pidfile", pidfile)
+        result = run("-accel", "tcg", "-M", "none", "-S", "-display", "none", "-daemonize", "-pidfile", pidfile)
         self.assertEqual(result.returncode, 0, result.stderr)
         pid = int(pidfile.read_text())
         os.kill(pid, signal.SIGTERM)
@@ -196,18 +200,17 @@ class Running(Scratch):
         self.assertEqual(pathlib.Path(f"/proc/{process.pid}/comm").read_text(), "lodge-web\n")
 
 
-@unittest.skipUnless(KVM, "no /dev/kvm")
 class DeviceTree(Scratch):
     def test_that_is_none_is_refused(self):
         kernel = self.file("kernel", "")
         tree = self.file("tree.dtb", "no tree")
-        result = run("-accel", "kvm", "-cpu", "host", "-M", "microvm", "-kernel", kernel, "-dtb", tree, "-display", "none")
+        result = run("-accel", "tcg", "-cpu", "host", "-M", "microvm", "-kernel", kernel, "-dtb", tree, "-display", "none")
         self.assertEqual(result.returncode, 1)
         self.assertIn("is not a flattened device tree", result.stderr)
 
     def test_is_written_without_a_kernel_and_nothing_runs(self):
         path = self.directory / "tree.dtb"
-        result = run("-accel", "kvm", "-cpu", "host", "-M", f"microvm,dumpdtb={path}", "-display", "none")
+        result = run("-accel", "tcg", "-cpu", "host", "-M", f"microvm,dumpdtb={path}", "-display", "none")
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(path.read_bytes()[:4], b"\xd0\x0d\xfe\xed")
 

@@ -7,7 +7,6 @@ Guest RAM is a shared file and the machine is stopped before its first instructi
 outside.
 """
 
-import os
 import pathlib
 import re
 import shutil
@@ -19,7 +18,6 @@ import time
 import unittest
 
 LODGE = pathlib.Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else None
-KVM = os.access("/dev/kvm", os.R_OK | os.W_OK)
 MIB = 1 << 20
 
 
@@ -51,7 +49,7 @@ class Tables(unittest.TestCase):
         """The first MiB of the machine's RAM after its first reset."""
         ram = self.folder / "ram"
         log = self.folder / "log"
-        command = [LODGE, "-accel", "kvm", "-cpu", "host", "-S", "-nodefaults", "-display", "none", "-m", "256",
+        command = [LODGE, "-accel", "tcg", "-cpu", "host", "-S", "-nodefaults", "-display", "none", "-m", "256",
                    "-kernel", self.folder / "kernel", *arguments]
         if "-numa" not in arguments:
             command += ["-object", f"memory-backend-file,id=ram,size=256M,share=on,mem-path={ram}"]
@@ -165,7 +163,7 @@ class Tables(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if not KVM or not shutil.which("iasl"):
-        print("there is no /dev/kvm" if not KVM else "iasl is not installed")
+    if not shutil.which("iasl"):
+        print("iasl is not installed")
         sys.exit(77)
     unittest.main(verbosity=2)
