@@ -14,7 +14,7 @@
 #include "vmm/epoch.h"
 #include "vmm/log.h"
 
-#define VCPUS_MAX 255
+#define VCPUS_MAX 1024
 
 #define LEAF1_ECX_SSE42        (1u << 20)
 #define LEAF1_ECX_X2APIC       (1u << 21)

@@ -26,7 +26,6 @@
 typedef struct SoftOptions {
     int thread;
     uint64_t tb_size;
-    bool has_tb_size;
 } SoftOptions;
 
 typedef struct SoftAccel SoftAccel;
