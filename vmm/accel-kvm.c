@@ -134,7 +134,7 @@ static int device_open(const char *path, GError **error)
         error_set_errno(error, err, "cannot open %s", path);
         if (err == ENOENT || err == ENODEV || err == ENXIO) {
             error_hint(error, "Load the kernel module kvm-intel or kvm-amd, and see that virtualization is enabled in "
-                              "the firmware of this host.");
+                              "the firmware of this host; or use '-accel tcg'.");
         } else if (err == EACCES || err == EPERM) {
             error_hint(error, "Add your user to the group 'kvm', or run as root.");
         }
