@@ -93,8 +93,10 @@ static const char *const names_svm[32] = {
 static const char *const names_arch_capabilities[32] = {
     "rdctl-no", "ibrs-all", "rsba", "skip-l1dfl-vmentry", "ssb-no", "mds-no", "pschange-mc-no", "tsx-ctrl", "taa-no",
     [13] = "sbdr-ssdp-no", [14] = "fbsdp-no", [15] = "psdp-no", [17] = "fb-clear", [19] = "rrsba", [20] = "bhi-no",
-    [24] = "pbrsb-no",
+    [24] = "pbrsb-no", [26] = "gds-no", [27] = "rfds-no",
 };
+
+static const char *const names_arch_capabilities_high[32] = { [62 - 32] = "its-no" };
 
 const CpuWordInfo cpu_words[CPU_WORDS] = {
     [WORD_1_EDX] = { .leaf = 1, .reg = REGISTER_EDX, .names = names_1_edx },
@@ -113,6 +115,7 @@ const CpuWordInfo cpu_words[CPU_WORDS] = {
     [WORD_KVM] = { .leaf = 0x40000001, .reg = REGISTER_EAX, .names = names_kvm },
     [WORD_SVM] = { .leaf = 0x8000000a, .reg = REGISTER_EDX, .names = names_svm },
     [WORD_ARCH_CAPABILITIES] = { .msr = 0x10a, .names = names_arch_capabilities },
+    [WORD_ARCH_CAPABILITIES_HIGH] = { .msr = 0x10a, .shift = 32, .names = names_arch_capabilities_high },
 };
 
 /* Other spellings, and names of several bits. */

@@ -29,6 +29,7 @@ typedef enum CpuWord {
     WORD_KVM,
     WORD_SVM,
     WORD_ARCH_CAPABILITIES,
+    WORD_ARCH_CAPABILITIES_HIGH,
     CPU_WORDS
 } CpuWord;
 
@@ -39,9 +40,10 @@ typedef struct CpuFeatures {
 typedef enum CpuRegister { REGISTER_EAX, REGISTER_EBX, REGISTER_ECX, REGISTER_EDX } CpuRegister;
 
 typedef struct CpuWordInfo {
-    uint32_t leaf, subleaf; /* leaf 0: the low half of `msr` */
+    uint32_t leaf, subleaf; /* leaf 0: 32 bits of `msr`, from `shift` on */
     CpuRegister reg;
     uint32_t msr;
+    unsigned shift;
     const char *const *names; /* 32; NULL: no name */
 } CpuWordInfo;
 

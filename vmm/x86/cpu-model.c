@@ -98,13 +98,15 @@ static void host_features(const CpuModel *m, CpuFeatures *ret)
     for (unsigned w = 0; w < CPU_WORDS; w++) {
         const CpuWordInfo *info = &cpu_words[w];
         X86Cpuid c = cpu_model_host_leaf(m, info->leaf, info->subleaf);
-        uint32_t named = 0;
+        uint32_t named = 0, given = cpuid_register(&c, info->reg);
 
+        if (!info->leaf) {
+            given = (uint32_t)(m->accel->class->supported_msr_features(m->accel, info->msr) >> info->shift);
+        }
         for (unsigned bit = 0; bit < 32; bit++) {
             named |= info->names[bit] ? 1u << bit : 0;
         }
-        ret->word[w] = named & (info->leaf ? cpuid_register(&c, info->reg)
-                                           : (uint32_t)m->accel->class->supported_msr_features(m->accel, info->msr));
+        ret->word[w] = named & given;
     }
 }
 
@@ -448,7 +450,8 @@ uint64_t cpu_model_feature_msr(const CpuModel *model, uint32_t msr)
 
     switch (msr) {
     case MSR_ARCH_CAPS:
-        return model->features.word[WORD_ARCH_CAPABILITIES];
+        return (uint64_t)model->features.word[WORD_ARCH_CAPABILITIES_HIGH] << 32 |
+               model->features.word[WORD_ARCH_CAPABILITIES];
     case MSR_UCODE_REV:
         if (strcmp(model->name, "host") && strcmp(model->name, "max")) {
             return strcmp(model->vendor, "AuthenticAMD") ? UCODE_REV_INTEL : UCODE_REV_AMD;
