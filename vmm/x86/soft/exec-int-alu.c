@@ -177,13 +177,13 @@ FOR_SIZES(ALU_xor)
     COMPARE_MEMORY_AT(name, b, s, suffix, left, right, base, EA_BASE)                                            \
     COMPARE_MEMORY_AT(name, b, s, suffix, left, right, any, EA_ANY)
 
+/* TEST has no form with memory on the right. */
 #define COMPARE(name, b, s)                                                                                      \
     COMPARE_REGISTER(name, b, s, rr, REG(b, src))                                                                \
     COMPARE_REGISTER(name, b, s, ri, op->imm)                                                                    \
-    COMPARE_MEMORY(name, b, s, rm, REG(b, dst), m)                                                               \
     COMPARE_MEMORY(name, b, s, mr, m, REG(b, src))                                                               \
     COMPARE_MEMORY(name, b, s, mi, m, op->imm)
-#define ALU_cmp(b, s)  COMPARE(cmp, b, s)
+#define ALU_cmp(b, s)  COMPARE(cmp, b, s) COMPARE_MEMORY(cmp, b, s, rm, REG(b, dst), m)
 #define ALU_test(b, s) COMPARE(test, b, s)
 FOR_SIZES(ALU_cmp)
 FOR_SIZES(ALU_test)
@@ -197,7 +197,7 @@ FOR_SIZES(ALU_test)
         [FORM_MR] = { { name##b##_mr_base }, { name##b##_mr_any } },                                             \
         [FORM_MI] = { { name##b##_mi_base }, { name##b##_mi_any } },                                             \
     }
-#define ROW_COMPARES(name, b)                                                                                    \
+#define ROW_CMP(name, b)                                                                                         \
     {                                                                                                            \
         [FORM_RR] = { { name##b##_rr }, { name##b##_rr } },                                                      \
         [FORM_RI] = { { name##b##_ri }, { name##b##_ri } },                                                      \
@@ -205,11 +205,18 @@ FOR_SIZES(ALU_test)
         [FORM_MR] = { { name##b##_mr_base }, { name##b##_mr_any } },                                             \
         [FORM_MI] = { { name##b##_mi_base }, { name##b##_mi_any } },                                             \
     }
+#define ROW_TEST(name, b)                                                                                        \
+    {                                                                                                            \
+        [FORM_RR] = { { name##b##_rr }, { name##b##_rr } },                                                      \
+        [FORM_RI] = { { name##b##_ri }, { name##b##_ri } },                                                      \
+        [FORM_MR] = { { name##b##_mr_base }, { name##b##_mr_any } },                                             \
+        [FORM_MI] = { { name##b##_mi_base }, { name##b##_mi_any } },                                             \
+    }
 #define ROWS(row, name) { row(name, 8), row(name, 16), row(name, 32), row(name, 64) }
 OpFn *const int_alu[ALUS][INT_SIZES][FORMS][EAS][VARIANTS] = {
     [ALU_ADD] = ROWS(ROW_WRITES, add),    [ALU_OR] = ROWS(ROW_WRITES, or),    [ALU_ADC] = ROWS(ROW_WRITES, adc),
     [ALU_SBB] = ROWS(ROW_WRITES, sbb),    [ALU_AND] = ROWS(ROW_WRITES, and),  [ALU_SUB] = ROWS(ROW_WRITES, sub),
-    [ALU_XOR] = ROWS(ROW_WRITES, xor),    [ALU_CMP] = ROWS(ROW_COMPARES, cmp), [ALU_TEST] = ROWS(ROW_COMPARES, test),
+    [ALU_XOR] = ROWS(ROW_WRITES, xor),    [ALU_CMP] = ROWS(ROW_CMP, cmp),       [ALU_TEST] = ROWS(ROW_TEST, test),
 };
 
 /* ---- one operand ---- */
@@ -227,14 +234,6 @@ OpFn *const int_alu[ALUS][INT_SIZES][FORMS][EAS][VARIANTS] = {
         SoftCc cc;                                                                                               \
                                                                                                                  \
         exec(name, s, "r", d);                                                                                   \
-        set##b(cpu, op->dst, d);                                                                                 \
-        SOFT_NEXT(cpu, op);                                                                                      \
-    }                                                                                                            \
-    static const Op *name##b##_r_quiet(SoftCpu *cpu, const Op *op)                                               \
-    {                                                                                                            \
-        UINT(b) d = REG(b, dst);                                                                                 \
-                                                                                                                 \
-        __asm__(#name #s " %0" : "+r"(d) : : "cc");                                                              \
         set##b(cpu, op->dst, d);                                                                                 \
         SOFT_NEXT(cpu, op);                                                                                      \
     }                                                                                                            \
@@ -258,19 +257,29 @@ OpFn *const int_alu[ALUS][INT_SIZES][FORMS][EAS][VARIANTS] = {
         exec(name, s, "m", *(volatile UINT(b) *)p);                                                              \
         SOFT_NEXT(cpu, op);                                                                                      \
     }
-#define UNARY_inc(b, s) UNARY(UNARY_CARRY, inc, b, s)
-#define UNARY_dec(b, s) UNARY(UNARY_CARRY, dec, b, s)
+#define UNARY_QUIET(name, b, s)                                                                                  \
+    static const Op *name##b##_r_quiet(SoftCpu *cpu, const Op *op)                                               \
+    {                                                                                                            \
+        UINT(b) d = REG(b, dst);                                                                                 \
+                                                                                                                 \
+        __asm__(#name #s " %0" : "+r"(d) : : "cc");                                                              \
+        set##b(cpu, op->dst, d);                                                                                 \
+        SOFT_NEXT(cpu, op);                                                                                      \
+    }
+#define UNARY_inc(b, s) UNARY(UNARY_CARRY, inc, b, s) UNARY_QUIET(inc, b, s)
+#define UNARY_dec(b, s) UNARY(UNARY_CARRY, dec, b, s) UNARY_QUIET(dec, b, s)
 #define UNARY_not(b, s) UNARY(UNARY_NONE, not, b, s)
-#define UNARY_neg(b, s) UNARY(UNARY_FLAGS, neg, b, s)
+#define UNARY_neg(b, s) UNARY(UNARY_FLAGS, neg, b, s) UNARY_QUIET(neg, b, s)
 FOR_SIZES(UNARY_inc)
 FOR_SIZES(UNARY_dec)
 FOR_SIZES(UNARY_not)
 FOR_SIZES(UNARY_neg)
 
 #define ROW_UNARY(name, b) { { name##b##_r, name##b##_r_quiet }, { name##b##_m } }
+#define ROW_NOT(name, b)   { { name##b##_r }, { name##b##_m } }
 OpFn *const int_unary[UNARIES][INT_SIZES][2][VARIANTS] = {
     [UNARY_INC] = ROWS(ROW_UNARY, inc),
     [UNARY_DEC] = ROWS(ROW_UNARY, dec),
-    [UNARY_NOT] = ROWS(ROW_UNARY, not),
+    [UNARY_NOT] = ROWS(ROW_NOT, not),
     [UNARY_NEG] = ROWS(ROW_UNARY, neg),
 };

@@ -274,6 +274,16 @@ static void emit_alu(Code *c)
     }
 }
 
+/* Flags that nobody sees. */
+static void emit_killed(Code *c)
+{
+    unsigned r = pick_register(c);
+    Shape s = { .bits = operand_bits(c, true) };
+
+    put_modrm(c, &s, below(c->f, 7) << 3 | 2 | (s.bits != 8), r, 0);
+    put(c, 2, 0xc039); /* CMP EAX, EAX */
+}
+
 static void emit_test(Code *c)
 {
     Shape s = { .bits = operand_bits(c, true) };
@@ -782,7 +792,7 @@ static void emit_indirect(Code *c)
 }
 
 static Emit *const emitters[] = {
-    emit_alu,  emit_alu,    emit_alu,     emit_test,    emit_unary,   emit_short_inc,    emit_mul,     emit_imul,
+    emit_alu,  emit_alu,    emit_killed,  emit_test,    emit_unary,   emit_short_inc,    emit_mul,     emit_imul,
     emit_shift, emit_shift, emit_double_shift, emit_bit, emit_near_bit, emit_scan,       emit_xchg,    emit_xadd,
     emit_cmpxchg, emit_cmpxchg_pair, emit_mov, emit_mov, emit_movbe,  emit_movnti,       emit_extend,  emit_lea,
     emit_setcc, emit_cmov,  emit_bswap,   emit_simple,  emit_pause,   emit_hint,         emit_push,    emit_pop,
@@ -1031,9 +1041,20 @@ static unsigned count_missing(Fixture *f, const char *name, OpFn *const *table, 
 }
 #define MISSING(table) count_missing(f, #table, (OpFn *const *)(table), sizeof(table) / sizeof(OpFn *))
 
+/* Those without a table that both kinds of code have. */
+static OpFn *const single[] = {
+    int_op_nop, int_op_pause, int_op_lahf, int_op_sahf, int_op_clc, int_op_stc, int_op_cmc, int_op_xlat, int_op_salc,
+    int_op_daa, int_op_das, int_op_aaa, int_op_aas, int_op_aam, int_op_aad, int_op_bound,
+    branch_jmp_near, branch_jmp, branch_jmp_r, branch_jmp_m, branch_jmp_r64, branch_jmp_m64, branch_call_r,
+    branch_call_m, branch_call_near64, branch_call64, branch_call_r64, branch_call_m64, branch_ret64, branch_call_near32,
+    branch_call32, branch_ret32, stack_push_r, stack_push_i, stack_push_m, stack_pop_r, stack_pop_m, stack_push_r64,
+    stack_push_i64, stack_push_m64, stack_pop_r64, stack_push_r32, stack_push_i32, stack_pop_r32, stack_pusha,
+    stack_popa, stack_enter, stack_leave, stack_leave64,
+};
+
 static unsigned missing_in_both(Fixture *f)
 {
-    return MISSING(int_alu) + MISSING(int_alu_lock) + MISSING(int_unary) + MISSING(int_unary_lock) + MISSING(int_xchg) +
+    return MISSING(single) + MISSING(int_alu) + MISSING(int_alu_lock) + MISSING(int_unary) + MISSING(int_unary_lock) + MISSING(int_xchg) +
            MISSING(int_xadd) + MISSING(int_cmpxchg) + MISSING(int_cmpxchg_pair) + MISSING(int_shift) +
            MISSING(int_double) + MISSING(int_bit) + MISSING(int_bit_string) + MISSING(int_scan) + MISSING(int_mul) +
            MISSING(int_imul) + MISSING(int_mov) + MISSING(int_lea) + MISSING(int_setcc) + MISSING(int_cmovcc) +
@@ -1098,6 +1119,12 @@ static void test_32_bit_code_computes_as_the_host_does(void **state)
 
 static void test_every_handler_was_compared(void **state)
 {
+    native_begin();
+    if (!native_has_compatibility()) {
+        native_end();
+        skip(); /* nor some of them */
+    }
+    native_end();
     assert_int_equal(missing_in_both(*state), 0);
 }
 
