@@ -166,10 +166,6 @@ static const Op *op_frstor(SoftCpu *cpu, const Op *op)
 
 static const Op *op_wait(SoftCpu *cpu, const Op *op)
 {
-    if ((cpu->cr0 & (CR0_MP | CR0_TS)) == (CR0_MP | CR0_TS)) {
-        soft_sync(cpu, op);
-        soft_raise(cpu, VECTOR_NM);
-    }
     if (UNLIKELY(soft_fp_pending(cpu))) {
         soft_sync(cpu, op);
         return soft_fp_error(cpu, op);
@@ -215,9 +211,6 @@ static uint64_t fx_address(SoftCpu *cpu, const Op *op)
     uint64_t linear = soft_ea(cpu, op);
 
     soft_sync(cpu, op);
-    if (cpu->cr0 & (CR0_EM | CR0_TS)) {
-        soft_raise(cpu, VECTOR_NM);
-    }
     if (linear & 15) {
         soft_raise_error(cpu, VECTOR_GP, 0);
     }
@@ -289,13 +282,13 @@ const SoftInstr soft_fpu_instructions[] = {
     { ZYDIS_MNEMONIC_FNSAVE, op_fnsave, INSTR_FP },
     { ZYDIS_MNEMONIC_FLDENV, op_fldenv, INSTR_FP },
     { ZYDIS_MNEMONIC_FRSTOR, op_frstor, INSTR_FP },
-    { ZYDIS_MNEMONIC_FWAIT, op_wait, 0 },
+    { ZYDIS_MNEMONIC_FWAIT, op_wait, INSTR_FP },
     { ZYDIS_MNEMONIC_LDMXCSR, op_ldmxcsr, INSTR_FP },
     { ZYDIS_MNEMONIC_VLDMXCSR, op_ldmxcsr, INSTR_FP },
-    { ZYDIS_MNEMONIC_FXSAVE, op_fxsave, 0 },
-    { ZYDIS_MNEMONIC_FXSAVE64, op_fxsave64, INSTR_NO_LEGACY },
-    { ZYDIS_MNEMONIC_FXRSTOR, op_fxrstor, 0 },
-    { ZYDIS_MNEMONIC_FXRSTOR64, op_fxrstor64, INSTR_NO_LEGACY },
+    { ZYDIS_MNEMONIC_FXSAVE, op_fxsave, INSTR_FP },
+    { ZYDIS_MNEMONIC_FXSAVE64, op_fxsave64, INSTR_NO_LEGACY | INSTR_FP },
+    { ZYDIS_MNEMONIC_FXRSTOR, op_fxrstor, INSTR_FP },
+    { ZYDIS_MNEMONIC_FXRSTOR64, op_fxrstor64, INSTR_NO_LEGACY | INSTR_FP },
     { ZYDIS_MNEMONIC_XSAVE, soft_op_xsave, 0 },
     { ZYDIS_MNEMONIC_XSAVE64, soft_op_xsave64, INSTR_NO_LEGACY },
     { ZYDIS_MNEMONIC_XSAVEOPT, soft_op_xsaveopt, 0 },

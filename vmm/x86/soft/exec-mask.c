@@ -3,7 +3,8 @@
  * Instructions that access elements of memory under a mask: VMASKMOVPS/PD, VPMASKMOVD/Q,
  * MASKMOVDQU, MASKMOVQ, and gathers (SDM 2C VGATHERDPS ...).
  *
- * Only enabled elements are accessed and can fault.  A masked move runs natively on its whole
+ * Only enabled elements are accessed and can fault; but MASKMOVDQU and MASKMOVQ fault wherever
+ * their operand does, as SDM 2B allows and processors do.  A masked move runs natively on its whole
  * operand where that is in the TLB, since then no element can fault; else on a buffer that is
  * loaded or stored element by element.  A gather loads element by element: in registers
  * while the TLB hits, else in the image, where each element that was loaded is committed, its
@@ -94,6 +95,9 @@ static __attribute__((noinline)) bool store_masked(SoftCpu *cpu, const Op *op, u
 
     soft_sync(cpu, op);
     bits = mask_bits(cpu, op);
+    if (bytes == 1) {
+        soft_probe(cpu, linear, op->size, ACCESS_WRITE | soft_op_access(op));
+    }
     for (unsigned i = 0; i < op->size / bytes; i++) {
         if (bits >> i & 1) {
             soft_probe(cpu, linear + i * bytes, bytes, ACCESS_WRITE | soft_op_access(op));

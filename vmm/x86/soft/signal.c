@@ -25,7 +25,6 @@ typedef struct Range { uintptr_t first, end; } Range; /* end: atomic, 0 when fre
 static const int signals[] = { SIGFPE, SIGILL, SIGSEGV };
 static Range ranges[RANGES];
 static struct sigaction previous[G_N_ELEMENTS(signals)];
-static bool installed;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* for changes of all these */
 
 static bool is_stub(uintptr_t address)
@@ -78,41 +77,47 @@ static void handle(int signal, siginfo_t *info, void *context)
     pass_on(signal, info, context);
 }
 
-/* lock. */
-static bool install(GError **error)
+/* lock.  Unless it is in place. */
+static bool install(unsigned i, GError **error)
 {
-    struct sigaction action = { .sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+    struct sigaction action = { .sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_ONSTACK }, old;
 
+    if (sigaction(signals[i], NULL, &old) == 0) {
+        if (old.sa_flags & SA_SIGINFO && old.sa_sigaction == handle) {
+            return true;
+        }
+        previous[i] = old;
+        if (sigaction(signals[i], &action, NULL) == 0) {
+            return true;
+        }
+    }
+    return error_set(error, "cannot handle signal %d for the software CPU: %s", signals[i], strerror(errno));
+}
+
+static bool add(uintptr_t first, uintptr_t end, GError **error)
+{
     for (unsigned i = 0; i < G_N_ELEMENTS(signals); i++) {
-        if (sigaction(signals[i], &action, &previous[i]) < 0) {
-            error_set(error, "cannot handle signal %d for the software CPU: %s", signals[i], strerror(errno));
+        if (!install(i, error)) {
             return false;
         }
     }
-    installed = true;
-    return true;
+    for (unsigned i = 0; i < RANGES; i++) {
+        if (!ranges[i].end) {
+            ranges[i].first = first;
+            __atomic_store_n(&ranges[i].end, end, __ATOMIC_RELEASE);
+            return true;
+        }
+    }
+    return error_set(error, "cannot run more than %d domains on the software CPU in one process", RANGES);
 }
 
 bool soft_signals_add(uintptr_t first, uintptr_t end, GError **error)
 {
-    bool done = false;
+    bool done;
 
     pthread_mutex_lock(&lock);
-    if (!installed && !install(error)) {
-        pthread_mutex_unlock(&lock);
-        return false;
-    }
-    for (unsigned i = 0; i < RANGES && !done; i++) {
-        if (!ranges[i].end) {
-            ranges[i].first = first;
-            __atomic_store_n(&ranges[i].end, end, __ATOMIC_RELEASE);
-            done = true;
-        }
-    }
+    done = add(first, end, error);
     pthread_mutex_unlock(&lock);
-    if (!done) {
-        error_set(error, "cannot run more than %d domains on the software CPU in one process", RANGES);
-    }
     return done;
 }
 

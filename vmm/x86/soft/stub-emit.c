@@ -183,6 +183,12 @@ bool soft_stub_emit(SoftDecode *d, const ZydisDecodedInstruction *insn, const Zy
         op->flags &= (uint8_t)~(OP_FP | OP_MEM);
         return form.nothing;
     }
+    /* The decoder has looked at the operands of what uses vector registers, and these have none. */
+    if (form.fp && !(op->flags & OP_FP) && d->mode & (MODE_NO_SSE | MODE_TS)) {
+        op->fn = soft_op_raise;
+        op->imm = d->mode & MODE_NO_SSE ? VECTOR_UD : VECTOR_NM;
+        return true;
+    }
     op->ptr = stub;
     op->size = form.bytes;
     op->src = (uint16_t)((form.partial ? STUB_PARTIAL : 0) | (form.waits ? STUB_WAITS : 0));
