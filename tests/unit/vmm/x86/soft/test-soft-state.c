@@ -1,0 +1,733 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The CPU's state as a whole: power-on, INIT, saving and loading, and states that no
+ * processor could be in.
+ */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "soft-rig.h"
+#include "vmm/x86/soft/system.h"
+
+typedef struct Fixture {
+    SoftRig *rig;
+    X86Cpu state, again;
+} Fixture;
+
+/* The library's handlers: cmocka puts its own in their place during a test. */
+static const int traps[] = { SIGFPE, SIGILL, SIGSEGV };
+static struct sigaction handlers[G_N_ELEMENTS(traps)];
+
+static int setup(void **state)
+{
+    Fixture *f = g_new0(Fixture, 1);
+
+    f->rig = soft_rig_new();
+    soft_vm_set_deterministic(f->rig->vm, 1);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    Fixture *f = *state;
+
+    soft_rig_free(f->rig);
+    g_free(f);
+    return 0;
+}
+
+/* What was saved loads into a CPU that was elsewhere, and is saved as the same. */
+static void assert_round_trip(Fixture *f)
+{
+    SoftCpu *cpu = f->rig->cpu;
+    g_autoptr(GError) error = NULL;
+
+    soft_cpu_save(cpu, &f->state);
+    soft_rig_enter_16(f->rig);
+    memset(cpu->gpr, 0x5a, sizeof(cpu->gpr));
+    memset(cpu->xsave + 32, 0x5a, 200);
+    cpu->star = cpu->lstar = cpu->pat = 1;
+    cpu->halted = !cpu->halted;
+    cpu->pending = 0;
+    if (!soft_cpu_load(cpu, &f->state, &error)) {
+        fail_msg("%s", error->message);
+    }
+    memset(&f->again, 0xee, sizeof(f->again));
+    f->again.msrs = 0;
+    memcpy(f->again.lapic, f->state.lapic, sizeof(f->again.lapic));
+    memcpy(f->again.msr, f->state.msr, sizeof(f->again.msr));
+    f->again.cr8 = f->state.cr8;
+    f->again.apic_base = f->state.apic_base;
+    soft_cpu_save(cpu, &f->again);
+    assert_memory_equal(f->state.gpr, f->again.gpr, sizeof(f->state.gpr));
+    assert_memory_equal(f->state.segment, f->again.segment, sizeof(f->state.segment[0].selector));
+    assert_memory_equal(f->state.xsave, f->again.xsave, sizeof(f->state.xsave));
+    assert_int_equal(f->state.msrs, f->again.msrs);
+    for (unsigned i = 0; i < f->state.msrs; i++) {
+        assert_int_equal(f->state.msr[i].index, f->again.msr[i].index);
+        assert_int_equal(f->state.msr[i].value, f->again.msr[i].value);
+    }
+    assert_int_equal(f->state.rip, f->again.rip);
+    assert_int_equal(f->state.rflags, f->again.rflags);
+    assert_int_equal(f->state.cr0, f->again.cr0);
+    assert_int_equal(f->state.cr2, f->again.cr2);
+    assert_int_equal(f->state.cr3, f->again.cr3);
+    assert_int_equal(f->state.cr4, f->again.cr4);
+    assert_int_equal(f->state.efer, f->again.efer);
+    assert_int_equal(f->state.xcr0, f->again.xcr0);
+    assert_int_equal(f->state.dr6, f->again.dr6);
+    assert_int_equal(f->state.dr7, f->again.dr7);
+    assert_int_equal(f->state.run_state, f->again.run_state);
+    assert_int_equal(f->state.interrupt_shadow, f->again.interrupt_shadow);
+    assert_int_equal(f->state.nmi_masked, f->again.nmi_masked);
+    assert_int_equal(f->state.nmi_pending, f->again.nmi_pending);
+    assert_int_equal(f->state.smi_pending, f->again.smi_pending);
+    assert_int_equal(f->state.smi_latched_init, f->again.smi_latched_init);
+    assert_int_equal(f->state.triple_fault_pending, f->again.triple_fault_pending);
+    assert_int_equal(f->state.sipi_vector, f->again.sipi_vector);
+    assert_int_equal(f->state.tsc_khz, f->again.tsc_khz);
+    for (unsigned s = 0; s < X86_SEGMENTS; s++) {
+        assert_int_equal(f->state.segment[s].selector, f->again.segment[s].selector);
+        assert_int_equal(f->state.segment[s].attributes, f->again.segment[s].attributes);
+        assert_int_equal(f->state.segment[s].limit, f->again.segment[s].limit);
+        assert_int_equal(f->state.segment[s].base, f->again.segment[s].base);
+    }
+}
+
+static void refuse(Fixture *f, const char *says)
+{
+    SoftCpu *cpu = f->rig->cpu;
+    g_autoptr(GError) error = NULL;
+    uint64_t rip = cpu->rip, cr0 = cpu->cr0, cr4 = cpu->cr4;
+
+    if (soft_cpu_load(cpu, &f->state, &error)) {
+        fail_msg("loads although: %s", says);
+    }
+    if (!strstr(error->message, says)) {
+        fail_msg("'%s' does not say '%s'", error->message, says);
+    }
+    assert_int_equal(cpu->rip, rip);
+    assert_int_equal(cpu->cr0, cr0);
+    assert_int_equal(cpu->cr4, cr4);
+}
+
+/* ---- power-on, INIT ---- */
+static void power_on_is_what_x86cpu_says(void **state)
+{
+    Fixture *f = *state;
+    const X86Cpuid *c = soft_cpuid(f->rig->cpu, 1, 0);
+
+    x86_cpu_reset(&f->state, 0, true, c->eax);
+    soft_cpu_init_state(f->rig->cpu, true);
+    soft_cpu_save(f->rig->cpu, &f->again);
+    assert_memory_equal(f->state.gpr, f->again.gpr, sizeof(f->state.gpr));
+    assert_int_equal(f->state.rip, f->again.rip);
+    assert_int_equal(f->state.cr0, f->again.cr0);
+    assert_int_equal(f->state.dr6, f->again.dr6);
+    assert_int_equal(f->state.dr7, f->again.dr7);
+    assert_int_equal(f->state.xcr0, f->again.xcr0);
+    assert_int_equal(f->state.gdt.limit, f->again.gdt.limit);
+    assert_int_equal(f->state.idt.limit, f->again.idt.limit);
+    for (unsigned s = 0; s < X86_SEGMENTS; s++) {
+        assert_int_equal(f->state.segment[s].selector, f->again.segment[s].selector);
+        assert_int_equal(f->state.segment[s].attributes, f->again.segment[s].attributes);
+        assert_int_equal(f->state.segment[s].limit, f->again.segment[s].limit);
+        assert_int_equal(f->state.segment[s].base, f->again.segment[s].base);
+    }
+    assert_int_equal(f->state.tr.attributes, f->again.tr.attributes);
+    assert_int_equal(f->state.ldt.attributes, f->again.ldt.attributes);
+    assert_memory_equal(f->state.xsave, f->again.xsave, 28); /* x87 controls, MXCSR */
+    assert_int_equal(*x86_cpu_msr(&f->again, 0x277), 0x0007040600070406);
+}
+
+static void a_reset_state_loads(void **state)
+{
+    Fixture *f = *state;
+
+    soft_rig_enter_64(f->rig, 3);
+    x86_cpu_reset(&f->state, 0, true, 0x623);
+    assert_true(soft_cpu_load(f->rig->cpu, &f->state, NULL));
+    assert_int_equal(f->rig->cpu->cpl, 0);
+    assert_int_equal(f->rig->cpu->mode & (MODE_CODE | MODE_PROTECTED | MODE_USER), 0);
+    assert_int_equal(f->rig->cpu->gpr[X86_RDX], 0x623);
+}
+
+static bool is_application_processor(SoftCpu *cpu, void *opaque, uint32_t index, uint64_t *ret_value)
+{
+    *ret_value = 0xfee00800;
+    return index == MSR_APIC_BASE;
+}
+
+static void init_leaves_what_the_manual_leaves(void **state)
+{
+    Fixture *f = *state;
+    SoftCpu *cpu = f->rig->cpu;
+
+    soft_rig_enter_64(f->rig, 3);
+    cpu->cr0 |= CR0_CD | CR0_NW;
+    cpu->pat = 0x0102030405060700;
+    cpu->lstar = 0x1234;
+    cpu->tsc_aux = 5;
+    cpu->nmi_masked = cpu->halted = true;
+    cpu->xsave[160] = 0x77; /* XMM0 */
+    soft_signal(cpu, SOFT_INIT);
+    assert_int_equal(soft_rig_run(f->rig), SOFT_EXIT_EXCEPTION); /* at the reset vector, where nothing is */
+    assert_int_equal(f->rig->inits, 1);
+    assert_int_equal(cpu->rip, 0xfff0);
+    assert_int_equal(cpu->cr0, CR0_CD | CR0_NW | CR0_ET);
+    assert_int_equal(cpu->efer, 0);
+    assert_int_equal(cpu->cr4, 0);
+    assert_int_equal(cpu->cpl, 0);
+    assert_int_equal(cpu->xcr0, 7);
+    assert_int_equal(cpu->pat, 0x0102030405060700);
+    assert_int_equal(cpu->lstar, 0x1234);
+    assert_int_equal(cpu->tsc_aux, 5);
+    assert_int_equal(cpu->xsave[160], 0x77);
+    assert_int_equal(cpu->gdt.base, 0);
+    assert_int_equal(cpu->segment[X86_CS].base, 0xffff0000);
+    assert_false(cpu->wait_sipi);
+}
+
+static void an_application_processor_waits_for_its_sipi(void **state)
+{
+    Fixture *f = *state;
+    SoftCpu *cpu = f->rig->cpu;
+    SoftHooks hooks = *cpu->hooks;
+
+    hooks.msr_read = is_application_processor;
+    cpu->hooks = &hooks;
+    soft_rig_enter_64(f->rig, 0);
+    soft_signal(cpu, SOFT_INIT);
+    assert_int_equal(soft_run(cpu), SOFT_EXIT_HALTED);
+    assert_true(cpu->wait_sipi);
+    soft_cpu_save(cpu, &f->state);
+    assert_int_equal(f->state.run_state, X86_INIT_RECEIVED);
+    assert_round_trip(f);
+    memcpy(f->rig->host + 0x9a000, "\xf4", 1);
+    soft_cpu_sipi(cpu, 0x9a);
+    assert_int_equal(soft_run(cpu), SOFT_EXIT_HALTED);
+    assert_int_equal(cpu->segment[X86_CS].selector, 0x9a00);
+    assert_int_equal(cpu->rip, 1);
+    assert_false(cpu->wait_sipi);
+}
+
+/* ---- round trips ---- */
+static void enter_64(Fixture *f)
+{
+    SoftCpu *cpu = f->rig->cpu;
+
+    soft_rig_enter_64(f->rig, 0);
+    for (unsigned i = 0; i < X86_GPRS; i++) {
+        cpu->gpr[i] = UINT64_C(0x0123456789abcdef) * (i + 1);
+    }
+    cpu->cr2 = 0xffff800012345678;
+    cpu->segment[X86_FS] = (X86Segment) { 0, X86_SEG_UNUSABLE, 0, 0x7fff12345678 };
+    cpu->segment[X86_GS].base = 0xffff888012345678;
+    cpu->kernel_gs_base = 0x1000;
+    cpu->star = 0x23001000000000;
+    cpu->lstar = 0xffffffff81000000;
+    cpu->fmask = 0x47700;
+    cpu->tsc_aux = 3;
+    cpu->spec_ctrl = 1;
+    cpu->mtrr_fixed[10] = 6;
+    cpu->mtrr_variable[15] = 0x800;
+    cpu->mce_banks[39] = 7;
+    cpu->dr[3] = 0x77;
+    cpu->dr6 = 0xffff4ff1;
+    cpu->dr7 = 0x400;
+    soft_set_rflags(cpu, 0x200ed7);
+}
+
+static void sixty_four_bit_mode_survives(void **state)
+{
+    Fixture *f = *state;
+
+    enter_64(f);
+    assert_round_trip(f);
+    assert_int_equal(f->rig->cpu->segment[X86_FS].base, 0x7fff12345678);
+    assert_int_equal(f->rig->cpu->seg_base[X86_GS], 0xffff888012345678);
+}
+
+static void user_mode_survives(void **state)
+{
+    Fixture *f = *state;
+
+    soft_rig_enter_64(f->rig, 3);
+    assert_round_trip(f);
+    assert_int_equal(f->rig->cpu->cpl, 3);
+}
+
+static void real_and_protected_mode_survive(void **state)
+{
+    Fixture *f = *state;
+
+    soft_rig_enter_16(f->rig);
+    assert_round_trip(f);
+    soft_rig_enter_32(f->rig);
+    f->rig->cpu->segment[X86_SS] = (X86Segment) { 0x10, 0x4093, 0xfff, 0x12345000 };
+    assert_round_trip(f);
+}
+
+static void virtual_8086_mode_survives(void **state)
+{
+    Fixture *f = *state;
+
+    soft_rig_enter_32(f->rig);
+    for (unsigned s = 0; s < X86_SEGMENTS; s++) {
+        f->rig->cpu->segment[s] = (X86Segment) { 0x100, 0xf3, 0xffff, 0x1000 };
+    }
+    f->rig->cpu->cpl = 3;
+    soft_set_rflags(f->rig->cpu, EFLAGS_FIXED | EFLAGS_VM);
+    assert_round_trip(f);
+    assert_int_equal(f->rig->cpu->cpl, 3);
+    assert_true(f->rig->cpu->mode & MODE_VM86);
+}
+
+static void vector_registers_survive(void **state)
+{
+    /* movaps xmm5, [rax]; vmovaps ymm6, [rax]; fld1; hlt */
+    static const uint8_t code[] = { 0x0f, 0x28, 0x28, 0xc5, 0xfc, 0x28, 0x30, 0xd9, 0xe8, 0xf4 };
+    Fixture *f = *state;
+    SoftRig *rig = f->rig;
+
+    if (!soft_has(rig->cpu, 1, 0, 2, 28)) {
+        skip(); /* a host without AVX */
+    }
+    soft_rig_enter_64(rig, 0);
+    soft_rig_code(rig, code, sizeof(code));
+    rig->cpu->gpr[X86_RAX] = RIG_DATA;
+    memset(rig->host + RIG_DATA, 0x31, 32);
+    assert_int_equal(soft_rig_run(rig), SOFT_EXIT_HALTED);
+    assert_round_trip(f);
+    assert_int_equal(f->state.xsave_size, 832);
+    assert_int_equal(f->state.xsave[160 + 5 * 16 + 15], 0x31);
+    assert_int_equal(f->state.xsave[160 + 6 * 16], 0x31);
+    assert_int_equal(f->state.xsave[576 + 6 * 16 + 15], 0x31);
+    assert_int_equal(f->state.xsave[4], 0x80); /* one x87 register is in use */
+}
+
+static void waiting_events_survive(void **state)
+{
+    Fixture *f = *state;
+    SoftCpu *cpu = f->rig->cpu;
+
+    enter_64(f);
+    cpu->nmi_masked = cpu->halted = true;
+    soft_set_shadow(cpu, SHADOW_STI);
+    soft_signal(cpu, SOFT_NMI | SOFT_SMI | SOFT_INIT);
+    soft_cpu_save(cpu, &f->state);
+    assert_int_equal(f->state.run_state, X86_HALTED);
+    assert_int_equal(f->state.interrupt_shadow, SHADOW_STI);
+    assert_int_equal(f->state.nmi_pending, 1);
+    assert_int_equal(f->state.smi_latched_init, 1);
+    assert_round_trip(f);
+    soft_set_shadow(cpu, SHADOW_MOV_SS);
+    cpu->shutdown = true;
+    assert_round_trip(f);
+}
+
+static void pdptes_are_saved_and_come_from_memory_if_they_are_not(void **state)
+{
+    Fixture *f = *state;
+    SoftCpu *cpu = f->rig->cpu;
+    uint64_t pointer = (RIG_PML4 + 0x2000) | 1;
+
+    soft_rig_enter_64(f->rig, 0);
+    soft_rig_enter_32(f->rig);
+    cpu->efer = 0;
+    cpu->cr3 = RIG_DATA;
+    cpu->cr4 |= CR4_PAE;
+    cpu->cr0 |= CR0_PG;
+    cpu->pdptr[2] = pointer;
+    soft_cpu_save(cpu, &f->state);
+    assert_true(f->state.pdptrs_valid);
+    cpu->pdptr[2] = 0;
+    assert_true(soft_cpu_load(cpu, &f->state, NULL));
+    assert_int_equal(cpu->pdptr[2], pointer);
+    f->state.pdptrs_valid = false; /* an old KVM */
+    memset(f->rig->host + RIG_DATA, 0, 32);
+    memcpy(f->rig->host + RIG_DATA + 8, &pointer, 8);
+    assert_true(soft_cpu_load(cpu, &f->state, NULL));
+    assert_int_equal(cpu->pdptr[1], pointer);
+    assert_int_equal(cpu->pdptr[2], 0);
+    f->rig->host[RIG_DATA + 8] = 3;
+    refuse(f, "leads to no page directory pointers");
+    f->state.pdptrs_valid = true;
+    f->state.pdptr[0] = 0x21;
+    refuse(f, "page directory pointer has reserved bits");
+}
+
+/* ---- KVM's conventions ---- */
+static void what_is_not_present_is_unusable(void **state)
+{
+    Fixture *f = *state;
+
+    soft_rig_enter_64(f->rig, 0);
+    soft_cpu_save(f->rig->cpu, &f->state);
+    f->state.segment[X86_ES].attributes = 0x13;
+    f->state.ldt.attributes = 0x2;
+    assert_true(soft_cpu_load(f->rig->cpu, &f->state, NULL));
+    assert_true(f->rig->cpu->segment[X86_ES].attributes & X86_SEG_UNUSABLE);
+    assert_true(f->rig->cpu->ldt.attributes & X86_SEG_UNUSABLE);
+}
+
+static void the_cpl_is_in_ss(void **state)
+{
+    Fixture *f = *state;
+
+    soft_rig_enter_64(f->rig, 3);
+    f->rig->cpu->segment[X86_SS] = (X86Segment) { 3, X86_SEG_UNUSABLE, 0, 0 };
+    soft_cpu_save(f->rig->cpu, &f->state);
+    assert_int_equal(f->state.segment[X86_SS].attributes, X86_SEG_UNUSABLE | 0x60);
+    f->rig->cpu->cpl = 0;
+    assert_true(soft_cpu_load(f->rig->cpu, &f->state, NULL));
+    assert_int_equal(f->rig->cpu->cpl, 3);
+}
+
+static void a_larger_xsave_area_loads_if_the_rest_is_initial(void **state)
+{
+    Fixture *f = *state;
+
+    soft_rig_enter_64(f->rig, 0);
+    soft_cpu_save(f->rig->cpu, &f->state);
+    f->state.xsave_size = 2696;
+    f->state.xsave[512 + 1] = 2; /* XSTATE_BV: PKRU */
+    assert_true(soft_cpu_load(f->rig->cpu, &f->state, NULL));
+    f->state.xsave[2688] = 1;
+    refuse(f, "registers that the CPU model does not offer");
+}
+
+/* An IDT whose every gate leads to a HLT of its own, at 0x300000 + 16 * vector. */
+static void make_idt(SoftRig *rig)
+{
+    for (uint64_t v = 0; v < 256; v++) {
+        uint64_t target = 0x300000 + 16 * v, gate[2] = { 0x8e0000080000 | (target & 0xffff) | target >> 16 << 48, 0 };
+
+        memcpy(rig->host + 0x310000 + 16 * v, gate, 16);
+        rig->host[target] = 0xf4;
+    }
+    rig->cpu->idt = (X86Table) { 0x310000, 0xfff };
+}
+
+static const uint64_t *stack(Fixture *f)
+{
+    return (const uint64_t *)(f->rig->host + f->rig->cpu->gpr[X86_RSP]);
+}
+
+static void an_injected_exception_is_delivered_first(void **state)
+{
+    Fixture *f = *state;
+    SoftCpu *cpu = f->rig->cpu;
+
+    soft_rig_enter_64(f->rig, 0);
+    make_idt(f->rig);
+    soft_cpu_save(cpu, &f->state);
+    f->state.exception_injected = 1;
+    f->state.exception_vector = VECTOR_PF;
+    f->state.exception_has_error = 1;
+    f->state.exception_error = 2;
+    f->state.cr2 = 0x1234;
+    assert_true(soft_cpu_load(cpu, &f->state, NULL));
+    soft_cpu_save(cpu, &f->again);
+    assert_int_equal(f->again.exception_injected, 1);
+    assert_int_equal(f->again.exception_vector, VECTOR_PF);
+    assert_int_equal(f->again.exception_error, 2);
+    assert_int_equal(soft_run(cpu), SOFT_EXIT_HALTED);
+    assert_int_equal(cpu->rip, 0x300000 + 16 * VECTOR_PF + 1);
+    assert_int_equal(cpu->cr2, 0x1234);
+    assert_int_equal(stack(f)[0], 2);
+    assert_int_equal(stack(f)[1], RIG_CODE);
+    soft_cpu_save(cpu, &f->again);
+    assert_int_equal(f->again.exception_injected, 0);
+}
+
+static void the_payload_of_a_pending_exception_counts(void **state)
+{
+    Fixture *f = *state;
+    SoftCpu *cpu = f->rig->cpu;
+
+    soft_rig_enter_64(f->rig, 0);
+    make_idt(f->rig);
+    soft_cpu_save(cpu, &f->state);
+    f->state.exception_pending = f->state.exception_has_payload = 1;
+    f->state.exception_vector = VECTOR_DB;
+    f->state.exception_payload = 0x4000;
+    assert_true(soft_cpu_load(cpu, &f->state, NULL));
+    soft_cpu_save(cpu, &f->again);
+    assert_int_equal(f->again.dr6, 0xffff4ff0);
+    assert_int_equal(f->again.exception_injected, 1);
+    assert_int_equal(soft_run(cpu), SOFT_EXIT_HALTED);
+    assert_int_equal(cpu->rip, 0x300000 + 16 * VECTOR_DB + 1);
+    assert_int_equal(cpu->dr6, 0xffff4ff0);
+    assert_int_equal(stack(f)[0], RIG_CODE);
+}
+
+static void an_injected_interrupt_and_nmi_are_delivered_first(void **state)
+{
+    Fixture *f = *state;
+    SoftCpu *cpu = f->rig->cpu;
+
+    soft_rig_enter_64(f->rig, 0);
+    make_idt(f->rig);
+    soft_cpu_save(cpu, &f->state);
+    f->state.interrupt_injected = 1;
+    f->state.interrupt_vector = 0x41;
+    assert_true(soft_cpu_load(cpu, &f->state, NULL));
+    soft_cpu_save(cpu, &f->again);
+    assert_int_equal(f->again.interrupt_injected, 1);
+    assert_int_equal(f->again.interrupt_vector, 0x41);
+    assert_int_equal(soft_run(cpu), SOFT_EXIT_HALTED); /* although IF is clear */
+    assert_int_equal(cpu->rip, 0x300000 + 16 * 0x41 + 1);
+    f->state.interrupt_injected = 0;
+    f->state.nmi_injected = 1;
+    f->state.run_state = X86_HALTED;
+    assert_true(soft_cpu_load(cpu, &f->state, NULL));
+    assert_int_equal(soft_run(cpu), SOFT_EXIT_HALTED);
+    assert_int_equal(cpu->rip, 0x300000 + 16 * 2 + 1);
+    assert_true(cpu->nmi_masked);
+}
+
+static void a_software_interrupt_is_its_instructions(void **state)
+{
+    Fixture *f = *state;
+
+    soft_rig_enter_64(f->rig, 0);
+    soft_cpu_save(f->rig->cpu, &f->state);
+    f->state.interrupt_injected = f->state.interrupt_soft = 1;
+    f->state.interrupt_vector = 0x80;
+    assert_true(soft_cpu_load(f->rig->cpu, &f->state, NULL));
+    assert_false(f->rig->cpu->event_waits);
+}
+
+/* ---- hostile states ---- */
+#define REFUSED(f, says, change)                        \
+    do {                                                \
+        X86Cpu *s = &(f)->state;                        \
+                                                        \
+        soft_rig_enter_64((f)->rig, 0);                 \
+        soft_cpu_save((f)->rig->cpu, s);                \
+        change;                                         \
+        refuse(f, says);                                \
+    } while (0)
+
+static void impossible_control_registers_are_refused(void **state)
+{
+    Fixture *f = *state;
+
+    REFUSED(f, "CR0 has bits", s->cr0 = CR0_PG);
+    REFUSED(f, "CR0 has bits", s->cr0 |= CR0_NW);
+    REFUSED(f, "CR0 has bits", s->cr0 |= UINT64_C(1) << 32);
+    REFUSED(f, "CR4 has bits", s->cr4 |= 1 << 13);
+    REFUSED(f, "CR4 has bits", s->cr4 |= UINT64_C(1) << 63);
+    REFUSED(f, "EFER has bits", s->efer |= 1 << 12);
+    REFUSED(f, "EFER.LMA", s->efer &= ~EFER_LMA);
+    REFUSED(f, "EFER.LMA", s->cr0 &= ~CR0_PG);
+    REFUSED(f, "without CR4.PAE", s->cr4 &= ~CR4_PAE);
+    REFUSED(f, "CR3 has bits", s->cr3 |= UINT64_C(1) << 52);
+    REFUSED(f, "virtual-8086 mode is on in long mode", s->rflags |= EFLAGS_VM);
+    REFUSED(f, "CS has both L and D", s->segment[X86_CS].attributes |= SEG_DB);
+    REFUSED(f, "XCR0", s->xcr0 = 0);
+    REFUSED(f, "XCR0", s->xcr0 = 5);
+    REFUSED(f, "XCR0", s->xcr0 = 0xe7);
+    REFUSED(f, "RFLAGS", s->rflags |= 1 << 15);
+    REFUSED(f, "RFLAGS", s->rflags |= UINT64_C(1) << 40);
+    REFUSED(f, "DR6 or DR7", s->dr7 |= UINT64_C(1) << 32);
+    soft_rig_enter_32(f->rig);
+    f->rig->cpu->efer = 0;
+    soft_cpu_save(f->rig->cpu, &f->state);
+    f->state.cr4 |= CR4_PCIDE;
+    refuse(f, "CR4.PCIDE");
+    f->state.cr4 &= ~CR4_PCIDE;
+    f->state.cr0 &= ~CR0_PE;
+    f->state.rflags |= EFLAGS_VM;
+    refuse(f, "virtual-8086 mode is on in real mode");
+}
+
+static void impossible_segments_are_refused(void **state)
+{
+    Fixture *f = *state;
+
+    REFUSED(f, "FS", s->segment[X86_FS].base = UINT64_C(1) << 47);
+    REFUSED(f, "SS", s->segment[X86_SS].base = UINT64_C(1) << 32);
+    REFUSED(f, "DS", s->segment[X86_DS].attributes |= 1 << 8);
+    REFUSED(f, "TR", s->tr.base = UINT64_C(1) << 63);
+    REFUSED(f, "LDTR", s->ldt.attributes |= 1 << 20);
+    REFUSED(f, "GDTR", s->gdt.base = UINT64_C(0x8000) << 32);
+    REFUSED(f, "IDTR", s->idt.base = UINT64_C(0x8000) << 32);
+}
+
+static void impossible_vector_state_is_refused(void **state)
+{
+    Fixture *f = *state;
+
+    REFUSED(f, "XSAVE area has reserved bits", s->xsave[24 + 3] = 1); /* MXCSR */
+    REFUSED(f, "XSAVE area has reserved bits", s->xsave[520 + 7] = 0x80); /* compacted */
+    REFUSED(f, "XSAVE area has reserved bits", s->xsave[530] = 1);
+    REFUSED(f, "XSAVE area has 100 bytes", s->xsave_size = 100);
+    REFUSED(f, "XSAVE area has 100000 bytes", s->xsave_size = 100000);
+}
+
+static void impossible_events_are_refused(void **state)
+{
+    Fixture *f = *state;
+
+    REFUSED(f, "system management mode", s->smm = 1);
+    REFUSED(f, "exception 32", (s->exception_injected = 1, s->exception_vector = 32));
+    REFUSED(f, "both being delivered", s->exception_injected = s->interrupt_injected = 1);
+    REFUSED(f, "run state 9", s->run_state = 9);
+}
+
+static uint64_t random64(GRand *rand)
+{
+    return (uint64_t)g_rand_int(rand) << 32 | g_rand_int(rand);
+}
+
+/* One thing of the state becomes something: a bit flipped, or anything. */
+static void mutate(X86Cpu *s, GRand *rand)
+{
+    uint64_t *words[] = {
+        &s->cr0, &s->cr3, &s->cr4, &s->efer, &s->rflags, &s->rip, &s->gpr[X86_RSP], &s->xcr0, &s->dr6, &s->dr7, &s->dr[0],
+        &s->gdt.base, &s->idt.base, &s->tr.base, &s->ldt.base, &s->pdptr[0], &s->segment[X86_FS].base,
+        &s->segment[g_rand_int_range(rand, 0, X86_SEGMENTS)].base, &s->gpr[g_rand_int_range(rand, 0, X86_GPRS)],
+        &s->exception_payload, (uint64_t *)&s->xsave[8 * g_rand_int_range(rand, 0, 104)],
+    };
+    uint32_t *halves[] = {
+        &s->segment[g_rand_int_range(rand, 0, X86_SEGMENTS)].attributes,
+        &s->segment[g_rand_int_range(rand, 0, X86_SEGMENTS)].limit, &s->tr.attributes, &s->ldt.attributes, &s->tr.limit,
+        &s->exception_error, &s->run_state, &s->sipi_vector,
+    };
+    uint8_t *bytes[] = {
+        &s->exception_pending, &s->exception_injected, &s->exception_vector, &s->exception_has_error,
+        &s->exception_has_payload, &s->interrupt_injected, &s->interrupt_vector, &s->interrupt_shadow, &s->nmi_injected,
+        &s->nmi_pending, &s->nmi_masked, &s->smi_pending, &s->smi_inside_nmi, &s->smi_latched_init,
+        &s->triple_fault_pending, (uint8_t *)&s->gdt.limit, (uint8_t *)&s->idt.limit + 1,
+        (uint8_t *)&s->segment[g_rand_int_range(rand, 0, X86_SEGMENTS)].selector,
+    };
+
+    switch (g_rand_int_range(rand, 0, 5)) {
+    case 0:
+    case 1:
+        *words[g_rand_int_range(rand, 0, G_N_ELEMENTS(words))] ^= UINT64_C(1) << g_rand_int_range(rand, 0, 64);
+        break;
+    case 2:
+        *words[g_rand_int_range(rand, 0, G_N_ELEMENTS(words))] = random64(rand) >> g_rand_int_range(rand, 0, 64);
+        break;
+    case 3:
+        *halves[g_rand_int_range(rand, 0, G_N_ELEMENTS(halves))] ^= 1u << g_rand_int_range(rand, 0, 32);
+        break;
+    default:
+        *bytes[g_rand_int_range(rand, 0, G_N_ELEMENTS(bytes))] = (uint8_t)g_rand_int_range(rand, 0, 34);
+        break;
+    }
+}
+
+typedef struct Kicker {
+    SoftCpu *cpu;
+    int stop; /* atomic */
+} Kicker;
+
+/* Some states execute nothing, for ever: a handler that faults, an x87 exception that waits for an interrupt. */
+static void *kick(void *opaque)
+{
+    Kicker *k = opaque;
+
+    while (!g_atomic_int_get(&k->stop)) {
+        soft_signal(k->cpu, SOFT_KICK);
+        g_usleep(2000);
+    }
+    return NULL;
+}
+
+/* Whatever loads runs, to wherever, and is saved as something that loads. */
+static void mutated_states_are_refused_or_run(void **state)
+{
+    static void (*const enter[])(SoftRig *) = { soft_rig_enter_16, soft_rig_enter_32 };
+    GRand *rand = g_rand_new_with_seed(3);
+    Fixture *f = *state;
+    SoftCpu *cpu = f->rig->cpu;
+    Kicker kicker = { .cpu = cpu };
+    GThread *thread = g_thread_new("kicker", kick, &kicker);
+    unsigned loaded = 0;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(traps); i++) {
+        sigaction(traps[i], &handlers[i], NULL);
+    }
+    for (unsigned i = 0; i < 20000; i++) {
+        g_autoptr(GError) error = NULL;
+
+        cpu->efer = cpu->cr4 = 0;
+        soft_unsignal(cpu, ~0u);
+        cpu->shutdown = cpu->wait_sipi = cpu->halted = false;
+        soft_set_rflags(cpu, 2);
+        if (i % 3 < 2) {
+            enter[i % 3](f->rig);
+        } else {
+            soft_rig_enter_64(f->rig, i % 2 ? 3 : 0);
+            make_idt(f->rig);
+        }
+        soft_cpu_save(cpu, &f->state);
+        for (int n = g_rand_int_range(rand, 1, 5); n; n--) {
+            mutate(&f->state, rand);
+        }
+        if (!soft_cpu_load(cpu, &f->state, &error)) {
+            assert_non_null(error);
+            continue;
+        }
+        loaded++;
+        soft_cpu_trap(cpu, i & 1);
+        soft_cpu_limit(cpu, 20);
+        soft_run(cpu);
+        soft_cpu_save(cpu, &f->again);
+        if (!soft_cpu_load(cpu, &f->again, &error)) {
+            fail_msg("state %u, run and saved, does not load: %s", i, error->message);
+        }
+        memset(f->rig->host + RIG_PML4, 0, 0x3000);
+    }
+    g_atomic_int_set(&kicker.stop, 1);
+    g_thread_join(thread);
+    assert_in_range(loaded, 4000, 16000);
+    g_rand_free(rand);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(power_on_is_what_x86cpu_says),
+        TEST(a_reset_state_loads),
+        TEST(init_leaves_what_the_manual_leaves),
+        TEST(an_application_processor_waits_for_its_sipi),
+        TEST(sixty_four_bit_mode_survives),
+        TEST(user_mode_survives),
+        TEST(real_and_protected_mode_survive),
+        TEST(virtual_8086_mode_survives),
+        TEST(vector_registers_survive),
+        TEST(waiting_events_survive),
+        TEST(pdptes_are_saved_and_come_from_memory_if_they_are_not),
+        TEST(what_is_not_present_is_unusable),
+        TEST(the_cpl_is_in_ss),
+        TEST(a_larger_xsave_area_loads_if_the_rest_is_initial),
+        TEST(an_injected_exception_is_delivered_first),
+        TEST(the_payload_of_a_pending_exception_counts),
+        TEST(an_injected_interrupt_and_nmi_are_delivered_first),
+        TEST(a_software_interrupt_is_its_instructions),
+        TEST(impossible_control_registers_are_refused),
+        TEST(impossible_segments_are_refused),
+        TEST(impossible_vector_state_is_refused),
+        TEST(impossible_events_are_refused),
+        TEST(mutated_states_are_refused_or_run),
+    };
+
+    soft_rig_free(soft_rig_new());
+    for (unsigned i = 0; i < G_N_ELEMENTS(traps); i++) {
+        sigaction(traps[i], NULL, &handlers[i]);
+    }
+    return cmocka_run_group_tests_name("soft-state", tests, NULL, NULL);
+}
