@@ -70,7 +70,8 @@ static inline uint64_t read_entry(SoftCpu *cpu, Path *path, uint64_t gpa)
     host = r->host + (gpa - r->first);
     e->host = r->readonly ? NULL : host;
     e->flags = r->flags + (gpa - r->first) / PAGE_SIZE;
-    e->value = path->size == 8 ? *(volatile uint64_t *)host : *(volatile uint32_t *)host;
+    e->value = path->size == 8 ? __atomic_load_n((uint64_t *)host, __ATOMIC_RELAXED) :
+                                 __atomic_load_n((uint32_t *)host, __ATOMIC_RELAXED);
     return e->value;
 }
 

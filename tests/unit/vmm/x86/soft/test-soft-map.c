@@ -466,7 +466,7 @@ static void test_no_store_escapes_the_log(void **state)
     soft_outside_begin(rig->cpu);
     memory_log_start(rig->block, DIRTY_MIGRATION);
     assert_int_equal(pthread_create(&thread, NULL, writer, &w), 0);
-    for (unsigned round = 0; round < 2000; round++) {
+    for (unsigned round = 0; round < 500; round++) {
         copy_dirty(rig, copy);
     }
     __atomic_store_n(&w.stop, true, __ATOMIC_SEQ_CST);
@@ -517,6 +517,73 @@ static void test_code_that_is_discarded_is_decoded_anew(void **state)
     soft_outside_end(rig->cpu);
 }
 
+/* ---- while vCPUs run ---- */
+
+static void *run(void *opaque)
+{
+    SoftCpu *cpu = opaque;
+
+    epoch_thread_begin();
+    soft_cpu_begin(cpu);
+    while (soft_run(cpu) != SOFT_EXIT_KICKED) {
+    }
+    epoch_thread_end();
+    return NULL;
+}
+
+static SoftCpu *twin(SoftRig *rig)
+{
+    SoftCpu *cpu = soft_cpu_new(rig->vm, rig->cpu->hooks, rig, NULL);
+    g_autofree X86Cpu *state = g_new0(X86Cpu, 1);
+
+    soft_cpu_set_cpuid(cpu, rig->cpu->cpuid, rig->cpu->cpuids);
+    soft_cpu_save(rig->cpu, state);
+    assert_true(soft_cpu_load(cpu, state, NULL));
+    return cpu;
+}
+
+/* The window shows one page or the other; each addition is in one of them, whatever changes meanwhile. */
+static void test_running_vcpus_lose_nothing_to_changes_of_the_map(void **state)
+{
+    /* 1: lock inc dword [edi]; inc ebx; jmp 1b */
+    static const uint8_t code[] = { 0xf0, 0xff, 0x07, 0x43, 0xeb, 0xfa };
+    SoftRig *rig = *state;
+    pthread_t threads[2];
+    SoftCpu *cpus[2];
+    MemoryRegion mr;
+    uint32_t sum, counted = 0;
+
+    soft_outside_begin(rig->cpu);
+    soft_rig_code(rig, code, sizeof(code));
+    memory_region_init_alias(&mr, "window", &rig->ram, FRAME, PAGE);
+    memory_add(&rig->root, EXTRA, &mr, 0);
+    rig->cpu->gpr[X86_RDI] = EXTRA;
+    rig->cpu->gpr[X86_RBX] = 0;
+    memory_log_start(rig->block, DIRTY_MIGRATION);
+    for (unsigned i = 0; i < 2; i++) {
+        cpus[i] = twin(rig);
+        assert_int_equal(pthread_create(&threads[i], NULL, run, cpus[i]), 0);
+    }
+    for (unsigned i = 0; i < 200; i++) {
+        memory_set_alias_offset(&mr, FRAME + (i & 1) * PAGE);
+        memory_write(rig->memory, RIG_CODE, code, sizeof(code));
+        memory_log_sync(rig->block);
+        epoch_quiescent();
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        soft_signal(cpus[i], SOFT_KICK);
+        pthread_join(threads[i], NULL);
+        counted += (uint32_t)cpus[i]->gpr[X86_RBX] + (cpus[i]->rip == RIG_CODE + 3); /* it may stop in between */
+    }
+    sum = (uint32_t)mmu_get64(rig, FRAME) + (uint32_t)mmu_get64(rig, FRAME + PAGE);
+    assert_int_equal(sum, counted);
+    assert_true(counted > 0);
+    soft_cpu_free(cpus[0]);
+    soft_cpu_free(cpus[1]);
+    soft_outside_end(rig->cpu);
+    region_end(rig, &mr);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -539,6 +606,7 @@ int main(void)
         TEST(test_no_store_escapes_the_log),
         TEST(test_code_that_a_device_overwrites_is_decoded_anew),
         TEST(test_code_that_is_discarded_is_decoded_anew),
+        TEST(test_running_vcpus_lose_nothing_to_changes_of_the_map),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
