@@ -101,12 +101,24 @@ static unsigned alignment(uint64_t size)
 /* #AC comes after the check for canonical form, and before page faults. */
 static inline void check_alignment(SoftCpu *cpu, uint64_t linear, uint64_t size, unsigned access)
 {
-    if (UNLIKELY(cpu->tlb == &cpu->tlbs[TLB_NONE]) && !(access & ACCESS_SYSTEM) && linear & (alignment(size) - 1)) {
+    if (UNLIKELY(cpu->tlb == &cpu->tlbs[TLB_NONE]) && !(access & (ACCESS_SYSTEM | ACCESS_UNALIGNED)) &&
+        linear & (alignment(size) - 1)) {
         if (!soft_is_canonical(linear)) {
             soft_raise_error(cpu, access & ACCESS_STACK ? VECTOR_SS : VECTOR_GP, 0);
         }
         soft_raise_error(cpu, VECTOR_AC, 0);
     }
+}
+
+/* An access that leaves the canonical addresses says so before any page fault. */
+static inline uint64_t second_page(SoftCpu *cpu, uint64_t linear, unsigned access)
+{
+    uint64_t next = ((linear & PAGE_MASK) + PAGE_SIZE) & cpu->linear_mask;
+
+    if (UNLIKELY(!soft_is_canonical(next))) {
+        soft_raise_error(cpu, access & ACCESS_STACK ? VECTOR_SS : VECTOR_GP, 0);
+    }
+    return next;
 }
 
 static bool all_ram(const Span *s)
@@ -117,7 +129,7 @@ static bool all_ram(const Span *s)
 /* The places of an access of at most a page; both host addresses are good at the same time. */
 static void resolve_span(SoftCpu *cpu, uint64_t linear, unsigned size, unsigned access, Span *s)
 {
-    uint64_t next = ((linear & PAGE_MASK) + PAGE_SIZE) & cpu->linear_mask;
+    uint64_t next = crosses(linear, size) ? second_page(cpu, linear, access) : 0;
     uint32_t voids;
 
     s->parts = crosses(linear, size) ? 2 : 1;
@@ -135,6 +147,7 @@ static void resolve_span(SoftCpu *cpu, uint64_t linear, unsigned size, unsigned 
 /* The same, from the TLB if it can be. */
 static inline void find_span(SoftCpu *cpu, uint64_t linear, unsigned size, unsigned access, Span *s)
 {
+    uint64_t next = crosses(linear, size) ? second_page(cpu, linear, access) : 0;
     uint32_t voids = cpu->mmu->voids;
 
     s->parts = crosses(linear, size) ? 2 : 1;
@@ -142,7 +155,7 @@ static inline void find_span(SoftCpu *cpu, uint64_t linear, unsigned size, unsig
     s->size[1] = size - s->size[0];
     find(cpu, linear, access, &s->place[0]);
     if (s->parts == 2) {
-        find(cpu, ((linear & PAGE_MASK) + PAGE_SIZE) & cpu->linear_mask, access, &s->place[1]);
+        find(cpu, next, access, &s->place[1]);
     }
     /* A device's address is in no TLB, so it is not known of a place that was found there. */
     if (UNLIKELY(cpu->mmu->voids != voids) || UNLIKELY(!all_ram(s))) {
@@ -459,7 +472,7 @@ const void *soft_read_begin(SoftCpu *cpu, uint64_t linear, unsigned size, unsign
     return cpu->bounce_read;
 }
 
-/* Two pages of RAM, and nobody else running.  False: it cannot be done, by no fault of the access. */
+/* RAM in two pieces, and nobody else running.  False: it cannot be done, by no fault of the access. */
 static bool begin_exclusive(SoftCpu *cpu, uint64_t linear, unsigned size, unsigned access, Span *s)
 {
     for (unsigned i = 0; i < EXCLUSIVE_TRIES && all_ram(s); i++) {
@@ -478,6 +491,7 @@ static bool begin_exclusive(SoftCpu *cpu, uint64_t linear, unsigned size, unsign
 void *soft_write_begin(SoftCpu *cpu, uint64_t linear, unsigned size, unsigned access, bool with_contents, bool locked)
 {
     struct SoftMmu *mmu = cpu->mmu;
+    bool alone;
     Span s;
 
     linear &= cpu->linear_mask;
@@ -488,14 +502,15 @@ void *soft_write_begin(SoftCpu *cpu, uint64_t linear, unsigned size, unsigned ac
     cpu->write.access = access;
     cpu->write.bounced = cpu->write.exclusive = false;
     mmu->write_watched = false;
-    if (LIKELY(!crosses(linear, size)) && LIKELY(find_write(cpu, linear, access, &s.place[0]))) {
+    alone = locked && soft_splits_lock(linear, size);
+    if (LIKELY(!crosses(linear, size)) && !alone && LIKELY(find_write(cpu, linear, access, &s.place[0]))) {
         cpu->write.host = s.place[0].host;
         mmu->write_flags = s.place[0].flags;
         return s.place[0].host;
     }
     find_span(cpu, linear, size, access, &s);
     mmu->write_watched = soft_watched_page(cpu, linear) || soft_watched_page(cpu, linear + size - 1);
-    if (s.parts == 1 && s.place[0].host) {
+    if (s.parts == 1 && s.place[0].host && !alone) {
         cpu->write.host = s.place[0].host;
         mmu->write_flags = s.place[0].flags;
         return s.place[0].host;

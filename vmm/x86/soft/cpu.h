@@ -303,7 +303,7 @@ void soft_code_written(SoftVm *vm, SoftCpu *cpu, const void *host, uint64_t size
 
 /* ---- mmu.c and friends: linear memory.  The CPU is synced; faults do not return ---- */
 enum { ACCESS_READ = 0, ACCESS_WRITE = 1, ACCESS_EXEC = 2, ACCESS_SYSTEM = 4 /* supervisor's rights whatever the CPL is */,
-       ACCESS_STACK = 8 /* a bad address is #SS */ };
+       ACCESS_STACK = 8 /* a bad address is #SS */, ACCESS_UNALIGNED = 16 /* alignment is not checked */ };
 uint64_t soft_load(SoftCpu *cpu, uint64_t linear, unsigned size, unsigned access);              /* 1, 2, 4, 8 bytes */
 void soft_store(SoftCpu *cpu, uint64_t linear, unsigned size, uint64_t value, unsigned access);
 /* Raises what such an access would raise, and changes nothing but A and D bits. */
@@ -420,6 +420,12 @@ static inline void soft_zero(void *to, uint64_t size)
 static inline bool soft_is_canonical(uint64_t linear)
 {
     return (uint64_t)((int64_t)(linear << 16) >> 16) == linear;
+}
+
+/* Not in one cache line: the host must not be asked to lock it. */
+static inline bool soft_splits_lock(uint64_t address, unsigned size)
+{
+    return (address & 63) + size > 64;
 }
 
 static inline bool soft_in_64bit_code(const SoftCpu *cpu)

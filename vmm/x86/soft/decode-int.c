@@ -249,8 +249,9 @@ static bool choose_movbe(Decode *x, unsigned unused)
 
 static bool choose_extend(Decode *x, unsigned extend)
 {
-    unsigned to = size_of(x, 0), from = size_of(x, 1), memory = is_memory(x, 1);
+    unsigned to = size_of(x, 0), from = MIN(size_of(x, 1), to), memory = is_memory(x, 1);
 
+    /* MOVSXD to 16 bits reads as many: SDM 2B, not Zydis. */
     decode_operands(x, ADDRESS_ACCESS);
     return put(x, int_extend[extend][from][to][memory][ea_of(x->op)], 0, 0);
 }

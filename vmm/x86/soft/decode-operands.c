@@ -122,12 +122,19 @@ unsigned decode_source_segment(const Decode *x)
 
 /* ---- memory ---- */
 
+/* A SIB byte without a base: Zydis 4.0 does not see it if REX.B is set and the address size is 32. */
+static bool has_no_base(const ZydisDecodedInstruction *z)
+{
+    return z->address_width != 16 && z->raw.modrm.mod == 0 && z->raw.modrm.rm == 4 && z->raw.sib.base == 5;
+}
+
 /* The sum of slots; the displacement of what is relative to rIP is from the block's start. */
 static int64_t put_sum(const Decode *x, Op *op, const ZydisDecodedOperand *o)
 {
-    int64_t disp = o->mem.disp.has_displacement ? o->mem.disp.value : 0;
+    bool no_base = has_no_base(&x->z) && o->mem.base >= ZYDIS_REGISTER_R8D && o->mem.base <= ZYDIS_REGISTER_R15D;
+    int64_t disp = no_base ? x->z.raw.disp.value : o->mem.disp.has_displacement ? o->mem.disp.value : 0;
 
-    op->base = (uint8_t)slot_of(o->mem.base);
+    op->base = no_base ? SLOT_ZERO : (uint8_t)slot_of(o->mem.base);
     op->index = (uint8_t)slot_of(o->mem.index);
     op->scale = o->mem.scale >= 8 ? 3 : o->mem.scale / 2;
     if (op->index == SLOT_ZERO) {

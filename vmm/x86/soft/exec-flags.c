@@ -42,10 +42,12 @@ static bool flags_use_vif(SoftCpu *cpu, unsigned size)
 
 /* ---- how it goes on ---- */
 
-/* The next instruction is to be looked for anew. */
+/* The next instruction is to be looked for anew.  It need not be the next op's: NOPs may have none. */
 static const Op *leave_after(SoftCpu *cpu, const Op *op)
 {
-    return soft_op_leave(cpu, op + 1);
+    Op next = { .ip = (uint16_t)((op->ip + op->length) & 0xfff) };
+
+    return soft_op_leave(cpu, &next);
 }
 
 static const Op *after_change(SoftCpu *cpu, const Op *op, uint32_t before)

@@ -71,6 +71,12 @@ static uint64_t get_element(const uint8_t *from, unsigned bytes)
     return bytes == 8 ? *(const uint64_t *)from : bytes == 4 ? *(const uint32_t *)from : *from;
 }
 
+/* Vectors are not checked for alignment. */
+static unsigned access_of(const Op *op)
+{
+    return ACCESS_UNALIGNED | soft_op_access(op);
+}
+
 static __attribute__((noinline)) bool load_masked(SoftCpu *cpu, const Op *op, uint64_t linear)
 {
     uint64_t buffer[VECTOR_BYTES / 8] = { 0, 0, 0, 0 };
@@ -81,7 +87,7 @@ static __attribute__((noinline)) bool load_masked(SoftCpu *cpu, const Op *op, ui
     bits = mask_bits(cpu, op);
     for (unsigned i = 0; i < op->size / bytes; i++) {
         if (bits >> i & 1) {
-            put_element((uint8_t *)buffer + i * bytes, bytes, soft_load(cpu, linear + i * bytes, bytes, soft_op_access(op)));
+            put_element((uint8_t *)buffer + i * bytes, bytes, soft_load(cpu, linear + i * bytes, bytes, access_of(op)));
         }
     }
     return soft_stub_call(cpu, op, buffer);
@@ -96,11 +102,11 @@ static __attribute__((noinline)) bool store_masked(SoftCpu *cpu, const Op *op, u
     soft_sync(cpu, op);
     bits = mask_bits(cpu, op);
     if (bytes == 1) {
-        soft_probe(cpu, linear, op->size, ACCESS_WRITE | soft_op_access(op));
+        soft_probe(cpu, linear, op->size, ACCESS_WRITE | access_of(op));
     }
     for (unsigned i = 0; i < op->size / bytes; i++) {
         if (bits >> i & 1) {
-            soft_probe(cpu, linear + i * bytes, bytes, ACCESS_WRITE | soft_op_access(op));
+            soft_probe(cpu, linear + i * bytes, bytes, ACCESS_WRITE | access_of(op));
         }
     }
     if (!soft_stub_call(cpu, op, buffer)) {
@@ -108,8 +114,7 @@ static __attribute__((noinline)) bool store_masked(SoftCpu *cpu, const Op *op, u
     }
     for (unsigned i = 0; i < op->size / bytes; i++) {
         if (bits >> i & 1) {
-            soft_store(cpu, linear + i * bytes, bytes, get_element((uint8_t *)buffer + i * bytes, bytes),
-                       soft_op_access(op));
+            soft_store(cpu, linear + i * bytes, bytes, get_element((uint8_t *)buffer + i * bytes, bytes), access_of(op));
         }
     }
     return true;

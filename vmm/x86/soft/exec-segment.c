@@ -229,14 +229,16 @@ static void require_fsgsbase(SoftCpu *cpu, const Op *op)
 
 static const Op *read_base(SoftCpu *cpu, const Op *op, unsigned seg)
 {
+    uint64_t base = cpu->segment[seg].base;
+
     require_fsgsbase(cpu, op);
-    write_register(cpu, op, cpu->segment[seg].base);
+    SOFT_REG(cpu, uint64_t, op->dst) = op->size == 8 ? base : (uint32_t)base; /* a prefix 66 changes nothing */
     SOFT_NEXT(cpu, op);
 }
 
 static const Op *write_base(SoftCpu *cpu, const Op *op, unsigned seg)
 {
-    uint64_t value = op->size == 4 ? SOFT_REG(cpu, uint32_t, op->dst) : SOFT_REG(cpu, uint64_t, op->dst);
+    uint64_t value = op->size == 8 ? SOFT_REG(cpu, uint64_t, op->dst) : SOFT_REG(cpu, uint32_t, op->dst);
 
     require_fsgsbase(cpu, op);
     if (UNLIKELY(!soft_is_canonical(value))) {
