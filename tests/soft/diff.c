@@ -62,7 +62,11 @@ static void report(Run *run, const Case *c, const Result *native, const Result *
     bool known = run->options->brief && g_hash_table_contains(run->known, mnemonic);
 
     g_hash_table_add(run->known, (gpointer)mnemonic);
-    g_string_append_printf(text, "---- %s: --case %" PRIu64 "\n", mnemonic, c->seed);
+    g_string_append_printf(text, "---- %s: --case %" PRIu64, mnemonic, c->seed);
+    if (run->options->min || run->options->max) {
+        g_string_append_printf(text, " --min %d --max %d", run->options->min, run->options->max);
+    }
+    g_string_append_c(text, '\n');
     describe_case(&run->generator, c, text);
     g_string_append_printf(text, "%s", differences->str);
     if (!known) {

@@ -68,7 +68,8 @@ static void make_tables(Engine *e)
 static void make_system_page(Engine *e)
 {
     static const uint64_t entries[16] = { 0, 0x00cf9b000000ffff, 0x00af9b000000ffff, 0x00cf93000000ffff,
-                                          0x00cffb000000ffff, 0x00cff3000000ffff, 0x00affb000000ffff };
+                                          0x00cffb000000ffff, 0x00cff3000000ffff, 0x00affb000000ffff,
+                                          [15] = 0x0040f50000000000 };
 
     memcpy(e->rig->host + GDT, entries, sizeof(entries));
     put(e, GDT + TSS_OFFSET + 0x66, 0xffff); /* where the map of ports would be */

@@ -184,7 +184,8 @@ static bool settle_memory(Draft *d, uint8_t *bytes, const ZydisDecodedInstructio
 {
     Case *c = d->c;
     unsigned size = MIN(MAX(o->size / 8, 1), 512), base = gpr_number(o->mem.base), index = gpr_number(o->mem.index);
-    uint64_t target = random_address(d->r, size) - segment_base(c, o->mem.segment), rest;
+    uint64_t target = random_address(d->r, size), rest;
+    bool free = true;
 
     if (rng_percent(d->r, 50) && size >= 16) {
         target &= ~(uint64_t)15;
@@ -192,11 +193,13 @@ static bool settle_memory(Draft *d, uint8_t *bytes, const ZydisDecodedInstructio
     if (insn->attributes & ZYDIS_ATTRIB_HAS_LOCK || insn->mnemonic == ZYDIS_MNEMONIC_XCHG) {
         target &= -(uint64_t)size;
     }
+    target -= segment_base(c, o->mem.segment);
     rest = o->mem.disp.has_displacement ? (uint64_t)o->mem.disp.value : 0;
     if (o->mem.type == ZYDIS_MEMOP_TYPE_VSIB) {
         settle_vector_index(d, o->mem.index);
     } else if (index < 16) {
-        if (!d->settled[index] && rng_percent(d->r, 50)) {
+        free = !d->settled[index];
+        if (free && rng_percent(d->r, 50)) {
             c->in.gpr[index] = rng_below(d->r, 256);
         }
         rest += c->in.gpr[index] * MAX(o->mem.scale, 1);
@@ -218,7 +221,7 @@ static bool settle_memory(Draft *d, uint8_t *bytes, const ZydisDecodedInstructio
     } else {
         return false;
     }
-    return true;
+    return free;
 }
 
 /* A locked access over the end of a cache line stops the whole machine, and hypervisors slow down who does that. */
@@ -308,10 +311,14 @@ static bool settle(Draft *d, unsigned n, uint8_t *bytes, const ZydisDecodedInstr
 
 /* ---- cases ---- */
 
-/* What mostly faults would end most sequences early. */
+/* What mostly faults would end most sequences early; what stores addresses of x87 instructions tells of the others'. */
 static bool is_short_lived(const ZydisDecodedInstruction *insn)
 {
     switch (insn->mnemonic) {
+    case ZYDIS_MNEMONIC_FNSAVE:
+    case ZYDIS_MNEMONIC_FNSTENV:
+    case ZYDIS_MNEMONIC_FXSAVE:
+    case ZYDIS_MNEMONIC_FXSAVE64:
     case ZYDIS_MNEMONIC_LDS:
     case ZYDIS_MNEMONIC_LES:
     case ZYDIS_MNEMONIC_LFS:
@@ -344,7 +351,7 @@ static bool draw_instruction(Draft *d, unsigned n)
     draw_bytes(d->r, d->c->mode, bytes);
     if (!decode(d->g, d->c->mode, bytes, sizeof(bytes), &insn, operands) || !is_wanted(d->g, &insn) ||
         is_excluded(d->g, d->c->mode, &insn) ||
-        (d->c->instructions > 1 && is_short_lived(&insn) && rng_percent(d->r, 97))) {
+        (d->c->instructions > 1 && is_short_lived(&insn))) {
         return false;
     }
     d->start[n] = d->c->code_length;
