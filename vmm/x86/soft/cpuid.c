@@ -349,6 +349,22 @@ void soft_cpu_set_feature_msr(SoftCpu *cpu, uint32_t index, uint64_t value)
     }
 }
 
+#define signature_HYGON_ebx 0x6f677948 /* "HygonGenuine" */
+#define signature_HYGON_ecx 0x656e6975
+
+/* The guest takes the ways of the vendor that it is told of; an unknown one has those of the host's. */
+static void follow_vendor(SoftCpu *cpu)
+{
+    const X86Cpuid *c = soft_cpuid(cpu, 0, 0);
+
+    if (c && c->ebx == signature_INTEL_ebx && c->ecx == signature_INTEL_ecx) {
+        cpu->vm->intel = true;
+    } else if (c && ((c->ebx == signature_AMD_ebx && c->ecx == signature_AMD_ecx) ||
+                     (c->ebx == signature_HYGON_ebx && c->ecx == signature_HYGON_ecx))) {
+        cpu->vm->intel = false;
+    }
+}
+
 void soft_cpu_set_cpuid(SoftCpu *cpu, const X86Cpuid *cpuid, unsigned n)
 {
     unsigned bits;
@@ -361,6 +377,7 @@ void soft_cpu_set_cpuid(SoftCpu *cpu, const X86Cpuid *cpuid, unsigned n)
         cpu->feature[w] = given_word(cpu, words[w].leaf, words[w].subleaf, words[w].reg);
     }
     derive_all(cpu);
+    follow_vendor(cpu);
     bits = given_word(cpu, 0x80000008, 0, REG_EAX) & 0xff;
     cpu->phys_bits = bits < 32 ? 36 : bits > 52 ? 52 : bits;
     soft_cpu_set_feature_msr(cpu, MSR_ARCH_CAPABILITIES, soft_supported_msr_feature(MSR_ARCH_CAPABILITIES));

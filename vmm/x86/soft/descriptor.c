@@ -160,11 +160,13 @@ void soft_drop_privileged_segments(SoftCpu *cpu)
 
     for (unsigned i = 0; i < sizeof(data); i++) {
         X86Segment *s = &cpu->segment[data[i]];
+        uint64_t base = s->base; /* stays: in 64-bit code that of FS and GS is in use */
 
         if (selector_is_null(s->selector)) {
-            s->selector = 0; /* the base stays: in 64-bit mode it is in use */
+            s->selector = 0;
         } else if (SEG_DPL(s->attributes) < cpu->cpl && (s->attributes & 0xc) != 0xc) {
             soft_set_null(cpu, data[i], 0);
+            s->base = base;
         }
     }
 }

@@ -4,8 +4,9 @@
  * NOT and NEG; XCHG (always locked with memory), XADD, CMPXCHG, CMPXCHG8B and CMPXCHG16B
  * (SDM 2A-2D, SDM 3-9.1).
  *
- * On RAM in one piece the host's own LOCK prefix does it; what crosses pages or is a device
- * goes through soft_write_begin(locked), alone in the machine.
+ * On RAM in one cache line the host's own LOCK prefix does it.  What crosses lines would be a
+ * split lock, which hosts slow down or forbid (SDM 3-9.1.2.3): it goes through
+ * soft_write_begin(locked), alone in the machine.
  */
 #include "vmm/x86/soft/exec-int.h"
 
@@ -23,7 +24,7 @@
     {                                                                                                            \
         volatile UINT(b) *p = AT_WRITE(b, EA_ANY);                                                               \
                                                                                                                  \
-        if (UNLIKELY(!p)) {                                                                                      \
+        if (UNLIKELY(!p) || ((locked) && UNLIKELY(soft_splits_lock((uintptr_t)p, (b) / 8)))) {                   \
             return name##_slow(cpu, op);                                                                         \
         }                                                                                                        \
         __VA_ARGS__                                                                                              \
@@ -201,7 +202,7 @@ PAIR(pair16_lock, "lock\n\t", "cmpxchg16b")
         uint64_t linear = soft_ea(cpu, op);                                                                      \
         void *p = soft_tlb_write(cpu, linear, size);                                                             \
                                                                                                                  \
-        if (UNLIKELY(!p || ((size) == 16 && linear & 15))) {                                                     \
+        if (UNLIKELY(!p || ((size) == 16 && linear & 15)) || ((locked) && UNLIKELY(soft_splits_lock(linear, size)))) {                                                     \
             return cmpxchg_##name##_slow(cpu, op);                                                               \
         }                                                                                                        \
         name##_do(cpu, p);                                                                                       \

@@ -263,6 +263,8 @@ static const MsrRow rows[] = {
     { 0xc0000101, 0xc0000101, "GS_BASE", FEATURE_LM, MSR_CANONICAL, .mask = ANY, .get = get_gs_base, .set = set_gs_base },
     { 0xc0000102, 0xc0000102, "KERNEL_GS_BASE", FEATURE_LM, MSR_SAVED | MSR_CANONICAL, FIELD(kernel_gs_base), ANY },
     { 0xc0000103, 0xc0000103, "TSC_AUX", FEATURE_TSC_AUX, MSR_SAVED, FIELD(tsc_aux), LOW32 },
+    /* Performance counters that every AMD processor has; these count nothing, and hold nothing. */
+    { 0xc0010000, 0xc0010007, "PERF", FEATURE_AMD, 0, .mask = ANY, .set = set_nothing },
     { 0xc0010010, 0xc0010010, "SYSCFG", FEATURE_AMD, 0, .mask = ANY },
     { 0xc0010015, 0xc0010015, "HWCR", FEATURE_AMD, MSR_SAVED, FIELD(hwcr),
       HWCR_STATUS_WRITE | HWCR_TSC_FREQ | HWCR_IGNORED, .get = get_hwcr, .set = set_hwcr },

@@ -17,22 +17,25 @@ enum { JUMP_EVENT = 1, JUMP_LEAVE = 2 };
 
 /* ---- leaving the present instruction ---- */
 
-/* The present instruction and those after it in the block have not been executed. */
+/* The present instruction and those after it in the block have not been executed.  Some have two ops; a NOP may have
+ * none, and is seen as a gap. */
 static void uncount(SoftCpu *cpu)
 {
     const Block *block = cpu->block;
-    unsigned last = PAGE_SIZE;
+    uint64_t present = (cpu->ip - cpu->rip) & cpu->ip_mask;
+    unsigned end = 0;
 
     if (!block) {
         return;
     }
     for (unsigned i = 0; i < block->ops; i++) {
-        uint64_t ip = (cpu->rip + block->op[i].ip) & cpu->ip_mask;
+        const Op *op = &block->op[i];
 
-        if (block->op[i].ip != last && block->op[i].length && ip - cpu->ip < block->length) {
-            cpu->instructions--;
+        if (op->ip < end) {
+            continue;
         }
-        last = block->op[i].ip;
+        cpu->instructions -= (op->ip > end && end >= present) + (op->length && op->ip >= present);
+        end = op->ip + op->length;
     }
     cpu->block = NULL;
 }

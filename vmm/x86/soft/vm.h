@@ -35,7 +35,7 @@ struct SoftVm {
     uint64_t host_xcr0;           /* the host's; stub.c */
     uint32_t mxcsr_mask;          /* bits of MXCSR that the host has */
     bool xsaveopt;                /* the host has XSAVEOPT */
-    bool intel;                   /* the host's vendor, for what vendors do differently */
+    bool intel;                   /* the vendor of the guest's CPUID, for what vendors do differently */
     unsigned trace;
     void (*trace_line)(const char *text);
     uint64_t isa[8];              /* bit map of ZydisISASet the guest's CPUID offers; decode.c */
