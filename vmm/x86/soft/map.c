@@ -248,7 +248,9 @@ static bool make_clean(SoftRam *ram, uint64_t first, uint64_t pages, uint64_t *d
         bool eight = pages - i >= 8 && (uintptr_t)flags % 8 == 0;
         unsigned bits, n = eight ? 8 : 1;
 
-        if (eight) {
+        if (eight && (__atomic_load_n((uint64_t *)flags, __ATOMIC_SEQ_CST) & CLEAN_8) == CLEAN_8) {
+            bits = 0; /* most are, and their line stays shared */
+        } else if (eight) {
             bits = gather(~__atomic_fetch_or((uint64_t *)flags, CLEAN_8, __ATOMIC_SEQ_CST));
         } else {
             bits = !(__atomic_fetch_or(flags, PAGE_CLEAN, __ATOMIC_SEQ_CST) & PAGE_CLEAN);
