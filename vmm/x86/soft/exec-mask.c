@@ -46,7 +46,8 @@ static uint32_t mask_bits(SoftCpu *cpu, const Op *op)
 
     for (unsigned i = 0; i < op->size / bytes; i++) {
         unsigned sign = (i + 1) * bytes - 1;
-        uint64_t word = op->dst & OP_MMX ? *mmx_word(image, op->dst & 7) : *vector_word(image, op->dst & 15, sign & ~7u);
+        uint64_t word =
+            op->dst & OP_MMX ? *mmx_word(image, op->dst & 7) : *vector_word(image, op->dst & 15, sign & ~7u);
 
         bits |= (uint32_t)(word >> ((sign & 7) * 8 + 7) & 1) << i;
     }
@@ -114,7 +115,8 @@ static __attribute__((noinline)) bool store_masked(SoftCpu *cpu, const Op *op, u
     }
     for (unsigned i = 0; i < op->size / bytes; i++) {
         if (bits >> i & 1) {
-            soft_store(cpu, linear + i * bytes, bytes, get_element((uint8_t *)buffer + i * bytes, bytes), access_of(op));
+            soft_store(cpu, linear + i * bytes, bytes, get_element((uint8_t *)buffer + i * bytes, bytes),
+                       access_of(op));
         }
     }
     return true;

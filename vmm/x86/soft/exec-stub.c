@@ -28,8 +28,8 @@ static const Op *op_return(SoftCpu *cpu, const Op *op)
     return op;
 }
 
-/* The stub goes on to the op after the one that it is given, which returns here.  (Inlined, its frame would keep callers
- * from ending in a jump.) */
+/* The stub goes on to the op after the one that it is given, which returns here.  (Inlined, its frame would keep
+ * callers from ending in a jump.) */
 __attribute__((noinline)) const Op *soft_stub_call(SoftCpu *cpu, const Op *op, void *memory)
 {
     const Op frame[2] = { { .ip = op->ip, .length = op->length, .ptr = op->ptr }, { .fn = op_return } };

@@ -46,7 +46,7 @@ static unsigned vector_bytes(const SoftCpu *cpu)
     return soft_in_64bit_code(cpu) ? 16 * 16 : 8 * 16;
 }
 
-/* XINUSE of cpu->xsave; MXCSR counts as SSE, SDM 1-13.7. */
+/* XINUSE of cpu->xsave as XSAVEC and XGETBV see it, with MXCSR as a part of SSE; for XSAVE and XSAVEOPT it is not. */
 static uint64_t in_use(SoftCpu *cpu)
 {
     return *fp_u64(cpu->xsave, XS_BV) | (*fp_u32(cpu->xsave, FX_MXCSR) != MXCSR_INIT ? XFEATURE_SSE : 0);
@@ -105,7 +105,7 @@ static void save(SoftCpu *cpu, const Op *op, Kind kind, bool wide)
     uint8_t *to = soft_write_begin(cpu, linear, area_bytes(features), soft_op_access(op), true, false);
 
     soft_fp_sync(cpu);
-    used = in_use(cpu) & features;
+    used = (kind == KIND_XSAVEC ? in_use(cpu) : *fp_u64(cpu->xsave, XS_BV)) & features;
     written = kind == KIND_XSAVE ? features : used;
     put_components(cpu, used, written, wide, to);
     if (kind == KIND_XSAVEC ? written & XFEATURE_SSE : features & (XFEATURE_SSE | XFEATURE_AVX)) {
@@ -164,8 +164,8 @@ static void get_vectors(SoftCpu *cpu, const uint8_t *from, uint64_t feature, boo
     }
 }
 
-/* Reads what of the area is needed, checks it, and returns the features that it has saved; mxcsr: what to load, NULL: the
- * instruction does not.  The standard form always has MXCSR, in the compacted one it is a part of SSE. */
+/* Reads what of the area is needed, checks it, and returns the features that it has saved; mxcsr: what to load, NULL:
+ * the instruction does not.  The standard form always has MXCSR, in the compacted one it is a part of SSE. */
 static uint64_t read_area(SoftCpu *cpu, const Op *op, uint64_t features, uint8_t *from, const uint32_t **ret_mxcsr)
 {
     uint64_t linear = area(cpu, op), saved;

@@ -33,7 +33,7 @@ uint8_t *soft_fp_image(SoftCpu *cpu);
 void soft_fp_replace(SoftCpu *cpu);
 /* FSW.ES. */
 bool soft_fp_pending(SoftCpu *cpu);
-/* An x87 exception is pending and this instruction waits for it: #MF, or FERR# and what soft_op_leave() does.  Synced. */
+/* An x87 exception is pending and this instruction waits for it: #MF, or FERR# and then soft_op_leave().  Synced. */
 const Op *soft_fp_error(SoftCpu *cpu, const Op *op);
 
 /* exec-xsave.c, for the table of exec-fpu.c */

@@ -126,7 +126,7 @@ uint32_t soft_stub_common(uint8_t *to)
 
     PUT(&c, 0x57, 0x56, 0x52, 0x48, 0x83, 0xec, 0x08, 0x48, 0xb8); /* push rdi, rsi, rdx; sub rsp, 8; mov rax, imm64 */
     put64(&c, (uintptr_t)soft_fp_load);
-    PUT(&c, 0xff, 0xd0, 0x48, 0x83, 0xc4, 0x08, 0x5a, 0x5e, 0x5f, 0xc3); /* call rax; add rsp, 8; pop rdx, rsi, rdi; ret */
+    PUT(&c, 0xff, 0xd0, 0x48, 0x83, 0xc4, 0x08, 0x5a, 0x5e, 0x5f, 0xc3); /* call rax; add rsp, 8; pop rdx, rsi, rdi */
     return (uint32_t)(c.next - to);
 }
 
@@ -154,7 +154,8 @@ uint32_t soft_stub_code(uint8_t *to, int32_t common, const StubForm *form)
     return (uint32_t)(c.next - to);
 }
 
-void *soft_stub_make(SoftDecode *d, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands, StubForm *ret)
+void *soft_stub_make(SoftDecode *d, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands,
+                     StubForm *ret)
 {
     SoftVm *vm = d->cpu->vm;
     void *stub;

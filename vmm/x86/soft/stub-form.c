@@ -257,8 +257,8 @@ static void raw_fields(const SoftDecode *d, const ZydisDecodedInstruction *insn,
     }
 }
 
-static void operand_fields(const StubForm *form, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands,
-                           Fields *f)
+static void operand_fields(const StubForm *form, const ZydisDecodedInstruction *insn,
+                           const ZydisDecodedOperand *operands, Fields *f)
 {
     for (unsigned i = 0; i < insn->operand_count; i++) {
         const ZydisDecodedOperand *o = &operands[i];
@@ -398,7 +398,8 @@ static bool same_operand(const ZydisDecodedOperand *a, const ZydisDecodedOperand
     return false;
 }
 
-bool soft_stub_form_check(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands, const StubForm *form)
+bool soft_stub_form_check(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands,
+                          const StubForm *form)
 {
     ZydisDecoder decoder;
     ZydisDecodedInstruction native;
@@ -420,8 +421,8 @@ bool soft_stub_form_check(const ZydisDecodedInstruction *insn, const ZydisDecode
 
 /* What sizes depend on differs between modes: in 16-bit code the meaning of 66, outside of 64-bit code that of VEX.W.
  * The form that decodes as the same instruction is the right one. */
-static bool encode_for_mode(const SoftDecode *d, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands,
-                            Fields *f, StubForm *form)
+static bool encode_for_mode(const SoftDecode *d, const ZydisDecodedInstruction *insn,
+                            const ZydisDecodedOperand *operands, Fields *f, StubForm *form)
 {
     unsigned code = d->mode & MODE_CODE;
 

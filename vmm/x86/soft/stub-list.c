@@ -222,7 +222,8 @@ bool soft_stub_waits(const ZydisDecodedInstruction *insn, const ZydisDecodedOper
 bool soft_stub_allowed(const ZydisDecodedInstruction *insn, uint32_t mode, bool *ret_nothing)
 {
     *ret_nothing = false;
-    if (!is_native_set(insn->meta.isa_set) || !is_native_kind(insn) || insn->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE ||
+    if (!is_native_set(insn->meta.isa_set) || !is_native_kind(insn) ||
+        insn->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE ||
         insn->attributes & (ZYDIS_ATTRIB_HAS_LOCK | ZYDIS_ATTRIB_IS_PRIVILEGED) ||
         insn->opcode_map > ZYDIS_OPCODE_MAP_0F3A) {
         return false;

@@ -77,7 +77,8 @@ static bool map_store(struct SoftStubs *s, GError **error)
     s->write = mmap(NULL, STORE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     s->run = mmap(NULL, STORE_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
     if (s->write == MAP_FAILED || s->run == MAP_FAILED) {
-        error_set(error, "cannot map native code of the software CPU: %s; does a security policy forbid executable memory?",
+        error_set(error,
+                  "cannot map native code of the software CPU: %s; does a security policy forbid executable memory?",
                   strerror(errno));
     }
     close(fd);
@@ -167,7 +168,8 @@ static StubEntry *find(const struct SoftStubs *s, const StubKey *key)
     for (uint64_t i = hash >> 32;; i++) {
         StubEntry *e = &s->table[i & (s->size - 1)];
 
-        if (!e->offset || (e->key.code[0] == key->code[0] && e->key.code[1] == key->code[1] && e->key.rest == key->rest)) {
+        if (!e->offset ||
+            (e->key.code[0] == key->code[0] && e->key.code[1] == key->code[1] && e->key.rest == key->rest)) {
             return e;
         }
     }

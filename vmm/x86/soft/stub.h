@@ -74,7 +74,8 @@ struct StubForm {
 bool soft_stub_form(const SoftDecode *d, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands,
                     StubForm *ret);
 /* Whether `form` still decodes as the instruction it was made of. */
-bool soft_stub_form_check(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands, const StubForm *form);
+bool soft_stub_form_check(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands,
+                          const StubForm *form);
 
 /* ---- stub.c: the store; vm->lock ---- */
 void *soft_stub_find(SoftVm *vm, const StubForm *form); /* NULL: there is none yet */
@@ -89,7 +90,8 @@ uint32_t soft_stub_common(uint8_t *to);
 /* The stub's code; common: from `to` to soft_stub_common()'s.  Returns its length. */
 uint32_t soft_stub_code(uint8_t *to, int32_t common, const StubForm *form);
 /* Finds or makes the stub of an instruction.  NULL: none. */
-void *soft_stub_make(SoftDecode *d, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands, StubForm *ret);
+void *soft_stub_make(SoftDecode *d, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands,
+                     StubForm *ret);
 
 /* ---- exec-stub.c ---- */
 OpFn soft_op_nothing;

@@ -45,8 +45,8 @@ static void compare(Bench *b, const ZydisDecodedInstruction *z, const uint8_t *b
         for (unsigned i = 0; i < z->length; i++) {
             g_string_append_printf(hex, "%02x", bytes[i]);
         }
-        fail_msg("%s, %s: host and guest differ in %s (vectors %d and %d)", ZydisMnemonicGetString(z->mnemonic), hex->str,
-                 what, native_vector, vector);
+        fail_msg("%s, %s: host and guest differ in %s (vectors %d and %d)", ZydisMnemonicGetString(z->mnemonic),
+                 hex->str, what, native_vector, vector);
     }
     b->runs++;
 }
@@ -155,8 +155,8 @@ static void test_vex(Bench *b, unsigned map)
     for (unsigned i = 0; i < 256 * 16 * 2; i++) {
         for (unsigned k = 0; k < G_N_ELEMENTS(modrm); k++) {
             unsigned wlpp = i >> 8 & 15, rxb = i >> 12 ? 2 : 7, vvvv = vector_random(&b->seed) & 1 ? 15 : i % 15;
-            const uint8_t bytes[] = { 0xc4, rxb << 5 | map, (wlpp >> 3) << 7 | vvvv << 3 | (wlpp & 7), i & 0xff, modrm[k],
-                                      vector_random(&b->seed) & 0xff };
+            const uint8_t bytes[] = {0xc4,     rxb << 5 | map, (wlpp >> 3) << 7 | vvvv << 3 | (wlpp & 7),
+                                     i & 0xff, modrm[k],       vector_random(&b->seed) & 0xff};
 
             test_one(b, bytes, sizeof(bytes));
         }

@@ -8,8 +8,8 @@
 #include "native-vector.h"
 #include "soft-rig.h"
 
-/* In 64-bit mode; its memory is at the same linear addresses as the host's: a page at NATIVE_DATA, then nothing.  In the
- * test itself, as native_vector_begin(). */
+/* In 64-bit mode; its memory is at the same linear addresses as the host's: a page at NATIVE_DATA, then nothing.  In
+ * the test itself, as native_vector_begin(). */
 SoftRig *vector_rig_new(void);
 void vector_rig_free(SoftRig *rig);
 /* -1: the guest came to the HLT behind the instructions; else the vector of the exception. */
