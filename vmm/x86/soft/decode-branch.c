@@ -117,6 +117,9 @@ bool decode_call(Decode *x, unsigned unused)
         return false;
     }
     decode_operands(x, ADDRESS_ACCESS);
+    if (!memory) {
+        x->op->disp = (int32_t)next_of(x);
+    }
     if (is_kind(x, ZYDIS_OPERAND_TYPE_IMMEDIATE)) {
         near = is_near(x, x->op->imm);
         put(x, is_wide_64(x)   ? near ? branch_call_near64 : branch_call64

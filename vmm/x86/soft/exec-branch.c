@@ -3,12 +3,14 @@
  * Near control transfers: Jcc, JMP, CALL, RET, LOOPcc, JrCXZ.  SDM 2A/2B, each under its
  * name.  Far ones are in exec-transfer.c.
  *
- * The target of a direct branch is a distance from the block's start, in imm.  The target is
- * checked before anything changes; so is the stack.
+ * Distances from the block's start: in imm the target of a direct branch, in disp the next
+ * instruction (not with a memory operand).  The target is checked before anything changes; so
+ * is the stack.
  */
 #include "vmm/x86/soft/exec-int.h"
 
-#define FLAT static __attribute__((flatten))
+/* Each way out is an indirect jump of its own, which the host predicts better. */
+#define FLAT __attribute__((flatten))
 
 static uint64_t next_of(const SoftCpu *cpu, const Op *op)
 {
@@ -46,14 +48,14 @@ static const Op *branch(SoftCpu *cpu, const Op *op, bool taken)
 
 /* ---- Jcc ---- */
 #define JCC(n, cond)                                                                                             \
-    FLAT const Op *jcc_##cond##_near(SoftCpu *cpu, const Op *op)                                                \
+    static FLAT const Op *jcc_##cond##_near(SoftCpu *cpu, const Op *op)                                          \
     {                                                                                                            \
         if (int_condition(cpu->cc, n)) {                                                                         \
             return soft_jump(cpu, op, 1, op->imm);                                                               \
         }                                                                                                        \
         return soft_jump(cpu, op, 0, op->disp);                                                                  \
     }                                                                                                            \
-    static const Op *jcc_##cond(SoftCpu *cpu, const Op *op)                                                     \
+    static const Op *jcc_##cond(SoftCpu *cpu, const Op *op)                                                      \
     {                                                                                                            \
         return branch(cpu, op, int_condition(cpu->cc, n));                                                       \
     }
@@ -106,7 +108,7 @@ OpFn *const branch_loop[LOOPS] = {
 };
 
 /* ---- JMP ---- */
-const Op *branch_jmp_near(SoftCpu *cpu, const Op *op)
+FLAT const Op *branch_jmp_near(SoftCpu *cpu, const Op *op)
 {
     return soft_jump(cpu, op, 0, op->imm);
 }
@@ -134,24 +136,34 @@ const Op *branch_jmp_m(SoftCpu *cpu, const Op *op)
     return soft_goto(cpu, target_of(cpu, op, target_in_memory(cpu, op)));
 }
 
+SLOW const Op *jmp_r_slow(SoftCpu *cpu, const Op *op)
+{
+    return branch_jmp_r(cpu, op);
+}
+
+SLOW const Op *jmp_m_slow(SoftCpu *cpu, const Op *op)
+{
+    return branch_jmp_m(cpu, op);
+}
+
 /* In 64-bit code only what is not canonical can go wrong. */
-const Op *branch_jmp_r64(SoftCpu *cpu, const Op *op)
+FLAT const Op *branch_jmp_r64(SoftCpu *cpu, const Op *op)
 {
     uint64_t target = REG(64, dst);
 
     if (UNLIKELY(!soft_is_canonical(target))) {
-        return branch_jmp_r(cpu, op);
+        return jmp_r_slow(cpu, op);
     }
     return soft_goto(cpu, target);
 }
 
-const Op *branch_jmp_m64(SoftCpu *cpu, const Op *op)
+FLAT const Op *branch_jmp_m64(SoftCpu *cpu, const Op *op)
 {
     const void *p = AT_READ(64, EA_ANY);
     uint64_t target;
 
     if (UNLIKELY(!p || !soft_is_canonical(target = LOAD(64, p)))) {
-        return branch_jmp_m(cpu, op);
+        return jmp_m_slow(cpu, op);
     }
     return soft_goto(cpu, target);
 }
@@ -185,8 +197,18 @@ const Op *branch_call_m(SoftCpu *cpu, const Op *op)
     return call(cpu, op, target_in_memory(cpu, op));
 }
 
-/* False: it needs the slow way. */
-INLINE bool push_next64(SoftCpu *cpu, const Op *op)
+SLOW const Op *call_r_slow(SoftCpu *cpu, const Op *op)
+{
+    return branch_call_r(cpu, op);
+}
+
+SLOW const Op *call_m_slow(SoftCpu *cpu, const Op *op)
+{
+    return branch_call_m(cpu, op);
+}
+
+/* The return address; false: it needs the slow way. */
+INLINE bool push_next64(SoftCpu *cpu, uint64_t next)
 {
     uint64_t sp = cpu->gpr[X86_RSP] - 8;
     volatile uint64_t *p = soft_tlb_write(cpu, sp, 8);
@@ -194,12 +216,12 @@ INLINE bool push_next64(SoftCpu *cpu, const Op *op)
     if (UNLIKELY(!p)) {
         return false;
     }
-    *p = cpu->rip + op->ip + op->length;
+    *p = next;
     cpu->gpr[X86_RSP] = sp;
     return true;
 }
 
-INLINE bool push_next32(SoftCpu *cpu, const Op *op)
+INLINE bool push_next32(SoftCpu *cpu, uint32_t next)
 {
     uint32_t sp = (uint32_t)cpu->gpr[X86_RSP] - 4;
     volatile uint32_t *p = soft_tlb_write(cpu, sp, 4);
@@ -207,61 +229,61 @@ INLINE bool push_next32(SoftCpu *cpu, const Op *op)
     if (UNLIKELY(!p)) {
         return false;
     }
-    *p = (uint32_t)cpu->rip + op->ip + op->length;
+    *p = next;
     cpu->gpr[X86_RSP] = sp;
     return true;
 }
 
-const Op *branch_call_near64(SoftCpu *cpu, const Op *op)
+FLAT const Op *branch_call_near64(SoftCpu *cpu, const Op *op)
 {
-    if (UNLIKELY(!push_next64(cpu, op))) {
+    if (UNLIKELY(!push_next64(cpu, cpu->rip + (uint64_t)(int64_t)op->disp))) {
         return call_slow(cpu, op);
     }
     return soft_jump(cpu, op, 0, op->imm);
 }
 
-const Op *branch_call64(SoftCpu *cpu, const Op *op)
+FLAT const Op *branch_call64(SoftCpu *cpu, const Op *op)
 {
     uint64_t target = cpu->rip + (uint64_t)op->imm;
 
-    if (UNLIKELY(!soft_is_canonical(target) || !push_next64(cpu, op))) {
+    if (UNLIKELY(!soft_is_canonical(target) || !push_next64(cpu, cpu->rip + (uint64_t)(int64_t)op->disp))) {
         return call_slow(cpu, op);
     }
     return soft_goto(cpu, target);
 }
 
-const Op *branch_call_r64(SoftCpu *cpu, const Op *op)
+FLAT const Op *branch_call_r64(SoftCpu *cpu, const Op *op)
 {
     uint64_t target = REG(64, dst);
 
-    if (UNLIKELY(!soft_is_canonical(target) || !push_next64(cpu, op))) {
-        return branch_call_r(cpu, op);
+    if (UNLIKELY(!soft_is_canonical(target) || !push_next64(cpu, cpu->rip + (uint64_t)(int64_t)op->disp))) {
+        return call_r_slow(cpu, op);
     }
     return soft_goto(cpu, target);
 }
 
-const Op *branch_call_m64(SoftCpu *cpu, const Op *op)
+FLAT const Op *branch_call_m64(SoftCpu *cpu, const Op *op)
 {
     const void *p = AT_READ(64, EA_ANY);
     uint64_t target;
 
-    if (UNLIKELY(!p || !soft_is_canonical(target = LOAD(64, p)) || !push_next64(cpu, op))) {
-        return branch_call_m(cpu, op);
+    if (UNLIKELY(!p || !soft_is_canonical(target = LOAD(64, p)) || !push_next64(cpu, cpu->rip + op->ip + op->length))) {
+        return call_m_slow(cpu, op);
     }
     return soft_goto(cpu, target);
 }
 
-const Op *branch_call_near32(SoftCpu *cpu, const Op *op)
+FLAT const Op *branch_call_near32(SoftCpu *cpu, const Op *op)
 {
-    if (UNLIKELY(!push_next32(cpu, op))) {
+    if (UNLIKELY(!push_next32(cpu, (uint32_t)cpu->rip + (uint32_t)op->disp))) {
         return call_slow(cpu, op);
     }
     return soft_jump(cpu, op, 0, op->imm);
 }
 
-const Op *branch_call32(SoftCpu *cpu, const Op *op)
+FLAT const Op *branch_call32(SoftCpu *cpu, const Op *op)
 {
-    if (UNLIKELY(!push_next32(cpu, op))) {
+    if (UNLIKELY(!push_next32(cpu, (uint32_t)cpu->rip + (uint32_t)op->disp))) {
         return call_slow(cpu, op);
     }
     return soft_goto(cpu, cpu->rip + (uint64_t)op->imm);
@@ -278,25 +300,30 @@ const Op *branch_ret(SoftCpu *cpu, const Op *op)
     return soft_goto(cpu, target);
 }
 
-const Op *branch_ret64(SoftCpu *cpu, const Op *op)
+SLOW const Op *ret_slow(SoftCpu *cpu, const Op *op)
+{
+    return branch_ret(cpu, op);
+}
+
+FLAT const Op *branch_ret64(SoftCpu *cpu, const Op *op)
 {
     uint64_t sp = cpu->gpr[X86_RSP], target;
     const void *p = soft_tlb_read(cpu, sp, 8);
 
     if (UNLIKELY(!p || !soft_is_canonical(target = LOAD(64, p)))) {
-        return branch_ret(cpu, op);
+        return ret_slow(cpu, op);
     }
     cpu->gpr[X86_RSP] = sp + 8 + (uint64_t)op->imm;
     return soft_goto(cpu, target);
 }
 
-const Op *branch_ret32(SoftCpu *cpu, const Op *op)
+FLAT const Op *branch_ret32(SoftCpu *cpu, const Op *op)
 {
     uint32_t sp = (uint32_t)cpu->gpr[X86_RSP];
     const void *p = soft_tlb_read(cpu, sp, 4);
 
     if (UNLIKELY(!p)) {
-        return branch_ret(cpu, op);
+        return ret_slow(cpu, op);
     }
     cpu->gpr[X86_RSP] = (uint32_t)(sp + 4 + (uint32_t)op->imm);
     return soft_goto(cpu, LOAD(32, p));
