@@ -9,7 +9,9 @@
  * host access if it has the size of a register.  Device accesses go outside, one by one:
  * a LOCK prefix does not make two of them one.
  *
- * Writes to pages with flags: first the bytes, then a full fence, then soft_wrote().
+ * Writes to pages with flags: first the bytes, then soft_wrote().  No fence is needed between
+ * them: who sets a flag waits until every vCPU has served REQUEST_REVOKE, and so sees the bytes
+ * of a store that did not see the flag.
  */
 #include "vmm/x86/soft/mmu.h"
 
@@ -19,7 +21,6 @@ typedef struct Span {
     unsigned parts;
     unsigned size[2];
     SoftPlace place[2];
-    bool watched;
 } Span;
 
 /* ---- finding places ---- */
@@ -227,98 +228,7 @@ static void wrote_span(SoftCpu *cpu, const Span *s)
     }
 }
 
-/* ---- devices ---- */
-
-static AddressSpace *space(const SoftCpu *cpu)
-{
-    return cpu->in_smm && cpu->vm->smm ? cpu->vm->smm : cpu->vm->memory;
-}
-
-static bool is_apic(const SoftCpu *cpu, uint64_t gpa)
-{
-    return !((gpa ^ cpu->apic_page) & PAGE_MASK);
-}
-
-/* Registers are 32 bits at multiples of 16 (SDM 3-11.4.1).  Parts of one can be read; between them is nothing. */
-static uint64_t apic_load(SoftCpu *cpu, unsigned offset, unsigned size)
-{
-    unsigned lead = offset % 16;
-
-    if (lead >= 4) {
-        return 0;
-    }
-    return (uint64_t)cpu->hooks->apic_read(cpu, cpu->opaque, offset - lead) >> (8 * lead);
-}
-
-static uint64_t bus_load(SoftCpu *cpu, uint64_t gpa, unsigned size)
-{
-    uint64_t value = 0;
-
-    cpu->count[COUNT_MMIO]++;
-    if (is_apic(cpu, gpa)) {
-        return apic_load(cpu, (unsigned)(gpa & (PAGE_SIZE - 1)), size);
-    }
-    memory_load(space(cpu), gpa, size, &value);
-    return value;
-}
-
-static void bus_store(SoftCpu *cpu, uint64_t gpa, unsigned size, uint64_t value)
-{
-    unsigned offset = (unsigned)(gpa & (PAGE_SIZE - 1));
-
-    cpu->count[COUNT_MMIO]++;
-    if (!is_apic(cpu, gpa)) {
-        memory_store(space(cpu), gpa, size, value);
-    } else if (size >= 4 && offset % 16 == 0) { /* other writes are undefined, and lost */
-        cpu->hooks->apic_write(cpu, cpu->opaque, offset, (uint32_t)value);
-    }
-}
-
-/* Accesses of 1, 2, 4 or 8 bytes stay one; others become aligned ones. */
-static unsigned piece(uint64_t gpa, unsigned size)
-{
-    unsigned n = 8;
-
-    if (size == 1 || size == 2 || size == 4 || size == 8) {
-        return size;
-    }
-    while (n > size || gpa % n) {
-        n /= 2;
-    }
-    return n;
-}
-
-void soft_bus_read(SoftCpu *cpu, uint64_t gpa, void *to, unsigned size)
-{
-    bool inside = cpu->inside;
-
-    if (inside) {
-        soft_outside_begin(cpu);
-    }
-    for (unsigned done = 0, n; done < size; done += n) {
-        uint64_t value;
-
-        n = piece(gpa + done, size - done);
-        value = bus_load(cpu, gpa + done, n);
-        soft_copy((uint8_t *)to + done, &value, n);
-    }
-    if (inside) {
-        soft_outside_end(cpu);
-    }
-}
-
-void soft_bus_write(SoftCpu *cpu, uint64_t gpa, const void *from, unsigned size)
-{
-    soft_outside_begin(cpu);
-    for (unsigned done = 0, n; done < size; done += n) {
-        uint64_t value = 0;
-
-        n = piece(gpa + done, size - done);
-        soft_copy(&value, (const uint8_t *)from + done, n);
-        bus_store(cpu, gpa + done, n, value);
-    }
-    soft_outside_end(cpu);
-}
+/* ---- both ---- */
 
 /* RAM first: going outside makes the places void. */
 static void read_span(SoftCpu *cpu, const Span *s, uint8_t *to)
@@ -552,7 +462,7 @@ static void write_bounced(SoftCpu *cpu)
     }
     for (unsigned i = 0; mixed && i < s.parts; i++) {
         uint64_t gpa = s.place[i].gpa;
-        const SoftRange *r = is_apic(cpu, gpa) ? NULL : soft_range(cpu, gpa);
+        const SoftRange *r = soft_is_apic(cpu, gpa) ? NULL : soft_range(cpu, gpa);
 
         s.place[i] = (SoftPlace) { .gpa = gpa };
         if (r && !r->readonly) {

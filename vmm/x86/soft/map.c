@@ -86,8 +86,8 @@ SoftCodePage *soft_code_page(SoftVm *vm, const void *host)
     return ram ? &ram->code[page_in(ram, host)] : NULL;
 }
 
-/* Who has written looks for the mark, who makes blocks marks the page and then compares the bytes: of the two one sees the
- * other. */
+/* Who has written looks for the mark, who makes blocks marks the page and then compares the bytes: of the two one sees
+ * the other. */
 static void written(RamWriteHook *hook, RamBlock *block, uint64_t offset, uint64_t length)
 {
     SoftRam *ram = (SoftRam *)hook;
@@ -195,8 +195,8 @@ static void mark_shown(SoftVm *vm, const SoftMap *map)
     }
 }
 
-/* No vCPU can reach a block that no map shows.  One that was making a block of code of it holds vm->lock; when it has let
- * go of it, no other can begin. */
+/* No vCPU can reach a block that no map shows.  One that was making a block of code of it holds vm->lock; when it has
+ * let go of it, no other can begin. */
 static void forget(SoftVm *vm, SoftRam *ram)
 {
     pthread_mutex_lock(&vm->lock);
@@ -397,7 +397,9 @@ static void collect_commit(MemoryListener *l)
     }
     map = g_malloc0(sizeof(*map) + listener->ranges->len * sizeof(map->range[0]));
     map->n = listener->ranges->len;
-    memcpy(map->range, listener->ranges->data, map->n * sizeof(map->range[0]));
+    if (map->n) { /* an empty array has no data */
+        memcpy(map->range, listener->ranges->data, map->n * sizeof(map->range[0]));
+    }
     __atomic_store_n(&vm->map[listener->space], map, __ATOMIC_SEQ_CST);
     soft_broadcast(vm, NULL, REQUEST_FLUSH);
     for (unsigned i = 0; old && i < old->n; i++) {

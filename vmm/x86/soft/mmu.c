@@ -312,7 +312,7 @@ void soft_resolve(SoftCpu *cpu, uint64_t linear, unsigned access, SoftPlace *ret
         raise_page_fault(cpu, linear, w.error | error_code(cpu, access));
     }
     *ret = (SoftPlace) { .gpa = w.gpa };
-    r = (w.gpa ^ cpu->apic_page) & PAGE_MASK ? soft_range(cpu, w.gpa) : NULL;
+    r = soft_is_apic(cpu, w.gpa) ? NULL : soft_range(cpu, w.gpa);
     if (UNLIKELY(!r) || (r->readonly && access & ACCESS_WRITE)) {
         return;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Inside memory: what the walker (mmu.c), the TLBs (tlb.c), data accesses (access.c) and
- * the memory map (map.c) share.
+ * Inside memory: what the walker (mmu.c), the TLBs (tlb.c), data accesses (access.c), devices
+ * (bus.c) and the memory map (map.c) share.
  *
  * Host addresses that were found inside stay valid until the vCPU goes outside and serves a
  * request there; then `voids` has risen.
@@ -99,9 +99,16 @@ void soft_tlb_fill(SoftCpu *cpu, uint64_t linear, unsigned access, const SoftWal
 /* The page at linear, past the TLB; raises what the access raises (#PF, or #GP, #SS if it is not canonical). */
 void soft_resolve(SoftCpu *cpu, uint64_t linear, unsigned access, SoftPlace *ret);
 
-/* ---- access.c ---- */
-/* Devices and what is no whole page, by guest-physical address; the vCPU goes outside. */
+/* ---- bus.c ---- */
+static inline bool soft_is_apic(const SoftCpu *cpu, uint64_t gpa)
+{
+    return !((gpa ^ cpu->apic_page) & PAGE_MASK);
+}
+
+/* Devices and what is no whole page, by guest-physical address; the vCPU goes outside, if it is not. */
 void soft_bus_read(SoftCpu *cpu, uint64_t gpa, void *to, unsigned size);
 void soft_bus_write(SoftCpu *cpu, uint64_t gpa, const void *from, unsigned size);
+
+/* ---- access.c ---- */
 /* After bytes of RAM were written whose page had flags: they are logged, and code made of them is dropped. */
 void soft_wrote(SoftCpu *cpu, uint8_t *flags, const uint8_t *host, uint64_t size);

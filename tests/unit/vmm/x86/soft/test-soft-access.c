@@ -16,7 +16,7 @@
 #define LINEAR UINT64_C(0x40000000)
 #define PTE(n) (TABLES + 0x3000 + (n) * 8)
 
-/* From LINEAR: two pages of RAM that are apart, the device, RAM, nothing at all (not present), RAM, nothing physical. */
+/* From LINEAR: two pages of RAM that are apart, the device, RAM, not present, RAM, present but nothing physical. */
 enum { RAM0, RAM1, DEVICE, RAM3, ABSENT, RAM5, NOWHERE };
 #define AT(page) (LINEAR + (page) * UINT64_C(0x1000))
 #define FRAME0   FRAME

@@ -248,7 +248,7 @@ static void test_many_address_spaces_never_mix(void **state)
 static void test_a_number_that_is_used_again_finds_nothing_old(void **state)
 {
     SoftRig *rig = *state;
-    uint64_t asid = rig->cpu->tlbs[TLB_USER].asid;
+    uint64_t asid = rig->cpu->tlbs[TLB_USER].asid, tag = rig->cpu->jump_tag;
 
     assert_int_equal(read_at(rig, LINEAR), 0x1000);
     mmu_put64(rig, PTES, OTHER | P | W | U);
@@ -256,6 +256,7 @@ static void test_a_number_that_is_used_again_finds_nothing_old(void **state)
         assert_null(mmu_cr3(rig, TABLES, false));
     } while (rig->cpu->tlbs[TLB_USER].asid != asid);
     assert_int_equal(read_at(rig, LINEAR), 0x2000);
+    assert_int_not_equal(rig->cpu->jump_tag, tag);
 }
 
 /* ---- PCIDs ---- */

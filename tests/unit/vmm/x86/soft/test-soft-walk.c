@@ -123,8 +123,8 @@ static void test_every_reserved_bit_faults(void **state)
             reserved |= level == leaf && level == 2 ? 0x1fe000 : level == leaf && level == 3 ? 0x3fffe000 : 0;
             for (unsigned bit = 0; bit < 64; bit++) {
                 map_4level(rig, leaf, 0);
-                if (bit < 6 || mmu_get64(rig, entry_at(level)) >> bit & 1 || (bit >= 12 && bit < 40 && !(reserved >> bit & 1)) ||
-                    (bit == 7 && level < 4)) {
+                if (bit < 6 || mmu_get64(rig, entry_at(level)) >> bit & 1 || (bit == 7 && level < 4) ||
+                    (bit >= 12 && bit < 40 && !(reserved >> bit & 1))) {
                     continue; /* P, W, U, A; an address; another form */
                 }
                 mmu_put64(rig, entry_at(level), mmu_get64(rig, entry_at(level)) | UINT64_C(1) << bit);
