@@ -88,8 +88,11 @@ uint32_t soft_event_idt_error(const SoftCpu *cpu)
     return cpu->delivering.vector * 8u + 2;
 }
 
+/* Traps that waited (for the end of a MOV SS) come with it. */
 static void set_debug_status(SoftCpu *cpu, uint64_t dr6)
 {
+    dr6 |= cpu->debug_pending;
+    cpu->debug_pending = 0;
     if (dr6) {
         cpu->dr6 = (cpu->dr6 & ~DR6_B) | dr6;
     }
@@ -124,6 +127,7 @@ void soft_deliver(SoftCpu *cpu)
     cpu->delivering = cpu->event;
     cpu->in_delivery = true;
     cpu->shadow = false;
+    cpu->halted = false; /* the single step after HLT ends it, too */
     if (!(cpu->cr0 & CR0_PE)) {
         soft_deliver_real(cpu);
     } else if (soft_in_long_mode(cpu)) {

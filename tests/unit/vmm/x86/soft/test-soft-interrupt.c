@@ -408,6 +408,39 @@ static void test_a_single_step_returns_to_the_next_instruction_and_sets_dr6(void
     assert_int_equal(rig->cpu->dr7, 0x400); /* GD is cleared */
 }
 
+static void test_a_single_step_ends_hlt(void **state)
+{
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_32(rig, 0);
+    rig_write(rig, RIG_HANDLERS + VECTOR_DB * 16, 2, 0xfeeb); /* jmp . */
+    soft_set_rflags(rig->cpu, EFLAGS_FIXED | EFLAGS_TF);
+    rig_code(rig, 0xf4);
+    rig_step(rig);
+    assert_int_equal(rig_handler(rig), VECTOR_DB);
+    assert_int_equal(word(rig, 0, 4), RIG_CODE + 1);
+    assert_false(rig->cpu->halted);
+}
+
+static void test_a_watchpoint_of_mov_ss_comes_with_the_int1_after_it(void **state)
+{
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_32(rig, 0);
+    rig_write(rig, RIG_DATA, 2, SEL_DATA);
+    rig_write(rig, RIG_HANDLERS + VECTOR_DB * 16, 2, 0xcf43); /* inc ebx; iret */
+    rig->cpu->gpr[X86_RCX] = RIG_DATA;
+    rig->cpu->dr[1] = RIG_DATA;
+    rig->cpu->dr7 = 0x00f00408; /* 4 bytes, read or write */
+    soft_update_mode(rig->cpu);
+    rig_code(rig, 0x8e, 0x11, 0xf1, 0xf4); /* mov ss, [ecx]; int1; hlt */
+    soft_cpu_trap(rig->cpu, false);
+    assert_int_equal(soft_run(rig->cpu), SOFT_EXIT_HALTED);
+    assert_int_equal(rig->cpu->rip, RIG_CODE + 4);
+    assert_int_equal(rig->cpu->gpr[X86_RBX], 1);
+    assert_int_equal(rig->cpu->dr6 & 15, 2);
+}
+
 static void test_an_instruction_breakpoint_pushes_rf_as_it_is(void **state)
 {
     SoftRig *rig = *state;
@@ -664,6 +697,8 @@ int main(void)
         TEST(test_an_nmi_masks_nmis_until_iret),
         TEST(test_a_page_fault_sets_cr2),
         TEST(test_a_single_step_returns_to_the_next_instruction_and_sets_dr6),
+        TEST(test_a_single_step_ends_hlt),
+        TEST(test_a_watchpoint_of_mov_ss_comes_with_the_int1_after_it),
         TEST(test_an_instruction_breakpoint_pushes_rf_as_it_is),
         TEST(test_a_contributory_exception_of_another_is_a_double_fault),
         TEST(test_an_exception_of_a_benign_one_is_handled_after_it),
