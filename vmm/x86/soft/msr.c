@@ -200,6 +200,12 @@ static void set_nothing(SoftCpu *cpu, uint64_t value)
 {
 }
 
+/* Branch records and traps at branches are not made; as with KVM asking for them has no effect. */
+static void set_debugctl(SoftCpu *cpu, uint64_t value)
+{
+    cpu->debugctl = 0;
+}
+
 /* Only the CPU itself, in system management mode, reads where it is; SDM 3-33.11. */
 static uint64_t get_smbase(const SoftCpu *cpu)
 {
@@ -246,7 +252,7 @@ static const MsrRow rows[] = {
     { 0x17a, 0x17a, "MCG_STATUS", FEATURE_MCA, MSR_SAVED, FIELD(mcg_status), 7 },
     { 0x17b, 0x17b, "MCG_CTL", FEATURE_MCA, MSR_SAVED, FIELD(mcg_ctl), ANY, valid_mcg_ctl },
     { 0x1a0, 0x1a0, "MISC_ENABLE", FEATURE_ALWAYS, MSR_SAVED, FIELD(misc_enable), MISC_ENABLE_BITS },
-    { 0x1d9, 0x1d9, "DEBUGCTL", FEATURE_ALWAYS, MSR_SAVED, FIELD(debugctl), 3 },
+    { 0x1d9, 0x1d9, "DEBUGCTL", FEATURE_ALWAYS, MSR_SAVED, FIELD(debugctl), 3, .set = set_debugctl },
     { 0x200, 0x20f, "MTRR_PHYS", FEATURE_MTRR, MSR_SAVED, FIELD(mtrr_variable), ANY, valid_mtrr_variable },
     { 0x250, 0x250, "MTRR_FIX64K", FEATURE_MTRR, MSR_SAVED, FIELD(mtrr_fixed), ANY, valid_mtrr_fixed },
     { 0x258, 0x259, "MTRR_FIX16K", FEATURE_MTRR, MSR_SAVED, FIELD(mtrr_fixed[1]), ANY, valid_mtrr_fixed },

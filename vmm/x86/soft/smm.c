@@ -6,7 +6,8 @@
  * The state is saved at SMBASE + 0xfe00 as AMD's processors with long mode do (APM 2-10.2.3,
  * revision 0x20064), or without long mode in the CPUID as the P6 did (revision 0x20000), with hidden
  * parts of segments where KVM and firmware have them.  Like KVM, and unlike AMD's processors, the
- * byte at 0xfecb (0xff1a) keeps the interrupt shadow: the CPL is the DPL of SS.
+ * byte at 0xfecb (0xff1a) keeps the interrupt shadow: the CPL is the DPL of SS.  The word at 0xfecc
+ * (0xff18) keeps the debug traps that the shadow holds back.
  *
  * Left out: I/O instruction restart, and the synchronization of SMIs between vCPUs, which is the
  * chipset's.
@@ -29,11 +30,12 @@
 /* Offsets from SMBASE: both layouts end at 0x10000. */
 enum { /* 64 bits */
     S64_ES = 0xfe00, S64_GDT = 0xfe60, S64_LDT = 0xfe70, S64_IDT = 0xfe80, S64_TR = 0xfe90, S64_AUTO_HALT = 0xfec9,
-    S64_SHADOW = 0xfecb, S64_EFER = 0xfed0, S64_REVISION = 0xfefc, S64_SMBASE = 0xff00, S64_CR4 = 0xff48, S64_CR3 = 0xff50,
+    S64_SHADOW = 0xfecb, S64_DEBUG = 0xfecc, S64_EFER = 0xfed0, S64_REVISION = 0xfefc, S64_SMBASE = 0xff00, S64_CR4 = 0xff48, S64_CR3 = 0xff50,
     S64_CR0 = 0xff58, S64_DR7 = 0xff60, S64_DR6 = 0xff68, S64_RFLAGS = 0xff70, S64_RIP = 0xff78, S64_R15 = 0xff80,
 };
 enum { /* 32 bits */
-    S32_SMBASE = 0xfef8, S32_REVISION = 0xfefc, S32_AUTO_HALT = 0xff02, S32_CR4 = 0xff14, S32_SHADOW = 0xff1a,
+    S32_SMBASE = 0xfef8, S32_REVISION = 0xfefc, S32_AUTO_HALT = 0xff02, S32_CR4 = 0xff14, S32_DEBUG = 0xff18,
+    S32_SHADOW = 0xff1a,
     S32_DS = 0xff2c, S32_FS = 0xff38, S32_GS = 0xff44, S32_IDT = 0xff50, S32_TR = 0xff5c, S32_GDT = 0xff6c, S32_LDT = 0xff78,
     S32_ES = 0xff84, S32_CS = 0xff90, S32_SS = 0xff9c, S32_SELECTORS = 0xffa8, S32_LDT_SELECTOR = 0xffc0,
     S32_TR_SELECTOR = 0xffc4, S32_DR7 = 0xffc8, S32_DR6 = 0xffcc, S32_EAX = 0xffd0, S32_EIP = 0xfff0, S32_EFLAGS = 0xfff4,
@@ -115,6 +117,7 @@ static void save_64(const SoftCpu *cpu, uint8_t *area)
     put_segment_64(area, S64_TR, &cpu->tr);
     put(area, S64_AUTO_HALT, cpu->halted, 1);
     put(area, S64_SHADOW, soft_get_shadow(cpu), 1);
+    put(area, S64_DEBUG, cpu->debug_pending, 2);
     put(area, S64_EFER, cpu->efer, 8);
     put(area, S64_REVISION, REVISION_64, 4);
     put(area, S64_SMBASE, cpu->smbase, 4);
@@ -144,6 +147,7 @@ static void save_32(const SoftCpu *cpu, uint8_t *area)
     put(area, S32_AUTO_HALT, cpu->halted, 2);
     put(area, S32_CR4, cpu->cr4, 4);
     put(area, S32_SHADOW, soft_get_shadow(cpu), 1);
+    put(area, S32_DEBUG, cpu->debug_pending, 2);
     put(area, S32_DR7, cpu->dr7, 4);
     put(area, S32_DR6, cpu->dr6, 4);
     for (unsigned i = 0; i <= X86_RDI; i++) {
@@ -173,6 +177,7 @@ static void set_entry_state(SoftCpu *cpu)
     cpu->rip = ENTRY;
     cpu->cpl = 0;
     soft_set_shadow(cpu, 0);
+    cpu->debug_pending = 0;
     cpu->halted = false;
 }
 
@@ -203,6 +208,7 @@ typedef struct Restored {
     SoftControl control;
     uint64_t dr6, dr7, rip;
     uint32_t smbase;
+    uint16_t debug;
     uint8_t shadow;
     bool halted;
     X86Segment segment[X86_SEGMENTS], ldt, tr;
@@ -221,6 +227,7 @@ static void restore_64(const uint8_t *area, Restored *r)
     get_segment_64(area, S64_TR, &r->tr);
     r->halted = get(area, S64_AUTO_HALT, 1) & 1;
     r->shadow = (uint8_t)get(area, S64_SHADOW, 1);
+    r->debug = (uint16_t)get(area, S64_DEBUG, 2);
     r->smbase = (uint32_t)get(area, S64_SMBASE, 4);
     r->control.efer = get(area, S64_EFER, 8);
     r->control.cr4 = get(area, S64_CR4, 8);
@@ -247,6 +254,7 @@ static void restore_32(const uint8_t *area, Restored *r)
     r->smbase = (uint32_t)get(area, S32_SMBASE, 4);
     r->halted = get(area, S32_AUTO_HALT, 2) & 1;
     r->shadow = (uint8_t)get(area, S32_SHADOW, 1);
+    r->debug = (uint16_t)get(area, S32_DEBUG, 2);
     r->control.efer = 0;
     r->control.cr4 = get(area, S32_CR4, 4);
     r->control.cr3 = get(area, S32_CR3, 4);
@@ -299,6 +307,7 @@ static void take_restored(SoftCpu *cpu, const Restored *r)
     cpu->dr7 = (r->dr7 & DR7_WRITABLE) | DR7_FIXED;
     cpu->smbase = r->smbase;
     soft_set_shadow(cpu, r->shadow);
+    cpu->debug_pending = r->debug & DR6_WRITABLE;
     cpu->halted = r->halted;
     cpu->cpl = soft_cpl_of(c, cpu->segment[X86_SS].attributes);
     soft_set_rflags(cpu, c->rflags);

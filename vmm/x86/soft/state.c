@@ -74,6 +74,7 @@ static void init_events(SoftCpu *cpu)
 {
     cpu->event.kind = EVENT_NONE;
     cpu->event_waits = cpu->in_delivery = false;
+    cpu->debug_pending = cpu->debug_hits = 0;
     cpu->nmi_masked = cpu->in_smm = cpu->smi_inside_nmi = false;
     cpu->halted = cpu->shutdown = cpu->wait_sipi = false;
     soft_set_shadow(cpu, 0);
@@ -239,13 +240,22 @@ static bool check_events(const SoftCpu *cpu, const X86Cpu *state, GError **error
     return state->run_state <= X86_HALTED || error_set(error, "run state %" PRIu32 " is none", state->run_state);
 }
 
+/* A debug trap that MOV SS holds back for one instruction. */
+static bool waits_for_shadow(const X86Cpu *state)
+{
+    return state->exception_pending && !state->exception_injected && state->exception_vector == VECTOR_DB &&
+           state->exception_has_payload && state->interrupt_shadow == SHADOW_MOV_SS;
+}
+
 /* What KVM was delivering, or about to; software interrupts it leaves out, as their instruction runs again. */
 static void load_event(SoftCpu *cpu, const X86Cpu *state)
 {
     SoftEvent *e = &cpu->event;
 
     soft_zero(e, sizeof(*e));
-    if (state->exception_injected || state->exception_pending) {
+    if (waits_for_shadow(state)) {
+        cpu->debug_pending = state->exception_payload & DR6_WRITABLE;
+    } else if (state->exception_injected || state->exception_pending) {
         bool trap = state->exception_vector == VECTOR_DB || state->exception_vector == VECTOR_BP ||
                     state->exception_vector == VECTOR_OF;
 
@@ -279,6 +289,7 @@ static void load_events(SoftCpu *cpu, const X86Cpu *state)
     cpu->in_smm = state->smm != 0;
     cpu->smi_inside_nmi = state->smm && state->smi_inside_nmi;
     cpu->in_delivery = false;
+    cpu->debug_pending = cpu->debug_hits = 0;
     load_event(cpu, state);
     pending |= state->nmi_pending ? SOFT_NMI : 0;
     pending |= state->smi_pending ? SOFT_SMI : 0;
@@ -299,6 +310,9 @@ static void save_event(const SoftCpu *cpu, X86Cpu *state)
     state->exception_payload = 0;
     state->interrupt_injected = state->interrupt_vector = state->interrupt_soft = state->nmi_injected = 0;
     if (!cpu->event_waits) {
+        state->exception_pending = state->exception_has_payload = cpu->debug_pending != 0;
+        state->exception_vector = cpu->debug_pending ? VECTOR_DB : 0;
+        state->exception_payload = cpu->debug_pending;
         return;
     }
     if (e->kind == EVENT_NMI) {

@@ -468,6 +468,37 @@ static void the_payload_of_a_pending_exception_counts(void **state)
     assert_int_equal(stack(f)[0], RIG_CODE);
 }
 
+static void a_debug_trap_waits_for_the_shadow_of_mov_ss(void **state)
+{
+    static const uint8_t code[] = { 0x8e, 0xd0, 0x90, 0x90, 0xf4 }; /* mov ss, eax; nop; nop; hlt */
+    Fixture *f = *state;
+    SoftCpu *cpu = f->rig->cpu;
+
+    soft_rig_enter_64(f->rig, 0);
+    make_idt(f->rig);
+    soft_rig_code(f->rig, code, sizeof(code));
+    cpu->gpr[X86_RAX] = 0x10;
+    cpu->dr[0] = RIG_GDT + 0x10;
+    cpu->dr7 = 0x000f0402; /* reads of the descriptor */
+    soft_tlb_flush(cpu);
+    soft_update_mode(cpu);
+    soft_cpu_limit(cpu, 1);
+    assert_int_equal(soft_run(cpu), SOFT_EXIT_KICKED);
+    assert_int_equal(cpu->debug_pending, 1);
+    soft_cpu_limit(cpu, 0);
+    soft_cpu_save(cpu, &f->state);
+    assert_int_equal(f->state.exception_pending, 1);
+    assert_int_equal(f->state.exception_payload, 1);
+    assert_int_equal(f->state.interrupt_shadow, SHADOW_MOV_SS);
+    cpu->debug_pending = 0;
+    soft_set_shadow(cpu, 0);
+    assert_true(soft_cpu_load(cpu, &f->state, NULL));
+    assert_int_equal(soft_run(cpu), SOFT_EXIT_HALTED);
+    assert_int_equal(cpu->rip, 0x300000 + 16 * VECTOR_DB + 1);
+    assert_int_equal(stack(f)[0], RIG_CODE + 3);
+    assert_int_equal(cpu->dr6, 0xffff0ff1);
+}
+
 static void an_injected_interrupt_and_nmi_are_delivered_first(void **state)
 {
     Fixture *f = *state;
@@ -716,6 +747,7 @@ int main(void)
         TEST(a_larger_xsave_area_loads_if_the_rest_is_initial),
         TEST(an_injected_exception_is_delivered_first),
         TEST(the_payload_of_a_pending_exception_counts),
+        TEST(a_debug_trap_waits_for_the_shadow_of_mov_ss),
         TEST(an_injected_interrupt_and_nmi_are_delivered_first),
         TEST(a_software_interrupt_is_its_instructions),
         TEST(impossible_control_registers_are_refused),
