@@ -28,7 +28,7 @@ def main():
                "-nodefaults", "-display", "none", "-kernel", guest, "-append", f"cpus={processors}",
                "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-chardev", "stdio,id=out",
                "-device", "isa-debugcon,iobase=0x402,chardev=out"]
-    if "microvm" not in options:
+    if not any(o.startswith("microvm") for o in options):
         command += ["-device", "virtio-rng-pci"]
     print(" ".join(command), flush=True)
     try:
