@@ -297,8 +297,9 @@ static LapicMsr write_base(Lapic *apic, uint64_t value)
         (!from && to > BASE_ENABLED)) {
         return LAPIC_MSR_GP;
     }
-    if (!from && to) {
+    if (!from && to) { /* as after a reset, SDM 3-11.4.3 */
         lapic_reset_registers(apic);
+        store(&apic->xapic_id, apic->id & 0xff);
     }
     if (from == BASE_ENABLED && to > BASE_ENABLED) {
         apic->icr2 = 0;

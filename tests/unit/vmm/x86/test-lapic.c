@@ -418,6 +418,11 @@ static void test_modes_change_only_as_the_manual_draws_them(void **state)
     assert_int_equal(lapic_msr_write(apic(0), BASE, X2APIC | 0x100), LAPIC_MSR_GP);
     set_msr(0, BASE, 0xfed00900);
     assert_int_equal(rig->cpu[0].page, 0xfed00000);
+    lapic_write(apic(0), ID, 0x07000000);
+    assert_int_equal(lapic_read(apic(0), ID), 0x07000000);
+    set_msr(0, BASE, 0xfed00100);
+    set_msr(0, BASE, 0xfed00900);
+    assert_int_equal(lapic_read(apic(0), ID), 0); /* as after a reset */
     assert_int_equal(lapic_msr_write(apic(0), BASE, XAPIC | 1), LAPIC_MSR_GP);
     assert_int_equal(lapic_msr_write(apic(0), BASE, XAPIC | UINT64_C(1) << 40), LAPIC_MSR_GP);
     assert_int_equal(msr(0, BASE), 0xfed00900);
