@@ -153,8 +153,9 @@ static void put_features(Leaves *l, const CpuModel *m)
     const uint32_t *w = m->features.word;
 
     put(l, 6, w[WORD_6_EAX], 0, 0, 0);
-    put_sub(l, 7, 0, w[WORD_7_1_EAX] ? 1 : 0, w[WORD_7_EBX], w[WORD_7_ECX], w[WORD_7_EDX]);
+    put_sub(l, 7, 0, w[WORD_7_2_EDX] ? 2 : w[WORD_7_1_EAX] ? 1 : 0, w[WORD_7_EBX], w[WORD_7_ECX], w[WORD_7_EDX]);
     put_sub(l, 7, 1, w[WORD_7_1_EAX], 0, 0, 0);
+    put_sub(l, 7, 2, 0, 0, 0, w[WORD_7_2_EDX]);
 }
 
 static void put_topology(Leaves *l, uint32_t leaf, const CpuTopology *t, uint32_t apic_id)
@@ -237,7 +238,7 @@ static uint32_t highest_basic(const CpuModel *m, const CpuTopology *t)
     if (m->level_given) {
         return level;
     }
-    level = w[WORD_7_EBX] | w[WORD_7_ECX] | w[WORD_7_EDX] | w[WORD_7_1_EAX] ? MAX(level, 7) : level;
+    level = w[WORD_7_EBX] | w[WORD_7_ECX] | w[WORD_7_EDX] | w[WORD_7_1_EAX] | w[WORD_7_2_EDX] ? MAX(level, 7) : level;
     level = per_socket(t) > 1 ? MAX(level, 0xb) : level;
     level = cpu_has(&m->features, WORD_1_ECX, 26) ? MAX(level, 0xd) : level;
     level = cpu_has(&m->features, WORD_7_EDX, 24) ? MAX(level, 0x1e) : level;

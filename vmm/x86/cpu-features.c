@@ -49,6 +49,9 @@ static const char *const names_7_1_eax[32] = {
     [21] = "amx-fp16", [23] = "avx-ifma",
 };
 
+/* Bits of IA32_SPEC_CTRL. */
+static const char *const names_7_2_edx[32] = { "intel-psfd", "ipred-ctrl", "rrsba-ctrl", "ddpd-u", "bhi-ctrl" };
+
 /* Bits that AMD repeats from leaf 1 have no names here. */
 static const char *const names_80000001_edx[32] = {
     [11] = "syscall", [19] = "mp", [20] = "nx", [22] = "mmxext", [25] = "fxsr-opt", [26] = "pdpe1gb",
@@ -67,10 +70,12 @@ static const char *const names_80000007_edx[32] = { [8] = "invtsc" };
 static const char *const names_80000008_ebx[32] = {
     [0] = "clzero", [2] = "xsaveerptr", [9] = "wbnoinvd", [12] = "ibpb", [14] = "ibrs", [15] = "amd-stibp",
     [17] = "stibp-always-on", [24] = "amd-ssbd", [25] = "virt-ssbd", [26] = "amd-no-ssb", [28] = "amd-psfd",
+    [29] = "btc-no",
 };
 
 static const char *const names_80000021_eax[32] = {
     [0] = "no-nested-data-bp", [2] = "lfence-always-serializing", [6] = "null-sel-clr-base", [8] = "auto-ibrs",
+    [29] = "srso-no",
 };
 
 static const char *const names_6_eax[32] = { [2] = "arat" };
@@ -105,6 +110,7 @@ const CpuWordInfo cpu_words[CPU_WORDS] = {
     [WORD_7_ECX] = { .leaf = 7, .reg = REGISTER_ECX, .names = names_7_ecx },
     [WORD_7_EDX] = { .leaf = 7, .reg = REGISTER_EDX, .names = names_7_edx },
     [WORD_7_1_EAX] = { .leaf = 7, .subleaf = 1, .reg = REGISTER_EAX, .names = names_7_1_eax },
+    [WORD_7_2_EDX] = { .leaf = 7, .subleaf = 2, .reg = REGISTER_EDX, .names = names_7_2_edx },
     [WORD_80000001_EDX] = { .leaf = 0x80000001, .reg = REGISTER_EDX, .names = names_80000001_edx },
     [WORD_80000001_ECX] = { .leaf = 0x80000001, .reg = REGISTER_ECX, .names = names_80000001_ecx },
     [WORD_80000007_EDX] = { .leaf = 0x80000007, .reg = REGISTER_EDX, .names = names_80000007_edx },

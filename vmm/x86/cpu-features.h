@@ -19,6 +19,7 @@ typedef enum CpuWord {
     WORD_7_ECX,
     WORD_7_EDX,
     WORD_7_1_EAX,
+    WORD_7_2_EDX,
     WORD_80000001_EDX,
     WORD_80000001_ECX,
     WORD_80000007_EDX,

@@ -60,6 +60,8 @@ static const WordRow words[FEATURE_WORDS] = {
         /* FSRM MD_CLEAR SERIALIZE, IBRS and IBPB, STIBP, L1D_FLUSH, ARCH_CAPABILITIES, SSBD */
         B(4) | B(10) | B(14) | B(26) | B(27) | B(28) | B(29) | B(31) },
     [FEATURE_7_1_EAX] = { 7, 1, REG_EAX, B(4) /* AVX-VNNI */, B(10) | B(11) | B(12) /* FZRM FSRS FSRC */ },
+    /* Linux clears the branch history by software where hardware has no control for it, whatever BHI_NO says. */
+    [FEATURE_7_2_EDX] = { 7, 2, REG_EDX, 0, B(4) /* BHI_CTRL */ },
     [FEATURE_D_1_EAX] = { 0xd, 1, REG_EAX, B(0) | B(1) | B(2) /* XSAVEOPT XSAVEC XGETBV1 */, 0 },
     [FEATURE_80000001_ECX] = { 0x80000001, 0, REG_ECX, B(5) | B(6) /* LZCNT SSE4A */,
         B(0) | B(8) | B(22) /* LAHF, PREFETCHW, the leaves of the topology */ },
@@ -191,8 +193,9 @@ static void put_basic(Leaves *l, const Host *h)
     put_host(l, h, 2);
     put_host_caches(l, h, 4);
     put(l, &(X86Cpuid) { .leaf = 6, .eax = B(2) /* the APIC's timer never stops */ });
-    put_features(l, h, &(X86Cpuid) { .leaf = 7, .subleaf = 0, .indexed = true, .eax = 1 });
+    put_features(l, h, &(X86Cpuid) { .leaf = 7, .subleaf = 0, .indexed = true, .eax = 2 });
     put_features(l, h, &(X86Cpuid) { .leaf = 7, .subleaf = 1, .indexed = true });
+    put_features(l, h, &(X86Cpuid) { .leaf = 7, .subleaf = 2, .indexed = true });
 }
 
 static void put_xsave(Leaves *l, const Host *h)
@@ -327,7 +330,8 @@ static void derive_all(SoftCpu *cpu)
     derive(cpu, FEATURE_SSBD, f[FEATURE_7_EDX] & B(31) || f[FEATURE_80000008_EBX] & B(24));
     derive(cpu, FEATURE_IBPB, f[FEATURE_7_EDX] & B(26) || f[FEATURE_80000008_EBX] & B(12));
     derive(cpu, FEATURE_SPEC_CTRL, soft_offers(cpu, FEATURE_IBRS) || soft_offers(cpu, FEATURE_STIBP) ||
-                                       soft_offers(cpu, FEATURE_SSBD) || soft_offers(cpu, FEATURE_PSFD));
+                                       soft_offers(cpu, FEATURE_SSBD) || soft_offers(cpu, FEATURE_PSFD) ||
+                                       soft_offers(cpu, FEATURE_BHI_CTRL));
     derive(cpu, FEATURE_TSC_AUX, f[FEATURE_80000001_EDX] & B(27) || f[FEATURE_7_ECX] & B(22));
     derive(cpu, FEATURE_SMM, cpu->vm->smm);
     derive(cpu, FEATURE_KVM_CALLS, given_word(cpu, KVM_LEAF, 0, REG_EBX) == 0x4b4d564b && soft_cpuid(cpu, KVM_LEAF + 1, 0));

@@ -48,6 +48,7 @@ typedef struct MsrRow {
 #define SPEC_STIBP      (UINT64_C(1) << 1)
 #define SPEC_SSBD       (UINT64_C(1) << 2)
 #define SPEC_PSFD       (UINT64_C(1) << 7)
+#define SPEC_BHI_DIS_S  (UINT64_C(1) << 10)
 #define HWCR_STATUS_WRITE (UINT64_C(1) << 18)
 #define HWCR_TSC_FREQ   (UINT64_C(1) << 24)
 #define HWCR_IGNORED    UINT64_C(0x148) /* TLB cache, flush filter, IGNNE */
@@ -107,6 +108,7 @@ static bool valid_spec_ctrl(const SoftCpu *cpu, uint32_t index, uint64_t value)
     bits |= soft_offers(cpu, FEATURE_STIBP) ? SPEC_STIBP : 0;
     bits |= soft_offers(cpu, FEATURE_SSBD) ? SPEC_SSBD : 0;
     bits |= soft_offers(cpu, FEATURE_PSFD) ? SPEC_PSFD : 0;
+    bits |= soft_offers(cpu, FEATURE_BHI_CTRL) ? SPEC_BHI_DIS_S : 0;
     return !(value & ~bits);
 }
 

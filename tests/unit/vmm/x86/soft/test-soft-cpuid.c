@@ -112,7 +112,7 @@ static void leaves_are_consistent(void **state)
     }
     assert_int_equal(leaf(s, 0, 0).eax, 0xd);
     assert_int_equal(leaf(s, 0x80000000, 0).eax, 0x80000021);
-    assert_int_equal(leaf(s, 7, 0).eax, 1);
+    assert_int_equal(leaf(s, 7, 0).eax, 2);
     assert_int_equal(cd.ebx, cd.eax & 4 ? 832 : 576);
     assert_int_equal(leaf(s, 0x80000008, 0).eax >> 8 & 0xff, 48);
     assert_in_range(leaf(s, 0x80000008, 0).eax & 0xff, 36, 52);
@@ -178,6 +178,8 @@ static void max_makes_linux_drop_its_workarounds(void **state)
     assert_true(cpu_model_feature(m, "ssb-no"));
     assert_true(cpu_model_feature(m, "ibrs-all"));
     assert_true(cpu_model_feature(m, "bhi-no"));
+    assert_true(cpu_model_feature(m, "bhi-ctrl"));
+    assert_true(cpu_model_feature(m, "its-no"));
     assert_true(cpu_model_feature(m, "invpcid"));
     assert_false(cpu_model_feature(m, "vmx"));
     cpu_model_free(m);
@@ -232,6 +234,26 @@ static void missing_levels_of_the_topology_tell_the_id(void **state)
     soft_rig_free(rig);
 }
 
+static void what_a_model_gives_reaches_the_guest(void **state)
+{
+    Accel accel = { .class = &soft_class };
+    const CpuTopology one = { 1, 1, 1, 1, 1, 1 };
+    CpuModel *m = cpu_model_new("max", &accel, NULL);
+    SoftRig *rig = soft_rig_new();
+    X86Cpuid list[X86_CPUID_MAX];
+    uint32_t r[4];
+
+    assert_non_null(m);
+    soft_cpu_set_cpuid(rig->cpu, list, cpu_model_cpuid(m, &one, 0, list, X86_CPUID_MAX));
+    ask(rig->cpu, 7, 0, r);
+    assert_int_equal(r[0], 2);
+    ask(rig->cpu, 7, 2, r);
+    assert_int_equal(r[3], BIT(4));
+    assert_true(soft_offers(rig->cpu, FEATURE_BHI_CTRL));
+    soft_rig_free(rig);
+    cpu_model_free(m);
+}
+
 static void soft_has_knows_every_bit(void **state)
 {
     SoftRig *rig = soft_rig_new();
@@ -279,6 +301,7 @@ int main(void)
         TEST(max_makes_linux_drop_its_workarounds),
         TEST(beyond_the_last_leaf_intel_repeats_it_and_amd_says_nothing),
         TEST(missing_levels_of_the_topology_tell_the_id),
+        TEST(what_a_model_gives_reaches_the_guest),
         TEST(soft_has_knows_every_bit),
         TEST(physical_addresses_have_the_width_that_cpuid_tells),
     };
