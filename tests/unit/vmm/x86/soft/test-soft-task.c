@@ -12,13 +12,9 @@
 
 #include "transfer-rig.h"
 
-#define FAR(opcode, selector) opcode, 0, 0, 0, 0, (selector)&0xff, (selector) >> 8
-#define JMP_FAR(selector)  FAR(0xea, selector)
-#define CALL_FAR(selector) FAR(0x9a, selector)
 #define NEW_IP   0x8200 /* a HLT */
 #define NEW_SP   UINT64_C(0x60000)
 #define BUSY     (UINT64_C(2) << 40)
-#define NOT_PRESENT(descriptor) ((descriptor) & ~(UINT64_C(0x80) << 40))
 
 enum { TSS_LINK = 0, TSS_CR3 = 28, TSS_EIP = 32, TSS_EFLAGS = 36, TSS_EAX = 40, TSS_ESP = 56, TSS_EDI = 68, TSS_ES = 72,
        TSS_CS = 76, TSS_SS = 80, TSS_DS = 84, TSS_FS = 88, TSS_GS = 92, TSS_LDT = 96, TSS_TRAP = 100 };
@@ -61,7 +57,7 @@ static void test_a_jump_to_a_tss_saves_the_old_task_and_loads_the_new(void **sta
     for (unsigned i = 0; i < 8; i++) {
         rig->cpu->gpr[i] = 0x70000000 + i;
     }
-    rig_code(rig, JMP_FAR(SEL_TSS2));
+    rig_code(rig, JMP_FAR(SEL_TSS2, 0));
     rig_step(rig);
     assert_int_equal(rig_read(rig, RIG_TSS + TSS_EIP, 4), RIG_CODE + 7);
     assert_int_equal(rig_read(rig, RIG_TSS + TSS_EFLAGS, 4), EFLAGS_FIXED | EFLAGS_IF | EFLAGS_ZF);
@@ -84,7 +80,7 @@ static void test_a_jump_moves_the_busy_bit(void **state)
 {
     SoftRig *rig = *state;
 
-    rig_code(rig, JMP_FAR(SEL_TSS2));
+    rig_code(rig, JMP_FAR(SEL_TSS2, 0));
     rig_step(rig);
     assert_int_equal(type_of(rig, SEL_TSS), SYSTEM_TSS32);
     assert_int_equal(type_of(rig, SEL_TSS2), SYSTEM_TSS32_BUSY);
@@ -97,7 +93,7 @@ static void test_a_call_links_the_tasks_and_iret_goes_back(void **state)
 
     rig_write(rig, RIG_HANDLERS + NEW_IP - 0x8000, 1, 0xcf); /* iret */
     rig->cpu->gpr[X86_RBX] = 77;
-    rig_code(rig, CALL_FAR(SEL_TSS2));
+    rig_code(rig, CALL_FAR(SEL_TSS2, 0));
     rig_step(rig);
     assert_int_equal(type_of(rig, SEL_TSS), SYSTEM_TSS32_BUSY);
     assert_int_equal(type_of(rig, SEL_TSS2), SYSTEM_TSS32_BUSY);
@@ -119,7 +115,7 @@ static void test_a_task_gate_names_the_tss(void **state)
     SoftRig *rig = *state;
 
     rig_gdt(rig, SEL_FREE, rig_gate(SYSTEM_TASK_GATE, 0, SEL_TSS2, 0));
-    rig_code(rig, JMP_FAR(SEL_FREE));
+    rig_code(rig, JMP_FAR(SEL_FREE, 0));
     rig_step(rig);
     assert_int_equal(rig->cpu->rip, NEW_IP);
     assert_int_equal(rig->cpu->tr.selector, SEL_TSS2);
@@ -153,14 +149,14 @@ static void test_a_16_bit_tss_holds_halves(void **state)
     rig_write(rig, RIG_TSS2 + 18, 2, 0x1234);     /* AX */
     rig_write(rig, RIG_TSS2 + 36, 2, SEL_CODE32); /* CS */
     rig_write(rig, RIG_TSS2 + 38, 2, SEL_DATA);   /* SS */
-    rig_code(rig, CALL_FAR(SEL_FREE));
+    rig_code(rig, CALL_FAR(SEL_FREE, 0));
     rig_step(rig);
     assert_int_equal(rig->cpu->rip, NEW_IP);
     assert_int_equal(rig->cpu->gpr[X86_RAX], 0xffff1234);
     assert_int_equal(rig->cpu->segment[X86_FS].selector, 0);
     assert_int_equal(type_of(rig, SEL_FREE), SYSTEM_TSS16_BUSY);
     assert_int_equal(rig_read(rig, RIG_TSS2, 2), SEL_TSS);
-    rig_code(rig, JMP_FAR(SEL_TSS2)); /* and it is saved into */
+    rig_code(rig, JMP_FAR(SEL_TSS2, 0)); /* and it is saved into */
     rig_write(rig, RIG_TSS2 + 0x800 + TSS_EIP, 4, NEW_IP);
     rig_write(rig, RIG_TSS2 + 0x800 + TSS_CS, 2, SEL_CODE32);
     rig_write(rig, RIG_TSS2 + 0x800 + TSS_SS, 2, SEL_DATA);
@@ -184,7 +180,7 @@ static void test_a_task_brings_its_page_tables_and_its_ldt(void **state)
     rig_write(rig, RIG_TSS2 + TSS_CR3, 4, RIG_PML4 + 0x1000);
     rig_write(rig, RIG_TSS2 + TSS_LDT, 2, SEL_LDT);
     rig_write(rig, RIG_TSS2 + TSS_ES, 2, 8 | SELECTOR_TI);
-    rig_code(rig, JMP_FAR(SEL_TSS2));
+    rig_code(rig, JMP_FAR(SEL_TSS2, 0));
     rig_step(rig);
     assert_int_equal(rig->cpu->rip, NEW_IP);
     assert_int_equal(rig->cpu->cr3, RIG_PML4 + 0x1000);
@@ -199,7 +195,7 @@ static void test_a_task_may_be_of_level_3(void **state)
     rig_write(rig, RIG_TSS2 + TSS_CS, 2, SEL_USER_CODE32 | 3);
     rig_write(rig, RIG_TSS2 + TSS_SS, 2, SEL_USER_DATA | 3);
     rig_write(rig, RIG_TSS2 + TSS_DS, 2, SEL_USER_DATA | 3);
-    rig_code(rig, JMP_FAR(SEL_TSS2));
+    rig_code(rig, JMP_FAR(SEL_TSS2, 0));
     rig_step(rig);
     assert_int_equal(rig->cpu->rip, NEW_IP);
     assert_int_equal(rig->cpu->cpl, 3);
@@ -215,7 +211,7 @@ static void test_a_task_may_be_one_of_virtual_8086_mode(void **state)
     rig_write(rig, RIG_TSS2 + TSS_SS, 2, 0x2000);
     rig_write(rig, RIG_TSS2 + TSS_DS, 2, 0x3000);
     rig_write(rig, RIG_TSS2 + TSS_EIP, 4, 0x10);
-    rig_code(rig, JMP_FAR(SEL_TSS2));
+    rig_code(rig, JMP_FAR(SEL_TSS2, 0));
     rig_step(rig);
     assert_int_equal(rig->cpu->rip, 0x10);
     assert_int_equal(rig->cpu->cpl, 3);
@@ -229,7 +225,7 @@ static void test_the_t_bit_traps_before_the_first_instruction(void **state)
     SoftRig *rig = *state;
 
     rig_write(rig, RIG_TSS2 + TSS_TRAP, 2, 1);
-    rig_code(rig, JMP_FAR(SEL_TSS2));
+    rig_code(rig, JMP_FAR(SEL_TSS2, 0));
     rig_step(rig);
     assert_int_equal(rig_handler(rig), VECTOR_DB);
     assert_int_equal(rig->cpu->tr.selector, SEL_TSS2);
@@ -244,7 +240,7 @@ static void test_a_task_switch_clears_local_breakpoints(void **state)
     rig->cpu->dr[0] = rig->cpu->dr[1] = 0x12345678;
     rig->cpu->dr7 = 0x400 | 1 | 8;
     soft_update_mode(rig->cpu);
-    rig_code(rig, JMP_FAR(SEL_TSS2));
+    rig_code(rig, JMP_FAR(SEL_TSS2, 0));
     rig_step(rig);
     assert_int_equal(rig->cpu->dr7, 0x400 | 8);
 }
@@ -253,7 +249,7 @@ static void test_a_task_switch_clears_local_breakpoints(void **state)
 
 static void jump_faults(SoftRig *rig, unsigned selector, unsigned vector, unsigned error)
 {
-    rig_code(rig, JMP_FAR(selector));
+    rig_code(rig, JMP_FAR(selector, 0));
     assert_faults(rig, vector, error);
 }
 
@@ -331,7 +327,7 @@ static void switch_raises(SoftRig *rig, unsigned vector, unsigned error)
     rig_gdt(rig, SEL_FREE3, rig_system(SYSTEM_TSS32, tss, 0x67));
     rig_gdt(rig, SEL_TSS2, rig_system(SYSTEM_TSS32, RIG_TSS2, 0x67));
     rig_idt32(rig, vector, rig_gate(SYSTEM_TASK_GATE, 0, SEL_FREE3, 0));
-    rig_code(rig, JMP_FAR(SEL_TSS2));
+    rig_code(rig, JMP_FAR(SEL_TSS2, 0));
     rig_step(rig);
     assert_int_equal(rig_handler(rig), vector);
     assert_int_equal(rig_read(rig, RIG_STACK1 - 4, 4), error);

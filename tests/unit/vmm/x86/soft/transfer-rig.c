@@ -18,6 +18,13 @@ void rig_write(SoftRig *rig, uint64_t gpa, unsigned size, uint64_t value)
     memcpy(rig->host + gpa, &value, size);
 }
 
+void rig_put_words(SoftRig *rig, uint64_t gpa, unsigned size, const uint64_t *word, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        rig_write(rig, gpa + i * size, size, word[i]);
+    }
+}
+
 void rig_gdt(SoftRig *rig, unsigned selector, uint64_t descriptor)
 {
     rig_write(rig, RIG_GDT + (selector & ~7u), 8, descriptor);
@@ -111,6 +118,17 @@ void transfer_rig_page_32(SoftRig *rig)
     rig->cpu->cr3 = RIG_PML4;
     rig->cpu->cr4 |= CR4_PSE;
     rig->cpu->cr0 |= CR0_PG | CR0_WP;
+    soft_tlb_flush(rig->cpu);
+    soft_update_mode(rig->cpu);
+}
+
+void transfer_rig_split(SoftRig *rig)
+{
+    bool long_mode = rig->cpu->efer & EFER_LMA;
+
+    rig_write(rig, RIG_PML4 + (long_mode ? 0x2000 : 0), 1, 0x83);
+    rig->cpu->rip = RIG_USER;
+    rig->cpu->gpr[X86_RSP] = RIG_USER + 0x100000;
     soft_tlb_flush(rig->cpu);
     soft_update_mode(rig->cpu);
 }

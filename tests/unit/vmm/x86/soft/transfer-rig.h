@@ -24,11 +24,14 @@ enum { /* selectors, RPL 0 */
 #define RIG_STACK0   UINT64_C(0x40000)  /* SS0:ESP0, RSP0 */
 #define RIG_STACK1   UINT64_C(0x48000)  /* of level 1 */
 #define RIG_IST1     UINT64_C(0x50000)
+#define RIG_USER     UINT64_C(0x400000) /* code, and the stack below 0x500000: transfer_rig_split() */
 #define RIG_HOLE     UINT64_C(0x800000) /* 4 MiB that are not mapped, where paging is on */
 
 /* 32-bit protected mode without paging, or with pages of 4 MiB for everybody. */
 void transfer_rig_enter_32(SoftRig *rig, unsigned cpl);
 void transfer_rig_page_32(SoftRig *rig);
+/* The lowest 2 or 4 MiB, where all the tables are, become the supervisor's; rip and the stack are beyond. */
+void transfer_rig_split(SoftRig *rig);
 void transfer_rig_enter_64(SoftRig *rig, unsigned cpl);
 void transfer_rig_enter_compatibility(SoftRig *rig, unsigned cpl);
 /* CS:IP 0x1000:0, where soft_rig_code() puts bytes then; other segments 0x6000 and up, SP 0x1000. */
@@ -73,3 +76,31 @@ bool rig_state_is(const SoftRig *rig, const RigState *state);
 void rig_put_code(SoftRig *rig, const uint8_t *bytes, unsigned n);
 #define rig_code(rig, ...)                                                                 \
     rig_put_code(rig, (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }))
+
+/* Words of `size` bytes from the stack pointer on. */
+void rig_put_words(SoftRig *rig, uint64_t gpa, unsigned size, const uint64_t *word, unsigned n);
+#define put_stack(rig, size, ...)                                                          \
+    rig_put_words(rig, (rig)->cpu->gpr[X86_RSP], size, (const uint64_t[]){ __VA_ARGS__ },  \
+                  sizeof((const uint64_t[]){ __VA_ARGS__ }) / 8)
+#define assert_at(rig, wanted_cs, wanted_rip, wanted_cpl)                                  \
+    do {                                                                                   \
+        assert_int_equal((rig)->cpu->segment[X86_CS].selector, wanted_cs);                 \
+        assert_int_equal((rig)->cpu->rip, wanted_rip);                                     \
+        assert_int_equal((rig)->cpu->cpl, wanted_cpl);                                     \
+    } while (0)
+#define assert_segment(rig, seg, wanted_selector, wanted_attributes, wanted_limit)         \
+    do {                                                                                   \
+        const X86Segment *s_ = &(rig)->cpu->segment[seg];                                  \
+                                                                                           \
+        assert_int_equal(s_->selector, wanted_selector);                                   \
+        assert_int_equal(s_->attributes, wanted_attributes);                               \
+        assert_int_equal(s_->limit, wanted_limit);                                         \
+    } while (0)
+
+/* Code: JMP and CALL selector:offset of 32 bits. */
+#define FAR(opcode, selector, offset)                                                      \
+    opcode, (offset) & 0xff, (offset) >> 8 & 0xff, (offset) >> 16 & 0xff, (offset) >> 24 & 0xff, (selector) & 0xff, \
+        (selector) >> 8
+#define JMP_FAR(selector, offset)  FAR(0xea, selector, offset)
+#define CALL_FAR(selector, offset) FAR(0x9a, selector, offset)
+#define NOT_PRESENT(descriptor) ((descriptor) & ~(UINT64_C(0x80) << 40))
