@@ -48,7 +48,8 @@ void native_fault_exit(void);
 __asm__(".text\n"
         "native_enter:\n\t" PUSH REGISTERS(LOAD) "jmp *0x80090\n"
         /* 64-bit processes have null selectors in DS and ES. */
-        "native_enter_compatibility:\n\tmov $0x2b, %eax\n\tmov %eax, %ds\n\tmov %eax, %es\n\t" PUSH REGISTERS(LOAD) "ljmp *0x800a0\n"
+        "native_enter_compatibility:\n\tmov $0x2b, %eax\n\tmov %eax, %ds\n\tmov %eax, %es\n\t"
+        PUSH REGISTERS(LOAD) "ljmp *0x800a0\n"
         "native_exit:\n\t" REGISTERS(SAVE) "mov 0x80088, %rsp\n\tpushfq\n\tpop 0x80080\n"
         "native_fault_exit:\n\t" POP);
 

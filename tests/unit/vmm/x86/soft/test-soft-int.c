@@ -169,8 +169,8 @@ static void put_memory(Code *c, const Shape *s, unsigned opcode, unsigned reg, u
     unsigned rex = (reg >> 3) << 2 | (base >> 3), r = (reg & 7) << 3;
     bool segment = !s->plain_address && below(c->f, 8) == 0, address = kind == 7;
 
-    if (kind == 6 && c->aligned) {
-        kind = 5;
+    if ((kind == 4 || kind == 6) && c->aligned) {
+        kind = 5; /* a lock over two cache lines may cost the host's kernel's patience */
     }
     switch (kind) {
     case 0: /* an address of the instruction's own */
@@ -418,8 +418,9 @@ static void emit_near_bit(Code *c)
 
 static void emit_scan(Code *c)
 {
-    static const struct { unsigned opcode, prefix; } scans[] = { { 0xbc, 0 }, { 0xbd, 0 }, { 0xbc, 0xf3 }, { 0xbd, 0xf3 },
-                                                                 { 0xb8, 0xf3 } };
+    static const struct { unsigned opcode, prefix; } scans[] = {
+        { 0xbc, 0 }, { 0xbd, 0 }, { 0xbc, 0xf3 }, { 0xbd, 0xf3 }, { 0xb8, 0xf3 },
+    };
     unsigned which = below(c->f, G_N_ELEMENTS(scans));
     Shape s = { .bits = operand_bits(c, false), .map = 1, .prefix = scans[which].prefix };
 
@@ -941,8 +942,8 @@ static void fail_with(const Code *c, const NativeState *before, const NativeStat
     va_end(ap);
     fprintf(stderr, "\n%-8s %-18s %-18s %-18s\n", "", "before", "native", "soft");
     for (unsigned i = 0; i < 16; i++) {
-        fprintf(stderr, "gpr%-5u %#-18" PRIx64 " %#-18" PRIx64 " %#-18" PRIx64 "%s\n", i, before->gpr[i], native->gpr[i],
-                cpu->gpr[i], native->gpr[i] == cpu->gpr[i] ? "" : " <");
+        fprintf(stderr, "gpr%-5u %#-18" PRIx64 " %#-18" PRIx64 " %#-18" PRIx64 "%s\n", i, before->gpr[i],
+                native->gpr[i], cpu->gpr[i], native->gpr[i] == cpu->gpr[i] ? "" : " <");
     }
     fprintf(stderr, "flags    %#-18" PRIx64 " %#-18" PRIx64 " %#-18" PRIx64 "\n", before->rflags,
             native->rflags & EFLAGS_ARITHMETIC, soft_get_rflags(cpu) & EFLAGS_ARITHMETIC);
@@ -973,8 +974,8 @@ static void compare(Fixture *f, const Code *c, const NativeState *before, const 
     }
     for (unsigned i = 0; i < WINDOW_BYTES && memcmp(f->window, f->rig->host + WINDOW, WINDOW_BYTES); i++) {
         if (f->window[i] != f->rig->host[WINDOW + i]) {
-            fail_with(c, before, native, cpu, "memory at %#" PRIx64 ": %#x natively, %#x here", WINDOW + i, f->window[i],
-                      f->rig->host[WINDOW + i]);
+            fail_with(c, before, native, cpu, "memory at %#" PRIx64 ": %#x natively, %#x here", WINDOW + i,
+                      f->window[i], f->rig->host[WINDOW + i]);
         }
     }
 }
@@ -1046,16 +1047,16 @@ static OpFn *const single[] = {
     int_op_nop, int_op_pause, int_op_lahf, int_op_sahf, int_op_clc, int_op_stc, int_op_cmc, int_op_xlat, int_op_salc,
     int_op_daa, int_op_das, int_op_aaa, int_op_aas, int_op_aam, int_op_aad, int_op_bound,
     branch_jmp_near, branch_jmp, branch_jmp_r, branch_jmp_m, branch_jmp_r64, branch_jmp_m64, branch_call_r,
-    branch_call_m, branch_call_near64, branch_call64, branch_call_r64, branch_call_m64, branch_ret64, branch_call_near32,
-    branch_call32, branch_ret32, stack_push_r, stack_push_i, stack_push_m, stack_pop_r, stack_pop_m, stack_push_r64,
+    branch_call_m, branch_call_near64, branch_call64, branch_call_r64, branch_call_m64, branch_ret64,
+    branch_call_near32, branch_call32, branch_ret32, stack_push_r, stack_push_i, stack_push_m, stack_pop_r, stack_pop_m, stack_push_r64,
     stack_push_i64, stack_push_m64, stack_pop_r64, stack_push_r32, stack_push_i32, stack_pop_r32, stack_pusha,
     stack_popa, stack_enter, stack_leave, stack_leave64,
 };
 
 static unsigned missing_in_both(Fixture *f)
 {
-    return MISSING(single) + MISSING(int_alu) + MISSING(int_alu_lock) + MISSING(int_unary) + MISSING(int_unary_lock) + MISSING(int_xchg) +
-           MISSING(int_xadd) + MISSING(int_cmpxchg) + MISSING(int_cmpxchg_pair) + MISSING(int_shift) +
+    return MISSING(single) + MISSING(int_alu) + MISSING(int_alu_lock) + MISSING(int_unary) +
+           MISSING(int_unary_lock) + MISSING(int_xchg) + MISSING(int_xadd) + MISSING(int_cmpxchg) + MISSING(int_cmpxchg_pair) + MISSING(int_shift) +
            MISSING(int_double) + MISSING(int_bit) + MISSING(int_bit_string) + MISSING(int_scan) + MISSING(int_mul) +
            MISSING(int_imul) + MISSING(int_mov) + MISSING(int_lea) + MISSING(int_setcc) + MISSING(int_cmovcc) +
            MISSING(int_bswap) + MISSING(int_movbe) + MISSING(int_widen) + MISSING(int_spread) + MISSING(int_fused) +
