@@ -37,8 +37,8 @@ static void push_return(SoftCpu *cpu, SoftFrame *f, unsigned size)
     }
 }
 
-static void commit(SoftCpu *cpu, const SoftFrame *f, const SoftDescriptor *gate, const SoftDescriptor *code, unsigned cpl,
-                   uint64_t target)
+static void commit(SoftCpu *cpu, const SoftFrame *f, const SoftDescriptor *gate, const SoftDescriptor *code,
+                   unsigned cpl, uint64_t target)
 {
     uint32_t cleared = EFLAGS_TF | EFLAGS_NT | EFLAGS_RF | EFLAGS_VM;
 

@@ -13,9 +13,9 @@ static uint64_t stack_linear(SoftCpu *cpu, uint64_t sp, unsigned size, unsigned 
 
 uint64_t soft_stack_read(SoftCpu *cpu, int64_t depth, unsigned size)
 {
-    uint64_t linear = stack_linear(cpu, (cpu->gpr[X86_RSP] + (uint64_t)depth) & soft_stack_mask(cpu), size, ACCESS_READ);
+    uint64_t sp = (cpu->gpr[X86_RSP] + (uint64_t)depth) & soft_stack_mask(cpu);
 
-    return soft_load(cpu, linear, size, ACCESS_READ | ACCESS_STACK);
+    return soft_load(cpu, stack_linear(cpu, sp, size, ACCESS_READ), size, ACCESS_READ | ACCESS_STACK);
 }
 
 void soft_stack_move(SoftCpu *cpu, int64_t bytes)

@@ -29,13 +29,14 @@ uint64_t soft_inner_stack(SoftCpu *cpu, unsigned level, SoftDescriptor *ret_ss)
     bool wide = tss_is_32bit(cpu);
     unsigned size = wide ? 4 : 2, offset = size + level * 2 * size;
     uint64_t linear = cpu->tr.base + offset, sp;
+    uint16_t ss;
 
     if (offset + size + 1 > cpu->tr.limit) {
         soft_raise_selector(cpu, VECTOR_TS, cpu->tr.selector);
     }
     sp = soft_load(cpu, linear & cpu->linear_mask, size, ACCESS_SYSTEM);
-    soft_read_stack_descriptor(cpu, (uint16_t)soft_load(cpu, (linear + size) & cpu->linear_mask, 2, ACCESS_SYSTEM), level,
-                               VECTOR_TS, ret_ss);
+    ss = (uint16_t)soft_load(cpu, (linear + size) & cpu->linear_mask, 2, ACCESS_SYSTEM);
+    soft_read_stack_descriptor(cpu, ss, level, VECTOR_TS, ret_ss);
     return sp;
 }
 

@@ -7,8 +7,8 @@
  */
 #include "vmm/x86/soft/transfer.h"
 
-/* RF only matters to instruction breakpoints (SDM 3-17.3.1.1): without any it is dropped, so that nothing has to clear it
- * after the next instruction. */
+/* RF only matters to instruction breakpoints (SDM 3-17.3.1.1): without any it is dropped, so that nothing has to clear
+ * it after the next instruction. */
 static uint32_t keep_rf(const SoftCpu *cpu, uint32_t flags)
 {
     return cpu->dr7 & 0xff ? flags : flags & ~(uint32_t)EFLAGS_RF;
@@ -63,7 +63,8 @@ static void read_frame(SoftCpu *cpu, uint64_t *word, unsigned first, unsigned n,
     const uint64_t *p = size == 8 ? soft_tlb_read(cpu, cpu->gpr[X86_RSP] + first * 8, n * 8) : NULL;
 
     for (unsigned i = 0; i < n; i++) {
-        word[first + i] = LIKELY(p) ? ((const volatile uint64_t *)p)[i] : soft_stack_read(cpu, (first + i) * size, size);
+        word[first + i] = LIKELY(p) ? ((const volatile uint64_t *)p)[i] :
+                                      soft_stack_read(cpu, (first + i) * size, size);
     }
 }
 

@@ -205,7 +205,8 @@ static void test_a_16_bit_gate_pushes_words(void **state)
     SoftRig *rig = *state;
 
     transfer_rig_enter_32(rig, 3);
-    rig_idt32(rig, VECTOR_GP, rig_gate(SYSTEM_INTERRUPT_GATE16, 0, SEL_CODE32, 0x55550000 + RIG_HANDLERS + VECTOR_GP * 16));
+    rig_idt32(rig, VECTOR_GP,
+              rig_gate(SYSTEM_INTERRUPT_GATE16, 0, SEL_CODE32, 0x55550000 + RIG_HANDLERS + VECTOR_GP * 16));
     rig->cpu->gpr[X86_RAX] = SEL_TSS;
     rig_code(rig, 0x8e, 0xd8);
     rig_step(rig);

@@ -46,7 +46,8 @@ void rig_idt32(SoftRig *rig, unsigned vector, uint64_t gate)
     rig_write(rig, RIG_IDT + vector * 8, 8, gate);
 }
 
-void rig_idt64(SoftRig *rig, unsigned vector, unsigned type, unsigned dpl, unsigned selector, uint64_t offset, unsigned ist)
+void rig_idt64(SoftRig *rig, unsigned vector, unsigned type, unsigned dpl, unsigned selector, uint64_t offset,
+               unsigned ist)
 {
     rig_write(rig, RIG_IDT + vector * 16, 8, rig_gate(type, dpl, selector, (uint32_t)offset) | (uint64_t)ist << 32);
     rig_write(rig, RIG_IDT + vector * 16 + 8, 8, offset >> 32);

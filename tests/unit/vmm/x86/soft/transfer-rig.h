@@ -42,7 +42,8 @@ uint64_t rig_gdt_entry(const SoftRig *rig, unsigned selector);
 /* type: of the gate; selector:offset where to. */
 uint64_t rig_gate(unsigned type, unsigned dpl, unsigned selector, uint32_t offset);
 void rig_idt32(SoftRig *rig, unsigned vector, uint64_t gate);
-void rig_idt64(SoftRig *rig, unsigned vector, unsigned type, unsigned dpl, unsigned selector, uint64_t offset, unsigned ist);
+void rig_idt64(SoftRig *rig, unsigned vector, unsigned type, unsigned dpl, unsigned selector, uint64_t offset,
+               unsigned ist);
 uint64_t rig_system(unsigned type, uint64_t base, uint32_t limit); /* a present system descriptor, DPL 0 */
 
 uint64_t rig_read(const SoftRig *rig, uint64_t gpa, unsigned size);
