@@ -263,6 +263,7 @@ struct SoftCpu {
     _Alignas(64) uint8_t bounce_read[BOUNCE_BYTES];
     _Alignas(64) uint8_t bounce_write[BOUNCE_BYTES];
     struct { uint64_t linear; uint32_t size, access; uint8_t *host; bool bounced, exclusive; } write; /* soft_write_begin() */
+    uint64_t x87_ip;              /* offset of the last x87 instruction that ran natively */
     _Alignas(64) uint8_t xsave[XSAVE_BYTES]; /* x87, SSE, AVX in the standard form, unless fp_loaded */
 };
 

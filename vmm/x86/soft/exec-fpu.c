@@ -37,7 +37,9 @@ static Pointers pointers(const SoftCpu *cpu)
     _Alignas(16) uint8_t fx[FX_BYTES];
 
     __asm__ volatile("fxsave64 %0" : "=m"(fx));
-    soft_fp_scrub(cpu, fx);
+    if (soft_fp_scrub(cpu, fx) && is_real_format(cpu)) {
+        *fp_u64(fx, FX_FIP) += cpu->seg_base[X86_CS]; /* linear */
+    }
     return (Pointers){ *fp_u32(fx, FX_FIP), *fp_u32(fx, FX_FDP), *fp_u16(fx, FX_FOP) & 0x7ff };
 }
 

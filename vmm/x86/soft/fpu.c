@@ -6,10 +6,10 @@
  * otherwise the host's have their initial values, as C code expects, and the guest's are in
  * cpu->xsave in the standard form of XSAVE, as far as the host has them (SDM 1-13.4).
  *
- * The x87 instruction and data pointers of instructions that ran natively are addresses of
- * stubs and of host memory.  They never leave the registers: an image gets zeroes for
- * them (SDM 1-8.1.8 lets them be zero after most instructions; FCS and FDS are zero as on
- * processors that deprecate them).  Pointers that the guest loaded itself are kept.
+ * The x87 pointers of instructions that ran natively are addresses of stubs and of host
+ * memory.  They never leave the registers: an image gets the guest's instruction pointer
+ * instead of a stub's, and no data pointer and opcode (which today's processors keep for
+ * unmasked exceptions only; not modelled).  Pointers that the guest loaded itself are kept.
  *
  * Everything here runs on the CPU's thread.
  */
@@ -49,13 +49,16 @@ void soft_fp_load(SoftCpu *cpu)
     cpu->fp_loaded = true;
 }
 
-void soft_fp_scrub(const SoftCpu *cpu, uint8_t *image)
+bool soft_fp_scrub(const SoftCpu *cpu, uint8_t *image)
 {
-    if (soft_stubs_contain(cpu->vm, *fp_u64(image, FX_FIP))) {
+    bool native = soft_stubs_contain(cpu->vm, *fp_u64(image, FX_FIP));
+
+    if (native) {
         *fp_u16(image, FX_FOP) = 0;
-        *fp_u64(image, FX_FIP) = 0;
+        *fp_u64(image, FX_FIP) = cpu->x87_ip;
         *fp_u64(image, FX_FDP) = 0;
     }
+    return native;
 }
 
 void soft_fp_sync(SoftCpu *cpu)

@@ -23,8 +23,8 @@ static inline uint16_t *fp_u16(uint8_t *image, unsigned offset) { return (uint16
 static inline uint32_t *fp_u32(uint8_t *image, unsigned offset) { return (uint32_t *)(image + offset); }
 static inline uint64_t *fp_u64(uint8_t *image, unsigned offset) { return (uint64_t *)(image + offset); }
 
-/* An x87 instruction and data pointer that are the host's become zero. */
-void soft_fp_scrub(const SoftCpu *cpu, uint8_t *image);
+/* Puts the guest's x87 pointers in the place of the host's.  False: they were the guest's. */
+bool soft_fp_scrub(const SoftCpu *cpu, uint8_t *image);
 /* Copies the registers to cpu->xsave, if they are loaded, and leaves them there. */
 void soft_fp_sync(SoftCpu *cpu);
 /* Puts them away, and writes out what cpu->xsave only calls initial, so that cpu->xsave may be read and written. */

@@ -4,7 +4,11 @@
  *
  *         cmp byte [rdi + fp_loaded], 0   if it uses vector or x87 registers
  *         je  2f
- *     1:  mov memory, rdx                 if rdx is needed otherwise
+ *     1:  movzx eax, word [rsi + ip]      x87_ip, if it becomes the last x87 instruction
+ *         and eax, 4095
+ *         add rax, [rdi + rip]
+ *         mov [rdi + x87_ip], rax
+ *         mov memory, rdx                 if rdx is needed otherwise
  *         movzx eax, word [rdi + cc]      if it reads flags, or leaves some alone
  *         add al, 127                     OF
  *         sahf
@@ -25,6 +29,7 @@
 #include "vmm/x86/soft/vm.h"
 
 _Static_assert(offsetof(SoftCpu, gpr) == 0, "general registers are within a byte's displacement");
+#define OP_IP (offsetof(Op, size) - 2) /* the 16 bits of Op.ip and Op.length */
 _Static_assert(offsetof(Op, fn) == 0, "the next handler is at the next op's start");
 
 typedef struct Code { uint8_t *next; } Code;
@@ -83,6 +88,14 @@ static void put_flags_out(Code *c)
     put32(c, offsetof(SoftCpu, cc));
 }
 
+static void put_pointer(Code *c)
+{
+    PUT(c, 0x0f, 0xb7, 0x46, OP_IP, 0x25, 0xff, 0x0f, 0, 0, 0x48, 0x03, 0x87); /* add rax, [rdi + disp32] */
+    put32(c, offsetof(SoftCpu, rip));
+    PUT(c, 0x48, 0x89, 0x87);
+    put32(c, offsetof(SoftCpu, x87_ip));
+}
+
 /* rdi addresses the destination.  The FWAIT takes #MF while rdi is still the SoftCpu. */
 static void put_byte_mask(Code *c, const StubForm *form)
 {
@@ -99,6 +112,9 @@ static void put_instruction(Code *c, const StubForm *form)
     if (form->byte_mask) {
         put_byte_mask(c, form);
         return;
+    }
+    if (form->pointer) {
+        put_pointer(c);
     }
     if (form->memory != HOST_NONE && form->memory != HOST_DX) {
         PUT(c, 0x48 | form->memory >> 3, 0x89, 0xd0 | (form->memory & 7)); /* mov memory, rdx */
@@ -145,6 +161,7 @@ uint32_t soft_stub_code(uint8_t *to, int32_t common, const StubForm *form)
     put_instruction(&c, form);
     put_next(&c);
     if (check) {
+        g_assert(c.next - check < 128);
         check[-1] = (uint8_t)(c.next - check);
         put8(&c, 0xe8); /* call rel32 */
         put32(&c, (uint32_t)(common - (c.next + 4 - to)));

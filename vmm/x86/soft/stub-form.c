@@ -461,6 +461,7 @@ bool soft_stub_form(const SoftDecode *d, const ZydisDecodedInstruction *insn, co
     }
     ret->fp |= soft_stub_uses_vectors(insn);
     ret->waits = soft_stub_waits(insn, operands);
+    ret->pointer = soft_stub_sets_pointer(insn);
     ret->aligned = ret->memory != HOST_NONE && soft_stub_aligned(insn, ret);
     if (!add_flags(ret, insn) || !assign_registers(ret)) {
         return false;

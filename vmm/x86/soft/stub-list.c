@@ -219,6 +219,22 @@ bool soft_stub_waits(const ZydisDecodedInstruction *insn, const ZydisDecodedOper
             insn->mnemonic != ZYDIS_MNEMONIC_FNSTSW);
 }
 
+/* SDM 1-8.1.8: not those of control, by which processors mean these. */
+bool soft_stub_sets_pointer(const ZydisDecodedInstruction *insn)
+{
+    switch (insn->mnemonic) {
+    case ZYDIS_MNEMONIC_FLDCW:
+    case ZYDIS_MNEMONIC_FNCLEX:
+    case ZYDIS_MNEMONIC_FNINIT:
+    case ZYDIS_MNEMONIC_FNSTCW:
+    case ZYDIS_MNEMONIC_FNSTSW:
+        return false;
+    default:
+        return insn->meta.isa_set == ZYDIS_ISA_SET_X87 || insn->meta.isa_set == ZYDIS_ISA_SET_FCMOV ||
+               insn->meta.isa_set == ZYDIS_ISA_SET_SSE3X87;
+    }
+}
+
 bool soft_stub_allowed(const ZydisDecodedInstruction *insn, uint32_t mode, bool *ret_nothing)
 {
     *ret_nothing = false;

@@ -45,6 +45,8 @@ typedef struct StubForm StubForm;
 bool soft_stub_allowed(const ZydisDecodedInstruction *insn, uint32_t mode, bool *ret_nothing);
 /* Whether it takes pending x87 exceptions. */
 bool soft_stub_waits(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands);
+/* Whether the x87 instruction pointer becomes its address. */
+bool soft_stub_sets_pointer(const ZydisDecodedInstruction *insn);
 /* Whether it depends on vector or x87 state though no operand tells: VZEROUPPER, EMMS, FNOP, CVTSD2SI from memory. */
 bool soft_stub_uses_vectors(const ZydisDecodedInstruction *insn);
 /* Whether its memory operand must be aligned to its size. */
@@ -67,6 +69,7 @@ struct StubForm {
     bool partial, waits;     /* STUB_PARTIAL, STUB_WAITS */
     bool nothing;            /* a hint that does nothing */
     bool fp, flags_in, flags_out;
+    bool pointer;            /* becomes the last x87 instruction */
     bool byte_mask;          /* MASKMOVQ, MASKMOVDQU */
 };
 

@@ -253,26 +253,33 @@ static void test_ts_keeps_images_from_being_taken(void **state)
 
 /* ---- pointers ---- */
 
-static void test_addresses_of_the_host_do_not_get_out(void **state)
+static void test_pointers_are_the_guests_and_never_the_hosts(void **state)
 {
-    /* fninit; fld1; fld qword [rbx]; fadd qword [rbx]; then every way to look */
-    static const uint8_t code[] = { 0xdb, 0xe3, 0xd9, 0xe8, 0xdd, 0x03, 0xdc, 0x03,
-                                    0x48, 0x0f, 0xae, 0x43, 0x40,             /* fxsave64 [rbx + 0x40] */
-                                    0x48, 0x0f, 0xae, 0xa3, 0, 4, 0, 0,       /* xsave64 [rbx + 0x400] */
-                                    0xdc, 0x03, 0x66, 0xd9, 0x73, 0x20,       /* fadd; fnstenv, 16 bits */
-                                    0xdc, 0x03, 0xd9, 0x33 };                 /* fadd; fnstenv */
+    /* fninit; fld1; fld qword [rbx]; fadd qword [rbx]; fnclex; emms; then every way to look */
+    static const uint8_t code[] = {
+        0xdb, 0xe3, 0xd9, 0xe8, 0xdd, 0x03, 0xdc, 0x03, 0xdb, 0xe2, 0x0f, 0x77,
+        0x48, 0x0f, 0xae, 0x43, 0x40,             /* 12: fxsave64 [rbx + 0x40] */
+        0x48, 0x0f, 0xae, 0xa3, 0, 4, 0, 0,       /* 17: xsave64 [rbx + 0x400] */
+        0xd9, 0xd0, 0x66, 0xd9, 0x73, 0x20,       /* 25: fnop; fnstenv [rbx + 0x20], 16 bits */
+        0xd9, 0xe8, 0xd9, 0x33,                   /* 31: fld1; fnstenv [rbx] */
+    };
+    static const uint8_t zeroes[10];
     Pair p = { .rig = vector_rig_new(), .seed = 15 };
     VectorState after;
-    static const uint8_t zeroes[18];
 
     randomize(&p, 0xff);
     p.before.gpr[X86_RBX] = NATIVE_DATA;
     assert_int_equal(vector_run(p.rig, code, sizeof(code), &p.before, &after), -1);
-    assert_memory_equal(guest(&p, NATIVE_DATA + 0x40 + FX_FOP), zeroes, 18);
-    assert_memory_equal(guest(&p, NATIVE_DATA + 0x400 + FX_FOP), zeroes, 18);
-    assert_memory_equal(guest(&p, NATIVE_DATA + 0x20 + 6), zeroes, 8);
-    assert_memory_equal(guest(&p, NATIVE_DATA + 12), zeroes, 14);
-    assert_memory_equal(after.xsave + FX_FOP, zeroes, 18);
+    assert_int_equal(*fp_u64(guest(&p, NATIVE_DATA + 0x40), FX_FIP), RIG_CODE + 6);
+    assert_int_equal(*fp_u64(guest(&p, NATIVE_DATA + 0x400), FX_FIP), RIG_CODE + 6);
+    assert_memory_equal(guest(&p, NATIVE_DATA + 0x40 + FX_FDP), zeroes, 8);
+    assert_memory_equal(guest(&p, NATIVE_DATA + 0x40 + FX_FOP), zeroes, 2);
+    assert_int_equal(*fp_u16(guest(&p, NATIVE_DATA + 0x20), 6), (RIG_CODE + 25) & 0xffff);
+    assert_memory_equal(guest(&p, NATIVE_DATA + 0x20 + 8), zeroes, 6);
+    assert_int_equal(*fp_u32(guest(&p, NATIVE_DATA), 12), RIG_CODE + 31);
+    assert_memory_equal(guest(&p, NATIVE_DATA + 16), zeroes, 10);
+    assert_int_equal(*fp_u64(after.xsave, FX_FIP), RIG_CODE + 31);
+    assert_memory_equal(after.xsave + FX_FDP, zeroes, 8);
     vector_rig_free(p.rig);
 }
 
@@ -349,7 +356,7 @@ int main(void)
         cmocka_unit_test(test_mxcsr_refuses_reserved_bits),
         cmocka_unit_test(test_xgetbv_tells_what_is_enabled_and_in_use),
         cmocka_unit_test(test_ts_keeps_images_from_being_taken),
-        cmocka_unit_test(test_addresses_of_the_host_do_not_get_out),
+        cmocka_unit_test(test_pointers_are_the_guests_and_never_the_hosts),
         cmocka_unit_test(test_real_mode_has_linear_pointers),
         cmocka_unit_test(test_32_bit_code_leaves_the_upper_registers_alone),
         cmocka_unit_test(test_states_that_the_host_would_refuse_are_not_valid),
