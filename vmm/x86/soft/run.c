@@ -186,14 +186,40 @@ void soft_update_attention(SoftCpu *cpu)
 
 /* ---- events from outside ---- */
 
+/* A second NMI before the first is taken: a processor that looks after each instruction would have begun the first,
+ * and kept the other until its IRET. */
+#define SIGNAL_NMI_AGAIN (1u << 31)
+
+static void signal_nmi(SoftCpu *cpu)
+{
+    uint32_t before = __atomic_load_n(&cpu->pending, __ATOMIC_SEQ_CST), after;
+
+    do {
+        after = before & SOFT_NMI && !cpu->nmi_masked ? before | SIGNAL_NMI_AGAIN : before | SOFT_NMI;
+    } while (!__atomic_compare_exchange_n(&cpu->pending, &before, after, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+}
+
+static void take_nmi(SoftCpu *cpu)
+{
+    uint32_t before = __atomic_load_n(&cpu->pending, __ATOMIC_SEQ_CST), after;
+
+    do {
+        after = before & ~(before & SIGNAL_NMI_AGAIN ? SIGNAL_NMI_AGAIN : (uint32_t)SOFT_NMI);
+    } while (!__atomic_compare_exchange_n(&cpu->pending, &before, after, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+}
+
 void soft_signal(SoftCpu *cpu, unsigned signals)
 {
-    __atomic_fetch_or(&cpu->pending, signals, __ATOMIC_SEQ_CST);
+    if (UNLIKELY(signals & SOFT_NMI)) {
+        signal_nmi(cpu);
+    }
+    __atomic_fetch_or(&cpu->pending, signals & ~(unsigned)SOFT_NMI, __ATOMIC_SEQ_CST);
     __atomic_store_n(&cpu->attention, 1, __ATOMIC_SEQ_CST);
 }
 
 void soft_unsignal(SoftCpu *cpu, unsigned signals)
 {
+    signals |= signals & SOFT_NMI ? SIGNAL_NMI_AGAIN : 0;
     __atomic_fetch_and(&cpu->pending, ~signals, __ATOMIC_SEQ_CST);
 }
 
@@ -279,7 +305,8 @@ static bool attend(SoftCpu *cpu)
     }
     if (pending & SOFT_SMI && !cpu->in_smm && take(cpu, SOFT_SMI) && cpu->vm->smm) {
         soft_enter_smm(cpu);
-    } else if (pending & SOFT_NMI && !cpu->nmi_masked && !cpu->shadow && take(cpu, SOFT_NMI)) {
+    } else if (pending & SOFT_NMI && !cpu->nmi_masked && !cpu->shadow) {
+        take_nmi(cpu);
         deliver_at_boundary(cpu, EVENT_NMI, VECTOR_NMI);
     } else if (pending & SOFT_INTERRUPT && cpu->eflags & EFLAGS_IF && !cpu->shadow) {
         take_interrupt(cpu);

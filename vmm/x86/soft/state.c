@@ -78,7 +78,7 @@ static void init_events(SoftCpu *cpu)
     cpu->nmi_masked = cpu->in_smm = cpu->smi_inside_nmi = false;
     cpu->halted = cpu->shutdown = cpu->wait_sipi = false;
     soft_set_shadow(cpu, 0);
-    __atomic_fetch_and(&cpu->pending, ~(uint32_t)SOFT_NMI, __ATOMIC_SEQ_CST);
+    soft_unsignal(cpu, SOFT_NMI);
 }
 
 /* After INIT all but the bootstrap processor wait for a SIPI, SDM 3-10.4.2. */
