@@ -109,14 +109,18 @@ SoftRig *soft_rig_new(void)
     const RamBacking backing = { .kind = RAM_ANONYMOUS };
     SoftRig *rig = g_new0(SoftRig, 1);
     X86Cpuid cpuid[X86_CPUID_MAX];
+    g_autofree char *name = g_strdup_printf("ram-%p", (void *)rig);
 
-    epoch_thread_begin();
+    rig->began_epochs = !epoch_thread_registered();
+    if (rig->began_epochs) {
+        epoch_thread_begin();
+    }
     rig->next_vector = -1;
     memory_region_init(&rig->root, "root", UINT64_MAX);
     memory_region_init(&rig->port_root, "ports", 0x10000);
     rig->memory = address_space_new("memory", &rig->root, false);
     rig->port_space = address_space_new("ports", &rig->port_root, true);
-    rig->block = ram_block_new("ram", RIG_RAM, &backing, NULL);
+    rig->block = ram_block_new(name, RIG_RAM, &backing, NULL);
     rig->host = ram_block_host(rig->block);
     memory_region_init_ram(&rig->ram, "ram", rig->block, 0, RIG_RAM);
     memory_region_init_io(&rig->device, "device", 0x1000, &device_ops, rig, NULL);
@@ -149,8 +153,10 @@ void soft_rig_free(SoftRig *rig)
     memory_region_finish(&rig->root);
     memory_region_finish(&rig->port_root);
     ram_block_unref(rig->block);
+    if (rig->began_epochs) {
+        epoch_thread_end();
+    }
     g_free(rig);
-    epoch_thread_end();
 }
 
 static void put64(SoftRig *rig, uint64_t gpa, uint64_t value)

@@ -30,6 +30,7 @@ typedef struct SoftRig {
     int next_vector;   /* of acknowledge(); -1 */
     unsigned inits, ferrs;
     uint64_t cr8;
+    bool began_epochs; /* the first rig of a thread, to be freed last */
 } SoftRig;
 
 SoftRig *soft_rig_new(void);
