@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the loop core (loop.c, loop-handle.c), its engines (loop-uring.c,
+ * What the loop core (loop.c, loop-handle.c, loop-poll.c), its engines (loop-uring.c,
  * loop-epoll.c), workers (loop-workers.c), threads (loop-thread.c), timers (timer.c)
  * and its GLib guest (loop-glib.c) share.  Nobody else includes this.
  *
@@ -58,6 +58,13 @@ struct LoopEvent {
     void *opaque;
 };
 
+/* loop-poll.c's */
+typedef struct LoopPolling {
+    uint64_t max_ns, grow, shrink; /* as set; max_ns 0: never */
+    uint64_t spin_ns;              /* how long to spin now */
+    int64_t slept_at;
+} LoopPolling;
+
 struct Loop {
     char *name;
     const LoopEngineOps *ops;
@@ -74,7 +81,7 @@ struct Loop {
     LoopTimers *timers;
     LoopWorkers *workers;       /* NULL until the first blocking call */
     LoopGlib *glib;             /* NULL: none */
-    uint64_t poll_max_ns, poll_grow, poll_shrink, poll_ns;
+    LoopPolling polling;
     /* Any thread. */
     LoopPost *posts;            /* atomic: a stack, newest first */
     LoopIo *worker_done;        /* atomic: a stack */
@@ -119,6 +126,7 @@ void loop_io_finished(LoopIo *io, int result);
 void loop_handle_forget(LoopHandle *handle);
 bool loop_is_here(const Loop *loop); /* the calling thread may touch it */
 void loop_wake(Loop *loop);          /* any thread: makes a sleeping loop take another round */
+bool loop_has_posts(const Loop *loop); /* or something else that other threads left for it */
 
 /* ---- for loop-thread.c and loop-glib.c ---- */
 void loop_bind(Loop *loop);   /* to the calling thread, if it is not yet */
@@ -127,6 +135,11 @@ void loop_unbind(Loop *loop); /* nothing is left in the kernel; the thread is fr
 /* ---- handles ---- */
 /* Calls back for what is ready; true if it was more than the loop's own wake-up. */
 bool loop_run_handles(Loop *loop);
+
+/* ---- adaptive polling ---- */
+/* Spins, if that is worth it, for at most timeout_ns.  True: there is something to do. */
+bool loop_poll(Loop *loop, int64_t timeout_ns);
+void loop_poll_slept(Loop *loop); /* a sleep that followed is over */
 
 /* ---- threads of loops and workers ---- */
 void loop_enter_sandbox(SandboxRole role);
