@@ -60,9 +60,17 @@ struct LoopEvent {
 
 /* loop-poll.c's */
 typedef struct LoopPolling {
-    uint64_t max_ns, grow, shrink; /* as set; max_ns 0: never */
-    uint64_t spin_ns;              /* how long to spin now */
-    int64_t slept_at;
+    uint64_t max_ns, grow, shrink; /* of idle waits, as set; max_ns 0: never */
+    bool no_io;                    /* I/O waits never spin */
+    uint64_t spin_ns;              /* how long an idle wait spins now */
+    unsigned io_waits;
+    /* Averages of I/O waits; 0: not known yet */
+    uint64_t io_slept_ns;          /* with a sleep */
+    uint64_t io_awake_ns;          /* without one */
+    uint64_t io_spun_ns;           /* of that, spinning */
+    /* This wait */
+    bool measured, io_wait;
+    int64_t began_at, spun_at, slept_at;
 } LoopPolling;
 
 struct Loop {
@@ -140,6 +148,10 @@ bool loop_run_handles(Loop *loop);
 /* Spins, if that is worth it, for at most timeout_ns.  True: there is something to do. */
 bool loop_poll(Loop *loop, int64_t timeout_ns);
 void loop_poll_slept(Loop *loop); /* a sleep that followed is over */
+/* For how long the next I/O wait spins; what one took that slept at once, or spun first. */
+uint64_t loop_poll_io_limit(LoopPolling *p);
+void loop_poll_io_slept(LoopPolling *p, uint64_t waited_ns);
+void loop_poll_io_spun(LoopPolling *p, uint64_t waited_ns, uint64_t spun_ns);
 
 /* ---- threads of loops and workers ---- */
 void loop_enter_sandbox(SandboxRole role);
