@@ -9,7 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "hw/virtio/virtio.h"
+#include "hw/virtio/virtio-internal.h"
 #include "hw/virtio/virtqueue-ring.h"
 #include "vmm/domain.h"
 #include "vmm/epoch.h"
@@ -163,6 +163,15 @@ static void stop_queue(Virtqueue *vq)
     post_queue(vq, queue_stop);
 }
 
+void virtio_stop_queues(Virtio *v)
+{
+    for (unsigned i = 0; i < v->queues; i++) {
+        if (v->queue[i]->active) {
+            stop_queue(v->queue[i]);
+        }
+    }
+}
+
 static bool wants_to_run(const Virtio *v)
 {
     const uint8_t ready = VIRTIO_S_DRIVER_OK | VIRTIO_S_FEATURES_OK;
@@ -172,7 +181,7 @@ static bool wants_to_run(const Virtio *v)
            !__atomic_load_n(&v->paused, __ATOMIC_ACQUIRE);
 }
 
-static void accept_features(Virtio *v)
+void virtio_accept_features(Virtio *v)
 {
     if (v->class->set_features) {
         v->class->set_features(v, v->driver_features);
@@ -225,7 +234,7 @@ void virtio_settle(Virtio *v)
         }
         /* What the driver did since its reset, if it did not wait. */
         if (v->status & VIRTIO_S_FEATURES_OK) {
-            accept_features(v);
+            virtio_accept_features(v);
         }
     }
     if (wants_to_run(v)) {
@@ -294,11 +303,7 @@ static void begin_reset(Virtio *v)
     uint8_t before = virtio_status(v);
 
     clear_registers(v);
-    for (unsigned i = 0; i < v->queues; i++) {
-        if (v->queue[i]->active) {
-            stop_queue(v->queue[i]);
-        }
-    }
+    virtio_stop_queues(v);
     if (before) {
         v->status_before = before;
         v->resetting = true;
@@ -326,7 +331,7 @@ void virtio_set_status(Virtio *v, uint8_t status)
                         virtio_offered_features(v));
             set &= (uint8_t)~VIRTIO_S_FEATURES_OK;
         } else if (!v->resetting) {
-            accept_features(v);
+            virtio_accept_features(v);
         }
     }
     if (set & VIRTIO_S_DRIVER_OK && !((old | set) & VIRTIO_S_FEATURES_OK)) {
@@ -402,7 +407,7 @@ static bool virtio_loaded(void *opaque, GError **error)
     Virtio *v = opaque;
 
     if (v->status & VIRTIO_S_FEATURES_OK) {
-        accept_features(v);
+        virtio_accept_features(v);
     }
     return true;
 }
@@ -487,9 +492,9 @@ static bool all_quiet(const Virtio *v)
     return true;
 }
 
-static void virtio_pause(Device *dev)
+void virtio_pause(Device *dev)
 {
-    Virtio *v = virtio(dev);
+    Virtio *v = (Virtio *)dev;
 
     __atomic_store_n(&v->paused, true, __ATOMIC_RELEASE);
     for (unsigned i = 0; i < v->queues; i++) {
@@ -503,9 +508,9 @@ static void virtio_pause(Device *dev)
     }
 }
 
-static void virtio_resume(Device *dev)
+void virtio_resume(Device *dev)
 {
-    Virtio *v = virtio(dev);
+    Virtio *v = (Virtio *)dev;
 
     if (!v->paused) {
         return;
@@ -518,7 +523,7 @@ static void virtio_resume(Device *dev)
 }
 
 /* Paused, so that the main thread may touch the queues. */
-static void drop_queues(Virtio *v)
+void virtio_drop_queues(Virtio *v)
 {
     for (unsigned i = 0; i < v->queues; i++) {
         Virtqueue *vq = v->queue[i];
@@ -542,7 +547,7 @@ static void virtio_device_reset(Device *dev)
     Virtio *v = virtio(dev);
 
     g_assert(v->paused || !v->started);
-    drop_queues(v);
+    virtio_drop_queues(v);
     clear_registers(v);
     v->config_generation = 0;
     v->resetting = false;
@@ -567,7 +572,7 @@ void virtio_remove_queues(Virtio *v)
     if (!v->paused) {
         virtio_pause(&v->dev);
     }
-    drop_queues(v);
+    virtio_drop_queues(v);
     if (v->plugged && v->transport->set_doorbells) {
         v->transport->set_doorbells(v->transport, false);
     }
