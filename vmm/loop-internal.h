@@ -119,6 +119,7 @@ struct LoopEngineOps {
     /* The user is gone; frees the handle, at once or later.  No bell of an event gets lost. */
     void (*remove)(LoopHandle *handle);
     void (*submit)(Loop *loop, LoopIo *io);
+    void (*ring)(Loop *loop, int eventfd);
     /* Sends what is to be sent and waits at most this long (0: only looks). */
     void (*wait)(Loop *loop, int64_t timeout_ns);
     /* Spinning: is there something for wait() to find?  NULL: asking costs as much as waiting. */
@@ -132,6 +133,8 @@ void loop_handle_ready(LoopHandle *handle, LoopEvents happened);
 void loop_io_finished(LoopIo *io, int result);
 /* Takes the handle out of the core's lists. */
 void loop_handle_forget(LoopHandle *handle);
+/* By a system call of its own. */
+void loop_ring_now(Loop *loop, int eventfd);
 bool loop_is_here(const Loop *loop); /* the calling thread may touch it */
 void loop_wake(Loop *loop);          /* any thread: makes a sleeping loop take another round */
 bool loop_has_posts(const Loop *loop); /* or something else that other threads left for it */

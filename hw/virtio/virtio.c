@@ -22,6 +22,13 @@ void virtio_notify_queue(Virtio *v, Virtqueue *vq)
     v->transport->notify_queue(v->transport, vq);
 }
 
+void virtio_notify_queue_soon(Virtio *v, Virtqueue *vq)
+{
+    VirtioTransport *t = v->transport;
+
+    (t->notify_queue_soon ? t->notify_queue_soon : t->notify_queue)(t, vq);
+}
+
 void virtio_config_changed(Virtio *v)
 {
     __atomic_fetch_add(&v->config_generation, 1, __ATOMIC_RELEASE);

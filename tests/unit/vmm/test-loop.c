@@ -437,6 +437,46 @@ static void test_batch_runs_once_a_round(void **state)
     assert_int_equal(c.count, 3);
 }
 
+static void ring_bell(void *opaque)
+{
+    Calls *c = opaque;
+
+    loop_ring(c->loop, c->fd);
+}
+
+static void hear_bell(void *opaque)
+{
+    Calls *c = opaque;
+    uint64_t rings = 0;
+
+    if (read(c->fd, &rings, sizeof(rings)) == sizeof(rings)) {
+        c->count += (int)rings;
+    }
+}
+
+static void test_bell_that_a_batch_rings_is_heard_in_the_same_round(void **state)
+{
+    Calls c = { .loop = loop_of(state), .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
+
+    loop_run_once(c.loop, false);
+    c.batch = (LoopBatch) { .fn = ring_bell, .opaque = &c };
+    loop_batch(c.loop, &c.batch);
+    loop_post(c.loop, hear_bell, &c);
+    loop_run_once(c.loop, false);
+    assert_int_equal(c.count, 1);
+    close(c.fd);
+}
+
+static void test_bell_is_rung_before_the_loop_runs(void **state)
+{
+    Calls c = { .loop = loop_of(state), .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
+
+    loop_ring(c.loop, c.fd);
+    hear_bell(&c);
+    assert_int_equal(c.count, 1);
+    close(c.fd);
+}
+
 typedef struct Request {
     LoopIo io;
     int result;
@@ -735,6 +775,8 @@ int main(void)
         cmocka_unit_test(test_one_disturbed_spin_does_not_end_spinning),
         cmocka_unit_test(test_one_disturbed_sleep_does_not_start_spinning),
         BOTH(test_batch_runs_once_a_round),
+        BOTH(test_bell_that_a_batch_rings_is_heard_in_the_same_round),
+        BOTH(test_bell_is_rung_before_the_loop_runs),
         BOTH(test_written_bytes_are_read_back),
         BOTH(test_fallocate_sets_the_length),
         BOTH(test_failed_io_completes_with_its_errno),
