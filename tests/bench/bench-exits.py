@@ -99,7 +99,7 @@ def measure(place, program, drive, depths, count, aio):
         f"-device virtio-blk-pci,drive=t -kernel {place.path('cloud/vmlinuz')} -initrd {place.path('cloud/initrd')} "
         f"-append '{append}'")
     try:
-        job.expect("@@bench", 60)
+        job.expect("@@bench", 240)
         counters = Counters(place, int(place.run("cat /tmp/bench.pid").output))
         Counters.arm(place)
         results = {}
