@@ -30,7 +30,9 @@ typedef struct KvmRoute {
     bool masked, next_masked, changed, pending;
     int fd;         /* -1: none */
     unsigned gsi;   /* with fd */
+    bool listed;    /* its message is in KVM's table */
     bool attached;  /* fd is an irqfd */
+    bool no_bell;   /* no descriptor could be had */
 } KvmRoute;
 
 typedef struct PinFd {
@@ -114,6 +116,7 @@ static void set_routing(KvmFabric *f)
 
         if (r) {
             put_msi(&entry[n++], r->gsi, r->message);
+            r->listed = true;
         }
     }
     table->nr = n;
@@ -170,7 +173,9 @@ static void fabric_route_free(MsiRoute *route)
         }
         f->by_gsi->pdata[r->gsi - IRQ_GSIS] = NULL;
         close(r->fd);
-        set_routing(f);
+        if (r->listed) {
+            set_routing(f);
+        }
     }
     lock_release(&f->lock);
     g_free(r);
@@ -215,7 +220,8 @@ static void fabric_routes_commit(IrqFabric *fabric)
             continue;
         }
         if (r->fd >= 0) {
-            table_changed |= r->message.address != r->next.address || r->message.data != r->next.data;
+            r->listed &= r->message.address == r->next.address && r->message.data == r->next.data;
+            table_changed |= !r->listed && !r->next_masked;
             if (r->next_masked) {
                 attach(f, r, false);
             }
@@ -305,12 +311,33 @@ static int fabric_route_fd(MsiRoute *route, GError **error)
             close(fd);
         } else {
             r->fd = fd;
-            set_routing(f);
-            attach(f, r, !r->masked);
+            if (!r->masked) { /* else when it is unmasked */
+                set_routing(f);
+                attach(f, r, true);
+            }
         }
     }
     lock_release(&f->lock);
     return r->fd;
+}
+
+/* Only routes that are used have a place in KVM's table: to set it takes long. */
+static int fabric_route_bell(MsiRoute *route)
+{
+    KvmFabric *f = fabric_of(route->fabric);
+    KvmRoute *r = route_of(route);
+    bool missing;
+    int fd;
+
+    lock_acquire(&f->lock);
+    missing = r->fd < 0 && !r->masked && !r->no_bell;
+    lock_release(&f->lock);
+    missing = missing && fabric_route_fd(route, NULL) < 0;
+    lock_acquire(&f->lock);
+    r->no_bell |= missing;
+    fd = r->attached ? r->fd : -1;
+    lock_release(&f->lock);
+    return fd;
 }
 
 static void fabric_gsi_set(IrqFabric *fabric, unsigned gsi, bool level)
@@ -401,7 +428,8 @@ static void whole_gsi_override(IrqFabric *fabric, unsigned gsi, bool on)
 #define COMMON_OPS \
     .send = fabric_send, .route_new = fabric_route_new, .route_free = fabric_route_free, \
     .route_set = fabric_route_set, .routes_commit = fabric_routes_commit, .route_notify = fabric_route_notify, \
-    .route_take_pending = fabric_route_take_pending, .route_fd = fabric_route_fd
+    .route_take_pending = fabric_route_take_pending, .route_fd = fabric_route_fd, \
+    .route_bell = fabric_route_bell
 
 static const IrqFabricOps whole_ops = {
     COMMON_OPS, .gsi_set = fabric_gsi_set, .gsi_irqfd = whole_gsi_irqfd, .gsi_override = whole_gsi_override,

@@ -20,7 +20,7 @@ static const FieldStruct iothread_props = {
     .size = sizeof(IoThread),
     .fields = (const Field[]){
         F_INT("poll-max-ns", IoThread, poll_max_ns, 32768, .min = 0, .max = 1000000000, .flags = FIELD_RUNTIME,
-              .help = "longest time to poll before the thread sleeps, 0: never"),
+              .help = "longest time to poll for new work before the thread sleeps, 0: it never polls"),
         F_INT("poll-grow", IoThread, poll_grow, 0, .min = 0, .max = INT64_MAX, .flags = FIELD_RUNTIME,
               .help = "factor by which polling grows, 0: chosen"),
         F_INT("poll-shrink", IoThread, poll_shrink, 0, .min = 0, .max = INT64_MAX, .flags = FIELD_RUNTIME,

@@ -366,3 +366,8 @@ int msi_route_fd(MsiRoute *route, GError **error)
 {
     return route->fabric->ops->route_fd(route, error);
 }
+
+int msi_route_bell(MsiRoute *route)
+{
+    return route->fabric->ops->route_bell ? route->fabric->ops->route_bell(route) : -1;
+}

@@ -78,6 +78,7 @@ typedef struct IrqFabricOps {
     void (*route_notify)(MsiRoute *route);
     bool (*route_take_pending)(MsiRoute *route);
     int (*route_fd)(MsiRoute *route, GError **error);
+    int (*route_bell)(MsiRoute *route); /* NULL: none rings */
     /* The chips that the accelerator holds itself (irqchip whole); NULL: it holds none. */
     void (*gsi_set)(IrqFabric *fabric, unsigned gsi, bool level);
     /* NULL: refused. */
@@ -124,6 +125,8 @@ void msi_route_notify(MsiRoute *route);
 bool msi_route_take_pending(MsiRoute *route);
 /* An eventfd that does the same from any process or kernel driver; made on first use, owned by the route. */
 int msi_route_fd(MsiRoute *route, GError **error);
+/* That eventfd for a loop to ring (loop_ring()); made on first use, too.  -1: there is none, or the route is masked. */
+int msi_route_bell(MsiRoute *route);
 
 /*
  * GSI n of the machine.  GSI 0 is the timer: input 0 of the PIC and pin 2 of the IOAPIC, as the

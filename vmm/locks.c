@@ -3,13 +3,17 @@
  * Locks, their ranks, and effects: see vmm/locks.h for the rules.
  *
  * Everything here is per thread: the locks it holds (for the assertions) and the
- * effects it has collected.  Nothing is shared but the mutexes themselves.
+ * effects it has collected.  Nothing is shared but the locks themselves.
  */
 #include "vmm/locks.h"
 
 #include <glib.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 typedef struct Effect {
     void (*deliver)(void *opaque);
@@ -112,9 +116,67 @@ static void forget(const Lock *lock)
     memmove(&held[i], &held[i + 1], (locks_held - i) * sizeof(held[0]));
 }
 
+/* ---- turns ---- */
+
+#define SPINS 50 /* some microseconds: device locks are held for less */
+
+static void wait_while(const unsigned *word, unsigned value)
+{
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+
+static void wake_all(const unsigned *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+static bool has_queue(const Lock *lock)
+{
+    return __atomic_load_n(&lock->last_ticket, __ATOMIC_RELAXED) != __atomic_load_n(&lock->serving, __ATOMIC_RELAXED);
+}
+
+/* pthread_mutex_unlock() wakes a waiter but leaves the mutex to who comes first, which is mostly the
+ * thread that has just released it.  So while there is a queue, newcomers join it, and its head alone
+ * goes for the mutex. */
+static void take_turn(Lock *lock)
+{
+    unsigned ticket = __atomic_fetch_add(&lock->last_ticket, 1, __ATOMIC_SEQ_CST), serving;
+
+    while ((serving = __atomic_load_n(&lock->serving, __ATOMIC_SEQ_CST)) != ticket) {
+        wait_while(&lock->serving, serving);
+    }
+    pthread_mutex_lock(&lock->mutex);
+    __atomic_store_n(&lock->serving, ticket + 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&lock->last_ticket, __ATOMIC_SEQ_CST) != ticket + 1) {
+        wake_all(&lock->serving);
+    }
+}
+
+static bool try_at_once(Lock *lock)
+{
+    return !has_queue(lock) && pthread_mutex_trylock(&lock->mutex) == 0;
+}
+
+static void acquire(Lock *lock)
+{
+    if (try_at_once(lock)) {
+        return;
+    }
+    for (unsigned i = 0; i < SPINS; i++) {
+        __builtin_ia32_pause();
+        if (try_at_once(lock)) {
+            return;
+        }
+    }
+    take_turn(lock);
+}
+
+/* ---- locks ---- */
+
 void lock_init(Lock *lock, LockRank rank, const char *name)
 {
     pthread_mutex_init(&lock->mutex, NULL);
+    lock->last_ticket = lock->serving = 0;
     lock->rank = rank;
     lock->name = name;
 }
@@ -127,7 +189,7 @@ void lock_finish(Lock *lock)
 void lock_acquire(Lock *lock)
 {
     check_rank(lock);
-    pthread_mutex_lock(&lock->mutex);
+    acquire(lock);
     remember(lock);
 }
 

@@ -12,6 +12,10 @@
  *   LOCK_RAM        backings, dirty bitmaps
  *   LOCK_LEAF       anything that takes no other lock
  *
+ * A thread that takes a lock over and over (a vCPU whose guest writes one register in
+ * a loop) keeps nobody from it: who waits is served in the order of arrival, before
+ * any newcomer.
+ *
  * Nothing is called upwards with a lock held.  What a hook causes outside its
  * device (an interrupt, a completion, an event) is an effect: effect_post()
  * collects it on the thread, and the lock_release() of the last lock the thread
@@ -35,6 +39,7 @@ typedef struct Lock {
     pthread_mutex_t mutex;
     LockRank rank;
     const char *name; /* not owned */
+    unsigned last_ticket, serving; /* atomic; unequal while threads wait, served in the order of their tickets */
 } Lock;
 
 void lock_init(Lock *lock, LockRank rank, const char *name);

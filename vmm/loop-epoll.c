@@ -166,5 +166,6 @@ const LoopEngineOps loop_engine_epoll = {
     .change = epoll_change,
     .remove = epoll_remove,
     .submit = loop_workers_submit,
+    .ring = loop_ring_now,
     .wait = epoll_engine_wait,
 };

@@ -128,6 +128,22 @@ static void dispatch_handle(LoopHandle *handle)
     }
 }
 
+/* EAGAIN: nobody has heard the last 2^64 - 2 rings; it is ringing. */
+void loop_ring_now(Loop *loop, int eventfd)
+{
+    uint64_t one = 1;
+
+    if (write(eventfd, &one, sizeof(one)) < 0 && errno != EAGAIN) {
+        log_warning("loop '%s': cannot ring the eventfd %d: %s", loop->name, eventfd, g_strerror(errno));
+    }
+}
+
+void loop_ring(Loop *loop, int eventfd)
+{
+    g_assert(loop_is_here(loop));
+    loop->ops->ring(loop, eventfd);
+}
+
 /* As many as are ready now: what becomes ready meanwhile waits for the next round. */
 bool loop_run_handles(Loop *loop)
 {

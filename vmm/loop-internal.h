@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the loop core (loop.c, loop-handle.c), its engines (loop-uring.c,
+ * What the loop core (loop.c, loop-handle.c, loop-poll.c), its engines (loop-uring.c,
  * loop-epoll.c), workers (loop-workers.c), threads (loop-thread.c), timers (timer.c)
  * and its GLib guest (loop-glib.c) share.  Nobody else includes this.
  *
@@ -58,6 +58,21 @@ struct LoopEvent {
     void *opaque;
 };
 
+/* loop-poll.c's */
+typedef struct LoopPolling {
+    uint64_t max_ns, grow, shrink; /* of idle waits, as set; max_ns 0: never */
+    bool no_io;                    /* I/O waits never spin */
+    uint64_t spin_ns;              /* how long an idle wait spins now */
+    unsigned io_waits;
+    /* Averages of I/O waits; 0: not known yet */
+    uint64_t io_slept_ns;          /* with a sleep */
+    uint64_t io_awake_ns;          /* without one */
+    uint64_t io_spun_ns;           /* of that, spinning */
+    /* This wait */
+    bool measured, io_wait;
+    int64_t began_at, spun_at, slept_at;
+} LoopPolling;
+
 struct Loop {
     char *name;
     const LoopEngineOps *ops;
@@ -74,7 +89,7 @@ struct Loop {
     LoopTimers *timers;
     LoopWorkers *workers;       /* NULL until the first blocking call */
     LoopGlib *glib;             /* NULL: none */
-    uint64_t poll_max_ns, poll_grow, poll_shrink, poll_ns;
+    LoopPolling polling;
     /* Any thread. */
     LoopPost *posts;            /* atomic: a stack, newest first */
     LoopIo *worker_done;        /* atomic: a stack */
@@ -104,6 +119,7 @@ struct LoopEngineOps {
     /* The user is gone; frees the handle, at once or later.  No bell of an event gets lost. */
     void (*remove)(LoopHandle *handle);
     void (*submit)(Loop *loop, LoopIo *io);
+    void (*ring)(Loop *loop, int eventfd);
     /* Sends what is to be sent and waits at most this long (0: only looks). */
     void (*wait)(Loop *loop, int64_t timeout_ns);
     /* Spinning: is there something for wait() to find?  NULL: asking costs as much as waiting. */
@@ -117,8 +133,11 @@ void loop_handle_ready(LoopHandle *handle, LoopEvents happened);
 void loop_io_finished(LoopIo *io, int result);
 /* Takes the handle out of the core's lists. */
 void loop_handle_forget(LoopHandle *handle);
+/* By a system call of its own. */
+void loop_ring_now(Loop *loop, int eventfd);
 bool loop_is_here(const Loop *loop); /* the calling thread may touch it */
 void loop_wake(Loop *loop);          /* any thread: makes a sleeping loop take another round */
+bool loop_has_posts(const Loop *loop); /* or something else that other threads left for it */
 
 /* ---- for loop-thread.c and loop-glib.c ---- */
 void loop_bind(Loop *loop);   /* to the calling thread, if it is not yet */
@@ -127,6 +146,15 @@ void loop_unbind(Loop *loop); /* nothing is left in the kernel; the thread is fr
 /* ---- handles ---- */
 /* Calls back for what is ready; true if it was more than the loop's own wake-up. */
 bool loop_run_handles(Loop *loop);
+
+/* ---- adaptive polling ---- */
+/* Spins, if that is worth it, for at most timeout_ns.  True: there is something to do. */
+bool loop_poll(Loop *loop, int64_t timeout_ns);
+void loop_poll_slept(Loop *loop); /* a sleep that followed is over */
+/* For how long the next I/O wait spins; what one took that slept at once, or spun first. */
+uint64_t loop_poll_io_limit(LoopPolling *p);
+void loop_poll_io_slept(LoopPolling *p, uint64_t waited_ns);
+void loop_poll_io_spun(LoopPolling *p, uint64_t waited_ns, uint64_t spun_ns);
 
 /* ---- threads of loops and workers ---- */
 void loop_enter_sandbox(SandboxRole role);

@@ -7,7 +7,8 @@
  *                 level-triggered for the price of an entry; a multishot poll is
  *                 edge-triggered and would ask every user to drain.
  *   eventfds      READ, so the bell is rung and answered without a read(2); a
- *                 non-blocking eventfd is a POLL_ADD linked to a READ
+ *                 non-blocking eventfd is a POLL_ADD linked to a READ; to ring one
+ *                 is a WRITE
  *   timers        the timeout of the wait (IORING_FEAT_EXT_ARG, Linux 5.11; older
  *                 kernels get the epoll engine)
  *   file I/O      READ(V), WRITE(V), FSYNC, FALLOCATE
@@ -382,6 +383,23 @@ static void uring_submit(Loop *loop, LoopIo *io)
     set_data(sqe, io, TAG_IO);
 }
 
+/* A write to a non-blocking eventfd is done while it is submitted. */
+static void uring_ring(Loop *loop, int eventfd)
+{
+    static const uint64_t one = 1;
+    Uring *u = loop->engine;
+    struct io_uring_sqe *sqe;
+
+    if (!u->bound) {
+        loop_ring_now(loop, eventfd);
+        return;
+    }
+    sqe = get_sqe(loop);
+    io_uring_prep_write(sqe, eventfd, &one, sizeof(one), 0);
+    set_data(sqe, NULL, TAG_IGNORED);
+    io_uring_sqe_set_flags(sqe, u->skip_success ? IOSQE_CQE_SKIP_SUCCESS : 0);
+}
+
 /* ---- the thread ---- */
 
 static void uring_bind(Loop *loop)
@@ -471,6 +489,7 @@ const LoopEngineOps loop_engine_uring = {
     .change = uring_change,
     .remove = uring_remove,
     .submit = uring_submit,
+    .ring = uring_ring,
     .wait = uring_wait,
     .peek = uring_peek,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The loop core: rounds, posted calls, batches and adaptive polling over one of two
- * engines.  vmm/loop-internal.h draws a round; what is watched is in loop-handle.c.
+ * The loop core: rounds, posted calls and batches over one of two engines.
+ * vmm/loop-internal.h draws a round; what is watched is in loop-handle.c.
  *
  * How another thread reaches a loop: it pushes on a lock-free stack, then takes
  * `asleep` away; only who finds it set writes the wake-up eventfd.  The loop sets
@@ -22,9 +22,6 @@
 #include "vmm/log.h"
 #include "vmm/loop-internal.h"
 #include "vmm/timer.h"
-
-#define POLL_START_NS 4000 /* the first step of growing adaptive polling */
-#define POLL_GROW_DEFAULT 2
 
 struct LoopPost {
     LoopFn fn;
@@ -308,96 +305,20 @@ static bool run_finished(Loop *loop)
     return ran;
 }
 
-/* ---- adaptive polling ---- */
-
-void loop_set_poll(Loop *loop, uint64_t max_ns, uint64_t grow, uint64_t shrink)
-{
-    g_assert(loop_is_here(loop));
-    loop->poll_max_ns = max_ns;
-    loop->poll_grow = grow;
-    loop->poll_shrink = shrink;
-    loop->poll_ns = 0;
-}
-
-void loop_get_poll(Loop *loop, uint64_t *max_ns, uint64_t *grow, uint64_t *shrink)
-{
-    *max_ns = loop->poll_max_ns;
-    *grow = loop->poll_grow;
-    *shrink = loop->poll_shrink;
-}
-
-static bool has_posts(const Loop *loop)
+bool loop_has_posts(const Loop *loop)
 {
     return __atomic_load_n(&loop->posts, __ATOMIC_SEQ_CST) || __atomic_load_n(&loop->worker_done, __ATOMIC_SEQ_CST)
         || __atomic_load_n(&loop->stopping, __ATOMIC_SEQ_CST);
-}
-
-/* Asks every pollable event whether it has work. */
-static bool poll_events(Loop *loop)
-{
-    bool found = false;
-
-    for (GList *l = loop->polled.head; l; l = l->next) {
-        LoopEvent *event = l->data;
-
-        if (event->poll(event->opaque)) {
-            loop_handle_ready(&event->handle, LOOP_READ);
-            found = true;
-        }
-    }
-    return found;
-}
-
-/* Spins for a while instead of sleeping.  True: there is something to do. */
-static bool spin(Loop *loop, int64_t timeout_ns)
-{
-    int64_t end;
-
-    if (!loop->poll_ns || !timeout_ns) {
-        return false;
-    }
-    end = clock_ns(clock_realtime) + MIN((int64_t)loop->poll_ns, timeout_ns);
-    loop->ops->wait(loop, 0); /* submissions go out before the spin */
-    do {
-        if (poll_events(loop) || has_posts(loop) || loop->ready.length || loop->finished
-            || (loop->ops->peek && loop->ops->peek(loop))) {
-            return true;
-        }
-        __builtin_ia32_pause();
-        epoch_quiescent();
-    } while (clock_ns(clock_realtime) < end);
-    return false;
-}
-
-/* Spinning up to poll_max_ns would have caught a short sleep; it would be wasted on a long one. */
-static void adapt(Loop *loop, int64_t slept_ns)
-{
-    uint64_t slept = slept_ns;
-
-    if (slept <= loop->poll_ns) {
-        return;
-    }
-    if (slept > loop->poll_max_ns) {
-        loop->poll_ns = loop->poll_shrink ? loop->poll_ns / loop->poll_shrink : 0;
-    } else {
-        uint64_t grown = loop->poll_ns * (loop->poll_grow ? loop->poll_grow : POLL_GROW_DEFAULT);
-
-        loop->poll_ns = MIN(MAX(grown, POLL_START_NS), loop->poll_max_ns);
-    }
 }
 
 /* ---- rounds ---- */
 
 static void sleep_until_something(Loop *loop, int64_t timeout_ns)
 {
-    int64_t before = loop->poll_max_ns ? clock_ns(clock_realtime) : 0;
-
     epoch_offline();
     loop->ops->wait(loop, timeout_ns);
     epoch_online();
-    if (loop->poll_max_ns) {
-        adapt(loop, clock_ns(clock_realtime) - before);
-    }
+    loop_poll_slept(loop);
 }
 
 static void wait_for_events(Loop *loop, bool wait)
@@ -407,12 +328,12 @@ static void wait_for_events(Loop *loop, bool wait)
     if (loop->glib) {
         timeout_ns = MIN(timeout_ns, loop_glib_prepare(loop->glib));
     }
-    if (timeout_ns && loop->poll_max_ns && spin(loop, MIN(timeout_ns, loop_timers_wait_ns(loop->timers)))) {
+    if (timeout_ns && loop_poll(loop, MIN(timeout_ns, loop_timers_wait_ns(loop->timers)))) {
         timeout_ns = 0;
     }
     if (timeout_ns) {
         __atomic_store_n(&loop->asleep, true, __ATOMIC_SEQ_CST);
-        timeout_ns = has_posts(loop) ? 0 : MIN(timeout_ns, loop_timers_wait_ns(loop->timers));
+        timeout_ns = loop_has_posts(loop) ? 0 : MIN(timeout_ns, loop_timers_wait_ns(loop->timers));
     }
     if (timeout_ns) {
         sleep_until_something(loop, timeout_ns);

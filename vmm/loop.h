@@ -57,7 +57,8 @@ void loop_remove_fd(LoopFd *lfd);
 typedef struct LoopEvent LoopEvent;
 LoopEvent *loop_add_event(Loop *loop, int eventfd, LoopFn fn, bool (*poll)(void *opaque), void *opaque);
 void loop_remove_event(LoopEvent *event);
-/* Adaptive polling: spins up to max_ns before it sleeps; 0: never (default). */
+/* Adaptive polling: spins up to max_ns before it sleeps; 0: never.  A loop to which this is not said
+ * spins only while I/O is under way, as long as that is cheaper than to sleep. */
 void loop_set_poll(Loop *loop, uint64_t max_ns, uint64_t grow, uint64_t shrink);
 void loop_get_poll(Loop *loop, uint64_t *max_ns, uint64_t *grow, uint64_t *shrink);
 
@@ -65,6 +66,9 @@ void loop_get_poll(Loop *loop, uint64_t *max_ns, uint64_t *grow, uint64_t *shrin
 typedef struct LoopBatch { LoopFn fn; void *opaque; bool queued; struct LoopBatch *next; } LoopBatch;
 void loop_batch(Loop *loop, LoopBatch *batch);
 void loop_batch_cancel(Loop *loop, LoopBatch *batch); /* fine if it is not queued */
+/* Rings an eventfd (non-blocking) with what the loop submits next: by a system call that it makes anyway.
+ * Called by a batch, the bell has rung before anything else runs on the loop. */
+void loop_ring(Loop *loop, int eventfd);
 
 /* ---- file I/O ---- */
 typedef enum LoopIoOp {

@@ -163,14 +163,16 @@ static bool check_cpus(Machine *machine, GError **error)
     return true;
 }
 
+static bool build_cpu_model(Machine *machine, GError **error)
+{
+    const char *type = machine->cpu_type ? machine->cpu_type : machine->class->default_cpu;
+
+    machine->cpu_model = cpu_model_new(type, domain_accel(machine->domain), error);
+    return machine->cpu_model != NULL;
+}
+
 static bool build_cpus(Machine *machine, GError **error)
 {
-    Accel *accel = domain_accel(machine->domain);
-
-    machine->cpu_model = cpu_model_new(machine->cpu_type ? machine->cpu_type : machine->class->default_cpu, accel, error);
-    if (!machine->cpu_model) {
-        return false;
-    }
     for (unsigned i = 0; i < machine->topology.cpus; i++) {
         if (!vcpu_new(machine->domain, i, cpu_topology_apic_id(&machine->topology, i), error)) {
             return false;
@@ -179,13 +181,17 @@ static bool build_cpus(Machine *machine, GError **error)
     return true;
 }
 
+/* RAM comes before the interrupt controllers: what KVM (Linux 6.18) puts on its buses starts a grace period at its
+ * leisure, and a memory slot that is set in it waits for its end, some 5 ms. */
 bool machine_build(Machine *machine, GError **error)
 {
+    const MachineClass *class = machine->class;
     Accel *accel = domain_accel(machine->domain);
 
     return check_cpus(machine, error) && machine_check_numa(machine, error) && machine_build_ram(machine, error) &&
+           build_cpu_model(machine, error) && (!class->map_ram || class->map_ram(machine, error)) &&
            accel->class->setup(accel, machine_common(machine)->kernel_irqchip, error) && build_cpus(machine, error) &&
-           machine->class->build(machine, error);
+           class->build(machine, error);
 }
 
 static bool choose_row_bus(Domain *domain, const BoardRow *row, const DeviceClass *class, Bus **ret, GError **error)

@@ -101,6 +101,8 @@ struct MachineClass {
     const CompatProperty *compat; /* driver NULL ends */
     const BoardRow *rows; /* driver NULL ends */
     bool has_pci;
+    /* The board, and RAM in the map: before the accelerator has interrupt controllers and vCPUs. */
+    bool (*map_ram)(Machine *machine, GError **error);
     bool (*build)(Machine *machine, GError **error);
     /* After every device was reset: make low memory RAM, copy the kernel, set the boot vCPU. */
     void (*reset)(Machine *machine);

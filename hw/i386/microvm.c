@@ -121,11 +121,15 @@ static bool build_transports(Machine *machine, GError **error)
     return class != NULL;
 }
 
-static void map_ram(Machine *machine)
+static bool microvm_map_ram(Machine *machine, GError **error)
 {
-    Microvm *b = board(machine);
+    Microvm *b = machine->board = g_new0(Microvm, 1);
     MemoryRegion *root = domain_memory_root(machine->domain);
 
+    if (machine->boot.bios) {
+        error_set(error, "machine 'microvm' boots a kernel directly and takes no -bios");
+        return error_hint(error, "Use -kernel.");
+    }
     b->below_4g = MIN(machine->ram_size, RAM_BELOW_4G_MAX);
     b->above_4g = machine->ram_size - b->below_4g;
     memory_begin();
@@ -136,19 +140,12 @@ static void map_ram(Machine *machine)
         memory_add(root, UINT64_C(1) << 32, &b->high, 0);
     }
     memory_commit();
+    return true;
 }
 
 static bool microvm_build(Machine *machine, GError **error)
 {
-    Microvm *b = g_new0(Microvm, 1);
-
-    machine->board = b;
-    if (machine->boot.bios) {
-        error_set(error, "machine 'microvm' boots a kernel directly and takes no -bios");
-        return error_hint(error, "Use -kernel.");
-    }
-    map_ram(machine);
-    isa_bus_init(&b->isa, machine->domain, NULL, "isa.0", domain_port_root(machine->domain));
+    isa_bus_init(&board(machine)->isa, machine->domain, NULL, "isa.0", domain_port_root(machine->domain));
     machine->serial_ports = options(machine)->isa_serial ? ISA_SERIAL_PORTS : 0;
     return machine_realize_rows(machine, error) && build_transports(machine, error);
 }
@@ -395,6 +392,6 @@ static const FieldStruct option_struct = {
 const MachineClass microvm_machine_class = {
     .name = "microvm", .desc = "Minimal machine with virtio-mmio devices", .max_cpus = 288,
     .default_cpu = "qemu64", .default_ram = UINT64_C(128) << 20, .default_ram_id = "microvm.ram",
-    .options = &option_struct, .rows = rows, .build = microvm_build, .finalize = microvm_finalize,
-    .reset = microvm_reset, .destroy = microvm_destroy,
+    .options = &option_struct, .rows = rows, .map_ram = microvm_map_ram, .build = microvm_build,
+    .finalize = microvm_finalize, .reset = microvm_reset, .destroy = microvm_destroy,
 };

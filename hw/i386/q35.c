@@ -135,21 +135,6 @@ static bool place_windows(Machine *machine, GError **error)
     return true;
 }
 
-static void map_ram(Machine *machine)
-{
-    Q35 *b = board(machine);
-    MemoryRegion *root = domain_memory_root(machine->domain);
-
-    memory_begin();
-    memory_region_init_alias(&b->low, "ram-below-4g", &machine->ram, 0, b->below_4g);
-    memory_add(root, 0, &b->low, 0);
-    if (b->above_4g) {
-        memory_region_init_alias(&b->high, "ram-above-4g", &machine->ram, b->below_4g, b->above_4g);
-        memory_add(root, FOUR_GIB, &b->high, 0);
-    }
-    memory_commit();
-}
-
 /* ---- build ---- */
 static bool check_options(const Machine *machine, GError **error)
 {
@@ -177,9 +162,24 @@ static bool check_options(const Machine *machine, GError **error)
     return true;
 }
 
-static bool q35_build(Machine *machine, GError **error)
+static bool build_host_bridge(Machine *machine, GError **error)
+{
+    Q35 *b = board(machine);
+
+    b->host = device_new(machine->domain, &q35_host_class, NULL);
+    q35_host_set_ram(b->host, &b->low);
+    if (!device_realize(b->host, NULL, error)) {
+        device_free(g_steal_pointer(&b->host));
+        return false;
+    }
+    return true;
+}
+
+/* The host bridge comes with it: it cuts low RAM into pieces. */
+static bool q35_map_ram(Machine *machine, GError **error)
 {
     Q35 *b = machine->board = g_new0(Q35, 1);
+    MemoryRegion *root = domain_memory_root(machine->domain);
 
     if (!check_options(machine, error)) {
         return false;
@@ -188,14 +188,22 @@ static bool q35_build(Machine *machine, GError **error)
     if (!place_windows(machine, error)) {
         return false;
     }
-    map_ram(machine);
-    machine->serial_ports = ISA_SERIAL_PORTS;
-    b->host = device_new(machine->domain, &q35_host_class, NULL);
-    q35_host_set_ram(b->host, &b->low);
-    if (!device_realize(b->host, NULL, error)) {
-        device_free(g_steal_pointer(&b->host));
-        return false;
+    memory_begin();
+    memory_region_init_alias(&b->low, "ram-below-4g", &machine->ram, 0, b->below_4g);
+    memory_add(root, 0, &b->low, 0);
+    if (b->above_4g) {
+        memory_region_init_alias(&b->high, "ram-above-4g", &machine->ram, b->below_4g, b->above_4g);
+        memory_add(root, FOUR_GIB, &b->high, 0);
     }
+    memory_commit();
+    return build_host_bridge(machine, error);
+}
+
+static bool q35_build(Machine *machine, GError **error)
+{
+    Q35 *b = board(machine);
+
+    machine->serial_ports = ISA_SERIAL_PORTS;
     if (!machine_realize_rows(machine, error)) {
         return false;
     }
@@ -374,6 +382,7 @@ const MachineClass q35_machine_class = {
     .options = &option_struct,
     .rows = rows,
     .has_pci = true,
+    .map_ram = q35_map_ram,
     .build = q35_build,
     .reset = q35_reset,
     .finalize = q35_finalize,

@@ -386,6 +386,21 @@ void pci_msix_notify(PciDevice *pci, unsigned vector)
     }
 }
 
+void pci_msix_notify_soon(PciDevice *pci, unsigned vector, Loop *loop)
+{
+    int bell;
+
+    if (!pci_msix_enabled(pci) || !is_master(pci) || vector >= pci->msix->vectors) {
+        return;
+    }
+    bell = msi_route_bell(pci->msix->route[vector]);
+    if (bell >= 0) {
+        loop_ring(loop, bell);
+    } else {
+        msi_route_notify(pci->msix->route[vector]);
+    }
+}
+
 int pci_msix_irqfd(PciDevice *pci, unsigned vector, GError **error)
 {
     if (!pci->msix || vector >= pci->msix->vectors) {

@@ -131,6 +131,8 @@ bool pci_add_msix_bar(PciDevice *pci, unsigned vectors, unsigned bar, GError **e
 bool pci_msix_enabled(const PciDevice *pci);
 bool pci_msi_enabled(const PciDevice *pci);
 void pci_msix_notify(PciDevice *pci, unsigned vector);
+/* The same by what a loop submits next, if the vector has a descriptor; in a batch of that loop (loop_ring()). */
+void pci_msix_notify_soon(PciDevice *pci, unsigned vector, Loop *loop);
 void pci_msi_notify(PciDevice *pci, unsigned vector);
 int pci_msix_irqfd(PciDevice *pci, unsigned vector, GError **error); /* eventfd; -1 */
 void pci_set_intx(PciDevice *pci, bool level);

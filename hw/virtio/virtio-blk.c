@@ -351,7 +351,8 @@ static const Property blk_props[] = {
     PROP_ENUM("rerror", VirtioBlk, rerror, &block_error_enum, BLOCK_ERROR_AUTO, .help = "What to do when a read fails"),
     PROP_BOOL("seg-max-adjust", VirtioBlk, seg_max_adjust, true, .help = "Allow as many segments as the queue has room for"),
     PROP_BOOL("request-merging", VirtioBlk, request_merging, true, .help = "Do adjacent requests as one"),
-    PROP_INT("bootindex", VirtioBlk, bootindex, -1, .help = "Place in a firmware's boot order; -kernel has none"),
+    PROP_INT("bootindex", VirtioBlk, bootindex, -1,
+             .help = "Place in firmware's boot order, -1: none; no effect with -kernel, which boots without firmware"),
     PROP_END
 };
 

@@ -73,6 +73,18 @@ static void notify_queue(VirtioTransport *t, Virtqueue *vq)
     interrupt(of_transport(t), __atomic_load_n(&virtqueue_setup(vq)->vector, __ATOMIC_RELAXED), VIRTIO_ISR_QUEUE);
 }
 
+static void notify_queue_soon(VirtioTransport *t, Virtqueue *vq)
+{
+    VirtioPci *p = of_transport(t);
+
+    if (pci_msix_enabled(&p->pci)) {
+        pci_msix_notify_soon(&p->pci, __atomic_load_n(&virtqueue_setup(vq)->vector, __ATOMIC_RELAXED),
+                             virtqueue_loop(vq));
+    } else {
+        notify_queue(t, vq);
+    }
+}
+
 static void notify_config(VirtioTransport *t)
 {
     VirtioPci *p = of_transport(t);
@@ -515,7 +527,8 @@ static bool virtio_pci_realize(Device *dev, GError **error)
     }
     pci_set_info(&p->pci, &info);
     p->transport = (VirtioTransport) { .dev = dev, .dma = &p->pci.dma, .polls_reset = true, .notify_queue = notify_queue,
-                                       .notify_config = notify_config, .settle = settle };
+                                       .notify_queue_soon = notify_queue_soon, .notify_config = notify_config,
+                                       .settle = settle };
     p->bus.transport = &p->transport;
     bus_init(&p->bus.bus, &virtio_bus_class, dev->domain, dev, "virtio-bus");
     if (!device_realize(dev->backend, &p->bus.bus, error) || !add_vectors(p, error)) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The virtio core: status and feature negotiation (Virtio 1.2, 2.1, 2.2, 3.1),
- * config space (2.5), start, stop, reset and pause of queues (2.6.1).
+ * config space (2.5), the bus between a transport and its device.  The queues are
+ * in virtio-queues.c.
  *
  * Modern devices only: a driver that does not accept VIRTIO_F_VERSION_1 is not
  * given FEATURES_OK.  Locking: see virtio.h.
@@ -9,10 +10,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "hw/virtio/virtio.h"
+#include "hw/virtio/virtio-internal.h"
 #include "hw/virtio/virtqueue-ring.h"
-#include "vmm/domain.h"
-#include "vmm/epoch.h"
 #include "vmm/error.h"
 #include "vmm/log.h"
 
@@ -21,6 +20,13 @@
 void virtio_notify_queue(Virtio *v, Virtqueue *vq)
 {
     v->transport->notify_queue(v->transport, vq);
+}
+
+void virtio_notify_queue_soon(Virtio *v, Virtqueue *vq)
+{
+    VirtioTransport *t = v->transport;
+
+    (t->notify_queue_soon ? t->notify_queue_soon : t->notify_queue)(t, vq);
 }
 
 void virtio_config_changed(Virtio *v)
@@ -52,187 +58,6 @@ void virtio_set_broken(Virtio *v, const char *fmt, ...)
     v->transport->notify_config(v->transport);
 }
 
-/* ---- on the queue's loop ---- */
-
-static void queue_ready(void *opaque)
-{
-    Virtqueue *vq = opaque;
-
-    if (vq->event) {
-        vq->virtio->class->queue_ready(vq->virtio, vq);
-    }
-}
-
-static void unref_queue(void *opaque)
-{
-    Virtqueue *vq = opaque;
-
-    if (!__atomic_sub_fetch(&vq->references, 1, __ATOMIC_ACQ_REL)) {
-        virtqueue_free(vq);
-    }
-}
-
-/* fn(vq) ends with unref_queue(). */
-static void post_queue(Virtqueue *vq, LoopFn fn)
-{
-    __atomic_fetch_add(&vq->references, 1, __ATOMIC_RELAXED);
-    loop_post(vq->loop, fn, vq);
-}
-
-static void queue_run(void *opaque)
-{
-    Virtqueue *vq = opaque;
-    Virtio *v = vq->virtio;
-
-    if (v && vq->ring && !vq->event && !vq->stopping && !__atomic_load_n(&v->paused, __ATOMIC_ACQUIRE)) {
-        virtqueue_run(vq, queue_ready);
-    }
-    unref_queue(vq);
-}
-
-static void nothing(void *opaque)
-{
-}
-
-/* Wakes the main thread, which may be waiting for this queue. */
-static void queue_is_quiet(Virtqueue *vq)
-{
-    __atomic_store_n(&vq->quiet, true, __ATOMIC_RELEASE);
-    if (loop_current() != vq->virtio->dev.loop) {
-        loop_post(vq->virtio->dev.loop, nothing, NULL);
-    }
-}
-
-void virtio_queue_progress(Virtio *v, Virtqueue *vq)
-{
-    if (vq->event || vq->in_flight != vq->held) {
-        return;
-    }
-    if (!vq->stopping) {
-        queue_is_quiet(vq);
-    } else if (vq->in_flight == 0) {
-        vq->stopping = false;
-        virtqueue_unmap(vq);
-        virtqueue_reset_positions(vq);
-        queue_is_quiet(vq);
-        __atomic_store_n(&vq->stopped, true, __ATOMIC_RELEASE);
-        device_post(v->transport->dev, v->transport->settle);
-    }
-}
-
-static void queue_stop(void *opaque)
-{
-    Virtqueue *vq = opaque;
-    Virtio *v = vq->virtio;
-
-    /* A system reset may have stopped it meanwhile, and a driver started it anew. */
-    if (v && vq->ring && __atomic_load_n(&vq->stop_pending, __ATOMIC_ACQUIRE)) {
-        virtqueue_suspend(vq);
-        vq->stopping = true;
-        if (v->class->drop_queue) {
-            v->class->drop_queue(v, vq);
-        }
-        if (vq->stopping) {
-            virtio_queue_progress(v, vq);
-        }
-    }
-    unref_queue(vq);
-}
-
-static void queue_suspend(void *opaque)
-{
-    Virtqueue *vq = opaque;
-
-    virtqueue_suspend(vq);
-    if (vq->in_flight == vq->held) {
-        __atomic_store_n(&vq->quiet, true, __ATOMIC_RELEASE);
-    }
-}
-
-/* ---- settling: lock held ---- */
-
-static void start_queue(Virtio *v, Virtqueue *vq)
-{
-    vq->active = virtqueue_map(vq, v->dma, v->driver_features);
-}
-
-static void stop_queue(Virtqueue *vq)
-{
-    vq->active = false;
-    __atomic_store_n(&vq->stop_pending, true, __ATOMIC_RELEASE);
-    post_queue(vq, queue_stop);
-}
-
-static bool wants_to_run(const Virtio *v)
-{
-    const uint8_t ready = VIRTIO_S_DRIVER_OK | VIRTIO_S_FEATURES_OK;
-    uint8_t status = __atomic_load_n(&v->status, __ATOMIC_RELAXED);
-
-    return (status & ready) == ready && !(status & VIRTIO_S_NEEDS_RESET) && !v->resetting &&
-           !__atomic_load_n(&v->paused, __ATOMIC_ACQUIRE);
-}
-
-static void accept_features(Virtio *v)
-{
-    if (v->class->set_features) {
-        v->class->set_features(v, v->driver_features);
-    }
-}
-
-/* A queue may be enabled after DRIVER_OK, too (after its own reset, 2.6.1). */
-static void run_queues(Virtio *v)
-{
-    bool first = !v->started;
-
-    for (unsigned i = 0; i < v->queues; i++) {
-        Virtqueue *vq = v->queue[i];
-
-        if (vq->setup.enabled && !vq->active && !vq->stop_pending) {
-            start_queue(v, vq);
-        }
-    }
-    v->started = true;
-    if (first && v->class->start) {
-        g_autoptr(GError) error = NULL;
-
-        if (!v->class->start(v, &error)) {
-            virtio_set_broken(v, "%s", error->message);
-        }
-    }
-    for (unsigned i = 0; i < v->queues && !virtio_is_broken(v); i++) {
-        if (v->queue[i]->active) {
-            post_queue(v->queue[i], queue_run);
-        }
-    }
-}
-
-void virtio_settle(Virtio *v)
-{
-    bool stopping = false;
-
-    for (unsigned i = 0; i < v->queues; i++) {
-        Virtqueue *vq = v->queue[i];
-
-        if (vq->stop_pending && __atomic_exchange_n(&vq->stopped, false, __ATOMIC_ACQUIRE)) {
-            vq->stop_pending = false;
-        }
-        stopping |= vq->stop_pending;
-    }
-    if (v->resetting && !stopping) {
-        v->resetting = false;
-        if (v->class->reset) {
-            v->class->reset(v);
-        }
-        /* What the driver did since its reset, if it did not wait. */
-        if (v->status & VIRTIO_S_FEATURES_OK) {
-            accept_features(v);
-        }
-    }
-    if (wants_to_run(v)) {
-        run_queues(v);
-    }
-}
-
 /* ---- registers: lock held ---- */
 
 uint64_t virtio_offered_features(Virtio *v)
@@ -257,6 +82,13 @@ void virtio_set_driver_features(Virtio *v, unsigned word, uint32_t bits)
         return;
     }
     v->driver_features = (v->driver_features & ~((uint64_t)UINT32_MAX << shift)) | (uint64_t)bits << shift;
+}
+
+void virtio_accept_features(Virtio *v)
+{
+    if (v->class->set_features) {
+        v->class->set_features(v, v->driver_features);
+    }
 }
 
 /* 2.2.2, 6.1, 6.2: what it must not accept and what it must. */
@@ -294,11 +126,7 @@ static void begin_reset(Virtio *v)
     uint8_t before = virtio_status(v);
 
     clear_registers(v);
-    for (unsigned i = 0; i < v->queues; i++) {
-        if (v->queue[i]->active) {
-            stop_queue(v->queue[i]);
-        }
-    }
+    virtio_stop_queues(v);
     if (before) {
         v->status_before = before;
         v->resetting = true;
@@ -326,7 +154,7 @@ void virtio_set_status(Virtio *v, uint8_t status)
                         virtio_offered_features(v));
             set &= (uint8_t)~VIRTIO_S_FEATURES_OK;
         } else if (!v->resetting) {
-            accept_features(v);
+            virtio_accept_features(v);
         }
     }
     if (set & VIRTIO_S_DRIVER_OK && !((old | set) & VIRTIO_S_FEATURES_OK)) {
@@ -337,32 +165,6 @@ void virtio_set_status(Virtio *v, uint8_t status)
     if (set & VIRTIO_S_DRIVER_OK) {
         virtio_settle(v);
     }
-}
-
-Virtqueue *virtio_queue(const Virtio *v, unsigned n)
-{
-    return n < v->queues ? v->queue[n] : NULL;
-}
-
-void virtio_enable_queue(Virtio *v, Virtqueue *vq)
-{
-    vq->setup.enabled = true;
-    if (v->started) {
-        virtio_settle(v);
-    }
-}
-
-void virtio_reset_queue(Virtio *v, Virtqueue *vq)
-{
-    virtqueue_reset_setup(vq);
-    if (vq->active) {
-        stop_queue(vq);
-    }
-}
-
-bool virtio_queue_resetting(const Virtqueue *vq)
-{
-    return vq->stop_pending;
 }
 
 void virtio_config_load(Virtio *v, uint32_t offset, void *data, uint32_t length)
@@ -402,7 +204,7 @@ static bool virtio_loaded(void *opaque, GError **error)
     Virtio *v = opaque;
 
     if (v->status & VIRTIO_S_FEATURES_OK) {
-        accept_features(v);
+        virtio_accept_features(v);
     }
     return true;
 }
@@ -423,36 +225,6 @@ static const StateDesc virtio_state = {
     },
 };
 
-static bool queue_check(const void *opaque, GError **error)
-{
-    const Virtqueue *vq = opaque;
-
-    if (vq->setup.size > vq->setup.size_max) {
-        return error_set(error, "queue %u has %u saved entries, this device has at most %u", vq->index, vq->setup.size,
-                         vq->setup.size_max);
-    }
-    return true;
-}
-
-const StateDesc virtqueue_state = {
-    .name = "virtqueue",
-    .version = 1,
-    .check = queue_check,
-    .fields = (const StateField[]) {
-        STATE_U16(Virtqueue, setup.size),
-        STATE_U16(Virtqueue, setup.vector),
-        STATE_BOOL(Virtqueue, setup.enabled),
-        STATE_U64(Virtqueue, setup.desc),
-        STATE_U64(Virtqueue, setup.avail),
-        STATE_U64(Virtqueue, setup.used),
-        STATE_U16(Virtqueue, next_avail),
-        STATE_U16(Virtqueue, next_used),
-        STATE_BOOL(Virtqueue, avail_wrap),
-        STATE_BOOL(Virtqueue, used_wrap),
-        STATE_END
-    },
-};
-
 /* ---- lifecycle: main thread ---- */
 
 static Virtio *virtio(Device *dev)
@@ -460,89 +232,12 @@ static Virtio *virtio(Device *dev)
     return (Virtio *)dev;
 }
 
-Virtqueue *virtio_add_queue(Virtio *v, uint16_t size, Loop *loop, GError **error)
-{
-    g_autofree char *path = NULL;
-    Virtqueue *vq;
-
-    g_assert(v->queues < VIRTIO_QUEUES_MAX && size <= VIRTQUEUE_SIZE_MAX);
-    vq = virtqueue_new(v, v->queues, size, loop ? loop : v->dev.loop, error);
-    if (!vq) {
-        return NULL;
-    }
-    v->queue = g_renew(Virtqueue *, v->queue, v->queues + 1);
-    v->queue[v->queues++] = vq;
-    path = g_strdup_printf("%s/queue[%u]", v->dev.path, vq->index);
-    state_list_add(domain_state(v->dev.domain), path, &virtqueue_state, vq, sizeof(*vq), v->dev.lock);
-    return vq;
-}
-
-static bool all_quiet(const Virtio *v)
-{
-    for (unsigned i = 0; i < v->queues; i++) {
-        if (!__atomic_load_n(&v->queue[i]->quiet, __ATOMIC_ACQUIRE)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static void virtio_pause(Device *dev)
-{
-    Virtio *v = virtio(dev);
-
-    __atomic_store_n(&v->paused, true, __ATOMIC_RELEASE);
-    for (unsigned i = 0; i < v->queues; i++) {
-        loop_call(v->queue[i]->loop, queue_suspend, v->queue[i]);
-    }
-    while (!all_quiet(v)) {
-        loop_run_once(dev->loop, true);
-    }
-    if (v->class->paused) {
-        v->class->paused(v);
-    }
-}
-
-static void virtio_resume(Device *dev)
-{
-    Virtio *v = virtio(dev);
-
-    if (!v->paused) {
-        return;
-    }
-    if (v->class->resuming) {
-        v->class->resuming(v);
-    }
-    __atomic_store_n(&v->paused, false, __ATOMIC_RELEASE);
-    device_post(v->transport->dev, v->transport->settle);
-}
-
-/* Paused, so that the main thread may touch the queues. */
-static void drop_queues(Virtio *v)
-{
-    for (unsigned i = 0; i < v->queues; i++) {
-        Virtqueue *vq = v->queue[i];
-
-        if (vq->ring) {
-            vq->stopping = false;
-            if (v->class->drop_queue) {
-                v->class->drop_queue(v, vq);
-            }
-            virtqueue_unmap(vq);
-        }
-        virtqueue_reset_positions(vq);
-        vq->active = false;
-        vq->stop_pending = false;
-        vq->stopped = false;
-    }
-}
-
 static void virtio_device_reset(Device *dev)
 {
     Virtio *v = virtio(dev);
 
     g_assert(v->paused || !v->started);
-    drop_queues(v);
+    virtio_drop_queues(v);
     clear_registers(v);
     v->config_generation = 0;
     v->resetting = false;
@@ -560,25 +255,6 @@ static bool virtio_realize(Device *dev, GError **error)
     v->dma = v->transport->dma;
     v->transport->virtio = v;
     return true;
-}
-
-void virtio_remove_queues(Virtio *v)
-{
-    if (!v->paused) {
-        virtio_pause(&v->dev);
-    }
-    drop_queues(v);
-    if (v->plugged && v->transport->set_doorbells) {
-        v->transport->set_doorbells(v->transport, false);
-    }
-    v->plugged = false;
-    for (unsigned i = 0; i < v->queues; i++) {
-        state_list_remove(domain_state(v->dev.domain), v->queue[i]);
-        v->queue[i]->virtio = NULL; /* this loop's; other loops ran what was posted, in the pause */
-        epoch_retire(unref_queue, v->queue[i]);
-    }
-    g_clear_pointer(&v->queue, g_free);
-    v->queues = 0;
 }
 
 static void virtio_unrealize(Device *dev)

@@ -123,6 +123,7 @@ struct VirtioTransport {
     DmaSpace *dma;
     bool polls_reset;  /* its drivers wait until status reads 0 */
     void (*notify_queue)(VirtioTransport *t, Virtqueue *vq); /* used buffers; the queue's loop */
+    void (*notify_queue_soon)(VirtioTransport *t, Virtqueue *vq); /* in a batch of that loop; NULL: as notify_queue */
     void (*notify_config)(VirtioTransport *t);               /* any thread */
     void (*settle)(Device *dev);                             /* calls virtio_settle(); posted to dev */
     void (*set_doorbells)(VirtioTransport *t, bool on);      /* the device came, or goes; NULL: nothing to do */
@@ -144,4 +145,5 @@ void virtio_config_store(Virtio *v, uint32_t offset, const void *data, uint32_t 
 
 /* ---- for virtqueue.c ---- */
 void virtio_notify_queue(Virtio *v, Virtqueue *vq);
+void virtio_notify_queue_soon(Virtio *v, Virtqueue *vq); /* in a batch of the queue's loop */
 void virtio_queue_progress(Virtio *v, Virtqueue *vq); /* a chain was given back or held */

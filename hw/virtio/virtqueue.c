@@ -268,26 +268,37 @@ void virtqueue_hold(Virtqueue *vq, VirtqueueChain *chain, bool held)
     }
 }
 
-void virtqueue_notify(Virtqueue *vq)
+/* Whether the driver is to be told of what was used; from now on that counts as told. */
+static bool must_notify(Virtqueue *vq)
 {
-    bool first = !vq->signalled_valid;
+    bool must;
 
     if (!vq->ring || !vq->unsignalled || is_dead(vq)) {
-        return;
+        return false;
     }
     /* Used entries are visible before the driver's wish is read: pairs with the driver's barrier
      * between writing its wish and looking at the ring. */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (first || vq->unsignalled > vq->size || vq->ring->wants_interrupt(vq)) {
-        virtio_notify_queue(vq->virtio, vq);
-    }
+    must = !vq->signalled_valid || vq->unsignalled > vq->size || vq->ring->wants_interrupt(vq);
     vq->signalled_valid = true;
     vq->unsignalled = 0;
+    return must;
 }
 
-static void notify_now(void *opaque)
+void virtqueue_notify(Virtqueue *vq)
 {
-    virtqueue_notify(opaque);
+    if (must_notify(vq)) {
+        virtio_notify_queue(vq->virtio, vq);
+    }
+}
+
+static void notify_batch(void *opaque)
+{
+    Virtqueue *vq = opaque;
+
+    if (must_notify(vq)) {
+        virtio_notify_queue_soon(vq->virtio, vq);
+    }
 }
 
 void virtqueue_notify_soon(Virtqueue *vq)
@@ -296,7 +307,7 @@ void virtqueue_notify_soon(Virtqueue *vq)
         virtqueue_notify(vq); /* no batch outlives a suspended queue */
         return;
     }
-    vq->notify_batch.fn = notify_now;
+    vq->notify_batch.fn = notify_batch;
     vq->notify_batch.opaque = vq;
     loop_batch(vq->loop, &vq->notify_batch);
 }

@@ -16,9 +16,6 @@ static const ZydisMnemonic excluded[] = {
     ZYDIS_MNEMONIC_RDTSC, ZYDIS_MNEMONIC_RDTSCP, ZYDIS_MNEMONIC_RDPMC, ZYDIS_MNEMONIC_RDPID, ZYDIS_MNEMONIC_RDRAND,
     ZYDIS_MNEMONIC_RDSEED, ZYDIS_MNEMONIC_XGETBV, ZYDIS_MNEMONIC_SGDT, ZYDIS_MNEMONIC_SIDT, ZYDIS_MNEMONIC_SLDT,
     ZYDIS_MNEMONIC_SMSW, ZYDIS_MNEMONIC_STR, ZYDIS_MNEMONIC_VMCALL, ZYDIS_MNEMONIC_VMMCALL,
-    /* The host has more components to save than the guest. */
-    ZYDIS_MNEMONIC_XSAVE, ZYDIS_MNEMONIC_XSAVE64, ZYDIS_MNEMONIC_XSAVEC, ZYDIS_MNEMONIC_XSAVEC64,
-    ZYDIS_MNEMONIC_XSAVEOPT, ZYDIS_MNEMONIC_XSAVEOPT64, ZYDIS_MNEMONIC_XRSTOR, ZYDIS_MNEMONIC_XRSTOR64,
 };
 
 static bool is_excluded(const Generator *g, CaseMode mode, const ZydisDecodedInstruction *insn)
@@ -142,7 +139,8 @@ typedef struct Draft {
     const Generator *g;
     Rng *r;
     Case *c;
-    bool settled[16]; /* registers that an address depends on, or that an instruction before may have changed */
+    bool used[16];    /* registers that an address depends on */
+    bool written[16]; /* registers that an instruction before may have changed */
     unsigned start[INSTRUCTIONS_MAX + 1];
     struct { unsigned at, size; } branch[INSTRUCTIONS_MAX]; /* displacement to fill in; size 0: none */
 } Draft;
@@ -179,60 +177,76 @@ static void settle_vector_index(Draft *d, ZydisRegister index)
     }
 }
 
-/* Makes an operand lead to an address of interest, if its registers are still free to be chosen.  False: they are not. */
-static bool settle_memory(Draft *d, uint8_t *bytes, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *o)
-{
-    Case *c = d->c;
-    unsigned size = MIN(MAX(o->size / 8, 1), 512), base = gpr_number(o->mem.base), index = gpr_number(o->mem.index);
-    uint64_t target = random_address(d->r, size), rest;
-    bool free = true;
-
-    if (rng_percent(d->r, 50) && size >= 16) {
-        target &= ~(uint64_t)15;
-    }
-    if (insn->attributes & ZYDIS_ATTRIB_HAS_LOCK || insn->mnemonic == ZYDIS_MNEMONIC_XCHG) {
-        target &= -(uint64_t)size;
-    }
-    target -= segment_base(c, o->mem.segment);
-    rest = o->mem.disp.has_displacement ? (uint64_t)o->mem.disp.value : 0;
-    if (o->mem.type == ZYDIS_MEMOP_TYPE_VSIB) {
-        settle_vector_index(d, o->mem.index);
-    } else if (index < 16) {
-        free = !d->settled[index];
-        if (free && rng_percent(d->r, 50)) {
-            c->in.gpr[index] = rng_below(d->r, 256);
-        }
-        rest += c->in.gpr[index] * MAX(o->mem.scale, 1);
-        d->settled[index] = true;
-    }
-    if (o->mem.base == ZYDIS_REGISTER_RIP || o->mem.base == ZYDIS_REGISTER_EIP) {
-        set_disp(d, bytes, insn, target - (CODE_BASE + c->code_offset + c->code_length + insn->length));
-    } else if (o->mem.base == ZYDIS_REGISTER_NONE && insn->raw.disp.size >= 32) {
-        set_disp(d, bytes, insn, target - (rest - (uint64_t)o->mem.disp.value));
-    } else if (base < 16 && base != index && !d->settled[base]) {
-        c->in.gpr[base] = target - rest;
-        if (insn->address_width == 32 && rng_percent(d->r, 90)) {
-            c->in.gpr[base] = (uint32_t)c->in.gpr[base];
-        }
-        d->settled[base] = true;
-        if (c->mode == CASE_32) {
-            c->in.gpr[base] = (uint32_t)c->in.gpr[base];
-        }
-    } else {
-        return false;
-    }
-    return free;
-}
-
 /* A locked access over the end of a cache line stops the whole machine, and hypervisors slow down who does that. */
 static bool is_locked(const ZydisDecodedInstruction *insn)
 {
     return insn->attributes & ZYDIS_ATTRIB_HAS_LOCK || insn->mnemonic == ZYDIS_MNEMONIC_XCHG;
 }
 
+static void set_base(Draft *d, unsigned base, const ZydisDecodedInstruction *insn, uint64_t value)
+{
+    bool truncated = d->c->mode == CASE_32 || (insn->address_width == 32 && rng_percent(d->r, 90));
+
+    d->c->in.gpr[base] = truncated ? (uint32_t)value : value;
+}
+
+/* Makes an operand lead to an address of interest.  False: its registers are not known any more. */
+static bool settle_memory(Draft *d, uint8_t *bytes, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *o)
+{
+    Case *c = d->c;
+    unsigned size = MIN(MAX(o->size / 8, 1), 512), base = gpr_number(o->mem.base), index = gpr_number(o->mem.index);
+    uint64_t target = random_address(d->r, size), rest = 0;
+    bool wide = insn->raw.disp.size >= 32;
+
+    target &= is_locked(insn) || (size >= 16 && rng_percent(d->r, 50)) ? -(uint64_t)MIN(size, 64) : UINT64_MAX;
+    target -= segment_base(c, o->mem.segment);
+    if (o->mem.type == ZYDIS_MEMOP_TYPE_VSIB) {
+        settle_vector_index(d, o->mem.index);
+    } else if (index < 16) {
+        if (d->written[index]) {
+            return false;
+        }
+        if (!d->used[index] && rng_percent(d->r, 50)) {
+            c->in.gpr[index] = rng_below(d->r, 256);
+        }
+        rest = c->in.gpr[index] * MAX(o->mem.scale, 1);
+        d->used[index] = true;
+    }
+    if (o->mem.base == ZYDIS_REGISTER_RIP || o->mem.base == ZYDIS_REGISTER_EIP) {
+        set_disp(d, bytes, insn, target - (CODE_BASE + c->code_offset + c->code_length + insn->length));
+        return true;
+    }
+    if (o->mem.base == ZYDIS_REGISTER_NONE) {
+        set_disp(d, bytes, insn, target - rest);
+        return wide;
+    }
+    if (base >= 16 || d->written[base]) {
+        return false;
+    }
+    if (!d->used[base]) {
+        set_base(d, base, insn, target - rest - (o->mem.disp.has_displacement ? (uint64_t)o->mem.disp.value : 0));
+    } else if (wide) {
+        set_disp(d, bytes, insn, target - rest - c->in.gpr[base]);
+    } else if (is_locked(insn)) {
+        return false;
+    }
+    d->used[base] = true;
+    return true;
+}
+
 static bool is_used_as(const ZydisDecodedOperand *o, unsigned reg, ZydisOperandActions actions)
 {
     return o->type == ZYDIS_OPERAND_TYPE_REGISTER && gpr_number(o->reg.value) == reg && o->actions & actions;
+}
+
+static bool is_xsave(const ZydisDecodedInstruction *insn)
+{
+    return insn->meta.category == ZYDIS_CATEGORY_XSAVE || insn->meta.category == ZYDIS_CATEGORY_XSAVEOPT;
+}
+
+static bool is_free(const Draft *d, unsigned reg)
+{
+    return !d->used[reg] && !d->written[reg];
 }
 
 /* Registers with a meaning of their own. */
@@ -243,16 +257,20 @@ static void settle_special(Draft *d, const ZydisDecodedInstruction *insn, const 
 
     switch (insn->meta.category) {
     case ZYDIS_CATEGORY_STRINGOP:
-        if (!d->settled[1] && insn->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)) {
+        if (is_free(d, 1) && insn->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)) {
             gpr[1] = rng_percent(r, 90) ? rng_below(r, rng_percent(r, 50) ? 40 : 1200) : gpr[1];
             gpr[1] |= insn->address_width == 32 && d->c->mode == CASE_64 && rng_percent(r, 50) ? rng_next(r) << 32 : 0;
-            d->settled[1] = true;
+            d->used[1] = true;
         }
         break;
     default:
         break;
     }
-    if ((insn->mnemonic == ZYDIS_MNEMONIC_DIV || insn->mnemonic == ZYDIS_MNEMONIC_IDIV) && !d->settled[2] &&
+    if (is_xsave(insn)) {
+        gpr[0] = (gpr[0] & ~UINT64_C(0xffffffff)) | rng_below(r, 8); /* the host has more to save than the guest */
+        gpr[2] &= ~UINT64_C(0xffffffff);
+    }
+    if ((insn->mnemonic == ZYDIS_MNEMONIC_DIV || insn->mnemonic == ZYDIS_MNEMONIC_IDIV) && is_free(d, 2) &&
         rng_percent(r, 60)) {
         gpr[2] = rng_percent(r, 50) ? rng_below(r, 16) : -(uint64_t)rng_below(r, 2);
     }
@@ -264,7 +282,7 @@ static void settle_special(Draft *d, const ZydisDecodedInstruction *insn, const 
         uint64_t at = gpr[gpr_number(m->base)] + index + (uint64_t)m->disp.value + segment_base(d->c, m->segment);
         unsigned offset = data_offset(at);
 
-        if (offset + 16 <= DATA_BYTES && !d->settled[0] && !d->settled[2]) {
+        if (offset + 16 <= DATA_BYTES && is_free(d, 0) && is_free(d, 2)) {
             const uint8_t *data = data_fill(d->c->fill) + offset;
 
             memcpy(&gpr[0], data, 8);
@@ -279,7 +297,7 @@ static void mark_written(Draft *d, const ZydisDecodedInstruction *insn, const Zy
     for (unsigned i = 0; i < insn->operand_count; i++) {
         for (unsigned reg = 0; reg < 16; reg++) {
             if (is_used_as(&operands[i], reg, ZYDIS_OPERAND_ACTION_MASK_WRITE)) {
-                d->settled[reg] = true;
+                d->written[reg] = true;
             }
         }
     }
@@ -291,9 +309,12 @@ static bool settle(Draft *d, unsigned n, uint8_t *bytes, const ZydisDecodedInstr
 {
     for (unsigned i = 0; i < insn->operand_count; i++) {
         if (operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY && operands[i].mem.type != ZYDIS_MEMOP_TYPE_AGEN &&
-            !settle_memory(d, bytes, insn, &operands[i]) && is_locked(insn)) {
+            !settle_memory(d, bytes, insn, &operands[i]) && (is_locked(insn) || (d->c->instructions > 1 && rng_percent(d->r, 90)))) {
             return false;
         }
+    }
+    if (is_xsave(insn) && (d->c->instructions > 1 || !is_free(d, 0) || !is_free(d, 2))) {
+        return false;
     }
     settle_special(d, insn, operands);
     if (d->c->instructions > 1 && (insn->mnemonic == ZYDIS_MNEMONIC_ROL || insn->mnemonic == ZYDIS_MNEMONIC_ROR) &&
@@ -386,6 +407,7 @@ void generate(const Generator *g, uint64_t seed, unsigned min_instructions, unsi
     Draft d = { .g = g, .r = &r, .c = ret };
 
     rng_seed(&r, seed);
+    d.used[4] = true;
     memset(ret, 0, sizeof(*ret));
     ret->seed = seed;
     ret->mode = mode32 && rng_percent(&r, 40) ? CASE_32 : CASE_64;

@@ -161,51 +161,6 @@ static void put_vector(Rng *r, uint8_t *to, unsigned kind)
     }
 }
 
-const uint8_t *data_fill(unsigned fill)
-{
-    static uint8_t data[FILLS][DATA_BYTES];
-    static bool made;
-    Rng r;
-
-    if (!made) {
-        rng_seed(&r, 0x1234);
-        for (unsigned f = 0; f < FILLS; f++) {
-            for (unsigned i = 0; i < DATA_BYTES; i += 16) {
-                if (f == 5) {
-                    put_vector(&r, &data[f][i], 0);
-                    put_extended(&r, &data[f][i]);
-                } else if (f < 5) {
-                    put_vector(&r, &data[f][i], f);
-                } else if (f == 6) {
-                    put_vector(&r, &data[f][i], rng_below(&r, 5));
-                }
-            }
-        }
-        /* What cannot be written is the same in all. */
-        for (unsigned f = 1; f < FILLS; f++) {
-            memcpy(&data[f][2 * PAGE], &data[0][2 * PAGE], PAGE);
-            memcpy(&data[f][5 * PAGE], &data[0][5 * PAGE], PAGE);
-        }
-        made = true;
-    }
-    return data[fill];
-}
-
-unsigned data_offset(uint64_t linear)
-{
-    unsigned page = (unsigned)((linear - DATA_BASE) / PAGE), present = 0;
-
-    if (linear - DATA_BASE >= DATA_PAGES * PAGE || page_kinds[page] == PAGE_NONE) {
-        return DATA_BYTES;
-    }
-    for (unsigned i = 0; i < page; i++) {
-        present += page_kinds[i] != PAGE_NONE;
-    }
-    return present * PAGE + (unsigned)(linear % PAGE);
-}
-
-/* ---- x87 and SSE ---- */
-
 static void put16(uint8_t *to, uint16_t v)
 {
     memcpy(to, &v, 2);
@@ -235,7 +190,7 @@ static void random_x87(Rng *r, uint8_t *fx)
     }
 }
 
-static void random_sse(Rng *r, State *s)
+static void random_mxcsr(Rng *r, uint8_t *fx)
 {
     uint32_t mxcsr = 0x1f80;
 
@@ -243,7 +198,78 @@ static void random_sse(Rng *r, State *s)
         mxcsr = (uint32_t)rng_next(r) & 0xe07f; /* rounding, FZ, DAZ, flags */
         mxcsr |= rng_percent(r, 70) ? 0x1f80 : (uint32_t)rng_next(r) & 0x1f80;
     }
-    memcpy(s->fx + 24, &mxcsr, 4);
+    memcpy(fx + 24, &mxcsr, 4);
+}
+
+/* What XRSTOR and FXRSTOR mostly accept: SDM 1-13.4. */
+static void put_xsave(Rng *r, uint8_t *to)
+{
+    uint64_t features = rng_below(r, 8), compact = rng_percent(r, 40) ? UINT64_C(1) << 63 | features | rng_below(r, 8) : 0;
+
+    random_x87(r, to);
+    random_mxcsr(r, to);
+    for (unsigned i = 0; i < 256; i += 16) {
+        put_vector(r, to + 160 + i, 0);
+        put_vector(r, to + 576 + i, 0);
+    }
+    compact = rng_percent(r, 5) ? rng_next(r) : compact;
+    features = rng_percent(r, 5) ? features | 0x80 : features;
+    memset(to + 512, 0, 64);
+    memcpy(to + 512, &features, 8);
+    memcpy(to + 520, &compact, 8);
+}
+
+const uint8_t *data_fill(unsigned fill)
+{
+    static uint8_t data[FILLS][DATA_BYTES];
+    static bool made;
+    Rng r;
+
+    if (!made) {
+        rng_seed(&r, 0x1234);
+        for (unsigned f = 0; f < FILLS; f++) {
+            for (unsigned i = 0; i < DATA_BYTES; i += 16) {
+                if (f == 5) {
+                    put_vector(&r, &data[f][i], 0);
+                    put_extended(&r, &data[f][i]);
+                } else if (f < 5) {
+                    put_vector(&r, &data[f][i], f);
+                } else if (f == 6) {
+                    put_vector(&r, &data[f][i], rng_below(&r, 5));
+                }
+            }
+            for (unsigned i = 0; f == 7 && i < DATA_BYTES; i += 1024) {
+                put_xsave(&r, &data[f][i]);
+            }
+        }
+        /* What cannot be written is the same in all. */
+        for (unsigned f = 1; f < FILLS; f++) {
+            memcpy(&data[f][2 * PAGE], &data[0][2 * PAGE], PAGE);
+            memcpy(&data[f][5 * PAGE], &data[0][5 * PAGE], PAGE);
+        }
+        made = true;
+    }
+    return data[fill];
+}
+
+unsigned data_offset(uint64_t linear)
+{
+    unsigned page = (unsigned)((linear - DATA_BASE) / PAGE), present = 0;
+
+    if (linear - DATA_BASE >= DATA_PAGES * PAGE || page_kinds[page] == PAGE_NONE) {
+        return DATA_BYTES;
+    }
+    for (unsigned i = 0; i < page; i++) {
+        present += page_kinds[i] != PAGE_NONE;
+    }
+    return present * PAGE + (unsigned)(linear % PAGE);
+}
+
+/* ---- registers ---- */
+
+static void random_sse(Rng *r, State *s)
+{
+    random_mxcsr(r, s->fx);
     for (unsigned i = 0; i < 16; i++) {
         unsigned kind = rng_below(r, 5);
 

@@ -129,6 +129,7 @@ static void fake_close(Accel *accel)
 
 static bool fake_setup(Accel *accel, IrqchipMode mode, GError **error)
 {
+    ((FakeAccel *)accel)->set_up = true;
     return true;
 }
 

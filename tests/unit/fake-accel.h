@@ -31,6 +31,7 @@ typedef struct FakeAccel {
     /* What a vCPU does, a little at a time, until it is kicked; set before it starts.  NULL: it sleeps. */
     void (*guest)(Vcpu *vcpu, void *opaque);
     void *opaque;
+    bool set_up;          /* setup() was called */
 } FakeAccel;
 
 FakeAccel *fake_accel_new(Domain *domain); /* and sets it on the domain, which closes it */

@@ -496,6 +496,62 @@ static void test_irqfd_of_an_unmasked_route_interrupts(void **state)
     fixture_free(f);
 }
 
+static void test_route_has_a_bell_while_it_is_unmasked(void **state)
+{
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    IrqFabric *fabric = f->accel->class->fabric(f->accel);
+    MsiRoute *route = msi_route_new(fabric, NULL);
+    MsiMessage message = { 0xfee00000, 0x31 };
+    int fd;
+
+    fixture_vcpu(f, 0);
+    assert_int_equal(msi_route_bell(route), -1);
+    msi_route_set(route, message, false);
+    msi_routes_commit(fabric);
+    fd = msi_route_bell(route);
+    assert_true(fd >= 0);
+    assert_int_equal(msi_route_fd(route, NULL), fd);
+    msi_route_set(route, message, true);
+    msi_routes_commit(fabric);
+    assert_int_equal(msi_route_bell(route), -1);
+    msi_route_free(route);
+    fixture_free(f);
+}
+
+static void test_message_that_changes_while_masked_is_the_one_that_interrupts(void **state)
+{
+    /* As above: what is rung while masked comes with the newest message. */
+    static const uint8_t code[] = { 0xfb, 0xf4, 0xeb, 0xfd };
+    static const uint8_t handler[] = { 0xb0, 'j', 0xe6, 0xe9, END };
+    static const uint8_t vector[] = { 0x00, 0x11, 0x00, 0x00 };
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    IrqFabric *fabric = f->accel->class->fabric(f->accel);
+    MsiRoute *route = msi_route_new(fabric, NULL);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    GError *error = NULL;
+    uint64_t one = 1;
+    int fd;
+
+    memcpy(ram_block_host(f->ram) + 0x1100, handler, sizeof(handler));
+    memcpy(ram_block_host(f->ram) + 4 * 0x42, vector, sizeof(vector));
+    vcpu->cpu.lapic[0xf1] = 1;
+    vcpu->cpu.gpr[X86_RSP] = 0x4000;
+    start_at_code(f, vcpu, code, sizeof(code));
+    fd = msi_route_fd(route, &error);
+    fail_with(error);
+    msi_route_set(route, (MsiMessage) { 0xfee00000, 0x31 }, false);
+    msi_routes_commit(fabric);
+    msi_route_set(route, (MsiMessage) { 0xfee00000, 0x42 }, true);
+    msi_routes_commit(fabric);
+    assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
+    msi_route_set(route, (MsiMessage) { 0xfee00000, 0x42 }, false);
+    msi_routes_commit(fabric);
+    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_KICKED);
+    assert_int_equal(f->out[0], 'j');
+    msi_route_free(route);
+    fixture_free(f);
+}
+
 static void test_nmi_reaches_a_halted_vcpu(void **state)
 {
     static const uint8_t code[] = { 0xf4, 0xeb, 0xfd };
@@ -634,6 +690,8 @@ int main(void)
         cmocka_unit_test(test_dirty_ring_holds_what_the_guest_wrote),
         cmocka_unit_test(test_masked_route_remembers_and_unmasked_one_is_empty),
         cmocka_unit_test(test_irqfd_of_an_unmasked_route_interrupts),
+        cmocka_unit_test(test_route_has_a_bell_while_it_is_unmasked),
+        cmocka_unit_test(test_message_that_changes_while_masked_is_the_one_that_interrupts),
         cmocka_unit_test(test_nmi_reaches_a_halted_vcpu),
         cmocka_unit_test(test_hardware_breakpoint_stops_and_single_step_moves_on),
         cmocka_unit_test(test_code_breakpoint_is_an_int3_while_it_is_set),

@@ -1,181 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* vmm/chardev*.c: each backend with a front end of the test, on a domain without a machine. */
+/* vmm/chardev*.c: files, pipes, rings and terminals; the table of devices. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
-#include <glib/gstdio.h>
-#include <poll.h>
-#include <pthread.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "chardev-rig.h"
 #include "vmm/chardev-internal.h"
-#include "vmm/domain.h"
-#include "vmm/epoch.h"
 #include "vmm/error.h"
-#include "vmm/host.h"
-
-typedef struct Rig {
-    Domain *domain;
-    char *folder, *path; /* a name in it that does not exist yet */
-    Chardev *chr;
-    /* the front end */
-    char in[256], events[64];
-    size_t room;
-    int writable;
-    Lock lock;
-    int fd; /* taken in receive */
-} Rig;
-
-static int setup(void **state)
-{
-    Rig *r = g_new0(Rig, 1);
-
-    r->domain = domain_new("test", NULL);
-    r->folder = g_dir_make_tmp("lodge-chardev-XXXXXX", NULL);
-    r->path = g_build_filename(r->folder, "x", NULL);
-    r->room = sizeof(r->in) - 1;
-    r->fd = -1;
-    lock_init(&r->lock, LOCK_DEVICE, "test");
-    *state = r;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    Rig *r = *state;
-    g_autofree char *remove = g_strdup_printf("rm -rf %s", r->folder);
-
-    if (r->chr) {
-        chardev_detach(r->chr, r);
-    }
-    chardev_remove_all(r->domain);
-    domain_free(r->domain);
-    epoch_synchronize();
-    g_spawn_command_line_sync(remove, NULL, NULL, NULL, NULL);
-    lock_finish(&r->lock);
-    g_free(r->folder);
-    g_free(r->path);
-    g_free(r);
-    return 0;
-}
-
-/* ---- the front end ---- */
-
-static size_t front_can_receive(void *opaque)
-{
-    Rig *r = opaque;
-
-    lock_assert_held(&r->lock);
-    return r->room;
-}
-
-static void front_receive(void *opaque, const uint8_t *data, size_t length)
-{
-    Rig *r = opaque;
-
-    lock_assert_held(&r->lock);
-    assert_true(length <= r->room && strlen(r->in) + length < sizeof(r->in));
-    strncat(r->in, (const char *)data, length);
-    r->room -= length;
-    if (r->fd < 0) {
-        r->fd = chardev_take_fd(r->chr);
-    }
-}
-
-static void front_event(void *opaque, ChardevEvent event)
-{
-    static const char names[] = "OCBIo"; /* opened, closed, break, mux in, mux out */
-    Rig *r = opaque;
-
-    lock_assert_held(&r->lock);
-    strncat(r->events, &names[event], 1);
-}
-
-static void front_writable(void *opaque)
-{
-    ((Rig *)opaque)->writable++;
-}
-
-static ChardevFrontend front(Rig *r)
-{
-    return (ChardevFrontend) {
-        .lock = &r->lock,
-        .can_receive = front_can_receive,
-        .receive = front_receive,
-        .event = front_event,
-        .writable = front_writable,
-        .opaque = r,
-    };
-}
-
-/* Rounds of the main loop until nothing more happens. */
-static void settle(Rig *r)
-{
-    for (int quiet = 0; quiet < 5; quiet++) {
-        while (loop_run_once(domain_loop(r->domain), false)) {
-            quiet = 0;
-        }
-        g_usleep(1000);
-    }
-}
-
-static void add(Rig *r, const char *text)
-{
-    g_autoptr(GError) error = NULL;
-    ChardevFrontend fe = front(r);
-
-    r->chr = chardev_add_text(r->domain, text, &error);
-    if (!r->chr) {
-        fail_msg("%s: %s", text, error->message);
-    }
-    assert_true(chardev_attach(r->chr, &fe, NULL));
-    settle(r);
-}
-
-static void say(Rig *r, const char *text)
-{
-    assert_int_equal(chardev_write(r->chr, (const uint8_t *)text, strlen(text)), strlen(text));
-    settle(r);
-}
-
-static char *contents(const char *path)
-{
-    char *text = NULL;
-
-    assert_true(g_file_get_contents(path, &text, NULL, NULL));
-    return text;
-}
-
-/* Everything that can be read from fd now. */
-static char *drain(int fd)
-{
-    GString *text = g_string_new(NULL);
-    struct pollfd p = { .fd = fd, .events = POLLIN };
-    char buffer[4096];
-    ssize_t n;
-
-    while (poll(&p, 1, 50) > 0 && (n = read(fd, buffer, sizeof(buffer))) > 0) {
-        g_string_append_len(text, buffer, n);
-    }
-    return g_string_free(text, FALSE);
-}
-
-static char *message_of(Rig *r, const char *text)
-{
-    g_autoptr(GError) error = NULL;
-
-    assert_null(chardev_add_text(r->domain, text, &error));
-    return g_strdup(error->message);
-}
 
 /* ---- file, null, ringbuf, pipe ---- */
 
@@ -184,10 +23,10 @@ static void test_file_gets_the_output(void **state)
     Rig *r = *state;
     g_autofree char *text = g_strdup_printf("file,id=c,path=%s", r->path), *got = NULL;
 
-    add(r, text);
-    say(r, "hello ");
-    say(r, "world");
-    got = contents(r->path);
+    rig_add(r, text);
+    rig_say(r, "hello ");
+    rig_say(r, "world");
+    got = rig_contents(r->path);
     assert_string_equal(got, "hello world");
 }
 
@@ -203,7 +42,7 @@ static void test_file_is_truncated_or_appended_to(void **state)
     assert_true(chardev_remove(r->domain, "fresh", NULL));
     assert_non_null(chardev_add_text(r->domain, more, NULL));
     assert_int_equal(chardev_write(chardev_find(r->domain, "more", NULL), (const uint8_t *)"b", 1), 1);
-    got = contents(r->path);
+    got = rig_contents(r->path);
     assert_string_equal(got, "ab");
 }
 
@@ -214,7 +53,7 @@ static void test_file_gives_input(void **state)
     g_autofree char *text = g_strdup_printf("file,id=c,path=%s,input-path=%s", r->path, in);
 
     assert_true(g_file_set_contents(in, "typed", -1, NULL));
-    add(r, text);
+    rig_add(r, text);
     assert_string_equal(r->in, "typed");
 }
 
@@ -226,11 +65,11 @@ static void test_input_waits_until_the_front_end_has_room(void **state)
 
     assert_true(g_file_set_contents(in, "typed", -1, NULL));
     r->room = 2;
-    add(r, text);
+    rig_add(r, text);
     assert_string_equal(r->in, "ty");
     r->room = 2;
     chardev_accept_input(r->chr);
-    settle(r);
+    rig_settle(r);
     assert_string_equal(r->in, "type");
 }
 
@@ -238,8 +77,8 @@ static void test_null_takes_everything(void **state)
 {
     Rig *r = *state;
 
-    add(r, "null,id=c");
-    say(r, "gone");
+    rig_add(r, "null,id=c");
+    rig_say(r, "gone");
     assert_string_equal(r->events, "O");
 }
 
@@ -248,8 +87,8 @@ static void test_ringbuf_keeps_the_newest(void **state)
     Rig *r = *state;
     uint8_t got[16] = { 0 };
 
-    add(r, "ringbuf,id=c,size=8");
-    say(r, "0123456789");
+    rig_add(r, "ringbuf,id=c,size=8");
+    rig_say(r, "0123456789");
     assert_int_equal(chardev_ringbuf_read(r->chr, got, 3), 3);
     assert_memory_equal(got, "234", 3);
     assert_int_equal(chardev_ringbuf_read(r->chr, got, sizeof(got)), 5);
@@ -258,7 +97,7 @@ static void test_ringbuf_keeps_the_newest(void **state)
 
 static void test_ringbuf_of_an_odd_size_is_refused(void **state)
 {
-    g_autofree char *message = message_of(*state, "ringbuf,id=c,size=100");
+    g_autofree char *message = rig_error(*state, "ringbuf,id=c,size=100");
 
     assert_non_null(strstr(message, "power of two"));
 }
@@ -272,12 +111,12 @@ static void test_pipe_goes_both_ways(void **state)
 
     assert_int_equal(mkfifo(in, 0600), 0);
     assert_int_equal(mkfifo(out, 0600), 0);
-    add(r, text);
+    rig_add(r, text);
     to = open(in, O_WRONLY | O_CLOEXEC);
     from = open(out, O_RDONLY | O_CLOEXEC);
     assert_int_equal(write(to, "in", 2), 2);
-    say(r, "out");
-    got = drain(from);
+    rig_say(r, "out");
+    got = rig_drain(from);
     assert_string_equal(r->in, "in");
     assert_string_equal(got, "out");
     close(to);
@@ -297,17 +136,17 @@ static void test_full_pipe_blocks_nobody_and_loses_nothing(void **state)
     assert_int_equal(mkfifo(in, 0600), 0);
     assert_int_equal(mkfifo(out, 0600), 0);
     memset(block, 'x', 300000);
-    add(r, text);
+    rig_add(r, text);
     from = open(out, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     taken = chardev_write(r->chr, block, 300000); /* 64K in the pipe, 64K kept */
     assert_true(taken >= 65536 && taken < 300000);
     chardev_want_write(r->chr);
-    settle(r);
+    rig_settle(r);
     assert_int_equal(r->writable, 0);
-    first = drain(from);
-    settle(r);
+    first = rig_drain(from);
+    rig_settle(r);
     assert_int_equal(r->writable, 1);
-    rest = drain(from);
+    rest = rig_drain(from);
     assert_int_equal(strlen(first) + strlen(rest), taken);
     close(from);
 }
@@ -317,258 +156,10 @@ static void test_log_file_gets_a_copy(void **state)
     Rig *r = *state;
     g_autofree char *text = g_strdup_printf("null,id=c,logfile=%s", r->path), *got = NULL;
 
-    add(r, text);
-    say(r, "logged");
-    got = contents(r->path);
+    rig_add(r, text);
+    rig_say(r, "logged");
+    got = rig_contents(r->path);
     assert_string_equal(got, "logged");
-}
-
-/* ---- socket ---- */
-
-static void test_server_takes_one_peer_after_the_other(void **state)
-{
-    Rig *r = *state;
-    g_autofree char *text = g_strdup_printf("socket,id=c,path=%s,server=on,wait=off", r->path);
-    g_autofree char *got = NULL;
-    int peer;
-
-    add(r, text);
-    assert_string_equal(r->events, "");
-    peer = host_connect_unix(r->path, NULL);
-    assert_true(peer >= 0);
-    assert_int_equal(write(peer, "in", 2), 2);
-    settle(r);
-    say(r, "out");
-    got = drain(peer);
-    assert_string_equal(got, "out");
-    assert_string_equal(r->in, "in");
-    close(peer);
-    settle(r);
-    peer = host_connect_unix(r->path, NULL);
-    assert_int_equal(write(peer, "again", 5), 5);
-    settle(r);
-    assert_string_equal(r->in, "inagain");
-    assert_string_equal(r->events, "OCO");
-    close(peer);
-}
-
-static void test_socket_of_a_server_is_private_and_removed_with_it(void **state)
-{
-    Rig *r = *state;
-    g_autofree char *text = g_strdup_printf("socket,id=c,path=%s,server,nowait", r->path);
-    struct stat st;
-
-    add(r, text);
-    assert_int_equal(stat(r->path, &st), 0);
-    assert_int_equal(st.st_mode & 0777, 0600);
-    chardev_detach(r->chr, r);
-    assert_true(chardev_remove(r->domain, "c", NULL));
-    r->chr = NULL;
-    assert_int_not_equal(stat(r->path, &st), 0);
-}
-
-static void test_output_without_a_peer_is_taken_and_lost(void **state)
-{
-    Rig *r = *state;
-    g_autofree char *text = g_strdup_printf("socket,id=c,path=%s,server=on,wait=off", r->path), *got = NULL;
-    int peer;
-
-    add(r, text);
-    say(r, "lost");
-    peer = host_connect_unix(r->path, NULL);
-    settle(r);
-    say(r, "heard");
-    got = drain(peer);
-    assert_string_equal(got, "heard");
-    close(peer);
-}
-
-static void test_peer_that_vanishes_with_output_pending_frees_the_writer(void **state)
-{
-    Rig *r = *state;
-    g_autofree char *text = g_strdup_printf("socket,id=c,path=%s,server=on,wait=off", r->path);
-    g_autofree uint8_t *block = g_malloc0(4 << 20);
-    int peer;
-
-    add(r, text);
-    peer = host_connect_unix(r->path, NULL);
-    settle(r);
-    assert_true(chardev_write(r->chr, block, 4 << 20) < 4 << 20);
-    chardev_want_write(r->chr);
-    settle(r);
-    assert_int_equal(r->writable, 0);
-    close(peer);
-    settle(r);
-    assert_int_equal(r->writable, 1);
-    assert_string_equal(r->events, "OC");
-    say(r, "to nobody");
-}
-
-static void test_descriptor_comes_with_the_bytes(void **state)
-{
-    Rig *r = *state;
-    g_autofree char *text = g_strdup_printf("socket,id=c,path=%s,server=on,wait=off", r->path);
-    char byte = 'f';
-    struct iovec iov = { &byte, 1 };
-    union {
-        struct cmsghdr header;
-        char space[CMSG_SPACE(sizeof(int))];
-    } control = { 0 };
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
-    int peer, sent = open("/dev/null", O_RDONLY | O_CLOEXEC);
-
-    control.header = (struct cmsghdr) { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS };
-    memcpy(CMSG_DATA(&control.header), &sent, sizeof(sent));
-    add(r, text);
-    peer = host_connect_unix(r->path, NULL);
-    settle(r);
-    assert_int_equal(sendmsg(peer, &msg, 0), 1);
-    settle(r);
-    assert_string_equal(r->in, "f");
-    assert_true(r->fd >= 0 && r->fd != sent);
-    assert_int_equal(chardev_take_fd(r->chr), -1);
-    close(r->fd);
-    close(sent);
-    close(peer);
-}
-
-static void run_until(Rig *r, const char *events)
-{
-    for (int i = 0; i < 400 && !g_str_equal(r->events, events); i++) {
-        settle(r);
-        g_usleep(10000);
-    }
-    assert_string_equal(r->events, events);
-}
-
-static void test_client_reconnects(void **state)
-{
-    Rig *r = *state;
-    g_autofree char *text = g_strdup_printf("socket,id=c,path=%s,reconnect=1", r->path);
-    int listener, peer;
-
-    add(r, text);
-    assert_string_equal(r->events, "");
-    listener = host_listen_unix(r->path, NULL);
-    assert_true(listener >= 0);
-    run_until(r, "O");
-    peer = accept(listener, NULL, NULL);
-    close(peer);
-    run_until(r, "OCO");
-    close(listener);
-}
-
-static void test_client_removed_while_it_connects_leaves_nothing(void **state)
-{
-    Rig *r = *state;
-
-    assert_non_null(chardev_add_text(r->domain, "socket,id=c,host=127.0.0.1,port=1,reconnect=1", NULL));
-    assert_true(chardev_remove(r->domain, "c", NULL));
-    settle(r);
-}
-
-static void test_tcp_goes_both_ways(void **state)
-{
-    Rig *r = *state;
-    g_autofree char *got = NULL;
-    int peer;
-
-    add(r, "socket,id=c,host=127.0.0.1,port=47113,server=on,wait=off,nodelay=on");
-    peer = host_connect_tcp("127.0.0.1", "47113", true, false, NULL);
-    assert_true(peer >= 0);
-    assert_int_equal(write(peer, "in", 2), 2);
-    settle(r);
-    say(r, "out");
-    got = drain(peer);
-    assert_string_equal(got, "out");
-    assert_string_equal(r->in, "in");
-    close(peer);
-}
-
-static void test_abstract_socket_leaves_no_file(void **state)
-{
-    Rig *r = *state;
-    int peer;
-
-    add(r, "socket,id=c,path=lodge-test-abstract,abstract=on,server=on,wait=off");
-    peer = host_connect_unix("@lodge-test-abstract", NULL);
-    assert_true(peer >= 0);
-    settle(r);
-    assert_string_equal(r->events, "O");
-    assert_false(g_file_test("lodge-test-abstract", G_FILE_TEST_EXISTS));
-    close(peer);
-}
-
-static void test_given_descriptor_is_used(void **state)
-{
-    Rig *r = *state;
-    g_autofree char *text = NULL, *got = NULL;
-    int fds[2];
-
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    text = g_strdup_printf("socket,id=c,fd=%d", fds[0]);
-    add(r, text);
-    say(r, "out");
-    got = drain(fds[1]);
-    assert_string_equal(got, "out");
-    close(fds[1]);
-}
-
-typedef struct LatePeer {
-    const char *path;
-    int fd;
-} LatePeer;
-
-static void *connect_late(void *opaque)
-{
-    LatePeer *p = opaque;
-
-    while ((p->fd = host_connect_unix(p->path, NULL)) < 0) {
-        g_usleep(5000);
-    }
-    return NULL;
-}
-
-static void test_waiting_server_is_added_when_the_peer_is_there(void **state)
-{
-    Rig *r = *state;
-    g_autofree char *text = g_strdup_printf("socket,id=c,path=%s,server=on", r->path);
-    LatePeer p = { .path = r->path };
-    pthread_t thread;
-
-    assert_int_equal(pthread_create(&thread, NULL, connect_late, &p), 0);
-    add(r, text);
-    pthread_join(thread, NULL);
-    assert_string_equal(r->events, "O");
-    close(p.fd);
-}
-
-static void test_socket_options_that_contradict_are_refused(void **state)
-{
-    Rig *r = *state;
-    g_autofree char *none = message_of(r, "socket,id=c");
-    g_autofree char *both = message_of(r, "socket,id=c,path=/x,host=h,port=1");
-    g_autofree char *wait = message_of(r, "socket,id=c,path=/x,wait=on");
-    g_autofree char *reconnect = message_of(r, "socket,id=c,path=/x,server=on,reconnect=1");
-    g_autofree char *telnet = message_of(r, "socket,id=c,path=/x,telnet=on");
-
-    assert_non_null(strstr(none, "'path'"));
-    assert_non_null(strstr(both, "one of"));
-    assert_non_null(strstr(wait, "'wait'"));
-    assert_non_null(strstr(reconnect, "'reconnect'"));
-    assert_non_null(strstr(telnet, "telnet"));
-}
-
-static void test_socket_in_use_is_refused_and_a_dead_one_replaced(void **state)
-{
-    Rig *r = *state;
-    g_autofree char *text = g_strdup_printf("socket,id=c,path=%s,server=on,wait=off", r->path), *message = NULL;
-    int other = host_listen_unix(r->path, NULL);
-
-    message = message_of(r, text);
-    assert_non_null(strstr(message, "cannot listen"));
-    close(other);
-    add(r, text);
 }
 
 /* ---- pty ---- */
@@ -579,152 +170,22 @@ static void test_pty_connects_when_it_is_opened(void **state)
     g_autofree char *name = NULL, *got = NULL;
     int fd;
 
-    add(r, "pty,id=c");
+    rig_add(r, "pty,id=c");
     name = chardev_filename(r->chr);
     assert_true(g_str_has_prefix(name, "pty:/dev/pts/"));
-    say(r, "lost");
+    rig_say(r, "lost");
     fd = open(name + strlen("pty:"), O_RDWR | O_NOCTTY | O_CLOEXEC);
     assert_true(fd >= 0);
-    run_until(r, "O");
+    rig_run_until(r, "O");
     assert_int_equal(write(fd, "in", 2), 2);
-    say(r, "out");
-    got = drain(fd);
+    rig_say(r, "out");
+    got = rig_drain(fd);
     assert_string_equal(got, "out");
     assert_string_equal(r->in, "in");
     close(fd);
-    run_until(r, "OC");
+    rig_run_until(r, "OC");
     fd = open(name + strlen("pty:"), O_RDWR | O_NOCTTY | O_CLOEXEC);
-    run_until(r, "OCO");
-    close(fd);
-}
-
-/* ---- mux ---- */
-
-static void add_mux(Rig *r, int *ret_fd)
-{
-    g_autofree char *text = NULL;
-    int fds[2];
-
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    text = g_strdup_printf("socket,id=c,fd=%d,mux=on", fds[0]);
-    add(r, text);
-    *ret_fd = fds[1];
-}
-
-static void type(Rig *r, int fd, const char *text)
-{
-    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-    settle(r);
-}
-
-static void test_mux_passes_what_is_no_command(void **state)
-{
-    Rig *r = *state;
-    g_autofree char *got = NULL;
-    int fd;
-
-    add_mux(r, &fd);
-    assert_string_equal(r->events, "OI");
-    type(r, fd, "ab\001\001c\001zd");
-    assert_string_equal(r->in, "ab\001cd");
-    say(r, "out");
-    got = drain(fd);
-    assert_string_equal(got, "out");
-    close(fd);
-}
-
-static void test_mux_help_lists_the_commands(void **state)
-{
-    Rig *r = *state;
-    g_autofree char *got = NULL;
-    int fd;
-
-    add_mux(r, &fd);
-    type(r, fd, "\001h");
-    got = drain(fd);
-    assert_non_null(strstr(got, "Ctrl-A x"));
-    assert_string_equal(r->in, "");
-    close(fd);
-}
-
-static void test_mux_break_reaches_the_front_end(void **state)
-{
-    Rig *r = *state;
-    int fd;
-
-    add_mux(r, &fd);
-    type(r, fd, "\001b");
-    assert_string_equal(r->events, "OIB");
-    close(fd);
-}
-
-static void test_mux_switches_between_front_ends(void **state)
-{
-    Rig *r = *state, second = { .room = 100, .fd = -1 };
-    ChardevFrontend fe = front(&second);
-    int fd;
-
-    lock_init(&second.lock, LOCK_DEVICE, "second");
-    add_mux(r, &fd);
-    second.chr = r->chr;
-    assert_true(chardev_attach(r->chr, &fe, NULL));
-    settle(r);
-    type(r, fd, "new\001cold");
-    assert_string_equal(second.in, "new");
-    assert_string_equal(r->in, "old");
-    assert_string_equal(second.events, "OIo");
-    type(r, fd, "\001cx");
-    assert_string_equal(second.in, "newx");
-    chardev_detach(r->chr, &second);
-    type(r, fd, "y");
-    assert_string_equal(r->in, "oldy");
-    lock_finish(&second.lock);
-    close(fd);
-}
-
-static void test_mux_commands_work_while_the_guest_takes_nothing(void **state)
-{
-    Rig *r = *state;
-    int fd;
-
-    r->room = 0;
-    add_mux(r, &fd);
-    type(r, fd, "typed\001b");
-    assert_string_equal(r->events, "OIB");
-    r->room = 100;
-    chardev_accept_input(r->chr);
-    settle(r);
-    assert_string_equal(r->in, "typed");
-    close(fd);
-}
-
-static void test_mux_timestamps_lines(void **state)
-{
-    Rig *r = *state;
-    g_autofree char *got = NULL;
-    int fd;
-
-    add_mux(r, &fd);
-    type(r, fd, "\001t");
-    say(r, "a\nb");
-    say(r, "c\n");
-    got = drain(fd);
-    assert_true(g_regex_match_simple(
-        "^\\[00:00:00\\.\\d{3}\\] a\n\\[00:00:00\\.\\d{3}\\] bc\n$", got, 0, 0));
-    close(fd);
-}
-
-static void test_mux_x_asks_for_the_end(void **state)
-{
-    Rig *r = *state;
-    g_autofree char *got = NULL;
-    int fd;
-
-    add_mux(r, &fd);
-    assert_int_equal(write(fd, "\001x", 2), 2);
-    assert_int_equal(domain_main(r->domain), 0);
-    got = drain(fd);
-    assert_non_null(strstr(got, "terminated"));
+    rig_run_until(r, "OCO");
     close(fd);
 }
 
@@ -733,10 +194,10 @@ static void test_mux_x_asks_for_the_end(void **state)
 static void test_second_front_end_is_refused_without_mux(void **state)
 {
     Rig *r = *state;
-    ChardevFrontend fe = front(r);
+    ChardevFrontend fe = rig_front(r);
     g_autoptr(GError) error = NULL;
 
-    add(r, "null,id=c");
+    rig_add(r, "null,id=c");
     assert_false(chardev_attach(r->chr, &fe, &error));
     assert_non_null(strstr(error_get_hint(error), "mux=on"));
 }
@@ -745,7 +206,7 @@ static void test_chardev_in_use_is_not_removed(void **state)
 {
     Rig *r = *state;
 
-    add(r, "null,id=c");
+    rig_add(r, "null,id=c");
     assert_false(chardev_remove(r->domain, "c", NULL));
     chardev_detach(r->chr, r);
     assert_true(chardev_remove(r->domain, "c", NULL));
@@ -758,10 +219,10 @@ static void test_id_is_checked(void **state)
     Rig *r = *state;
     g_autofree char *twice = NULL, *bad = NULL, *missing = NULL;
 
-    add(r, "null,id=c");
-    twice = message_of(r, "null,id=c");
-    bad = message_of(r, "null,id=1c");
-    missing = message_of(r, "null");
+    rig_add(r, "null,id=c");
+    twice = rig_error(r, "null,id=c");
+    bad = rig_error(r, "null,id=1c");
+    missing = rig_error(r, "null");
     assert_non_null(strstr(twice, "'c'"));
     assert_non_null(strstr(bad, "'1c'"));
     assert_non_null(strstr(missing, "id"));
@@ -780,118 +241,12 @@ static void test_unknown_chardev_suggests_the_nearest(void **state)
 
 static void test_unknown_backend_is_named(void **state)
 {
-    g_autofree char *message = message_of(*state, "udp,id=c,port=1");
+    g_autofree char *message = rig_error(*state, "udp,id=c,port=1");
 
     assert_non_null(strstr(message, "udp"));
 }
 
-/* ---- languages ---- */
-
-static Chardev *add_json(Rig *r, const char *text, GError **error)
-{
-    g_autoptr(Json) json = json_parse(text, strlen(text), error);
-
-    assert_non_null(json);
-    return chardev_add(r->domain, json, error);
-}
-
-static void test_chardev_add_makes_a_socket(void **state)
-{
-    Rig *r = *state;
-    g_autofree char *text = g_strdup_printf("{\"id\": \"c\", \"backend\": {\"type\": \"socket\", \"data\": "
-                                            "{\"addr\": {\"type\": \"unix\", \"data\": {\"path\": \"%s\"}}}}}", r->path);
-    g_autofree char *name = NULL, *expected = g_strdup_printf("disconnected:unix:%s,server=on", r->path);
-    Chardev *chr = add_json(r, text, NULL);
-
-    assert_non_null(chr);
-    name = chardev_filename(chr);
-    assert_string_equal(name, expected);
-}
-
-static void test_chardev_add_makes_a_file_and_a_pty(void **state)
-{
-    Rig *r = *state;
-    g_autofree char *text = g_strdup_printf("{\"id\": \"f\", \"backend\": {\"type\": \"file\", \"data\": "
-                                            "{\"out\": \"%s\"}}}", r->path);
-
-    assert_non_null(add_json(r, text, NULL));
-    assert_non_null(add_json(r, "{\"id\": \"p\", \"backend\": {\"type\": \"pty\", \"data\": {}}}", NULL));
-}
-
-static void test_chardev_add_names_what_is_wrong(void **state)
-{
-    Rig *r = *state;
-    g_autoptr(GError) error = NULL;
-
-    assert_null(add_json(r, "{\"id\": \"c\", \"backend\": {\"type\": \"file\", \"data\": "
-                              "{\"out\": \"/x\", \"path\": \"/x\"}}}", &error));
-    assert_non_null(strstr(error->message, "path"));
-}
-
-static void test_table_has_no_mistakes(void **state)
-{
-    g_autofree char *mistakes = field_struct_check(&chardev_options);
-
-    assert_null(mistakes);
-}
-
-static void test_help_lists_backends_with_their_options(void **state)
-{
-    GString *help = g_string_new(NULL);
-
-    chardev_help(help);
-    assert_non_null(strstr(help->str, "ringbuf"));
-    assert_non_null(strstr(help->str, "input-path"));
-    assert_null(strstr(help->str, "nowait"));
-    g_string_free(help, TRUE);
-}
-
-static void check_short(Rig *r, const char *text, const char *filename)
-{
-    Chardev *chr = NULL;
-    g_autofree char *name = NULL;
-    g_autoptr(GError) error = NULL;
-
-    if (!chardev_add_short(r->domain, "s", text, &chr, &error)) {
-        fail_msg("%s: %s", text, error->message);
-    }
-    name = chardev_filename(chr);
-    assert_string_equal(name, filename);
-    chardev_remove_all(r->domain);
-}
-
-static void test_short_forms(void **state)
-{
-    Rig *r = *state;
-    g_autofree char *file = g_strdup_printf("file:%s,x", r->path), *odd = g_strconcat(r->path, ",x", NULL);
-    g_autofree char *local = g_strdup_printf("unix:%s,server,nowait", r->path);
-    g_autofree char *local_name = g_strdup_printf("disconnected:unix:%s,server=on", r->path);
-    Chardev *chr = (Chardev *)r;
-
-    check_short(r, "null", "null");
-    check_short(r, "mon:null", "null");
-    check_short(r, file, "file");
-    assert_true(g_file_test(odd, G_FILE_TEST_EXISTS));
-    check_short(r, local, local_name);
-    check_short(r, "tcp:127.0.0.1:47114,server=on,wait=off", "disconnected:tcp:127.0.0.1:47114,server=on");
-    check_short(r, "tcp::47114,server=on,wait=off", "disconnected:tcp::47114,server=on");
-    check_short(r, "tcp:[::1]:47114,server=on,wait=off", "disconnected:tcp:::1:47114,server=on");
-    assert_true(chardev_add_short(r->domain, "s", "none", &chr, NULL));
-    assert_null(chr);
-}
-
-static void test_short_form_that_is_none_is_refused_with_the_list(void **state)
-{
-    Rig *r = *state;
-    g_autoptr(GError) error = NULL;
-    Chardev *chr;
-
-    assert_false(chardev_add_short(r->domain, "s", "telnet:localhost:1", &chr, &error));
-    assert_non_null(strstr(error->message, "telnet:"));
-    assert_non_null(strstr(error_get_hint(error), "unix:"));
-}
-
-#define ROW(TEST) cmocka_unit_test_setup_teardown(TEST, setup, teardown)
+#define ROW(TEST) cmocka_unit_test_setup_teardown(TEST, rig_setup, rig_teardown)
 
 int main(void)
 {
@@ -906,39 +261,12 @@ int main(void)
         ROW(test_pipe_goes_both_ways),
         ROW(test_full_pipe_blocks_nobody_and_loses_nothing),
         ROW(test_log_file_gets_a_copy),
-        ROW(test_server_takes_one_peer_after_the_other),
-        ROW(test_socket_of_a_server_is_private_and_removed_with_it),
-        ROW(test_output_without_a_peer_is_taken_and_lost),
-        ROW(test_peer_that_vanishes_with_output_pending_frees_the_writer),
-        ROW(test_descriptor_comes_with_the_bytes),
-        ROW(test_client_reconnects),
-        ROW(test_client_removed_while_it_connects_leaves_nothing),
-        ROW(test_tcp_goes_both_ways),
-        ROW(test_abstract_socket_leaves_no_file),
-        ROW(test_given_descriptor_is_used),
-        ROW(test_waiting_server_is_added_when_the_peer_is_there),
-        ROW(test_socket_options_that_contradict_are_refused),
-        ROW(test_socket_in_use_is_refused_and_a_dead_one_replaced),
         ROW(test_pty_connects_when_it_is_opened),
-        ROW(test_mux_passes_what_is_no_command),
-        ROW(test_mux_help_lists_the_commands),
-        ROW(test_mux_break_reaches_the_front_end),
-        ROW(test_mux_switches_between_front_ends),
-        ROW(test_mux_commands_work_while_the_guest_takes_nothing),
-        ROW(test_mux_timestamps_lines),
-        ROW(test_mux_x_asks_for_the_end),
         ROW(test_second_front_end_is_refused_without_mux),
         ROW(test_chardev_in_use_is_not_removed),
         ROW(test_id_is_checked),
         ROW(test_unknown_chardev_suggests_the_nearest),
         ROW(test_unknown_backend_is_named),
-        ROW(test_chardev_add_makes_a_socket),
-        ROW(test_chardev_add_makes_a_file_and_a_pty),
-        ROW(test_chardev_add_names_what_is_wrong),
-        cmocka_unit_test(test_table_has_no_mistakes),
-        cmocka_unit_test(test_help_lists_backends_with_their_options),
-        ROW(test_short_forms),
-        ROW(test_short_form_that_is_none_is_refused_with_the_list),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

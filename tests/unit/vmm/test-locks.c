@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* vmm/locks.c: ranks, and when effects are delivered. */
+/* vmm/locks.c: ranks, turns, and when effects are delivered. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -142,6 +143,83 @@ static void test_more_effects_than_the_first_allocation_keep_their_order(void **
     lock_finish(&device);
 }
 
+typedef struct Waiter {
+    Lock lock;
+    bool had_it; /* under lock */
+} Waiter;
+
+static void *wait_for_it(void *opaque)
+{
+    Waiter *w = opaque;
+
+    lock_acquire(&w->lock);
+    w->had_it = true;
+    lock_release(&w->lock);
+    return NULL;
+}
+
+static bool somebody_waits(const Lock *lock)
+{
+    return __atomic_load_n(&lock->last_ticket, __ATOMIC_SEQ_CST) != __atomic_load_n(&lock->serving, __ATOMIC_SEQ_CST);
+}
+
+/* As a vCPU does whose guest writes a register in a loop.  Many times: a mutex alone is fair at times. */
+static void test_waiting_thread_is_served_before_one_that_comes_again(void **state)
+{
+    for (int i = 0; i < 100; i++) {
+        Waiter w = { .had_it = false };
+        pthread_t thread;
+        bool had_it;
+
+        lock_init(&w.lock, LOCK_DEVICE, "device");
+        lock_acquire(&w.lock);
+        assert_int_equal(pthread_create(&thread, NULL, wait_for_it, &w), 0);
+        while (!somebody_waits(&w.lock)) {
+            usleep(10);
+        }
+        lock_release(&w.lock);
+        lock_acquire(&w.lock);
+        had_it = w.had_it;
+        lock_release(&w.lock);
+        pthread_join(thread, NULL);
+        lock_finish(&w.lock);
+        assert_true(had_it);
+    }
+}
+
+typedef struct Counted {
+    Lock lock;
+    unsigned count; /* under lock */
+} Counted;
+
+static void *count_up(void *opaque)
+{
+    Counted *c = opaque;
+
+    for (int i = 0; i < 20000; i++) {
+        lock_acquire(&c->lock);
+        c->count++;
+        lock_release(&c->lock);
+    }
+    return NULL;
+}
+
+static void test_threads_that_crowd_a_lock_exclude_each_other(void **state)
+{
+    pthread_t thread[4];
+    Counted c = { .count = 0 };
+
+    lock_init(&c.lock, LOCK_DEVICE, "device");
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(pthread_create(&thread[i], NULL, count_up, &c), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(thread[i], NULL);
+    }
+    assert_int_equal(c.count, 80000);
+    lock_finish(&c.lock);
+}
+
 #ifdef LODGE_DEBUG_LOCKS
 
 /* The signal that ends a child which runs fn. */
@@ -236,6 +314,8 @@ int main(void)
         cmocka_unit_test(test_effect_of_an_effect_comes_after_it),
         cmocka_unit_test(test_lock_taken_by_an_effect_does_not_nest_delivery),
         cmocka_unit_test(test_more_effects_than_the_first_allocation_keep_their_order),
+        cmocka_unit_test(test_waiting_thread_is_served_before_one_that_comes_again),
+        cmocka_unit_test(test_threads_that_crowd_a_lock_exclude_each_other),
         DEBUG_TESTS
     };
 

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "vmm/epoch.h"
+#include "vmm/loop-internal.h"
 #include "vmm/loop.h"
 #include "vmm/timer.h"
 
@@ -370,6 +371,56 @@ static void requeue(void *opaque)
     }
 }
 
+static void test_io_is_spun_for_where_a_sleep_costs_more(void **state)
+{
+    LoopPolling p = { 0 };
+
+    assert_int_equal(loop_poll_io_limit(&p), 0);
+    loop_poll_io_slept(&p, 200000);
+    loop_poll_io_spun(&p, 80000, 50000);
+    assert_int_equal(loop_poll_io_limit(&p), 120000);
+}
+
+static void test_slow_io_is_spun_for_in_one_wait_of_128_only(void **state)
+{
+    LoopPolling p = { 0 };
+    unsigned spins = 0;
+
+    loop_poll_io_slept(&p, 5010000);
+    loop_poll_io_spun(&p, 5000000, 250000);
+    for (unsigned i = 0; i < 1280; i++) {
+        uint64_t limit = loop_poll_io_limit(&p);
+
+        if (limit) {
+            spins++;
+            loop_poll_io_spun(&p, 5000000, limit);
+        } else {
+            loop_poll_io_slept(&p, 5010000);
+        }
+    }
+    assert_int_equal(spins, 10);
+}
+
+static void test_one_disturbed_spin_does_not_end_spinning(void **state)
+{
+    LoopPolling p = { 0 };
+
+    loop_poll_io_slept(&p, 200000);
+    loop_poll_io_spun(&p, 60000, 50000);
+    loop_poll_io_spun(&p, 8000000, 8000000);
+    assert_true(loop_poll_io_limit(&p) > 0);
+}
+
+static void test_one_disturbed_sleep_does_not_start_spinning(void **state)
+{
+    LoopPolling p = { 0 };
+
+    loop_poll_io_slept(&p, 60000);
+    loop_poll_io_spun(&p, 50000, 40000);
+    loop_poll_io_slept(&p, 8000000);
+    assert_int_equal(loop_poll_io_limit(&p), 0);
+}
+
 static void test_batch_runs_once_a_round(void **state)
 {
     Calls c = { .loop = loop_of(state) };
@@ -384,6 +435,46 @@ static void test_batch_runs_once_a_round(void **state)
     loop_run_once(c.loop, true);
     loop_run_once(c.loop, false);
     assert_int_equal(c.count, 3);
+}
+
+static void ring_bell(void *opaque)
+{
+    Calls *c = opaque;
+
+    loop_ring(c->loop, c->fd);
+}
+
+static void hear_bell(void *opaque)
+{
+    Calls *c = opaque;
+    uint64_t rings = 0;
+
+    if (read(c->fd, &rings, sizeof(rings)) == sizeof(rings)) {
+        c->count += (int)rings;
+    }
+}
+
+static void test_bell_that_a_batch_rings_is_heard_in_the_same_round(void **state)
+{
+    Calls c = { .loop = loop_of(state), .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
+
+    loop_run_once(c.loop, false);
+    c.batch = (LoopBatch) { .fn = ring_bell, .opaque = &c };
+    loop_batch(c.loop, &c.batch);
+    loop_post(c.loop, hear_bell, &c);
+    loop_run_once(c.loop, false);
+    assert_int_equal(c.count, 1);
+    close(c.fd);
+}
+
+static void test_bell_is_rung_before_the_loop_runs(void **state)
+{
+    Calls c = { .loop = loop_of(state), .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
+
+    loop_ring(c.loop, c.fd);
+    hear_bell(&c);
+    assert_int_equal(c.count, 1);
+    close(c.fd);
 }
 
 typedef struct Request {
@@ -679,7 +770,13 @@ int main(void)
         BOTH(test_nonblocking_bell_is_heard),
         BOTH(test_removed_bell_keeps_a_ring_for_the_next_user),
         BOTH(test_polling_finds_work_without_a_ring),
+        cmocka_unit_test(test_io_is_spun_for_where_a_sleep_costs_more),
+        cmocka_unit_test(test_slow_io_is_spun_for_in_one_wait_of_128_only),
+        cmocka_unit_test(test_one_disturbed_spin_does_not_end_spinning),
+        cmocka_unit_test(test_one_disturbed_sleep_does_not_start_spinning),
         BOTH(test_batch_runs_once_a_round),
+        BOTH(test_bell_that_a_batch_rings_is_heard_in_the_same_round),
+        BOTH(test_bell_is_rung_before_the_loop_runs),
         BOTH(test_written_bytes_are_read_back),
         BOTH(test_fallocate_sets_the_length),
         BOTH(test_failed_io_completes_with_its_errno),

@@ -57,17 +57,33 @@ static const BoardRow rows[] = {
     { 0 }
 };
 
+typedef struct Board { bool ram_came_first; } Board;
+
+static bool map_ram(Machine *machine, GError **error)
+{
+    Board *b = machine->board = g_new0(Board, 1);
+
+    b->ram_came_first = !fake_accel(machine->domain)->set_up && domain_vcpus(machine->domain) == 0;
+    memory_add(domain_memory_root(machine->domain), 0, &machine->ram, 0);
+    return true;
+}
+
 static bool build(Machine *machine, GError **error)
 {
-    memory_add(domain_memory_root(machine->domain), 0, &machine->ram, 0);
     return machine_realize_rows(machine, error);
+}
+
+static void destroy(Machine *machine)
+{
+    g_free(machine->board);
 }
 
 static const CompatProperty compat_1[] = { { "part", "number", "3" }, { 0 } };
 
 #define TEST_MACHINE \
     .desc = "Test machine", .max_cpus = 8, .default_cpu = "qemu64,check=off", .default_ram = 16 * MIB, \
-    .default_ram_id = "test.ram", .options = &options, .rows = rows, .build = build
+    .default_ram_id = "test.ram", .options = &options, .rows = rows, .map_ram = map_ram, .build = build, \
+    .destroy = destroy
 
 static const MachineClass version_2 = { .name = "pc-test-2", .alias = "test", .is_default = true, TEST_MACHINE };
 static const MachineClass version_1 = { .name = "pc-test-1", .compat = compat_1, TEST_MACHINE };
@@ -162,6 +178,15 @@ static void test_an_older_version_has_its_own_defaults(void **state)
 
     assert_int_equal(((Part *)dev)->number, 3);
     device_free(dev);
+}
+
+static void test_ram_is_mapped_before_the_accelerator_is_set_up(void **state)
+{
+    Fixture *f = *state;
+
+    assert_builds(f);
+    assert_true(((Board *)f->machine->board)->ram_came_first);
+    assert_true(fake_accel(f->domain)->set_up);
 }
 
 static void test_underscores_in_keys_are_dashes(void **state)
@@ -434,6 +459,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_an_alias_names_the_newest_version),
         cmocka_unit_test_setup_teardown(test_an_older_version_has_its_own_defaults, set_up_older, tear_down),
+        TEST(test_ram_is_mapped_before_the_accelerator_is_set_up),
         TEST(test_underscores_in_keys_are_dashes),
         TEST(test_an_unknown_option_leaves_the_defaults),
         TEST(test_rows_become_devices_when_they_apply),

@@ -6,7 +6,6 @@
  * In long mode system descriptors are 16 bytes long; segment descriptors stay at eight.
  */
 #include "vmm/x86/soft/descriptor.h"
-#include "vmm/x86/soft/vm.h"
 
 bool soft_read_descriptor(SoftCpu *cpu, uint16_t selector, SoftDescriptor *ret)
 {

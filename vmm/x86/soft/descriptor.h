@@ -10,6 +10,7 @@
 #pragma once
 
 #include "vmm/x86/soft/op.h"
+#include "vmm/x86/soft/vm.h"
 
 enum { /* types of system descriptors, SDM 3-3.5 table 3-2 */
     SYSTEM_TSS16 = 1, SYSTEM_LDT, SYSTEM_TSS16_BUSY, SYSTEM_CALL_GATE16, SYSTEM_TASK_GATE, SYSTEM_INTERRUPT_GATE16,
@@ -119,6 +120,12 @@ static inline _Noreturn void soft_raise_selector(SoftCpu *cpu, unsigned vector, 
 static inline bool soft_in_long_mode(const SoftCpu *cpu)
 {
     return cpu->efer & EFER_LMA;
+}
+
+/* Bytes of the offset in a far pointer: AMD's ignore REX.W there. */
+static inline unsigned soft_far_offset_size(const SoftCpu *cpu, const Op *op)
+{
+    return op->size == 8 && !cpu->vm->intel ? 4 : op->size;
 }
 
 /* A table that the processor reads by itself: supervisor's rights whatever the CPL is. */

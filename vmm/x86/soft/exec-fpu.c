@@ -214,7 +214,7 @@ static uint64_t fx_address(SoftCpu *cpu, const Op *op)
 
     soft_sync(cpu, op);
     if (linear & 15) {
-        soft_raise_error(cpu, VECTOR_GP, 0);
+        soft_raise_error(cpu, soft_misaligned_vector(op, linear), 0);
     }
     return linear;
 }

@@ -258,7 +258,7 @@ static uint64_t gather_load(SoftCpu *cpu, const Op *op, int64_t index)
                           ? offset + cpu->seg_base[op->seg]
                           : soft_linear(cpu, op->seg, offset, element_bytes(op), soft_op_access(op));
 
-    return soft_load(cpu, linear, element_bytes(op), soft_op_access(op));
+    return soft_load(cpu, linear, element_bytes(op), access_of(op));
 }
 
 static void gather_slowly(SoftCpu *cpu, const Op *op)
@@ -325,6 +325,7 @@ static bool gather_emit(SoftDecode *d, const ZydisDecodedInstruction *insn, cons
     if (!(d->mode & MODE_PROTECTED) || to == under || to == index || under == index) {
         return false; /* #UD */
     }
+    soft_stub_drop_address(op); /* there is one for each element */
     op->fn = op_gather;
     op->dst = (uint16_t)(to | under << 4 | index << 8);
     op->src = (uint16_t)(bytes << STUB_ELEMENT_SHIFT | (index8 ? GATHER_INDEX_8 : 0));

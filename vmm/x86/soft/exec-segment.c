@@ -8,7 +8,6 @@
  */
 #include "vmm/x86/soft/decode.h"
 #include "vmm/x86/soft/descriptor.h"
-#include "vmm/x86/soft/vm.h"
 
 /* ---- operands ---- */
 
@@ -106,11 +105,11 @@ static const Op *op_pop_segment(SoftCpu *cpu, const Op *op)
 static const Op *load_far_pointer(SoftCpu *cpu, const Op *op, unsigned seg)
 {
     uint64_t linear = soft_ea(cpu, op), offset;
-    unsigned access = soft_op_access(op);
+    unsigned access = soft_op_access(op), size = soft_far_offset_size(cpu, op);
 
     soft_sync(cpu, op);
-    offset = soft_load(cpu, linear, op->size, access);
-    soft_load_segment(cpu, seg, (uint16_t)soft_load(cpu, linear + op->size, 2, access));
+    offset = soft_load(cpu, linear, size, access);
+    soft_load_segment(cpu, seg, (uint16_t)soft_load(cpu, linear + size, 2, access));
     write_register(cpu, op, offset);
     return end_after_load(cpu, op, false);
 }

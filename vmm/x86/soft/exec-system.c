@@ -90,9 +90,6 @@ static void write_cr3(SoftCpu *cpu, uint64_t value)
     if (cpu->cr4 & CR4_PCIDE) {
         value &= ~(UINT64_C(1) << 63);
     }
-    if (cpu->efer & EFER_LMA && value >> cpu->phys_bits) {
-        general_protection(cpu);
-    }
     soft_set_cr3(cpu, value, keep);
 }
 
@@ -265,9 +262,7 @@ static const Op *op_invlpg(SoftCpu *cpu, const Op *op)
     uint64_t linear = soft_ea(cpu, op);
 
     need_cpl0(cpu, op);
-    if (soft_is_canonical(linear)) {
-        soft_tlb_flush_page(cpu, linear);
-    }
+    soft_tlb_flush_page(cpu, linear); /* of an address that is not canonical there are no entries */
     return soft_end(cpu, op);
 }
 

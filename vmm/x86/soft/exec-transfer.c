@@ -12,19 +12,20 @@
 
 static const Op *far_transfer(SoftCpu *cpu, const Op *op, SoftTransfer kind)
 {
+    unsigned size = soft_far_offset_size(cpu, op);
     uint64_t offset, linear;
     uint16_t selector;
 
     soft_sync(cpu, op);
     if (op->flags & OP_MEM) {
         linear = soft_ea(cpu, op);
-        offset = soft_load(cpu, linear, op->size, soft_op_access(op));
-        selector = (uint16_t)soft_load(cpu, linear + op->size, 2, soft_op_access(op));
+        offset = soft_load(cpu, linear, size, soft_op_access(op));
+        selector = (uint16_t)soft_load(cpu, linear + size, 2, soft_op_access(op));
     } else {
         offset = (uint32_t)op->imm;
         selector = (uint16_t)(op->imm >> 32);
     }
-    soft_far_transfer(cpu, selector, offset, op->size, kind);
+    soft_far_transfer(cpu, selector, offset, size, kind);
     return soft_goto(cpu, cpu->rip);
 }
 

@@ -30,7 +30,7 @@ static uint64_t area(SoftCpu *cpu, const Op *op)
         soft_raise(cpu, VECTOR_NM);
     }
     if (linear & 63) {
-        soft_raise_error(cpu, VECTOR_GP, 0);
+        soft_raise_error(cpu, soft_misaligned_vector(op, linear), 0);
     }
     return linear;
 }

@@ -29,6 +29,11 @@ bool soft_fp_scrub(const SoftCpu *cpu, uint8_t *image);
 void soft_fp_sync(SoftCpu *cpu);
 /* Puts them away, and writes out what cpu->xsave only calls initial, so that cpu->xsave may be read and written. */
 uint8_t *soft_fp_image(SoftCpu *cpu);
+/* Of an operand that is not aligned as it must be: a bad address on the stack is that first. */
+static inline unsigned soft_misaligned_vector(const Op *op, uint64_t linear)
+{
+    return op->flags & OP_STACK && !soft_is_canonical(linear) ? VECTOR_SS : VECTOR_GP;
+}
 /* Forgets what the registers are: cpu->xsave has been written. */
 void soft_fp_replace(SoftCpu *cpu);
 /* FSW.ES. */

@@ -14,7 +14,6 @@
  */
 #include "vmm/x86/soft/trace.h"
 #include "vmm/x86/soft/transfer.h"
-#include "vmm/x86/soft/vm.h"
 
 /* ---- two at a time ---- */
 

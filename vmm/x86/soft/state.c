@@ -273,7 +273,6 @@ static void load_event(SoftCpu *cpu, const X86Cpu *state)
         e->vector = state->interrupt_vector;
     }
     cpu->event_waits = e->kind != EVENT_NONE && !cpu->wait_sipi;
-    cpu->halted = cpu->halted && !cpu->event_waits;
 }
 
 static void load_events(SoftCpu *cpu, const X86Cpu *state)

@@ -187,6 +187,13 @@ void *soft_stub_make(SoftDecode *d, const ZydisDecodedInstruction *insn, const Z
     return stub;
 }
 
+void soft_stub_drop_address(Op *op)
+{
+    if (op->base == SLOT_EA) {
+        op[-1].fn = soft_op_nothing;
+    }
+}
+
 bool soft_stub_emit(SoftDecode *d, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands, Op *op)
 {
     StubForm form;
@@ -196,10 +203,14 @@ bool soft_stub_emit(SoftDecode *d, const ZydisDecodedInstruction *insn, const Zy
         return true;
     }
     stub = soft_stub_make(d, insn, operands, &form);
-    if (!stub) {
+    if (form.nothing) {
+        soft_stub_drop_address(op);
         op->fn = soft_op_nothing;
         op->flags &= (uint8_t)~(OP_FP | OP_MEM);
-        return form.nothing;
+        return true;
+    }
+    if (!stub) {
+        return false;
     }
     /* The decoder has looked at the operands of what uses vector registers, and these have none. */
     if (form.fp && !(op->flags & OP_FP) && d->mode & (MODE_NO_SSE | MODE_TS)) {

@@ -92,6 +92,8 @@ bool soft_stubs_contain(const SoftVm *vm, uint64_t address);
 uint32_t soft_stub_common(uint8_t *to);
 /* The stub's code; common: from `to` to soft_stub_common()'s.  Returns its length. */
 uint32_t soft_stub_code(uint8_t *to, int32_t common, const StubForm *form);
+/* An op whose address is not to be checked: its pre-op, if it has one, does nothing. */
+void soft_stub_drop_address(Op *op);
 /* Finds or makes the stub of an instruction.  NULL: none. */
 void *soft_stub_make(SoftDecode *d, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands,
                      StubForm *ret);

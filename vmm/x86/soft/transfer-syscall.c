@@ -8,7 +8,6 @@
  * in long mode.
  */
 #include "vmm/x86/soft/transfer.h"
-#include "vmm/x86/soft/vm.h"
 
 static void set_flat(SoftCpu *cpu, unsigned seg, unsigned selector, uint32_t attributes)
 {

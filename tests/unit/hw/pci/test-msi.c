@@ -145,6 +145,22 @@ static void test_reserved_bits_of_vector_control_read_zero(void **state)
     assert_int_equal(pci_rig_load(r, ENTRY(2) + PCI_MSIX_ENTRY_VECTOR_CTRL), 1);
 }
 
+static void test_a_message_that_may_come_soon_goes_at_once_without_a_descriptor(void **state)
+{
+    PciRig *r = *state;
+    PciDevice *pci = add(r);
+
+    set_entry(r, 1, 0x41, false);
+    set_msix(pci, PCI_MSIX_FLAGS_ENABLE);
+    pci_msix_notify_soon(pci, 1, domain_loop(r->domain));
+    assert_int_equal(r->messages, 1);
+    set_entry(r, 1, 0x41, true);
+    pci_msix_notify_soon(pci, 1, domain_loop(r->domain));
+    assert_int_equal(r->messages, 1);
+    pci_rig_store(r, ENTRY(1) + PCI_MSIX_ENTRY_VECTOR_CTRL, 0);
+    assert_int_equal(r->messages, 2); /* it was remembered */
+}
+
 static void test_a_vector_beyond_the_table_does_nothing(void **state)
 {
     PciRig *r = *state;
@@ -153,6 +169,7 @@ static void test_a_vector_beyond_the_table_does_nothing(void **state)
 
     set_msix(pci, PCI_MSIX_FLAGS_ENABLE);
     pci_msix_notify(pci, 4);
+    pci_msix_notify_soon(pci, 4, domain_loop(r->domain));
     assert_int_equal(r->messages, 0);
     assert_int_equal(pci_msix_irqfd(pci, 4, &error), -1);
     assert_string_equal(error->message, "'pci-test' has no MSI-X vector 4");
@@ -236,6 +253,7 @@ int main(void)
         TEST(test_the_function_mask_holds_every_vector),
         TEST(test_disabling_forgets_what_is_pending),
         TEST(test_reserved_bits_of_vector_control_read_zero),
+        TEST(test_a_message_that_may_come_soon_goes_at_once_without_a_descriptor),
         TEST(test_a_vector_beyond_the_table_does_nothing),
         TEST(test_the_table_survives_saving_with_what_is_pending),
         TEST(test_msi_vectors_differ_in_their_low_bits),

@@ -11,6 +11,11 @@ static void notify_queue(VirtioTransport *t, Virtqueue *vq)
     ((QueueRig *)((char *)t - offsetof(QueueRig, transport)))->interrupts++;
 }
 
+static void notify_queue_soon(VirtioTransport *t, Virtqueue *vq)
+{
+    ((QueueRig *)((char *)t - offsetof(QueueRig, transport)))->interrupts_soon++;
+}
+
 static void notify_config(VirtioTransport *t)
 {
     ((QueueRig *)((char *)t - offsetof(QueueRig, transport)))->config_interrupts++;
@@ -40,7 +45,8 @@ void rig_setup(QueueRig *r)
     r->device.id = (char *)"rig";
     r->device.lock = &r->device.own_lock;
     r->transport = (VirtioTransport) { .dev = &r->device, .virtio = &r->virtio, .dma = &r->dma,
-                                       .notify_queue = notify_queue, .notify_config = notify_config };
+                                       .notify_queue = notify_queue, .notify_queue_soon = notify_queue_soon,
+                                       .notify_config = notify_config };
     r->virtio.class = &r->class;
     r->virtio.transport = &r->transport;
     r->virtio.dev.loop = r->loop;

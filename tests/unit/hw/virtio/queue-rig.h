@@ -23,7 +23,7 @@ typedef struct QueueRig {
     Loop *loop;
     Virtqueue *vq;
     DriverQueue driver;
-    unsigned interrupts, config_interrupts, readies;
+    unsigned interrupts, interrupts_soon, config_interrupts, readies;
 } QueueRig;
 
 /* Fills *r; rig_teardown() frees what it made. */

@@ -263,6 +263,33 @@ static void use_one(QueueRig *r)
     driver_take_used(&r->driver, &used, &length);
 }
 
+static void test_interrupt_of_a_batch_goes_with_what_the_loop_submits(void **state)
+{
+    QueueRig *r = *state;
+
+    rig_start(r, 8, 0);
+    driver_add(&r->driver, out_in, 2);
+    virtqueue_push(r->vq, pop(r), 0);
+    virtqueue_notify_soon(r->vq);
+    loop_run_once(r->loop, false);
+    assert_int_equal(r->interrupts_soon, 1);
+    assert_int_equal(r->interrupts, 0);
+}
+
+static void test_suspending_interrupts_at_once_for_what_waits_for_a_batch(void **state)
+{
+    QueueRig *r = *state;
+
+    rig_start(r, 8, 0);
+    driver_add(&r->driver, out_in, 2);
+    virtqueue_push(r->vq, pop(r), 0);
+    virtqueue_notify_soon(r->vq);
+    virtqueue_suspend(r->vq);
+    assert_int_equal(r->interrupts, 1);
+    loop_run_once(r->loop, false);
+    assert_int_equal(r->interrupts_soon, 0);
+}
+
 static void interrupts_follow_the_flag(QueueRig *r, uint64_t features)
 {
     rig_start(r, 8, features);
@@ -637,6 +664,8 @@ int main(void)
         TEST(packed_doorbells_are_suppressed_by_index),
         TEST(split_empty_pop_asks_for_the_next_doorbell),
         TEST(packed_empty_pop_asks_for_the_next_doorbell),
+        TEST(interrupt_of_a_batch_goes_with_what_the_loop_submits),
+        TEST(suspending_interrupts_at_once_for_what_waits_for_a_batch),
         TEST(split_interrupts_follow_the_flag),
         TEST(packed_interrupts_follow_the_flag),
         TEST(split_interrupts_follow_the_index),

@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -147,4 +148,33 @@ void guest_wait(VirtioGuest *g, DriverQueue *q, uint16_t *ret_id, uint32_t *ret_
     while (!driver_take_used(q, ret_id, ret_length)) {
         guest_run(g);
     }
+}
+
+static void pause_device(Rig *r)
+{
+    device_pause(r->dev->backend);
+    device_pause(r->dev);
+}
+
+void guest_move(VirtioGuest *g, DriverQueue *q, const char *device, void (*with)(Domain *domain))
+{
+    g_autoptr(GByteArray) saved = NULL;
+    g_autofree uint8_t *memory = NULL;
+    g_autofree char *failure = NULL;
+
+    pause_device(g->rig);
+    saved = rig_save(g->rig);
+    memory = g_memdup2(rig_ram(g->rig, 0), RIG_RAM);
+    rig_free(g->rig);
+    g->rig = rig_new_with(device, with);
+    pause_device(g->rig);
+    memcpy(rig_ram(g->rig, 0), memory, RIG_RAM);
+    q->ram = rig_ram(g->rig, 0);
+    failure = rig_load(g->rig, saved);
+    if (failure) {
+        fail_msg("%s", failure);
+    }
+    device_resume(g->rig->dev->backend);
+    device_resume(g->rig->dev);
+    rig_settle(g->rig);
 }

@@ -37,3 +37,5 @@ void guest_wait(VirtioGuest *g, DriverQueue *q, uint16_t *ret_id, uint32_t *ret_
 void guest_wait_reset(VirtioGuest *g);
 /* Writes 0 and waits. */
 void guest_reset(VirtioGuest *g);
+/* Pauses the device, moves its state, guest RAM and queue `q` to a fresh rig, and goes on there. */
+void guest_move(VirtioGuest *g, DriverQueue *q, const char *device, void (*with)(Domain *domain));

@@ -161,6 +161,10 @@ static void long_mode_is_refused_to_a_16_bit_task(void **state)
     assert_int_equal(soft_cpu_exception(cpu)->vector, VECTOR_GP);
     assert_int_equal(cpu->efer, EFER_LME);
     cpu->tr.attributes = 0x8b;
+    cpu->segment[X86_CS].attributes |= SEG_L; /* nor in a segment that would be 64-bit code at once */
+    assert_int_equal(soft_rig_run(rig), SOFT_EXIT_EXCEPTION);
+    assert_int_equal(soft_cpu_exception(cpu)->vector, VECTOR_GP);
+    cpu->segment[X86_CS].attributes &= ~SEG_L;
     cpu->cr4 &= ~CR4_PAE; /* nor without PAE */
     assert_int_equal(soft_rig_run(rig), SOFT_EXIT_EXCEPTION);
     assert_int_equal(soft_cpu_exception(cpu)->vector, VECTOR_GP);
@@ -170,11 +174,32 @@ static void long_mode_is_refused_to_a_16_bit_task(void **state)
     soft_rig_free(rig);
 }
 
+static void paging_stays_on_while_pcids_are(void **state)
+{
+    static const uint8_t mov_cr0_eax[] = { 0x0f, 0x22, 0xc0, 0xf4 };
+    SoftRig *rig = soft_rig_new();
+    SoftCpu *cpu = rig->cpu;
+
+    soft_rig_enter_64(rig, 0);
+    soft_rig_code(rig, mov_cr0_eax, sizeof(mov_cr0_eax));
+    cpu->segment[X86_CS].attributes = 0xc09b; /* compatibility mode */
+    cpu->cr4 |= CR4_PCIDE;
+    soft_update_mode(cpu);
+    cpu->gpr[X86_RAX] = cpu->cr0 & ~CR0_PG;
+    assert_int_equal(soft_rig_run(rig), SOFT_EXIT_EXCEPTION);
+    assert_int_equal(soft_cpu_exception(cpu)->vector, VECTOR_GP);
+    cpu->cr4 &= ~CR4_PCIDE;
+    assert_int_equal(soft_rig_run(rig), SOFT_EXIT_HALTED);
+    assert_int_equal(cpu->efer & EFER_LMA, 0);
+    soft_rig_free(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_guest_passes_through_every_mode),
         cmocka_unit_test(long_mode_is_refused_to_a_16_bit_task),
+        cmocka_unit_test(paging_stays_on_while_pcids_are),
     };
 
     return cmocka_run_group_tests_name("soft-modes", tests, NULL, NULL);

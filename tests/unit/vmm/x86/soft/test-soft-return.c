@@ -11,7 +11,6 @@
 #include <cmocka.h>
 
 #include "transfer-rig.h"
-#include "vmm/x86/soft/vm.h"
 
 #define TARGET 0x8120 /* a HLT */
 
@@ -281,7 +280,6 @@ static void test_sysret_checks_level_and_rcx(void **state)
 
     transfer_rig_enter_64(rig, 0);
     set_syscall(rig);
-    rig->cpu->vm->intel = true;
     rig->cpu->gpr[X86_RCX] = 0x0000800000000000;
     rig_code(rig, 0x48, 0x0f, 0x07);
     assert_faults(rig, VECTOR_GP, 0);
@@ -300,7 +298,6 @@ static void test_syscall_wants_sce_and_on_intel_64_bit_code(void **state)
     rig_code(rig, 0x0f, 0x05);
     assert_faults(rig, VECTOR_UD, 0);
     transfer_rig_enter_compatibility(rig, 3);
-    rig->cpu->vm->intel = true;
     assert_faults(rig, VECTOR_UD, 0);
 }
 
@@ -369,7 +366,6 @@ static void test_sysenter_in_long_mode_enters_64_bit_code(void **state)
     SoftRig *rig = *state;
 
     transfer_rig_enter_compatibility(rig, 3);
-    rig->cpu->vm->intel = true;
     rig->cpu->sysenter_cs = SEL_CODE64;
     rig->cpu->sysenter_eip = 0xffff800000001000;
     rig->cpu->sysenter_esp = 0xffff800000002000;
@@ -415,7 +411,6 @@ static void test_sysexit_of_64_bits_checks_its_registers(void **state)
     SoftRig *rig = *state;
 
     transfer_rig_enter_64(rig, 0);
-    rig->cpu->vm->intel = true;
     rig->cpu->sysenter_cs = 0x100;
     rig->cpu->gpr[X86_RDX] = TARGET;
     rig->cpu->gpr[X86_RCX] = 0x0000800000000000;

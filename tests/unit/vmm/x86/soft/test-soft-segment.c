@@ -10,7 +10,6 @@
 #include <cmocka.h>
 
 #include "transfer-rig.h"
-#include "vmm/x86/soft/vm.h"
 
 #define UD2 0x0f, 0x0b
 #define ACCESSED (UINT64_C(1) << 40)
@@ -451,7 +450,6 @@ static void test_a_null_selector_clears_the_base_of_fs_on_intel_only(void **stat
     transfer_rig_enter_64(rig, 0);
     rig->cpu->segment[X86_FS].base = rig->cpu->segment[X86_GS].base = 0x123456789000;
     rig->cpu->gpr[X86_RAX] = 0;
-    rig->cpu->vm->intel = true;
     rig_code(rig, 0x8e, 0xe0, UD2); /* mov fs, eax */
     run(rig);
     assert_int_equal(rig->cpu->segment[X86_FS].base, 0);

@@ -339,6 +339,44 @@ static void the_handler_changes_what_is_returned_to(void **state)
     assert_int_equal(cpu->gpr[X86_RAX], 0x55aa);
 }
 
+static void the_handler_turns_long_mode_off(void **state)
+{
+    Fixture *f = *state;
+
+    enter_64(f);
+    f->rig->cpu->segment[X86_CS].attributes = 0xc09b;
+    soft_update_mode(f->rig->cpu);
+    /* mov dword ptr cs:[0xff58], 0x31 (no paging); rsm.  EFER in the area still says LMA. */
+    HANDLER(f, SMRAM, 0x2e, 0x66, 0xc7, 0x06, 0x58, 0xff, 0x31, 0x00, 0x00, 0x00, 0x0f, 0xaa);
+    soft_signal(f->rig->cpu, SOFT_SMI);
+    assert_int_equal(soft_run(f->rig->cpu), SOFT_EXIT_HALTED);
+    assert_int_equal(f->rig->cpu->rip, RIG_CODE + 5);
+    assert_int_equal(f->rig->cpu->efer, EFER_SCE | EFER_LME | EFER_NXE);
+}
+
+static void translations_from_outside_do_not_count_inside(void **state)
+{
+    Fixture *f = *state;
+    SoftCpu *cpu = f->rig->cpu;
+
+    soft_rig_enter_16(f->rig);
+    cpu->segment[X86_DS].limit = UINT32_MAX;
+    memcpy(f->rig->host + 0x10000, "\x67\x8a\x18\x90\xf4", 5); /* mov bl, [eax]; nop; hlt */
+    soft_code_written(f->rig->vm, NULL, f->rig->host + 0x10000, 5);
+    cpu->gpr[X86_RAX] = 0x3f000;
+    f->rig->host[0x3f000] = 0x77;
+    f->host[0xf000] = 0x99;
+    soft_cpu_limit(cpu, 1);
+    assert_int_equal(soft_run(cpu), SOFT_EXIT_KICKED);
+    assert_int_equal(cpu->gpr[X86_RBX], 0x77);
+    soft_cpu_limit(cpu, 0);
+    HANDLER(f, SMRAM, 0x67, 0x8a, 0x18, 0xf4);
+    soft_signal(cpu, SOFT_SMI);
+    assert_int_equal(soft_run(cpu), SOFT_EXIT_HALTED);
+    assert_true(cpu->in_smm);
+    assert_int_equal(cpu->gpr[X86_RBX], 0x99);
+}
+
 static void a_state_that_cannot_be_shuts_down(void **state)
 {
     Fixture *f = *state;
@@ -502,6 +540,8 @@ int main(void)
         TEST(without_long_mode_the_area_is_the_p6s),
         TEST(the_handler_moves_smbase),
         TEST(the_handler_changes_what_is_returned_to),
+        TEST(the_handler_turns_long_mode_off),
+        TEST(translations_from_outside_do_not_count_inside),
         TEST(a_state_that_cannot_be_shuts_down),
         TEST(a_base_that_is_not_canonical_shuts_down),
         TEST(a_halted_cpu_halts_again),

@@ -438,6 +438,7 @@ static void an_injected_exception_is_delivered_first(void **state)
     assert_int_equal(f->again.exception_injected, 1);
     assert_int_equal(f->again.exception_vector, VECTOR_PF);
     assert_int_equal(f->again.exception_error, 2);
+    assert_true(f->again.rflags & EFLAGS_RF); /* as it will be pushed */
     assert_int_equal(soft_run(cpu), SOFT_EXIT_HALTED);
     assert_int_equal(cpu->rip, 0x300000 + 16 * VECTOR_PF + 1);
     assert_int_equal(cpu->cr2, 0x1234);
@@ -466,6 +467,11 @@ static void the_payload_of_a_pending_exception_counts(void **state)
     assert_int_equal(cpu->rip, 0x300000 + 16 * VECTOR_DB + 1);
     assert_int_equal(cpu->dr6, 0xffff4ff0);
     assert_int_equal(stack(f)[0], RIG_CODE);
+    f->state.exception_vector = VECTOR_PF;
+    f->state.exception_payload = 0x5678;
+    assert_true(soft_cpu_load(cpu, &f->state, NULL));
+    soft_cpu_save(cpu, &f->again);
+    assert_int_equal(f->again.cr2, 0x5678);
 }
 
 static void a_debug_trap_waits_for_the_shadow_of_mov_ss(void **state)

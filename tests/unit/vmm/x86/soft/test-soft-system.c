@@ -524,6 +524,75 @@ static void umip_hides_tables_from_programs(void **state)
 }
 
 /* ---- TLB ---- */
+/* A page of 2 MiB, its entry's flags as given, in place of RIG_DATA's. */
+static void map_data(SoftRig *rig, uint64_t flags)
+{
+    uint64_t pde = RIG_DATA | flags;
+
+    memcpy(rig->host + RIG_PML4 + 0x2000 + 8 * (RIG_DATA >> 21), &pde, 8);
+    soft_tlb_flush(rig->cpu);
+}
+
+static void assert_page_fault_at(SoftRig *rig, SoftExit exit, unsigned offset, unsigned error)
+{
+    assert_int_equal(exit, SOFT_EXIT_EXCEPTION);
+    assert_int_equal(soft_cpu_exception(rig->cpu)->vector, VECTOR_PF);
+    assert_int_equal(soft_cpu_exception(rig->cpu)->error, error);
+    assert_int_equal(rig->cpu->rip, RIG_CODE + offset);
+}
+
+static void write_protection_is_seen_at_once(void **state)
+{
+    SoftRig *rig = *state;
+
+    soft_rig_enter_64(rig, 0);
+    map_data(rig, 0x81); /* read-only */
+    rig->cpu->cr0 &= ~CR0_WP;
+    rig->cpu->RAX = RIG_DATA;
+    rig->cpu->RBX = rig->cpu->cr0 | CR0_WP;
+    /* mov [rax], cl; mov cr0, rbx; mov [rax], cl */
+    assert_page_fault_at(rig, RUN(rig, 0x88, 0x08, 0x0f, 0x22, 0xc3, 0x88, 0x08), 5, 3);
+}
+
+static void smap_is_seen_at_once(void **state)
+{
+    SoftRig *rig = *state;
+
+    soft_rig_enter_64(rig, 0);
+    rig->cpu->RAX = RIG_DATA; /* a user's page, as all of the rig's */
+    rig->cpu->RBX = rig->cpu->cr4 | CR4_SMAP;
+    /* mov cl, [rax]; mov cr4, rbx; mov cl, [rax] */
+    assert_page_fault_at(rig, RUN(rig, 0x8a, 0x08, 0x0f, 0x22, 0xe3, 0x8a, 0x08), 5, 1);
+}
+
+static void no_execute_is_a_reserved_bit_at_once(void **state)
+{
+    SoftRig *rig = *state;
+
+    soft_rig_enter_64(rig, 0);
+    map_data(rig, UINT64_C(1) << 63 | 0x87);
+    rig->cpu->gpr[X86_RSI] = RIG_DATA;
+    rig->cpu->RCX = 0xc0000080;
+    rig->cpu->RAX = EFER_LME;
+    rig->cpu->RDX = 0;
+    /* mov bl, [rsi]; wrmsr; mov bl, [rsi] */
+    assert_page_fault_at(rig, RUN(rig, 0x8a, 0x1e, 0x0f, 0x30, 0x8a, 0x1e), 4, 9);
+}
+
+static void data_breakpoints_are_armed_at_once(void **state)
+{
+    SoftRig *rig = *state;
+
+    soft_rig_enter_64(rig, 0);
+    rig->cpu->RAX = RIG_DATA;
+    rig->cpu->RBX = 0x000f0402; /* reads and writes of four bytes, global */
+    rig->cpu->dr[0] = RIG_DATA;
+    /* mov cl, [rax]; mov dr7, rbx; mov cl, [rax]; nop */
+    assert_int_equal(RUN(rig, 0x8a, 0x08, 0x0f, 0x23, 0xfb, 0x8a, 0x08, 0x90), SOFT_EXIT_EXCEPTION);
+    assert_int_equal(soft_cpu_exception(rig->cpu)->vector, VECTOR_DB);
+    assert_int_equal(rig->cpu->rip, RIG_CODE + 7);
+}
+
 static void invlpg_makes_a_new_mapping_seen(void **state)
 {
     SoftRig *rig = *state;
@@ -774,6 +843,10 @@ int main(void)
         TEST(lgdt_with_16_bit_operands_loads_24_bits_of_base),
         TEST(sgdt_changes_nothing_where_it_faults),
         TEST(umip_hides_tables_from_programs),
+        TEST(write_protection_is_seen_at_once),
+        TEST(smap_is_seen_at_once),
+        TEST(no_execute_is_a_reserved_bit_at_once),
+        TEST(data_breakpoints_are_armed_at_once),
         TEST(invlpg_makes_a_new_mapping_seen),
         TEST(invlpg_of_no_canonical_address_does_nothing),
         TEST(invpcid_checks_type_and_descriptor),

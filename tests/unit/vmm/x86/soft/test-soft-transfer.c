@@ -175,6 +175,20 @@ static void test_a_far_call_from_64_bit_code_pushes_quadwords_with_rex_w(void **
     assert_int_equal(rig_read(rig, RIG_STACK - 16, 8), RIG_CODE + 3);
 }
 
+static void test_on_amd_a_far_jump_ignores_rex_w(void **state)
+{
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_64(rig, 0);
+    rig->cpu->vm->intel = false;
+    rig_write(rig, RIG_DATA, 4, TARGET);
+    rig_write(rig, RIG_DATA + 4, 2, SEL_CODE32);
+    rig->cpu->gpr[X86_RBX] = RIG_DATA;
+    rig_code(rig, 0x48, 0xff, 0x2b); /* jmp far [rbx] */
+    rig_step(rig);
+    assert_at(rig, SEL_CODE32, TARGET, 0);
+}
+
 static void test_compatibility_mode_jumps_to_64_bit_code(void **state)
 {
     SoftRig *rig = *state;
@@ -363,6 +377,7 @@ int main(void)
         TEST(test_a_far_jump_through_memory_reads_offset_then_selector),
         TEST(test_a_far_jump_leaves_64_bit_code_for_compatibility_mode),
         TEST(test_a_far_call_from_64_bit_code_pushes_quadwords_with_rex_w),
+        TEST(test_on_amd_a_far_jump_ignores_rex_w),
         TEST(test_compatibility_mode_jumps_to_64_bit_code),
         TEST(test_long_mode_refuses_code_with_l_and_d_and_targets_that_are_not_canonical),
         TEST(test_in_real_mode_a_far_call_loads_paragraphs),

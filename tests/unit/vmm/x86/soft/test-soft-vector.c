@@ -213,6 +213,29 @@ static void test_16_bit_code_may_be_as_wide(void **state)
     soft_rig_free(rig);
 }
 
+static void test_hints_and_disabled_elements_are_not_checked_against_segments(void **state)
+{
+    SoftRig *rig = soft_rig_new();
+
+    soft_rig_enter_32(rig);
+    rig->cpu->cr4 |= CR4_OSXSAVE;
+    rig->cpu->xcr0 = 7;
+    rig->cpu->segment[X86_DS].limit = 0xfff;
+    soft_update_mode(rig->cpu);
+    soft_fp_image(rig->cpu);
+    memset(xmm(rig, 1), 0xff, 4);
+    memset(xmm(rig, 2), 0xfe, 4); /* -0x1010102 */
+    memcpy(rig->host + 0x100, "abcd", 4);
+    rig->cpu->gpr[X86_RBX] = 0x1010102 + 0x100;
+    assert_int_equal(RUN(rig, 0x0f, 0x18, 0x0b), -1); /* prefetcht0 [ebx] */
+    /* vpgatherdd xmm0, [ebx + xmm2], xmm1 */
+    assert_int_equal(RUN(rig, 0xc4, 0xe2, 0x71, 0x90, 0x04, 0x13), -1);
+    assert_memory_equal(xmm(rig, 0), "abcd\0\0\0", 8);
+    memset(xmm(rig, 1), 0xff, 8);
+    assert_int_equal(RUN(rig, 0xc4, 0xe2, 0x71, 0x90, 0x04, 0x13), VECTOR_GP);
+    soft_rig_free(rig);
+}
+
 /* ---- memory that is not a piece of RAM ---- */
 
 static void test_operands_may_lie_on_two_pages(void **state)
@@ -426,6 +449,7 @@ int main(void)
         cmocka_unit_test(test_instructions_that_name_no_vector_register_are_gated_too),
         cmocka_unit_test(test_32_bit_code_computes_with_its_registers),
         cmocka_unit_test(test_16_bit_code_may_be_as_wide),
+        cmocka_unit_test(test_hints_and_disabled_elements_are_not_checked_against_segments),
         cmocka_unit_test(test_operands_may_lie_on_two_pages),
         cmocka_unit_test(test_operands_may_be_a_devices_registers),
         cmocka_unit_test(test_a_store_over_the_running_block_counts_at_once),

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "vmm/x86/soft/vm.h"
+
 #define HLT 0xf4
 
 uint64_t rig_read(const SoftRig *rig, uint64_t gpa, unsigned size)
@@ -94,6 +96,7 @@ static void set_segments(SoftRig *rig, unsigned code, unsigned data, unsigned cp
     }
     cpu->segment[X86_CS] = (X86Segment){ (uint16_t)(code | cpl), code_attributes | cpl << 5, UINT32_MAX, 0 };
     cpu->cpl = (uint8_t)cpl;
+    rig->vm->intel = true;
     soft_update_mode(cpu);
 }
 

@@ -2,7 +2,7 @@
 /*
  * Tables for tests of segments, far transfers and events: a GDT with code and data of
  * several levels, an IDT with a handler for each vector, TSSs, an LDT; on top of soft-rig.
- * Everything is flat and identity-mapped.
+ * Everything is flat and identity-mapped; the vendor is Intel, unless a test says otherwise.
  */
 #pragma once
 
