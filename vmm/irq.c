@@ -40,7 +40,7 @@ static bool newest(const IrqLine *line)
 
 static void sink_level(IrqLine *line, bool level)
 {
-    line->delivered = level;
+    __atomic_store_n(&line->delivered, level, __ATOMIC_SEQ_CST);
     line->sink(line->opaque, line->n, level);
 }
 
@@ -81,15 +81,24 @@ static IrqLine *root_of(IrqLine *line)
     return line;
 }
 
+/* Who sets what another thread has just set may not go on before the sink knows it: a handler that lowers the line and
+ * acknowledges would be interrupted again. */
 void irq_set(IrqLine *line, bool level)
 {
-    if (!line || __atomic_exchange_n(&line->level, level, __ATOMIC_SEQ_CST) == level) {
+    IrqLine *root;
+
+    if (!line) {
         return;
     }
-    if (line->high) {
+    root = root_of(line);
+    if (__atomic_exchange_n(&line->level, level, __ATOMIC_SEQ_CST) == level) {
+        if (__atomic_load_n(&root->delivered, __ATOMIC_SEQ_CST) == newest(root)) {
+            return;
+        }
+    } else if (line->high) {
         __atomic_fetch_add(line->high, level ? 1u : -1u, __ATOMIC_SEQ_CST);
     }
-    effect_post(irq_deliver, root_of(line));
+    effect_post(irq_deliver, root);
 }
 
 void irq_pulse(IrqLine *line)

@@ -35,7 +35,7 @@ struct IrqLine {
     unsigned n;
     Lock lock;              /* LOCK_IRQ_LINE: delivery */
     bool level;             /* newest, atomic; of a join's target: not used */
-    bool delivered;         /* under lock */
+    bool delivered;         /* written under lock, atomic */
     bool resync;            /* atomic: deliver even if it seems unchanged */
     unsigned pulses;        /* atomic */
     IrqJoin *from;          /* this line is a join's target; NULL: it has a source of its own */

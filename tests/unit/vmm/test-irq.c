@@ -4,6 +4,7 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -94,6 +95,27 @@ static void test_level_waits_for_the_device_lock(void **state)
     SEEN("");
     lock_release(&f->device);
     SEEN("5+");
+}
+
+static void *raise_line(void *opaque)
+{
+    irq_set(opaque, true);
+    return NULL;
+}
+
+/* The first thread is held up between setting the line and delivering it. */
+static void test_who_finds_the_level_set_returns_after_its_delivery(void **state)
+{
+    Fixture *f = *state;
+    pthread_t thread;
+
+    lock_acquire(&f->device);
+    irq_set(&f->line, true);
+    assert_int_equal(pthread_create(&thread, NULL, raise_line, &f->line), 0);
+    pthread_join(thread, NULL);
+    assert_string_equal(f->seen->str, "5+");
+    lock_release(&f->device);
+    assert_string_equal(f->seen->str, "5+");
 }
 
 static void test_only_the_newest_level_is_delivered(void **state)
@@ -254,6 +276,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_change_of_level_arrives_once),
         TEST(test_level_waits_for_the_device_lock),
+        TEST(test_who_finds_the_level_set_returns_after_its_delivery),
         TEST(test_only_the_newest_level_is_delivered),
         TEST(test_every_pulse_is_an_edge),
         TEST(test_pulse_on_a_high_line_is_one_edge),
