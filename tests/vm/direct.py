@@ -35,8 +35,9 @@ class _HostJob(Job):
 
     def _read(self, deadline):
         # The socket ends only with the last process that holds it; a daemon outlives the script.
+        # What the script wrote before its end is there once its end is known.
         while not select.select([self._socket], [], [], 0.05)[0]:
-            if self._process.poll() is not None:
+            if self._process.poll() is not None and not select.select([self._socket], [], [], 0)[0]:
                 self._ended()
                 return True
             if time.monotonic() > deadline:
