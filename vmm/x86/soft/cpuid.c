@@ -27,6 +27,7 @@ enum { REG_EAX, REG_EBX, REG_ECX, REG_EDX };
 #define MSR_MCG_CAP           0x179u
 
 #define KVM_LEAF        0x40000000u
+#define KVM_SIGNATURE   0x4b4d564bu /* "KVMK", the first of three */
 #define AMD_EDX_SHARED  0x0183f3ffu /* bits of 80000001.EDX that repeat leaf 1 on AMD */
 #define LEAVES_BASIC    0xdu
 #define LEAVES_EXTENDED 0x80000021u
@@ -72,7 +73,9 @@ static const WordRow words[FEATURE_WORDS] = {
     [FEATURE_80000008_EBX] = { 0x80000008, 0, REG_EBX, B(2) /* XSAVEERPTR */,
         /* WBNOINVD IBPB IBRS STIBP SSBD SSB_NO BTC_NO */
         B(9) | B(12) | B(14) | B(15) | B(24) | B(26) | B(29) },
-    [FEATURE_80000021_EAX] = { 0x80000021, 0, REG_EAX, 0, B(2) | B(8) | B(29) /* LFENCE serializes, automatic IBRS, SRSO_NO */ },
+    [FEATURE_80000021_EAX] = { 0x80000021, 0, REG_EAX, 0,
+        /* LFENCE serializes, automatic IBRS, SRSO_NO */
+        B(2) | B(8) | B(29) },
 };
 
 /* What needs the host's system to have turned on AVX. */
@@ -216,7 +219,7 @@ static void put_xsave(Leaves *l, const Host *h)
 /* KVM's signature and clock: the embedder makes it, Linux trusts it. */
 static void put_hypervisor(Leaves *l)
 {
-    put(l, &(X86Cpuid) { .leaf = KVM_LEAF, .eax = KVM_LEAF + 1, .ebx = 0x4b4d564b, .ecx = 0x564b4d56, .edx = 0x4d });
+    put(l, &(X86Cpuid) { .leaf = KVM_LEAF, .eax = KVM_LEAF + 1, .ebx = KVM_SIGNATURE, .ecx = 0x564b4d56, .edx = 0x4d });
     /* CLOCKSOURCE, NOP_IO_DELAY, CLOCKSOURCE2, CLOCKSOURCE_STABLE */
     put(l, &(X86Cpuid) { .leaf = KVM_LEAF + 1, .eax = B(0) | B(1) | B(3) | B(24) });
 }
@@ -256,8 +259,8 @@ uint64_t soft_supported_msr_feature(uint32_t index)
 {
     switch (index) {
     case MSR_ARCH_CAPABILITIES:
-        /* RDCL_NO IBRS_ALL SKIP_L1DFL SSB_NO MDS_NO PSCHANGE_MC_NO TAA_NO, SBDR_SSDP_NO FBSDP_NO PSDP_NO, BHI_NO, PBRSB_NO,
-         * GDS_NO RFDS_NO; ITS_NO.  Without IBRS, IBRS_ALL goes. */
+        /* RDCL_NO IBRS_ALL SKIP_L1DFL SSB_NO MDS_NO PSCHANGE_MC_NO TAA_NO, SBDR_SSDP_NO FBSDP_NO PSDP_NO, BHI_NO,
+         * PBRSB_NO, GDS_NO RFDS_NO; ITS_NO.  Without IBRS, IBRS_ALL goes. */
         return B(0) | B(1) | B(3) | B(4) | B(5) | B(6) | B(8) | B(13) | B(14) | B(15) | B(20) | B(24) | B(26) | B(27) |
                UINT64_C(1) << 62;
     case MSR_UCODE_REV:
@@ -334,7 +337,8 @@ static void derive_all(SoftCpu *cpu)
                                        soft_offers(cpu, FEATURE_BHI_CTRL));
     derive(cpu, FEATURE_TSC_AUX, f[FEATURE_80000001_EDX] & B(27) || f[FEATURE_7_ECX] & B(22));
     derive(cpu, FEATURE_SMM, cpu->vm->smm);
-    derive(cpu, FEATURE_KVM_CALLS, given_word(cpu, KVM_LEAF, 0, REG_EBX) == 0x4b4d564b && soft_cpuid(cpu, KVM_LEAF + 1, 0));
+    derive(cpu, FEATURE_KVM_CALLS,
+           given_word(cpu, KVM_LEAF, 0, REG_EBX) == KVM_SIGNATURE && soft_cpuid(cpu, KVM_LEAF + 1, 0));
 }
 
 void soft_cpu_set_feature_msr(SoftCpu *cpu, uint32_t index, uint64_t value)

@@ -267,8 +267,10 @@ static const MsrRow rows[] = {
     { 0xc0000082, 0xc0000082, "LSTAR", FEATURE_LM, MSR_SAVED | MSR_CANONICAL, FIELD(lstar), ANY },
     { 0xc0000083, 0xc0000083, "CSTAR", FEATURE_LM, MSR_SAVED | MSR_CANONICAL, FIELD(cstar), ANY },
     { 0xc0000084, 0xc0000084, "FMASK", FEATURE_LM, MSR_SAVED, FIELD(fmask), LOW32 },
-    { 0xc0000100, 0xc0000100, "FS_BASE", FEATURE_LM, MSR_CANONICAL, .mask = ANY, .get = get_fs_base, .set = set_fs_base },
-    { 0xc0000101, 0xc0000101, "GS_BASE", FEATURE_LM, MSR_CANONICAL, .mask = ANY, .get = get_gs_base, .set = set_gs_base },
+    { 0xc0000100, 0xc0000100, "FS_BASE", FEATURE_LM, MSR_CANONICAL, .mask = ANY, .get = get_fs_base,
+      .set = set_fs_base },
+    { 0xc0000101, 0xc0000101, "GS_BASE", FEATURE_LM, MSR_CANONICAL, .mask = ANY, .get = get_gs_base,
+      .set = set_gs_base },
     { 0xc0000102, 0xc0000102, "KERNEL_GS_BASE", FEATURE_LM, MSR_SAVED | MSR_CANONICAL, FIELD(kernel_gs_base), ANY },
     { 0xc0000103, 0xc0000103, "TSC_AUX", FEATURE_TSC_AUX, MSR_SAVED, FIELD(tsc_aux), LOW32 },
     /* Performance counters that every AMD processor has; these count nothing, and hold nothing. */
@@ -422,8 +424,8 @@ bool soft_msrs_check(SoftCpu *cpu, const X86Cpu *state, GError **error)
                              m->value);
         }
         if (!is_valid(cpu, row, m->index, m->value)) {
-            return error_set(error, "MSR %#" PRIx32 " (%s) cannot be %#" PRIx64 " on the software CPU", m->index, row->name,
-                             m->value);
+            return error_set(error, "MSR %#" PRIx32 " (%s) cannot be %#" PRIx64 " on the software CPU", m->index,
+                             row->name, m->value);
         }
     }
     return true;

@@ -30,16 +30,16 @@
 /* Offsets from SMBASE: both layouts end at 0x10000. */
 enum { /* 64 bits */
     S64_ES = 0xfe00, S64_GDT = 0xfe60, S64_LDT = 0xfe70, S64_IDT = 0xfe80, S64_TR = 0xfe90, S64_AUTO_HALT = 0xfec9,
-    S64_SHADOW = 0xfecb, S64_DEBUG = 0xfecc, S64_EFER = 0xfed0, S64_REVISION = 0xfefc, S64_SMBASE = 0xff00, S64_CR4 = 0xff48, S64_CR3 = 0xff50,
-    S64_CR0 = 0xff58, S64_DR7 = 0xff60, S64_DR6 = 0xff68, S64_RFLAGS = 0xff70, S64_RIP = 0xff78, S64_R15 = 0xff80,
+    S64_SHADOW = 0xfecb, S64_DEBUG = 0xfecc, S64_EFER = 0xfed0, S64_REVISION = 0xfefc, S64_SMBASE = 0xff00,
+    S64_CR4 = 0xff48, S64_CR3 = 0xff50, S64_CR0 = 0xff58, S64_DR7 = 0xff60, S64_DR6 = 0xff68,
+    S64_RFLAGS = 0xff70, S64_RIP = 0xff78, S64_R15 = 0xff80,
 };
 enum { /* 32 bits */
     S32_SMBASE = 0xfef8, S32_REVISION = 0xfefc, S32_AUTO_HALT = 0xff02, S32_CR4 = 0xff14, S32_DEBUG = 0xff18,
-    S32_SHADOW = 0xff1a,
-    S32_DS = 0xff2c, S32_FS = 0xff38, S32_GS = 0xff44, S32_IDT = 0xff50, S32_TR = 0xff5c, S32_GDT = 0xff6c, S32_LDT = 0xff78,
-    S32_ES = 0xff84, S32_CS = 0xff90, S32_SS = 0xff9c, S32_SELECTORS = 0xffa8, S32_LDT_SELECTOR = 0xffc0,
-    S32_TR_SELECTOR = 0xffc4, S32_DR7 = 0xffc8, S32_DR6 = 0xffcc, S32_EAX = 0xffd0, S32_EIP = 0xfff0, S32_EFLAGS = 0xfff4,
-    S32_CR3 = 0xfff8, S32_CR0 = 0xfffc,
+    S32_SHADOW = 0xff1a, S32_DS = 0xff2c, S32_FS = 0xff38, S32_GS = 0xff44, S32_IDT = 0xff50, S32_TR = 0xff5c,
+    S32_GDT = 0xff6c, S32_LDT = 0xff78, S32_ES = 0xff84, S32_CS = 0xff90, S32_SS = 0xff9c, S32_SELECTORS = 0xffa8,
+    S32_LDT_SELECTOR = 0xffc0, S32_TR_SELECTOR = 0xffc4, S32_DR7 = 0xffc8, S32_DR6 = 0xffcc, S32_EAX = 0xffd0,
+    S32_EIP = 0xfff0, S32_EFLAGS = 0xfff4, S32_CR3 = 0xfff8, S32_CR0 = 0xfffc,
 };
 static const uint16_t segment_32[X86_SEGMENTS] = { S32_ES, S32_CS, S32_SS, S32_DS, S32_FS, S32_GS };
 

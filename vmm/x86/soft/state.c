@@ -137,7 +137,8 @@ static bool check_segments(const X86Cpu *state, GError **error)
             return false;
         }
         if (i != X86_FS && i != X86_GS && state->segment[i].base >> 32) {
-            return error_set(error, "the base of %s, %#" PRIx64 ", has more than 32 bits", names[i], state->segment[i].base);
+            return error_set(error, "the base of %s, %#" PRIx64 ", has more than 32 bits", names[i],
+                             state->segment[i].base);
         }
     }
     if (!check_segment(&state->ldt, "LDTR", error) || !check_segment(&state->tr, "TR", error)) {

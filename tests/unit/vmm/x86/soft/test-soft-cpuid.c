@@ -225,7 +225,7 @@ static void missing_levels_of_the_topology_tell_the_id(void **state)
     Supported *s = *state;
     uint32_t r[4];
 
-    s->list[s->n++] = (X86Cpuid) { .leaf = 0xb, .subleaf = 0, .indexed = true, .eax = 1, .ebx = 2, .ecx = 0x100, .edx = 5 };
+    s->list[s->n++] = (X86Cpuid) { .leaf = 0xb, .indexed = true, .eax = 1, .ebx = 2, .ecx = 0x100, .edx = 5 };
     soft_cpu_set_cpuid(rig->cpu, s->list, s->n);
     ask(rig->cpu, 0xb, 7, r);
     assert_int_equal(r[0] | r[1], 0);
