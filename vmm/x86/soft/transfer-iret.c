@@ -127,10 +127,7 @@ static void iret_protected(SoftCpu *cpu, unsigned size)
 
 void soft_iret(SoftCpu *cpu, unsigned size)
 {
-    if (UNLIKELY(cpu->nmi_masked)) {
-        cpu->nmi_masked = false;
-        soft_update_attention(cpu);
-    }
+    cpu->nmi_masked = false; /* `attention` follows at the end, or with the delivery of the fault */
     if (!(cpu->cr0 & CR0_PE)) {
         iret_real(cpu, size);
     } else if (cpu->mode & MODE_VM86) {

@@ -209,6 +209,7 @@ static void test_a_fault_of_a_double_fault_shuts_down(void **state)
     exit = rig_step(rig);
     assert_int_equal(exit, SOFT_EXIT_TRIPLE_FAULT);
     assert_int_equal(rig->cpu->rip, RIG_CODE);
+    assert_false(rig->cpu->in_delivery);
     assert_int_equal(soft_run(rig->cpu), SOFT_EXIT_TRIPLE_FAULT);
 }
 
@@ -232,6 +233,46 @@ static void test_a_delivery_that_fails_leaves_the_registers(void **state)
     assert_int_equal(word(rig, 5, 8), SEL_USER_DATA | 3);
 }
 
+static void test_an_invalid_tss_of_another_contributory_exception_is_a_double_fault(void **state)
+{
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_32(rig, 3);
+    rig_write(rig, RIG_TSS + 8, 2, SEL_USER_DATA); /* no stack for level 0 */
+    rig_idt32(rig, VECTOR_DF, rig_gate(SYSTEM_TRAP_GATE32, 0, SEL_CONFORMING, RIG_HANDLERS + VECTOR_DF * 16));
+    rig_write(rig, RIG_HANDLERS + VECTOR_DF * 16, 2, 0xfeeb); /* jmp . */
+    rig->cpu->gpr[X86_RAX] = SEL_TSS;
+    rig_code(rig, 0x8e, 0xd8); /* #GP, then #TS */
+    rig_step(rig);
+    assert_int_equal(rig_handler(rig), VECTOR_DF);
+}
+
+static void test_a_delivery_that_is_over_counts_no_more(void **state)
+{
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_32(rig, 0);
+    rig->cpu->gpr[X86_RAX] = SEL_TSS;
+    rig_code(rig, 0x8e, 0xd8);
+    rig_step(rig);
+    assert_int_equal(rig_handler(rig), VECTOR_GP);
+    rig->cpu->rip = RIG_CODE; /* the handler does it again */
+    rig_step(rig);
+    assert_int_equal(rig_handler(rig), VECTOR_GP);
+}
+
+static void test_only_debug_exceptions_clear_gd(void **state)
+{
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_32(rig, 0);
+    rig->cpu->dr7 = 0x2400;
+    rig_code(rig, UD2);
+    rig_step(rig);
+    assert_int_equal(rig_handler(rig), VECTOR_UD);
+    assert_int_equal(rig->cpu->dr7, 0x2400);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -249,6 +290,9 @@ int main(void)
         TEST(test_a_page_fault_of_a_page_fault_is_a_double_fault),
         TEST(test_a_fault_of_a_double_fault_shuts_down),
         TEST(test_a_delivery_that_fails_leaves_the_registers),
+        TEST(test_an_invalid_tss_of_another_contributory_exception_is_a_double_fault),
+        TEST(test_a_delivery_that_is_over_counts_no_more),
+        TEST(test_only_debug_exceptions_clear_gd),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

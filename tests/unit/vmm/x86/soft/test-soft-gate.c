@@ -50,6 +50,7 @@ static void test_a_call_gate_inwards_switches_stacks_and_copies_parameters(void 
     rig_step(rig);
     assert_at(rig, SEL_CODE32, TARGET, 0);
     assert_segment(rig, X86_SS, SEL_DATA, 0xc093, UINT32_MAX);
+    assert_false(rig->cpu->mode & MODE_USER);
     assert_int_equal(rig->cpu->gpr[X86_RSP], RIG_STACK0 - 24);
     assert_int_equal(rig_read(rig, RIG_STACK0 - 4, 4), SEL_USER_DATA | 3);
     assert_int_equal(rig_read(rig, RIG_STACK0 - 8, 4), RIG_STACK);
@@ -184,8 +185,9 @@ static void test_a_64_bit_call_gate_pushes_quadwords_and_leaves_ss_null(void **s
     SoftRig *rig = *state;
 
     transfer_rig_enter_compatibility(rig, 3);
-    rig_gdt(rig, SEL_FREE, rig_gate(SYSTEM_CALL_GATE32, 3, SEL_CODE64, TARGET));
+    rig_gdt(rig, SEL_FREE, rig_gate(SYSTEM_CALL_GATE32, 3, SEL_CODE64, TARGET) | UINT64_C(1) << 32); /* no parameters */
     rig_gdt(rig, SEL_FREE2, 0);
+    rig->cpu->tr.limit = TSS64_RSP0 + 7;
     rig_code(rig, CALL_FAR(SEL_FREE | 3, 0));
     rig_step(rig);
     assert_at(rig, SEL_CODE64, TARGET, 0);
@@ -261,6 +263,51 @@ static void test_a_64_bit_call_gate_of_the_same_level_pushes_quadwords(void **st
     assert_int_equal(rig_read(rig, RIG_STACK - 16, 8), RIG_CODE + 7);
 }
 
+static void test_a_64_bit_call_gate_to_level_1_takes_rsp1(void **state)
+{
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_compatibility(rig, 3);
+    rig_gdt(rig, SEL_FREE, rig_gate(SYSTEM_CALL_GATE32, 3, SEL_FREE3, TARGET));
+    rig_gdt(rig, SEL_FREE2, 0);
+    rig_gdt(rig, SEL_FREE3, 0x00afbb000000ffff);
+    rig_write(rig, RIG_TSS + TSS64_RSP0 + 8, 8, RIG_STACK1);
+    rig_code(rig, CALL_FAR(SEL_FREE | 3, 0));
+    rig_step(rig);
+    assert_at(rig, SEL_FREE3 | 1, TARGET, 1);
+    assert_int_equal(rig->cpu->gpr[X86_RSP], RIG_STACK1 - 32);
+    assert_int_equal(rig->cpu->segment[X86_SS].selector, 1);
+}
+
+static void test_a_call_gate_to_the_same_level_checks_the_stack(void **state)
+{
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_32(rig, 0);
+    rig->cpu->segment[X86_SS].limit = RIG_STACK - 6; /* the second word would not fit */
+    soft_update_mode(rig->cpu);
+    rig->cpu->gpr[X86_RSP] = RIG_STACK - 1;
+    rig_gdt(rig, SEL_FREE, rig_gate(SYSTEM_CALL_GATE32, 0, SEL_CODE32, TARGET));
+    rig_code(rig, CALL_FAR(SEL_FREE, 0));
+    assert_faults(rig, VECTOR_SS, 0);
+}
+
+static void test_transfers_through_a_gate_mark_the_code_accessed(void **state)
+{
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_32(rig, 0);
+    rig_gdt(rig, SEL_FREE, rig_gate(SYSTEM_CALL_GATE32, 0, SEL_FREE2, RIG_CODE));
+    rig_gdt(rig, SEL_FREE2, 0x00cf9a000000ffff);
+    rig_code(rig, CALL_FAR(SEL_FREE, 0));
+    rig_step(rig);
+    assert_int_equal(rig_gdt_entry(rig, SEL_FREE2), 0x00cf9b000000ffff);
+    rig_gdt(rig, SEL_FREE2, 0x00cf9a000000ffff);
+    rig_code(rig, JMP_FAR(SEL_FREE, 0));
+    rig_step(rig);
+    assert_int_equal(rig_gdt_entry(rig, SEL_FREE2), 0x00cf9b000000ffff);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -280,6 +327,9 @@ int main(void)
         TEST(test_a_call_gate_inwards_uses_pages_of_the_supervisor),
         TEST(test_a_stack_that_is_not_canonical_is_a_stack_fault),
         TEST(test_a_64_bit_call_gate_of_the_same_level_pushes_quadwords),
+        TEST(test_a_64_bit_call_gate_to_level_1_takes_rsp1),
+        TEST(test_a_call_gate_to_the_same_level_checks_the_stack),
+        TEST(test_transfers_through_a_gate_mark_the_code_accessed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -370,6 +370,36 @@ static void test_tables_and_the_new_stack_may_be_the_supervisors(void **state)
     assert_int_equal(word(rig, 0, 4), RIG_USER);
 }
 
+static void test_a_handlers_code_is_marked_accessed(void **state)
+{
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_32(rig, 0);
+    rig_gdt(rig, SEL_FREE, 0x00cf9a000000ffff);
+    rig_idt32(rig, 0x40, rig_gate(SYSTEM_INTERRUPT_GATE32, 3, SEL_FREE, RIG_HANDLERS + 0x400));
+    rig_code(rig, INT_40);
+    rig_step(rig);
+    assert_int_equal(rig_gdt_entry(rig, SEL_FREE), 0x00cf9b000000ffff);
+    transfer_rig_enter_32(rig, 3);
+    rig_gdt(rig, SEL_FREE, 0x00cf9a000000ffff);
+    rig_idt32(rig, 0x40, rig_gate(SYSTEM_INTERRUPT_GATE32, 3, SEL_FREE, RIG_HANDLERS + 0x400));
+    rig_step(rig);
+    assert_int_equal(rig_gdt_entry(rig, SEL_FREE), 0x00cf9b000000ffff);
+}
+
+static void test_the_error_code_needs_room_too(void **state)
+{
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_32(rig, 0);
+    rig->cpu->segment[X86_SS].limit = 0xfff;
+    soft_update_mode(rig->cpu);
+    rig->cpu->gpr[X86_RSP] = 12; /* three words fit */
+    rig->cpu->gpr[X86_RAX] = SEL_TSS;
+    rig_code(rig, 0x8e, 0xd8);
+    assert_int_equal(rig_step(rig), SOFT_EXIT_TRIPLE_FAULT);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -394,6 +424,8 @@ int main(void)
         TEST(test_faults_of_an_exception_have_ext_set),
         TEST(test_a_new_stack_is_checked),
         TEST(test_tables_and_the_new_stack_may_be_the_supervisors),
+        TEST(test_a_handlers_code_is_marked_accessed),
+        TEST(test_the_error_code_needs_room_too),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -215,6 +215,63 @@ static void test_iret_loads_rf_where_there_are_breakpoints(void **state)
     assert_int_equal(rig->cpu->rip, TARGET + 1);
 }
 
+static void test_iret_marks_its_segments_accessed(void **state)
+{
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_64(rig, 0);
+    rig_gdt(rig, SEL_FREE, 0x00affa000000ffff);
+    rig_gdt(rig, SEL_FREE2, 0x00cff2000000ffff);
+    put_stack(rig, 8, TARGET, SEL_FREE | 3, 0x202, RIG_DATA, SEL_FREE2 | 3);
+    rig_code(rig, 0x48, 0xcf);
+    rig_step(rig);
+    assert_at(rig, SEL_FREE | 3, TARGET, 3);
+    assert_int_equal(rig_gdt_entry(rig, SEL_FREE), 0x00affb000000ffff);
+    assert_int_equal(rig_gdt_entry(rig, SEL_FREE2), 0x00cff3000000ffff);
+}
+
+static void test_iret_at_level_3_loads_if_only_with_iopl_3(void **state)
+{
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_32(rig, 3);
+    soft_set_rflags(rig->cpu, EFLAGS_FIXED | EFLAGS_IOPL);
+    put_stack(rig, 4, TARGET, SEL_USER_CODE32 | 3, EFLAGS_FIXED | EFLAGS_IF);
+    rig_code(rig, 0xcf);
+    rig_step(rig);
+    assert_int_equal(soft_get_rflags(rig->cpu), EFLAGS_FIXED | EFLAGS_IF | EFLAGS_IOPL);
+}
+
+static void test_iret_at_level_0_loads_iopl_and_with_32_bits_vif_and_vip(void **state)
+{
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_32(rig, 0);
+    put_stack(rig, 4, TARGET, SEL_CODE32, ALL_FLAGS & ~EFLAGS_TF & ~EFLAGS_NT & ~EFLAGS_VM);
+    rig_code(rig, 0xcf);
+    rig_step(rig);
+    assert_int_equal(soft_get_rflags(rig->cpu), 0x003c3ed7);
+    transfer_rig_enter_32(rig, 0);
+    soft_set_rflags(rig->cpu, EFLAGS_FIXED | EFLAGS_VIF | EFLAGS_VIP);
+    rig->cpu->gpr[X86_RSP] = RIG_STACK;
+    put_stack(rig, 2, TARGET, SEL_CODE32, EFLAGS_FIXED);
+    rig_code(rig, 0x66, 0xcf);
+    rig_step(rig);
+    assert_int_equal(soft_get_rflags(rig->cpu), EFLAGS_FIXED | EFLAGS_VIF | EFLAGS_VIP);
+}
+
+static void test_iret_of_16_bits_in_real_mode_leaves_the_upper_flags(void **state)
+{
+    SoftRig *rig = *state;
+
+    soft_rig_enter_16(rig);
+    soft_set_rflags(rig->cpu, EFLAGS_FIXED | EFLAGS_AC | EFLAGS_ID);
+    put_stack(rig, 2, 0x10, 0x2000, 0x3202);
+    rig_code(rig, 0xcf);
+    rig_step(rig);
+    assert_int_equal(soft_get_rflags(rig->cpu), EFLAGS_AC | EFLAGS_ID | 0x3202);
+}
+
 /* ---- SYSCALL, SYSRET ---- */
 
 static void set_syscall(SoftRig *rig)
@@ -453,6 +510,10 @@ int main(void)
         TEST(test_iret_in_64_bit_code_without_rex_w_pops_doublewords),
         TEST(test_iret_unmasks_nmis_even_if_it_faults),
         TEST(test_iret_loads_rf_where_there_are_breakpoints),
+        TEST(test_iret_marks_its_segments_accessed),
+        TEST(test_iret_at_level_3_loads_if_only_with_iopl_3),
+        TEST(test_iret_at_level_0_loads_iopl_and_with_32_bits_vif_and_vip),
+        TEST(test_iret_of_16_bits_in_real_mode_leaves_the_upper_flags),
         TEST(test_syscall_saves_rip_and_flags_and_loads_flat_segments),
         TEST(test_sysret_returns_to_64_bit_code),
         TEST(test_sysret_without_rex_w_returns_to_compatibility_mode),

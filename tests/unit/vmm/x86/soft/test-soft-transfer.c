@@ -360,6 +360,52 @@ static void test_in_real_mode_a_far_return_loads_paragraphs(void **state)
     rig_step(rig);
     assert_at(rig, 0x2000, 0x10, 0);
     assert_int_equal(rig->cpu->gpr[X86_RSP], 0x8006);
+    assert_int_equal(rig->cpu->seg_base[X86_CS], 0x20000);
+}
+
+static void test_in_real_mode_a_far_return_checks_the_limit(void **state)
+{
+    SoftRig *rig = *state;
+
+    soft_rig_enter_16(rig);
+    put_stack(rig, 4, 0x10000, 0x2000);
+    rig_code(rig, 0x66, 0xcb);
+    assert_faults(rig, VECTOR_GP, 0);
+    put_stack(rig, 4, 0xffff, 0x2000);
+    rig_step(rig);
+    assert_at(rig, 0x2000, 0xffff, 0);
+}
+
+static void test_a_far_return_checks_the_limit_of_the_target(void **state)
+{
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_32(rig, 0);
+    rig_gdt(rig, SEL_FREE, 0x00409b000000811f);
+    rig_gdt(rig, SEL_FREE2, 0x0040fb000000811f);
+    put_stack(rig, 4, TARGET, SEL_FREE);
+    rig_code(rig, 0xcb);
+    assert_faults(rig, VECTOR_GP, 0);
+    put_stack(rig, 4, TARGET, SEL_FREE2 | 3, RIG_DATA, SEL_USER_DATA | 3);
+    assert_faults(rig, VECTOR_GP, 0);
+}
+
+static void test_a_far_return_marks_its_segments_accessed(void **state)
+{
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_32(rig, 0);
+    rig_gdt(rig, SEL_FREE, 0x00cf9a000000ffff);
+    rig_gdt(rig, SEL_FREE2, 0x00cffa000000ffff);
+    rig_gdt(rig, SEL_FREE3, 0x00cff2000000ffff);
+    put_stack(rig, 4, RIG_CODE, SEL_FREE, RIG_CODE, SEL_FREE2 | 3, RIG_DATA, SEL_FREE3 | 3);
+    rig_code(rig, 0xcb);
+    rig_step(rig);
+    rig_step(rig);
+    assert_at(rig, SEL_FREE2 | 3, RIG_CODE, 3);
+    assert_int_equal(rig_gdt_entry(rig, SEL_FREE), 0x00cf9b000000ffff);
+    assert_int_equal(rig_gdt_entry(rig, SEL_FREE2), 0x00cffb000000ffff);
+    assert_int_equal(rig_gdt_entry(rig, SEL_FREE3), 0x00cff3000000ffff);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -389,6 +435,9 @@ int main(void)
         TEST(test_a_return_outwards_checks_the_stack_segment),
         TEST(test_a_return_whose_stack_is_not_there_changes_nothing),
         TEST(test_in_real_mode_a_far_return_loads_paragraphs),
+        TEST(test_in_real_mode_a_far_return_checks_the_limit),
+        TEST(test_a_far_return_checks_the_limit_of_the_target),
+        TEST(test_a_far_return_marks_its_segments_accessed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -114,9 +114,11 @@ static void test_an_exception_leaves_with_all_segments_on_the_stack(void **state
     assert_int_equal(word(rig, 6), 0x6000 + X86_DS);
     assert_int_equal(word(rig, 7), 0x6000 + X86_FS);
     assert_int_equal(word(rig, 8), 0x6000 + X86_GS);
-    assert_int_equal(rig->cpu->segment[X86_DS].selector, 0);
-    assert_true(rig->cpu->segment[X86_DS].attributes & X86_SEG_UNUSABLE);
-    assert_int_equal(rig->cpu->segment[X86_SS].selector, SEL_DATA);
+    assert_segment(rig, X86_ES, 0, X86_SEG_UNUSABLE, 0);
+    assert_segment(rig, X86_DS, 0, X86_SEG_UNUSABLE, 0);
+    assert_segment(rig, X86_FS, 0, X86_SEG_UNUSABLE, 0);
+    assert_segment(rig, X86_GS, 0, X86_SEG_UNUSABLE, 0);
+    assert_segment(rig, X86_SS, SEL_DATA, 0xc093, UINT32_MAX);
 }
 
 static void test_the_handler_must_be_of_level_0(void **state)
