@@ -132,6 +132,9 @@ static void test_a_64_bit_gate_checks_itself_its_target_and_its_stack(void **sta
     int_40_raises_64(rig, VECTOR_SS, 0);
     rig->cpu->idt.limit = 0x40 * 16 + 14;
     int_40_raises_64(rig, VECTOR_GP, IDT_ERROR(0x40));
+    rig->cpu->idt.limit = 0x40 * 16 + 15;
+    rig_write(rig, RIG_IDT + 0x40 * 16 + 5, 1, SYSTEM_INTERRUPT_GATE32); /* not present */
+    int_40_raises_64(rig, VECTOR_NP, IDT_ERROR(0x40));
 }
 
 static void test_a_frame_across_two_pages_is_whole(void **state)
@@ -162,6 +165,35 @@ static void test_tables_and_the_new_stack_may_be_the_supervisors(void **state)
     assert_int_equal(word(rig, 0), RIG_USER);
 }
 
+static void test_a_64_bit_gate_to_level_1_takes_rsp1(void **state)
+{
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_64(rig, 3);
+    rig_gdt(rig, SEL_FREE, 0x00afbb000000ffff);
+    rig_idt64(rig, 0x40, SYSTEM_TRAP_GATE32, 3, SEL_FREE, RIG_HANDLERS + 0x400, 0);
+    rig_write(rig, RIG_TSS + TSS64_RSP0 + 8, 8, RIG_STACK1);
+    rig_code(rig, INT_40);
+    rig_step(rig);
+    assert_at(rig, SEL_FREE | 1, RIG_HANDLERS + 0x400, 1);
+    assert_int_equal(rig->cpu->segment[X86_SS].selector, 1);
+    assert_int_equal(rig->cpu->gpr[X86_RSP], RIG_STACK1 - 40);
+}
+
+static void test_conforming_64_bit_handlers_keep_the_level_and_the_stack(void **state)
+{
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_64(rig, 3);
+    rig_gdt(rig, SEL_FREE, 0x00af9f000000ffff);
+    rig_idt64(rig, 0x40, SYSTEM_TRAP_GATE32, 3, SEL_FREE, RIG_HANDLERS + 0x400, 0);
+    rig_code(rig, INT_40);
+    rig_step(rig);
+    assert_at(rig, SEL_FREE | 3, RIG_HANDLERS + 0x400, 3);
+    assert_int_equal(rig->cpu->segment[X86_SS].selector, SEL_USER_DATA | 3);
+    assert_int_equal(rig->cpu->gpr[X86_RSP], RIG_STACK - 40);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -174,6 +206,8 @@ int main(void)
         TEST(test_a_64_bit_gate_checks_itself_its_target_and_its_stack),
         TEST(test_a_frame_across_two_pages_is_whole),
         TEST(test_tables_and_the_new_stack_may_be_the_supervisors),
+        TEST(test_a_64_bit_gate_to_level_1_takes_rsp1),
+        TEST(test_conforming_64_bit_handlers_keep_the_level_and_the_stack),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

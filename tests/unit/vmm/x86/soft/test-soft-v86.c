@@ -48,7 +48,8 @@ static void test_iret_enters_virtual_8086_mode(void **state)
 {
     SoftRig *rig = *state;
     static const uint32_t frame[] = {
-        0x1234, 0x2000, EFLAGS_FIXED | EFLAGS_VM | EFLAGS_IF | EFLAGS_IOPL, 0x5678, 0x3000, 0x4000, 0x4100, 0x4200, 0x4300,
+        0x1234, 0x2000, EFLAGS_FIXED | EFLAGS_VM | EFLAGS_IF | EFLAGS_IOPL, 0x5678, 0x3000, 0x4000, 0x4100, 0x4200,
+        0x4300,
     };
 
     transfer_rig_enter_32(rig, 0);
