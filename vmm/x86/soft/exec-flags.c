@@ -45,9 +45,7 @@ static bool flags_use_vif(SoftCpu *cpu, unsigned size)
 /* The next instruction is to be looked for anew.  It need not be the next op's: NOPs may have none. */
 static const Op *leave_after(SoftCpu *cpu, const Op *op)
 {
-    Op next = { .ip = (uint16_t)((op->ip + op->length) & 0xfff) };
-
-    return soft_op_leave(cpu, &next);
+    return soft_leave_before(cpu, op->ip + op->length);
 }
 
 static const Op *after_change(SoftCpu *cpu, const Op *op, uint32_t before)

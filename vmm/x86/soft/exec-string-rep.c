@@ -194,14 +194,16 @@ void soft_rep_truncate(SoftCpu *cpu, const Op *op, bool movs, bool stos)
 
 const Op *soft_rep_leave(SoftCpu *cpu, const Op *op)
 {
+    bool single = is_single(cpu);
+
     cpu->eflags |= EFLAGS_RF;
     soft_update_mode(cpu);
-    if (is_single(cpu)) { /* an iteration counts as an instruction */
+    if (single) { /* an iteration counts as an instruction */
         cpu->rip = cpu->ip;
         cpu->linked_from = NULL;
         return NULL;
     }
-    return soft_op_leave(cpu, op);
+    return soft_leave_before(cpu, op->ip);
 }
 
 /* `attention` is also set while there is a limit or a shadow, which let an instruction finish. */

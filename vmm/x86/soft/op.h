@@ -206,6 +206,8 @@ SOFT_ACCESS(64)
 #undef SOFT_ACCESS
 
 /* ---- common handlers, run.c ---- */
+/* Leaves the block before the instruction that many bytes from its start. */
+const Op *soft_leave_before(SoftCpu *cpu, unsigned at);
 OpFn soft_op_leave;  /* leaves before this instruction: what every op of a dropped block becomes */
 OpFn soft_op_raise;  /* raises exception `imm` (a fault without error code, or #GP(0)) */
 OpFn soft_op_goto;   /* on to `imm` bytes from the block's start: the end of a block without a branch */

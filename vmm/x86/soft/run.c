@@ -71,13 +71,21 @@ void soft_leave(SoftCpu *cpu, SoftExit why)
 
 /* ---- common handlers ---- */
 
-const Op *soft_op_leave(SoftCpu *cpu, const Op *op)
+const Op *soft_leave_before(SoftCpu *cpu, unsigned at)
 {
-    soft_sync(cpu, op);
+    cpu->ip = cpu->next_ip = (cpu->rip + at) & cpu->ip_mask;
     uncount(cpu);
     cpu->rip = cpu->ip;
     cpu->linked_from = NULL;
     return NULL;
+}
+
+/* NOPs may have no op: those before this one may be what has changed. */
+const Op *soft_op_leave(SoftCpu *cpu, const Op *op)
+{
+    unsigned end = op > cpu->block->op ? op[-1].ip + op[-1].length : 0;
+
+    return soft_leave_before(cpu, MIN(end, op->ip));
 }
 
 const Op *soft_op_raise(SoftCpu *cpu, const Op *op)
