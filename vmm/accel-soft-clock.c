@@ -7,7 +7,8 @@
  * reading of the host's, so vCPUs that were in step stay so.  kvmclock is a function
  * of the host's TSC that all vCPUs share, each with its own offset in its page.
  *
- * A page is written when the guest says where it is and when time goes on.
+ * A page is written when the guest says where it is, when it sets the TSC, and when time
+ * goes on.
  *
  * Locking: soft->mutex guards the change between stopped and running, and kvmclock's
  * base.  Pages are RAM or are not written, so no device is called.
@@ -313,6 +314,13 @@ bool soft_clock_msr_write(SoftVcpu *sv, uint32_t index, uint64_t value)
     default:
         return false;
     }
+}
+
+void soft_clock_tsc_set(SoftVcpu *sv)
+{
+    pthread_mutex_lock(&sv->soft->mutex);
+    write_page(sv, 0);
+    pthread_mutex_unlock(&sv->soft->mutex);
 }
 
 /* ---- saved state ---- */

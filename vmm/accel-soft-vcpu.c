@@ -171,10 +171,16 @@ static void hook_init(SoftCpu *cpu, void *opaque)
     lapic_init(lapic_of(opaque));
 }
 
+static void hook_tsc_set(SoftCpu *cpu, void *opaque)
+{
+    soft_clock_tsc_set(opaque);
+    lapic_tsc_changed(lapic_of(opaque));
+}
+
 static const SoftHooks hooks = {
     .acknowledge = hook_acknowledge, .msr_read = hook_msr_read, .msr_write = hook_msr_write,
     .apic_read = hook_apic_read, .apic_write = hook_apic_write, .cr8_read = hook_cr8_read,
-    .cr8_write = hook_cr8_write, .ferr = hook_ferr, .init = hook_init,
+    .cr8_write = hook_cr8_write, .ferr = hook_ferr, .init = hook_init, .tsc_set = hook_tsc_set,
 };
 
 /* ---- life ---- */

@@ -106,5 +106,7 @@ bool soft_clock_check_khz(const SoftVcpu *sv, uint32_t khz, GError **error);
 /* kvmclock's MSRs; false: none of them. */
 bool soft_clock_msr_read(SoftVcpu *sv, uint32_t index, uint64_t *ret_value);
 bool soft_clock_msr_write(SoftVcpu *sv, uint32_t index, uint64_t value);
+/* The guest has set this vCPU's TSC: its page is out of date. */
+void soft_clock_tsc_set(SoftVcpu *sv);
 void soft_clock_save(SoftVcpu *sv, X86Cpu *cpu);
 void soft_clock_load(SoftVcpu *sv, const X86Cpu *cpu);

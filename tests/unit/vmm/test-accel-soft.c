@@ -321,6 +321,31 @@ static void test_kvmclock_page_tells_the_time(void **state)
     fixture_free(f);
 }
 
+static void test_kvmclock_does_not_follow_a_tsc_that_is_set(void **state)
+{
+    static const uint8_t code[] = {
+        0x66, 0xb9, 0x01, 0x4d, 0x56, 0x4b,       /* mov ecx, 0x4b564d01 */
+        0x66, 0xb8, 0x01, 0x30, 0x00, 0x00,       /* mov eax, 0x3001 */
+        0x66, 0x31, 0xd2, 0x0f, 0x30,             /* xor edx, edx; wrmsr */
+        0x66, 0xb9, 0x10, 0x00, 0x00, 0x00,       /* mov ecx, 0x10 */
+        0x66, 0xba, 0x00, 0x10, 0x00, 0x00,       /* mov edx, 0x1000 */
+        0x0f, 0x30, END };                        /* wrmsr */
+    static const X86Cpuid cpuid = { .leaf = 1, .edx = 1 << 4 | 1 << 5 }; /* TSC, MSR */
+    uint64_t tsc, ns;
+    Fixture *f = tcg();
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+
+    assert_true(f->accel->class->vcpu_set_cpuid(vcpu, &cpuid, 1, NULL));
+    start_at_code(f, vcpu, code, sizeof(code));
+    assert_int_equal(run_here(f, vcpu, NULL), VCPU_EXIT_KICKED);
+    assert_int_equal(ram_block_host(f->ram)[0x3000], 4); /* the page was written again */
+    memcpy(&tsc, ram_block_host(f->ram) + 0x3008, sizeof(tsc));
+    memcpy(&ns, ram_block_host(f->ram) + 0x3010, sizeof(ns));
+    assert_int_equal(ns, 0);
+    assert_in_range(UINT64_C(0x100000003001) - tsc, 0, UINT64_C(10000000000)); /* when kvmclock was 0, by this TSC */
+    fixture_free(f);
+}
+
 static void test_foreign_tsc_frequency_is_refused(void **state)
 {
     Fixture *f = tcg();
@@ -500,6 +525,7 @@ int main(void)
         cmocka_unit_test(test_no_kick_is_lost),
         cmocka_unit_test(test_time_stands_still_in_a_pause_and_goes_on_in_step),
         cmocka_unit_test(test_kvmclock_page_tells_the_time),
+        cmocka_unit_test(test_kvmclock_does_not_follow_a_tsc_that_is_set),
         cmocka_unit_test(test_foreign_tsc_frequency_is_refused),
         cmocka_unit_test(test_whole_state_moves_to_another_vm),
         cmocka_unit_test(test_state_moves_between_the_accelerators),

@@ -356,6 +356,15 @@ static bool hooks_write(SoftCpu *cpu, uint32_t index, uint64_t value)
     return known;
 }
 
+static void tell_tsc(SoftCpu *cpu)
+{
+    if (cpu->hooks->tsc_set) {
+        soft_outside_begin(cpu);
+        cpu->hooks->tsc_set(cpu, cpu->opaque);
+        soft_outside_end(cpu);
+    }
+}
+
 bool soft_msr_read(SoftCpu *cpu, uint32_t index, uint64_t *ret)
 {
     const MsrRow *row = find(index);
@@ -390,6 +399,9 @@ bool soft_msr_write(SoftCpu *cpu, uint32_t index, uint64_t value)
         row->set(cpu, value);
     } else if (row->offset) {
         *field_of(cpu, row, index) = value;
+    }
+    if (row->set == set_tsc || row->set == set_tsc_adjust) {
+        tell_tsc(cpu);
     }
     return true;
 }

@@ -60,6 +60,8 @@ typedef struct SoftHooks {
     void (*ferr)(SoftCpu *cpu, void *opaque);
     /* INIT: the local APIC is reset too. */
     void (*init)(SoftCpu *cpu, void *opaque);
+    /* The guest has set its TSC; NULL: it does not matter. */
+    void (*tsc_set)(SoftCpu *cpu, void *opaque);
 } SoftHooks;
 
 /* ---- the VM: main thread ---- */
