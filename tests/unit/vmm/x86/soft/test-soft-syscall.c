@@ -152,6 +152,27 @@ static void test_syscall_that_masks_tf_does_not_trap(void **state)
     assert_int_equal(rig->cpu->gpr[X86_R11], EFLAGS_FIXED | EFLAGS_TF);
 }
 
+static void test_on_amd_syscall_and_sysret_exist_outside_of_long_mode(void **state)
+{
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_32(rig, 3);
+    rig->cpu->vm->intel = false;
+    rig->cpu->efer = EFER_SCE;
+    rig->cpu->star = (uint64_t)(SEL_USER_CODE32 | 3) << 48 | (uint64_t)SEL_CODE32 << 32 | RIG_CODE;
+    soft_set_rflags(rig->cpu, EFLAGS_FIXED | EFLAGS_IF);
+    rig->cpu->rip = RIG_CODE + 0x10;
+    rig_code(rig, 0x0f, 0x07, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x0f, 0x05); /* sysret ... syscall */
+    rig_step(rig);
+    assert_at(rig, SEL_CODE32, RIG_CODE, 0);
+    assert_int_equal(rig->cpu->gpr[X86_RCX], RIG_CODE + 0x12);
+    assert_int_equal(soft_get_rflags(rig->cpu), EFLAGS_FIXED);
+    assert_int_equal(rig->cpu->segment[X86_CS].attributes, 0xc09b);
+    rig_step(rig);
+    assert_at(rig, SEL_USER_CODE32 | 3, RIG_CODE + 0x12, 3);
+    assert_int_equal(soft_get_rflags(rig->cpu), EFLAGS_FIXED | EFLAGS_IF);
+}
+
 /* ---- SYSENTER, SYSEXIT ---- */
 
 static void test_sysenter_goes_to_its_msrs(void **state)
@@ -258,6 +279,7 @@ int main(void)
         TEST(test_on_amd_syscall_from_compatibility_mode_goes_to_cstar),
         TEST(test_sysret_to_a_program_that_steps_traps_at_once),
         TEST(test_syscall_that_masks_tf_does_not_trap),
+        TEST(test_on_amd_syscall_and_sysret_exist_outside_of_long_mode),
         TEST(test_sysenter_goes_to_its_msrs),
         TEST(test_sysenter_in_long_mode_enters_64_bit_code),
         TEST(test_sysenter_wants_a_selector_and_protected_mode),

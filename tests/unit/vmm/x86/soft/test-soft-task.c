@@ -220,6 +220,21 @@ static void test_a_task_may_be_one_of_virtual_8086_mode(void **state)
     assert_int_equal(rig->cpu->segment[X86_SS].limit, 0xffff);
 }
 
+static void test_a_user_may_switch_to_a_task_of_dpl_3_over_pages_of_the_supervisor(void **state)
+{
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_32(rig, 3);
+    transfer_rig_page_32(rig);
+    transfer_rig_split(rig);
+    rig_write(rig, RIG_TSS2 + TSS_CR3, 4, RIG_PML4);
+    rig_gdt(rig, SEL_TSS2, rig_system(SYSTEM_TSS32, RIG_TSS2, 0x67) | UINT64_C(0x60) << 40);
+    memcpy(rig->host + RIG_USER, (const uint8_t[]){ JMP_FAR(SEL_TSS2 | 3, 0) }, 7);
+    rig_step(rig);
+    assert_at(rig, SEL_CODE32, NEW_IP, 0);
+    assert_int_equal(rig_read(rig, RIG_TSS + TSS_EIP, 4), RIG_USER + 7);
+}
+
 static void test_the_t_bit_traps_before_the_first_instruction(void **state)
 {
     SoftRig *rig = *state;
@@ -341,6 +356,19 @@ static void test_a_bad_ldt_is_an_invalid_tss(void **state)
     switch_raises(*state, VECTOR_TS, SEL_DATA);
 }
 
+static void test_an_ldt_that_is_not_present_is_an_invalid_tss(void **state)
+{
+    rig_gdt(*state, SEL_LDT, NOT_PRESENT(rig_system(SYSTEM_LDT, RIG_LDT, 0xff)));
+    rig_write(*state, RIG_TSS2 + TSS_LDT, 2, SEL_LDT);
+    switch_raises(*state, VECTOR_TS, SEL_LDT);
+}
+
+static void test_an_ldt_within_an_ldt_is_an_invalid_tss(void **state)
+{
+    rig_write(*state, RIG_TSS2 + TSS_LDT, 2, SEL_LDT | SELECTOR_TI);
+    switch_raises(*state, VECTOR_TS, SEL_LDT | SELECTOR_TI);
+}
+
 static void test_a_bad_code_segment_is_an_invalid_tss(void **state)
 {
     rig_write(*state, RIG_TSS2 + TSS_CS, 2, SEL_DATA);
@@ -413,6 +441,7 @@ int main(void)
         TEST(test_a_task_brings_its_page_tables_and_its_ldt),
         TEST(test_a_task_may_be_of_level_3),
         TEST(test_a_task_may_be_one_of_virtual_8086_mode),
+        TEST(test_a_user_may_switch_to_a_task_of_dpl_3_over_pages_of_the_supervisor),
         TEST(test_the_t_bit_traps_before_the_first_instruction),
         TEST(test_a_task_switch_clears_local_breakpoints),
         TEST(test_a_switch_checks_the_tss),
@@ -420,6 +449,8 @@ int main(void)
         TEST(test_a_tss_that_is_not_mapped_leaves_the_old_task),
         TEST(test_iret_checks_the_link),
         TEST(test_a_bad_ldt_is_an_invalid_tss),
+        TEST(test_an_ldt_that_is_not_present_is_an_invalid_tss),
+        TEST(test_an_ldt_within_an_ldt_is_an_invalid_tss),
         TEST(test_a_bad_code_segment_is_an_invalid_tss),
         TEST(test_a_null_code_segment_is_an_invalid_tss),
         TEST(test_a_code_segment_of_another_level_is_an_invalid_tss),

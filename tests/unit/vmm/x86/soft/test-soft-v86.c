@@ -80,6 +80,9 @@ static void test_iret_to_virtual_8086_mode_checks_eip(void **state)
     memcpy(rig->host + RIG_STACK, frame, sizeof(frame));
     rig_code(rig, 0xcf);
     assert_faults(rig, VECTOR_GP, 0);
+    rig_write(rig, RIG_STACK, 4, 0xffff);
+    rig_step(rig);
+    assert_int_equal(rig->cpu->rip, 0xffff);
 }
 
 static void test_only_level_0_enters_it(void **state)
@@ -250,6 +253,32 @@ static void test_iret_with_iopl_3_keeps_iopl(void **state)
     assert_int_equal(soft_get_rflags(rig->cpu), EFLAGS_FIXED | EFLAGS_CF | EFLAGS_VM | EFLAGS_IOPL);
 }
 
+static void test_iret_of_32_bits_keeps_vm_iopl_vif_and_vip(void **state)
+{
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_v86(rig, 3);
+    rig->cpu->eflags |= EFLAGS_VIF | EFLAGS_VIP;
+    rig_write(rig, STACK, 4, 0x20);
+    rig_write(rig, STACK + 4, 4, 0x2000);
+    rig_write(rig, STACK + 8, 4, EFLAGS_FIXED | EFLAGS_ID);
+    rig_code(rig, 0x66, 0xcf);
+    rig_step(rig);
+    assert_int_equal(rig->cpu->rip, 0x20);
+    assert_int_equal(soft_get_rflags(rig->cpu),
+                     EFLAGS_FIXED | EFLAGS_ID | EFLAGS_VM | EFLAGS_IOPL | EFLAGS_VIF | EFLAGS_VIP);
+}
+
+static void test_iret_checks_the_offset(void **state)
+{
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_v86(rig, 3);
+    rig_write(rig, STACK, 4, 0x10000);
+    rig_code(rig, 0x66, 0xcf);
+    assert_faults(rig, VECTOR_GP, 0);
+}
+
 static void test_iret_below_iopl_3_faults(void **state)
 {
     SoftRig *rig = *state;
@@ -269,6 +298,11 @@ static void test_iret_with_vme_moves_if_to_vif(void **state)
     rig_step(rig);
     assert_int_equal(rig->cpu->rip, 0x20);
     assert_int_equal(soft_get_rflags(rig->cpu), EFLAGS_FIXED | EFLAGS_VM | EFLAGS_IF | EFLAGS_VIF);
+    rig->cpu->gpr[X86_RSP] = 0x1000;
+    put_iret_frame(rig, EFLAGS_FIXED);
+    rig_write(rig, 0x20020, 1, 0xcf); /* where it is now */
+    rig_step(rig);
+    assert_int_equal(soft_get_rflags(rig->cpu), EFLAGS_FIXED | EFLAGS_VM | EFLAGS_IF);
 }
 
 static void test_iret_with_vme_faults_when_an_interrupt_waits_or_to_single_step(void **state)
@@ -328,6 +362,8 @@ int main(void)
         TEST(test_with_vme_a_set_bit_does_as_without),
         TEST(test_a_redirection_map_beyond_the_tss_faults),
         TEST(test_iret_with_iopl_3_keeps_iopl),
+        TEST(test_iret_of_32_bits_keeps_vm_iopl_vif_and_vip),
+        TEST(test_iret_checks_the_offset),
         TEST(test_iret_below_iopl_3_faults),
         TEST(test_iret_with_vme_moves_if_to_vif),
         TEST(test_iret_with_vme_faults_when_an_interrupt_waits_or_to_single_step),
