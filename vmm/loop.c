@@ -122,7 +122,11 @@ void loop_free(Loop *loop)
     }
     g_assert(!loop->has_runner);
     g_assert(loop_is_here(loop));
-    while (run_posts(loop)) {
+    /* Requests under way end first: what waits for them (a client that was connecting) is to be freed by them. */
+    while (run_posts(loop) || loop->io_in_flight) {
+        if (loop->io_in_flight) {
+            loop_run_once(loop, true);
+        }
     }
     g_clear_pointer(&loop->workers, loop_workers_free);
     g_assert(!loop->io_in_flight);

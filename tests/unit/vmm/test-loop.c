@@ -582,6 +582,24 @@ static void test_call_runs_on_a_worker_and_completes_on_the_loop(void **state)
     assert_false(pthread_equal(b.thread, pthread_self()));
 }
 
+static int block_long(void *opaque)
+{
+    usleep(50000);
+    return -ENODATA;
+}
+
+static void test_call_under_way_completes_before_the_loop_is_gone(void **state)
+{
+    Loop *loop = loop_of(state);
+    int result = 0;
+    LoopIo io = { .op = LOOP_IO_CALL, .call = block_long, .done = call_done, .iov = (void *)&result };
+
+    loop_submit(loop, &io);
+    loop_free(loop);
+    *state = NULL;
+    assert_int_equal(result, -ENODATA);
+}
+
 typedef struct Many {
     LoopIo io[300];
     char bytes[300];
@@ -781,6 +799,7 @@ int main(void)
         BOTH(test_fallocate_sets_the_length),
         BOTH(test_failed_io_completes_with_its_errno),
         BOTH(test_call_runs_on_a_worker_and_completes_on_the_loop),
+        BOTH(test_call_under_way_completes_before_the_loop_is_gone),
         BOTH(test_more_requests_than_the_ring_holds_all_complete),
         BOTH(test_call_waits_for_a_loop_on_its_own_thread),
         BOTH(test_descriptor_added_before_the_thread_starts_is_served_by_it),
