@@ -400,20 +400,25 @@ static void emit_bit(Code *c)
         put_modrm(c, &s, 0xba, 4 + which, 1);
         put(c, 1, operand(c->f));
     } else {
+        s.register_only = !s.memory_only;
         put_modrm(c, &s, 0xa3 | which << 3, s.memory_only ? index_register(c) : pick_register(c), 0);
     }
 }
 
-/* BT ... with the index register as the number of the bit, which is small. */
+/* BT ... with a bit some kilobytes from the operand: not farther, since there may be other memory of this process. */
 static void emit_near_bit(Code *c)
 {
-    Shape s = { .bits = operand_bits(c, false), .map = 1, .memory_only = true };
+    Shape s = { .bits = operand_bits(c, false), .map = 1, .memory_only = true }, mov = { .bits = c->is_64 ? 64 : 32 };
     unsigned which = below(c->f, 4);
+
+    put_opcode(c, &mov, 0xc7, 0, false, false); /* MOV rDX */
+    put(c, 1, 0xc2);
+    put(c, 4, below(c->f, 40000) - 20000);
 
     if (which) {
         may_lock(c, &s);
     }
-    put_modrm(c, &s, 0xa3 | which << 3, index_register(c), 0);
+    put_modrm(c, &s, 0xa3 | which << 3, below(c->f, 2) ? X86_RDX : index_register(c), 0);
 }
 
 static void emit_scan(Code *c)
