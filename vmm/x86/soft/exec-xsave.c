@@ -139,14 +139,10 @@ static bool is_valid(const SoftCpu *cpu, const uint8_t *from)
     return !rest && !comp && !(bv & ~cpu->xcr0);
 }
 
-static void get_x87(SoftCpu *cpu, const uint8_t *from, bool wide)
+static void get_x87(SoftCpu *cpu, const uint8_t *from)
 {
     soft_copy(cpu->xsave, from, FX_MXCSR);
     soft_copy(cpu->xsave + FX_ST, from + FX_ST, FX_XMM - FX_ST);
-    if (!wide) {
-        *fp_u32(cpu->xsave, FX_FIP + 4) = 0;
-        *fp_u32(cpu->xsave, FX_FDP + 4) = 0;
-    }
 }
 
 /* Outside of 64-bit code registers 8-15 stay as they are, initialized or not. */
@@ -191,19 +187,13 @@ static uint64_t read_area(SoftCpu *cpu, const Op *op, uint64_t features, uint8_t
     return saved;
 }
 
-static void restore(SoftCpu *cpu, const Op *op, bool wide)
+/* Some of the state stays as it is: what is read replaces the rest of cpu->xsave. */
+static void restore_parts(SoftCpu *cpu, uint64_t features, uint64_t saved, const uint8_t *from, const uint32_t *mxcsr)
 {
-    uint64_t features = rfbm(cpu), saved, *bv = fp_u64(cpu->xsave, XS_BV);
-    _Alignas(64) uint8_t from[XS_END];
-    const uint32_t *mxcsr;
+    uint64_t *bv = fp_u64(soft_fp_image(cpu), XS_BV);
 
-    saved = read_area(cpu, op, features, from, &mxcsr);
-    if (features != (cpu->vm->host_xcr0 & XFEATURES) || !soft_in_64bit_code(cpu)) {
-        soft_fp_image(cpu); /* some of it stays */
-    }
     if (features & saved & XFEATURE_X87) {
-        get_x87(cpu, from, wide);
-        *bv |= XFEATURE_X87;
+        get_x87(cpu, from);
     } else if (features & XFEATURE_X87) {
         *bv &= ~(uint64_t)XFEATURE_X87;
     }
@@ -217,6 +207,26 @@ static void restore(SoftCpu *cpu, const Op *op, bool wide)
         *fp_u32(cpu->xsave, FX_MXCSR) = *mxcsr;
     }
     soft_fp_load(cpu);
+}
+
+static void restore(SoftCpu *cpu, const Op *op, bool wide)
+{
+    _Alignas(64) uint8_t from[XS_END];
+    uint64_t features = rfbm(cpu), saved;
+    const uint32_t *mxcsr;
+
+    saved = read_area(cpu, op, features, from, &mxcsr);
+    if (!wide) {
+        *fp_u32(from, FX_FIP + 4) = 0;
+        *fp_u32(from, FX_FDP + 4) = 0;
+    }
+    if (features != (cpu->vm->host_xcr0 & XFEATURES) || !soft_in_64bit_code(cpu)) {
+        restore_parts(cpu, features, saved, from, mxcsr);
+        return;
+    }
+    *fp_u64(from, XS_BV) = saved;
+    *fp_u64(from, XS_COMP_BV) = 0;
+    soft_fp_load_from(cpu, from);
 }
 
 /* ---- handlers ---- */

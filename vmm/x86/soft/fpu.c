@@ -43,10 +43,15 @@ static void xsave(const SoftCpu *cpu, uint8_t *image)
     }
 }
 
+void soft_fp_load_from(SoftCpu *cpu, const uint8_t *image)
+{
+    xrstor(image);
+    cpu->fp_loaded = true;
+}
+
 void soft_fp_load(SoftCpu *cpu)
 {
-    xrstor(cpu->xsave);
-    cpu->fp_loaded = true;
+    soft_fp_load_from(cpu, cpu->xsave);
 }
 
 bool soft_fp_scrub(const SoftCpu *cpu, uint8_t *image)

@@ -34,6 +34,8 @@ static inline unsigned soft_misaligned_vector(const Op *op, uint64_t linear)
 {
     return op->flags & OP_STACK && !soft_is_canonical(linear) ? VECTOR_SS : VECTOR_GP;
 }
+/* Replaces all of it by an image in the standard form that soft_fp_valid() would take; 64-aligned. */
+void soft_fp_load_from(SoftCpu *cpu, const uint8_t *image);
 /* Forgets what the registers are: cpu->xsave has been written. */
 void soft_fp_replace(SoftCpu *cpu);
 /* FSW.ES. */
