@@ -195,6 +195,19 @@ class Running(Scratch):
             time.sleep(0.05)
         self.fail("the daemon did not end")
 
+    def test_says_which_accelerator_is_used_and_why_if_it_is_not_kvm(self):
+        flags = pathlib.Path("/proc/cpuinfo").read_text()
+        process = subprocess.Popen([LODGE, "-M", "none", "-S", "-pidfile", self.directory / "default.pid"],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        if " vmx" in flags or " svm" in flags:
+            if os.access("/dev/kvm", os.R_OK | os.W_OK):
+                return
+            self.assertRegex(process.stderr.readline(), "using accelerator tcg, because .*/dev/kvm")
+        else:
+            self.assertRegex(process.stderr.readline(), "using accelerator tcg, because .*neither vmx nor svm")
+
     def test_named_process(self):
         process, _ = self.start("-name", "web,process=lodge-web")
         self.assertEqual(pathlib.Path(f"/proc/{process.pid}/comm").read_text(), "lodge-web\n")
