@@ -9,9 +9,6 @@
  */
 #include "vmm/x86/soft/exec-int.h"
 
-/* Each way out is an indirect jump of its own, which the host predicts better. */
-#define FLAT __attribute__((flatten))
-
 static uint64_t next_of(const SoftCpu *cpu, const Op *op)
 {
     return (cpu->rip + op->ip + op->length) & cpu->ip_mask;
@@ -34,11 +31,21 @@ static uint64_t direct_target(SoftCpu *cpu, const Op *op)
     return target_of(cpu, op, cpu->rip + (uint64_t)op->imm);
 }
 
-/* A conditional branch of which one way at least leaves the page. */
-static const Op *branch(SoftCpu *cpu, const Op *op, bool taken)
+SLOW const Op *branch_slow(SoftCpu *cpu, const Op *op)
 {
+    return soft_goto(cpu, direct_target(cpu, op));
+}
+
+/* A conditional branch of which one way at least leaves the page. */
+INLINE const Op *branch(SoftCpu *cpu, const Op *op, bool taken)
+{
+    uint64_t target = cpu->rip + (uint64_t)op->imm;
+
     if (taken) {
-        return soft_goto(cpu, direct_target(cpu, op));
+        if (UNLIKELY(op->size != 8 || !soft_is_canonical(target))) {
+            return branch_slow(cpu, op);
+        }
+        return soft_goto(cpu, target);
     }
     if (op->scale & BRANCH_NEXT_NEAR) {
         return soft_jump(cpu, op, 0, op->disp);
@@ -48,7 +55,7 @@ static const Op *branch(SoftCpu *cpu, const Op *op, bool taken)
 
 /* ---- Jcc ---- */
 #define JCC(n, cond)                                                                                             \
-    static FLAT const Op *jcc_##cond##_near(SoftCpu *cpu, const Op *op)                                          \
+    static const Op *jcc_##cond##_near(SoftCpu *cpu, const Op *op)                                               \
     {                                                                                                            \
         if (int_condition(cpu->cc, n)) {                                                                         \
             return soft_jump(cpu, op, 1, op->imm);                                                               \
@@ -69,7 +76,7 @@ static uint64_t counter_mask(const Op *op)
     return op_address_bytes(op) == 2 ? UINT16_MAX : op_address_bytes(op) == 4 ? UINT32_MAX : UINT64_MAX;
 }
 
-static const Op *loop(SoftCpu *cpu, const Op *op, bool condition)
+INLINE const Op *loop(SoftCpu *cpu, const Op *op, bool condition)
 {
     uint64_t mask = counter_mask(op), count = (cpu->gpr[X86_RCX] - 1) & mask;
     bool taken = count != 0 && condition;
@@ -108,7 +115,7 @@ OpFn *const branch_loop[LOOPS] = {
 };
 
 /* ---- JMP ---- */
-FLAT const Op *branch_jmp_near(SoftCpu *cpu, const Op *op)
+const Op *branch_jmp_near(SoftCpu *cpu, const Op *op)
 {
     return soft_jump(cpu, op, 0, op->imm);
 }
@@ -147,7 +154,7 @@ SLOW const Op *jmp_m_slow(SoftCpu *cpu, const Op *op)
 }
 
 /* In 64-bit code only what is not canonical can go wrong. */
-FLAT const Op *branch_jmp_r64(SoftCpu *cpu, const Op *op)
+const Op *branch_jmp_r64(SoftCpu *cpu, const Op *op)
 {
     uint64_t target = REG(64, dst);
 
@@ -157,7 +164,7 @@ FLAT const Op *branch_jmp_r64(SoftCpu *cpu, const Op *op)
     return soft_goto(cpu, target);
 }
 
-FLAT const Op *branch_jmp_m64(SoftCpu *cpu, const Op *op)
+const Op *branch_jmp_m64(SoftCpu *cpu, const Op *op)
 {
     const void *p = AT_READ(64, EA_ANY);
     uint64_t target;
@@ -234,7 +241,7 @@ INLINE bool push_next32(SoftCpu *cpu, uint32_t next)
     return true;
 }
 
-FLAT const Op *branch_call_near64(SoftCpu *cpu, const Op *op)
+const Op *branch_call_near64(SoftCpu *cpu, const Op *op)
 {
     if (UNLIKELY(!push_next64(cpu, cpu->rip + (uint64_t)(int64_t)op->disp))) {
         return call_slow(cpu, op);
@@ -242,7 +249,7 @@ FLAT const Op *branch_call_near64(SoftCpu *cpu, const Op *op)
     return soft_jump(cpu, op, 0, op->imm);
 }
 
-FLAT const Op *branch_call64(SoftCpu *cpu, const Op *op)
+const Op *branch_call64(SoftCpu *cpu, const Op *op)
 {
     uint64_t target = cpu->rip + (uint64_t)op->imm;
 
@@ -252,7 +259,7 @@ FLAT const Op *branch_call64(SoftCpu *cpu, const Op *op)
     return soft_goto(cpu, target);
 }
 
-FLAT const Op *branch_call_r64(SoftCpu *cpu, const Op *op)
+const Op *branch_call_r64(SoftCpu *cpu, const Op *op)
 {
     uint64_t target = REG(64, dst);
 
@@ -262,7 +269,7 @@ FLAT const Op *branch_call_r64(SoftCpu *cpu, const Op *op)
     return soft_goto(cpu, target);
 }
 
-FLAT const Op *branch_call_m64(SoftCpu *cpu, const Op *op)
+const Op *branch_call_m64(SoftCpu *cpu, const Op *op)
 {
     const void *p = AT_READ(64, EA_ANY);
     uint64_t target;
@@ -273,7 +280,7 @@ FLAT const Op *branch_call_m64(SoftCpu *cpu, const Op *op)
     return soft_goto(cpu, target);
 }
 
-FLAT const Op *branch_call_near32(SoftCpu *cpu, const Op *op)
+const Op *branch_call_near32(SoftCpu *cpu, const Op *op)
 {
     if (UNLIKELY(!push_next32(cpu, (uint32_t)cpu->rip + (uint32_t)op->disp))) {
         return call_slow(cpu, op);
@@ -281,7 +288,7 @@ FLAT const Op *branch_call_near32(SoftCpu *cpu, const Op *op)
     return soft_jump(cpu, op, 0, op->imm);
 }
 
-FLAT const Op *branch_call32(SoftCpu *cpu, const Op *op)
+const Op *branch_call32(SoftCpu *cpu, const Op *op)
 {
     if (UNLIKELY(!push_next32(cpu, (uint32_t)cpu->rip + (uint32_t)op->disp))) {
         return call_slow(cpu, op);
@@ -305,7 +312,7 @@ SLOW const Op *ret_slow(SoftCpu *cpu, const Op *op)
     return branch_ret(cpu, op);
 }
 
-FLAT const Op *branch_ret64(SoftCpu *cpu, const Op *op)
+const Op *branch_ret64(SoftCpu *cpu, const Op *op)
 {
     uint64_t sp = cpu->gpr[X86_RSP], target;
     const void *p = soft_tlb_read(cpu, sp, 8);
@@ -317,7 +324,7 @@ FLAT const Op *branch_ret64(SoftCpu *cpu, const Op *op)
     return soft_goto(cpu, target);
 }
 
-FLAT const Op *branch_ret32(SoftCpu *cpu, const Op *op)
+const Op *branch_ret32(SoftCpu *cpu, const Op *op)
 {
     uint32_t sp = (uint32_t)cpu->gpr[X86_RSP];
     const void *p = soft_tlb_read(cpu, sp, 4);

@@ -5,9 +5,6 @@
  */
 #include "vmm/x86/soft/exec-int.h"
 
-/* Both ways out have an indirect jump of their own, which the host predicts better. */
-#define FLAT static __attribute__((flatten))
-
 INLINE const Op *jump(SoftCpu *cpu, const Op *op, bool taken)
 {
     if (taken) {
@@ -20,7 +17,7 @@ INLINE const Op *jump(SoftCpu *cpu, const Op *op, bool taken)
     __asm__(#name #s " %3, %2" FLAGS_OUT : "=a"(cc), "=@cc" #cond(taken) : "r"(d), "r"(v) : )
 
 #define FUSED_REGISTER(name, b, s, cond, suffix, source)                                                         \
-    FLAT const Op *name##b##_##suffix##_##cond(SoftCpu *cpu, const Op *op)                                       \
+    static const Op *name##b##_##suffix##_##cond(SoftCpu *cpu, const Op *op)                                     \
     {                                                                                                            \
         UINT(b) d = REG(b, dst), v = (UINT(b))(source);                                                          \
         bool taken;                                                                                              \
@@ -31,7 +28,7 @@ INLINE const Op *jump(SoftCpu *cpu, const Op *op, bool taken)
         return jump(cpu, op + 1, taken);                                                                         \
     }
 #define FUSED_MEMORY(name, b, s, cond, suffix, left, right)                                                      \
-    FLAT const Op *name##b##_##suffix##_##cond(SoftCpu *cpu, const Op *op)                                       \
+    static const Op *name##b##_##suffix##_##cond(SoftCpu *cpu, const Op *op)                                     \
     {                                                                                                            \
         const void *p = AT_READ(b, EA_BASE);                                                                     \
         UINT(b) m, d, v;                                                                                         \
@@ -61,8 +58,8 @@ INLINE const Op *jump(SoftCpu *cpu, const Op *op, bool taken)
     SLOW_MEMORY(cmp, b, s, mr, ALU_CMP)                                                                          \
     SLOW_MEMORY(cmp, b, s, mi, ALU_CMP)
 #define SLOW_TEST(b, s) SLOW_MEMORY(test, b, s, mr, ALU_TEST) SLOW_MEMORY(test, b, s, mi, ALU_TEST)
-SLOW_CMP(8, b) SLOW_CMP(32, l) SLOW_CMP(64, q)
-SLOW_TEST(8, b) SLOW_TEST(32, l) SLOW_TEST(64, q)
+FOR_SIZES(SLOW_CMP)
+FOR_SIZES(SLOW_TEST)
 
 #define CMP(b, s, cond)                                                                                          \
     FUSED_REGISTER(cmp, b, s, cond, rr, REG(b, src))                                                             \
@@ -76,8 +73,8 @@ SLOW_TEST(8, b) SLOW_TEST(32, l) SLOW_TEST(64, q)
     FUSED_MEMORY(test, b, s, cond, mr, m, REG(b, src))                                                           \
     FUSED_MEMORY(test, b, s, cond, mi, m, op->imm)
 #define BOTH(b, s, cond) CMP(b, s, cond) TEST(b, s, cond)
-/* Overflow and parity after a compare, and 16 bits, are too rare to be worth it. */
-#define FUSED(n, cond) BOTH(8, b, cond) BOTH(32, l, cond) BOTH(64, q, cond)
+/* Overflow and parity after a compare are too rare to be worth it. */
+#define FUSED(n, cond) BOTH(8, b, cond) BOTH(16, w, cond) BOTH(32, l, cond) BOTH(64, q, cond)
 #define FOR_COMMON(X)                                                                                            \
     X(2, b) X(3, nb) X(4, z) X(5, nz) X(6, be) X(7, nbe) X(8, s) X(9, ns) X(12, l) X(13, nl) X(14, le) X(15, nle)
 FOR_COMMON(FUSED)
@@ -93,6 +90,6 @@ FOR_COMMON(FUSED)
     { [FORM_RR] = ENTRY(name, rr), [FORM_RI] = ENTRY(name, ri), [FORM_MR] = ENTRY(name, mr),                     \
       [FORM_MI] = ENTRY(name, mi) }
 OpFn *const int_fused[2][INT_SIZES][FORMS][16] = {
-    { [SIZE_8] = ROW_CMP(cmp8), [SIZE_32] = ROW_CMP(cmp32), [SIZE_64] = ROW_CMP(cmp64) },
-    { [SIZE_8] = ROW_TEST(test8), [SIZE_32] = ROW_TEST(test32), [SIZE_64] = ROW_TEST(test64) },
+    { ROW_CMP(cmp8), ROW_CMP(cmp16), ROW_CMP(cmp32), ROW_CMP(cmp64) },
+    { ROW_TEST(test8), ROW_TEST(test16), ROW_TEST(test32), ROW_TEST(test64) },
 };

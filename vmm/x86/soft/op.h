@@ -82,7 +82,10 @@ static inline void soft_sync(SoftCpu *cpu, const Op *op)
     cpu->next_ip = (cpu->rip + op->ip + op->length) & cpu->ip_mask;
 }
 
-static inline const Op *soft_enter(SoftCpu *cpu, Block *block)
+/* Each handler has indirect jumps of its own, which the host predicts better than shared ones. */
+#define SOFT_INLINE static inline __attribute__((always_inline))
+
+SOFT_INLINE const Op *soft_enter(SoftCpu *cpu, Block *block)
 {
     cpu->block = block;
     cpu->instructions += block->count;
@@ -98,7 +101,7 @@ static inline const Op *soft_end(SoftCpu *cpu, const Op *op)
 }
 
 /* A direct branch to `delta` bytes from the block's start, in the same page of the same flat code segment. */
-static inline const Op *soft_jump(SoftCpu *cpu, const Op *op, unsigned slot, int64_t delta)
+SOFT_INLINE const Op *soft_jump(SoftCpu *cpu, const Op *op, unsigned slot, int64_t delta)
 {
     Block *from = cpu->block;
     Block *to = __atomic_load_n(&from->link[slot], __ATOMIC_ACQUIRE);
@@ -119,7 +122,7 @@ static inline JumpEntry *soft_jump_entry(const SoftCpu *cpu, uint64_t linear)
 
 /* A branch to an offset in the code segment: truncated to ip_mask here; limit and canonical form are checked at fetch (run
  * loop), but see soft_check_target(). */
-static inline const Op *soft_goto(SoftCpu *cpu, uint64_t target)
+SOFT_INLINE const Op *soft_goto(SoftCpu *cpu, uint64_t target)
 {
     const JumpEntry *entry;
     Block *to;
