@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What differs between the two sides, less what a processor may do either way (the table
- * below), and cases as text.
+ * What differs between the two sides, and cases as text.
  */
 #include "diff.h"
 
@@ -9,143 +8,6 @@
 #include <string.h>
 
 #define FLAGS 0x244dd5u /* all that a process sees, but RF, which depends on who looks */
-#define RFLAGS_AC 0x40000u
-
-/* ---- what may differ, mostly when an instruction faults ---- */
-
-enum {
-    MAY_WRITE = 1,   /* memory */
-    MAY_ADDRESS = 2, /* where in its operand it faults */
-    MAY_X87 = 4,
-    MAY_VECTORS = 8,
-    MAY_REGISTERS = 16,
-    MAY_MXCSR = 128,
-    MAY_FAULT = 32,  /* or not, or otherwise */
-    MAY_OF = 64,     /* this one also of a single instruction that does not fault */
-};
-
-typedef struct Excuse {
-    uint16_t mnemonic, category, extension; /* 0: any */
-    unsigned may;
-} Excuse;
-static const Excuse excuses[] = {
-    /* Has pushed before the target turns out to be no address. */
-    { ZYDIS_MNEMONIC_CALL, 0, 0, MAY_WRITE | MAY_FAULT },
-    /* Reads first, though the software CPU asks whether the segment may be written. */
-    { ZYDIS_MNEMONIC_ARPL, 0, 0, MAY_FAULT },
-    /* Copies frame pointers before its last check. */
-    { ZYDIS_MNEMONIC_ENTER, 0, 0, MAY_WRITE },
-    /* Microcode reads what it needs first. */
-    { ZYDIS_MNEMONIC_IRET, 0, 0, MAY_FAULT },
-    { ZYDIS_MNEMONIC_IRETD, 0, 0, MAY_FAULT },
-    { ZYDIS_MNEMONIC_IRETQ, 0, 0, MAY_FAULT },
-    { ZYDIS_MNEMONIC_FRSTOR, 0, 0, MAY_ADDRESS },
-    { ZYDIS_MNEMONIC_FXRSTOR, 0, 0, MAY_ADDRESS },
-    { ZYDIS_MNEMONIC_FXRSTOR64, 0, 0, MAY_ADDRESS },
-    { ZYDIS_MNEMONIC_FXSAVE, 0, 0, MAY_ADDRESS },
-    { ZYDIS_MNEMONIC_FXSAVE64, 0, 0, MAY_ADDRESS },
-    /* Need not look at what they do not access. */
-    { 0, ZYDIS_CATEGORY_XSAVE, 0, MAY_ADDRESS | MAY_FAULT },
-    { 0, ZYDIS_CATEGORY_XSAVEOPT, 0, MAY_ADDRESS | MAY_FAULT },
-    { ZYDIS_MNEMONIC_FLDENV, 0, 0, MAY_ADDRESS },
-    { ZYDIS_MNEMONIC_FNSTENV, 0, 0, MAY_ADDRESS },
-    { ZYDIS_MNEMONIC_FNSAVE, 0, 0, MAY_ADDRESS },
-    /* Stores in two pieces. */
-    { ZYDIS_MNEMONIC_FBSTP, 0, 0, MAY_WRITE },
-    { ZYDIS_MNEMONIC_FSTP, 0, 0, MAY_WRITE },
-    /* Loads as it goes. */
-    { ZYDIS_MNEMONIC_POPA, 0, 0, MAY_REGISTERS },
-    { ZYDIS_MNEMONIC_POPAD, 0, 0, MAY_REGISTERS },
-    /* May fault where it is not to write. */
-    { ZYDIS_MNEMONIC_MASKMOVQ, 0, 0, MAY_ADDRESS | MAY_FAULT },
-    { ZYDIS_MNEMONIC_MASKMOVDQU, 0, 0, MAY_ADDRESS | MAY_FAULT },
-    { ZYDIS_MNEMONIC_VMASKMOVDQU, 0, 0, MAY_ADDRESS | MAY_FAULT },
-    { ZYDIS_MNEMONIC_VPMASKMOVD, 0, 0, MAY_ADDRESS },
-    { ZYDIS_MNEMONIC_VPMASKMOVQ, 0, 0, MAY_ADDRESS },
-    { ZYDIS_MNEMONIC_VMASKMOVPS, 0, 0, MAY_ADDRESS },
-    { ZYDIS_MNEMONIC_VMASKMOVPD, 0, 0, MAY_ADDRESS },
-    /* Has converted before it stores. */
-    { ZYDIS_MNEMONIC_VCVTPS2PH, 0, 0, MAY_MXCSR | MAY_FAULT },
-    /* Has become an MMX register file before the access. */
-    { 0, 0, ZYDIS_ISA_EXT_MMX, MAY_X87 },
-    /* May have gathered some elements, and widened its mask. */
-    { 0, ZYDIS_CATEGORY_AVX2GATHER, 0, MAY_VECTORS },
-};
-
-/* Of the instruction that a side stopped at. */
-static unsigned excused(const Generator *g, const Case *c, const Result *r)
-{
-    ZydisDecodedInstruction insn;
-    ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
-    uint64_t at = r->out.rip - c->in.rip;
-    unsigned may = 0;
-
-    if (r->vector == 3 || at >= c->code_length ||
-        !decode(g, c->mode, c->code + at, c->code_length - (unsigned)at, &insn, operands)) {
-        return 0;
-    }
-    for (unsigned i = 0; i < G_N_ELEMENTS(excuses); i++) {
-        const Excuse *e = &excuses[i];
-
-        if ((!e->mnemonic || e->mnemonic == insn.mnemonic) && (!e->category || e->category == insn.meta.category) &&
-            (!e->extension || e->extension == insn.meta.isa_ext)) {
-            may |= e->may;
-        }
-    }
-    return may;
-}
-
-/* OF is undefined after a rotation by more than one, and not the same by the immediate as by CL. */
-static bool is_rotation(const Generator *g, const Case *c)
-{
-    ZydisDecodedInstruction insn;
-    ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
-
-    return c->instructions == 1 && decode(g, c->mode, c->code, c->code_length, &insn, operands) &&
-           (insn.mnemonic == ZYDIS_MNEMONIC_ROL || insn.mnemonic == ZYDIS_MNEMONIC_ROR) && insn.raw.imm[0].size;
-}
-
-/* What has an unmasked exception to report does not store; the software CPU has looked at the place already. */
-static bool is_refused_store(const Generator *g, const Case *c, const Result *native, const Result *soft)
-{
-    ZydisDecodedInstruction insn;
-    ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
-    uint64_t at = soft->out.rip - c->in.rip;
-
-    return native->out.fx[2] & 0x80 && soft->vector >= 12 && soft->vector != 16 && at < c->code_length &&
-           decode(g, c->mode, c->code + at, c->code_length - (unsigned)at, &insn, operands) &&
-           (insn.meta.isa_ext == ZYDIS_ISA_EXT_X87 || insn.mnemonic == ZYDIS_MNEMONIC_FISTTP);
-}
-
-/* What must be aligned to 16 bytes or more is #GP or #AC, as the processor likes (SDM 2A FXSAVE). */
-static bool is_misaligned(const Result *native, const Result *soft)
-{
-    return native->vector == 17 && soft->vector == 13 && native->out.rip == soft->out.rip;
-}
-
-/* Whether CS may be written is asked before the stack is read, and whatever else there is. */
-static bool is_code_store(const Generator *g, const Case *c, const Result *soft)
-{
-    ZydisDecodedInstruction insn;
-    ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
-    uint64_t at = soft->out.rip - c->in.rip;
-
-    return c->mode == CASE_32 && soft->vector == 13 && at < c->code_length &&
-           decode(g, c->mode, c->code + at, c->code_length - (unsigned)at, &insn, operands) &&
-           insn.attributes & ZYDIS_ATTRIB_HAS_SEGMENT_CS;
-}
-
-/* Kernels slow down who locks over the end of a cache line, by more than we wait. */
-static bool is_split_lock(const Generator *g, const Case *c, const Result *native)
-{
-    ZydisDecodedInstruction insn;
-    ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
-    uint64_t at = native->out.rip - c->in.rip;
-
-    return native->vector == VECTOR_HUNG && at < c->code_length &&
-           decode(g, c->mode, c->code + at, c->code_length - (unsigned)at, &insn, operands) &&
-           (insn.attributes & ZYDIS_ATTRIB_HAS_LOCK || insn.mnemonic == ZYDIS_MNEMONIC_XCHG);
-}
 
 /* ---- differences ---- */
 
@@ -263,7 +125,7 @@ static uint16_t selector(uint16_t s)
 
 static void compare_state(Difference *d, const State *native, const State *soft)
 {
-    uint64_t mask = d->c->mode == CASE_32 ? UINT32_MAX : UINT64_MAX;
+    uint64_t mask = d->c->mode == CASE_64 ? UINT64_MAX : UINT32_MAX;
     uint64_t flags = d->may & MAY_OF ? FLAGS & ~0x800u : FLAGS;
 
     for (unsigned i = 0; i < 16 && !(d->may & MAY_REGISTERS); i++) {
@@ -315,12 +177,9 @@ static void compare_data(Difference *d, const uint8_t *native, const uint8_t *so
 
 unsigned compare(const Generator *g, const Case *c, const Result *native, const Result *soft, GString *ret_text)
 {
-    unsigned soft_may = excused(g, c, soft);
-    Difference d = { .c = c, .text = ret_text, .may = excused(g, c, native) | soft_may };
+    Difference d = { .c = c, .text = ret_text, .may = may_differ(g, c, native, soft) };
 
-    d.may |= is_rotation(g, c) ? MAY_OF : 0;
-    if ((is_code_store(g, c, soft) && native->vector != 3) || is_misaligned(native, soft) || is_split_lock(g, c, native) || is_refused_store(g, c, native, soft) ||
-        soft_may & MAY_FAULT || (d.may & MAY_FAULT && native->vector != soft->vector)) {
+    if (d.may & MAY_ALL) {
         return 0;
     }
     compare_exception(&d, native, soft);
@@ -340,8 +199,8 @@ void describe_state(const State *s, GString *text)
     for (unsigned i = 0; i < 16; i++) {
         g_string_append_printf(text, "  %-4s%016" PRIx64 "%s", gpr_names[i], s->gpr[i], i % 4 == 3 ? "\n" : "");
     }
-    g_string_append_printf(text, "  rip %016" PRIx64 "  rflags %06" PRIx64 "  fs base %" PRIx64 "  gs base %" PRIx64 "\n",
-                           s->rip, s->rflags, s->fs_base, s->gs_base);
+    g_string_append_printf(text, "  rip %016" PRIx64 " rflags %06" PRIx64, s->rip, s->rflags);
+    g_string_append_printf(text, " fs base %" PRIx64 " gs base %" PRIx64 "\n", s->fs_base, s->gs_base);
     g_string_append_printf(text, "  fcw %04" PRIx64 " fsw %04" PRIx64 " ftw %02x mxcsr %08" PRIx64 "\n", word(s->fx, 2),
                            word(s->fx + 2, 2), s->fx[4], word(s->fx + 24, 4));
     for (unsigned i = 0; i < 8; i++) {
@@ -363,7 +222,9 @@ void describe_case(const Generator *g, const Case *c, GString *text)
     ZydisFormatter formatter;
 
     ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
-    g_string_append_printf(text, "%s code, data %u\n", c->mode == CASE_64 ? "64-bit" : "32-bit", c->fill);
+    g_string_append_printf(text, "%s-bit code, data %u, cs %02x ss %02x ds %02x es %02x fs %02x gs %02x\n",
+                           c->mode == CASE_64 ? "64" : c->mode == CASE_32 ? "32" : "16", c->fill, c->in.cs, c->in.ss,
+                           c->in.ds, c->in.es, c->in.fs, c->in.gs);
     for (unsigned at = 0; at < c->code_length;) {
         ZydisDecodedInstruction insn;
         ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];

@@ -16,7 +16,7 @@
 typedef struct Options {
     gint64 seed, count, seconds;
     gint min, max, failures;
-    gboolean no32, brief, verbose;
+    gboolean only64, brief;
     gchar *one, *only;
 } Options;
 
@@ -42,7 +42,7 @@ static void draw(Run *run, uint64_t seed, Case *c)
     unsigned max = longest(run, seed);
 
     generate(&run->generator, seed, run->options->min ? (unsigned)run->options->min : max > 1 ? 2 : 1, max,
-             !run->options->no32, c);
+             run->options->only64, c);
 }
 
 static const char *first_mnemonic(Run *run, const Case *c)
@@ -103,8 +103,11 @@ static bool enough(const Run *run, gint64 started)
 {
     const Options *o = run->options;
 
-    return (o->failures && run->failures >= (uint64_t)o->failures) || (!o->seconds && run->cases >= (uint64_t)o->count) ||
-           (o->seconds && g_get_monotonic_time() - started > o->seconds * G_USEC_PER_SEC);
+    if (o->failures && run->failures >= (uint64_t)o->failures) {
+        return true;
+    }
+    return o->seconds ? g_get_monotonic_time() - started > o->seconds * G_USEC_PER_SEC
+                      : run->cases >= (uint64_t)o->count;
 }
 
 static void run_batch(Run *run, const uint64_t *seeds, unsigned n)
@@ -135,9 +138,10 @@ static void run_all(Run *run)
         }
         run_batch(run, seeds, n);
     } while (!enough(run, started));
-    printf("%" PRIu64 " cases from seed %" PRId64 " in %.1f s: %" PRIu64 " differ, %" PRIu64 " killed the child, %" PRIu64
-           " did not end\n", run->cases, run->options->seed, (double)(g_get_monotonic_time() - started) / G_USEC_PER_SEC,
-           run->failures, run->lost, run->hung);
+    printf("%" PRIu64 " cases from seed %" PRId64 " in %.1f s: ", run->cases, run->options->seed,
+           (double)(g_get_monotonic_time() - started) / G_USEC_PER_SEC);
+    printf("%" PRIu64 " differ, %" PRIu64 " killed the child, %" PRIu64 " did not end\n", run->failures, run->lost,
+           run->hung);
     for (unsigned i = 0; i < G_N_ELEMENTS(run->vectors); i++) {
         if (run->vectors[i]) {
             printf("  vector %u: %" PRIu64 "\n", i, run->vectors[i]);
@@ -155,7 +159,7 @@ static bool parse(int argc, char **argv, Options *o)
         { "min", 0, 0, G_OPTION_ARG_INT, &o->min, "Instructions at least", "N" },
         { "max", 0, 0, G_OPTION_ARG_INT, &o->max, "Instructions at most (default: 1, every fourth case 20)", "N" },
         { "only", 0, 0, G_OPTION_ARG_STRING, &o->only, "Only these instructions", "MNEMONIC,..." },
-        { "no-32", 0, 0, G_OPTION_ARG_NONE, &o->no32, "No 32-bit code", NULL },
+        { "only-64", 0, 0, G_OPTION_ARG_NONE, &o->only64, "64-bit code only", NULL },
         { "failures", 0, 0, G_OPTION_ARG_INT, &o->failures, "Stop after so many (default: 20; 0: never)", "N" },
         { "brief", 0, 0, G_OPTION_ARG_NONE, &o->brief, "States only of the first of each mnemonic", NULL },
         { 0 },

@@ -7,7 +7,7 @@
  *     generate.c, state.c   a case from a seed: code, registers, memory
  *     native.c              the host: a child process that goes from signal to signal
  *     engine.c              the software CPU: CPL 3 with page tables that show the same memory
- *     compare.c             what differs, less a short list of exceptions
+ *     compare.c, excuse.c   what differs, and what may
  *     diff.c                the command
  *
  * A case's code ends in INT3, and so does everywhere else in its code pages.
@@ -28,14 +28,24 @@
 #define DATA_PAGES 8
 
 typedef enum { PAGE_NONE, PAGE_RO, PAGE_RW } PageKind;
-static const PageKind page_kinds[DATA_PAGES] = { PAGE_RW, PAGE_RW, PAGE_RO, PAGE_RW, PAGE_NONE, PAGE_RW, PAGE_RO, PAGE_NONE };
+static const PageKind page_kinds[DATA_PAGES] = { PAGE_RW,   PAGE_RW, PAGE_RO, PAGE_RW,
+                                                 PAGE_NONE, PAGE_RW, PAGE_RO, PAGE_NONE };
 
 /* Pages that are there, in order, one after the other: of this the test sets and compares what is writable. */
 #define DATA_PRESENT 6
 #define DATA_BYTES   (DATA_PRESENT * PAGE)
 
-/* ---- a case ---- */
-typedef enum { CASE_64, CASE_32, CASE_MODES } CaseMode;
+/* ---- segments: the local descriptor table of both sides ---- */
+typedef struct Segment { uint32_t base, limit; bool code, down, wide, readonly, absent; } Segment;
+enum { LDT_CODE16, LDT_CODE32, LDT_DATA16, LDT_DATA32, LDT_DOWN16, LDT_DOWN32, LDT_READONLY, LDT_ABSENT, LDT_SEGMENTS };
+#define LDT_SELECTOR(n) ((uint16_t)((n) << 3 | 7))
+extern const Segment ldt[LDT_SEGMENTS];
+/* What Linux has in its GDT. */
+enum { SELECTOR_CODE32 = 0x23, SELECTOR_DATA = 0x2b, SELECTOR_CODE64 = 0x33 };
+uint32_t selector_base(uint16_t selector);
+
+/* ---- a case: 64-bit code, or 32- or 16-bit code in compatibility mode ---- */
+typedef enum { CASE_64, CASE_32, CASE_16, CASE_MODES } CaseMode;
 
 typedef struct State {
     uint64_t gpr[16]; /* in the order of encodings */
@@ -81,7 +91,7 @@ typedef struct Generator {
     const char *only;        /* mnemonics, separated by commas; NULL: all */
 } Generator;
 void generator_init(Generator *g);
-void generate(const Generator *g, uint64_t seed, unsigned min_instructions, unsigned max_instructions, bool mode32,
+void generate(const Generator *g, uint64_t seed, unsigned min_instructions, unsigned max_instructions, bool only64,
               Case *ret);
 bool decode(const Generator *g, CaseMode mode, const uint8_t *bytes, unsigned n, ZydisDecodedInstruction *insn,
             ZydisDecodedOperand *operands);
@@ -111,6 +121,22 @@ Engine *engine_new(void);
 void engine_free(Engine *e);
 void engine_isa(Engine *e, uint64_t ret_isa[8]);
 void engine_run(Engine *e, const Case *c, Result *ret);
+
+/* ---- excuse.c ---- */
+enum {
+    MAY_WRITE = 1 << 0,     /* memory */
+    MAY_ADDRESS = 1 << 1,   /* where in its operand it faults */
+    MAY_X87 = 1 << 2,
+    MAY_VECTORS = 1 << 3,
+    MAY_REGISTERS = 1 << 4,
+    MAY_MXCSR = 1 << 5,
+    MAY_OF = 1 << 6,
+    MAY_FAULT = 1 << 7,     /* with another exception */
+    MAY_PASS = 1 << 8,      /* or not fault at all */
+    MAY_LIMIT = 1 << 9,     /* the software CPU asks more of the segment */
+    MAY_ALL = 1 << 10,
+};
+unsigned may_differ(const Generator *g, const Case *c, const Result *native, const Result *soft);
 
 /* ---- compare.c ---- */
 /* Returns how many things differ; each is a line of text. */

@@ -15,7 +15,8 @@
 /* Guest-physical. */
 enum { PML4 = 0x300000, PDPT = 0x301000, PD = 0x302000, PT_CODE = 0x303000, PT_DATA = 0x304000, PT_SYSTEM = 0x305000,
        PDPT_SYSTEM = 0x306000, PD_SYSTEM = 0x307000, GDT = 0x308000, CODE = 0x400000, DATA = 0x500000 };
-#define SYSTEM_BASE UINT64_C(0xffff800000000000) /* a page with the GDT and a TSS that allows no port */
+#define SYSTEM_BASE UINT64_C(0xffff800000000000) /* a page with the GDT, the LDT, and a TSS that allows no port */
+#define LDT_OFFSET  0x400
 #define TSS_OFFSET  0x800
 #define LIMIT       1000
 #define LIMIT_SINGLE 60 /* so few that each instruction is a block */
@@ -64,6 +65,20 @@ static void make_tables(Engine *e)
     put(e, PT_SYSTEM, GDT | 3);
 }
 
+/* Bits 8-15 and 20-23 of a descriptor's upper half, less eight; granularity in bytes. */
+static uint32_t attributes(const Segment *s)
+{
+    unsigned type = s->code ? 9 | (s->readonly ? 0 : 2) : 1 | (s->readonly ? 0 : 2) | (s->down ? 4 : 0);
+
+    return type | 0x70 | (s->absent ? 0 : 0x80) | 0x1000 | (s->wide ? 0x4000 : 0);
+}
+
+static uint64_t descriptor(const Segment *s)
+{
+    return (s->limit & 0xffff) | (uint64_t)(s->base & 0xffffff) << 16 | (uint64_t)attributes(s) << 40 |
+           (uint64_t)(s->limit >> 16) << 48 | (uint64_t)(s->base >> 24) << 56;
+}
+
 /* arch/x86/include/asm/segment.h of Linux says which is where. */
 static void make_system_page(Engine *e)
 {
@@ -72,6 +87,9 @@ static void make_system_page(Engine *e)
                                           [15] = 0x0040f50000000000 };
 
     memcpy(e->rig->host + GDT, entries, sizeof(entries));
+    for (unsigned i = 0; i < LDT_SEGMENTS; i++) {
+        put(e, GDT + LDT_OFFSET + 8 * i, descriptor(&ldt[i]));
+    }
     put(e, GDT + TSS_OFFSET + 0x66, 0xffff); /* where the map of ports would be */
 }
 
@@ -87,7 +105,7 @@ static void init_system(Engine *e)
     cpu->xcr0 = XFEATURES;
     cpu->gdt = (X86Table){ SYSTEM_BASE, 127 };
     cpu->tr = (X86Segment){ 0x40, 0x8b, 0x67, SYSTEM_BASE + TSS_OFFSET };
-    cpu->ldt = (X86Segment){ 0, X86_SEG_UNUSABLE, 0, 0 };
+    cpu->ldt = (X86Segment){ 0x50, 0x82, 8 * LDT_SEGMENTS - 1, SYSTEM_BASE + LDT_OFFSET };
     cpu->cpl = 3;
     soft_tlb_flush(cpu);
     soft_update_mode(cpu);
@@ -146,22 +164,34 @@ static void load_data(Engine *e, const uint8_t *from)
     }
 }
 
-static X86Segment null_segment(uint64_t base)
+static X86Segment segment(uint16_t selector, uint64_t base)
 {
-    return (X86Segment){ 0, X86_SEG_UNUSABLE, 0, base };
+    switch (selector) {
+    case 0:
+        return (X86Segment){ 0, X86_SEG_UNUSABLE, 0, base };
+    case SELECTOR_DATA:
+        return (X86Segment){ selector, 0xc0f3, UINT32_MAX, base };
+    case SELECTOR_CODE32:
+        return (X86Segment){ selector, 0xc0fb, UINT32_MAX, base };
+    case SELECTOR_CODE64:
+        return (X86Segment){ selector, 0xa0fb, UINT32_MAX, base };
+    default:
+        return (X86Segment){ selector, attributes(&ldt[selector >> 3]), ldt[selector >> 3].limit, base };
+    }
 }
 
 static void load_state(SoftCpu *cpu, const Case *c)
 {
     const State *s = &c->in;
-    X86Segment data = { 0x2b, 0xc0f3, UINT32_MAX, 0 };
 
     memcpy(cpu->gpr, s->gpr, sizeof(s->gpr));
     cpu->rip = s->rip;
-    cpu->segment[X86_CS] = (X86Segment){ s->cs, c->mode == CASE_64 ? 0xa0fb : 0xc0fb, UINT32_MAX, 0 };
-    cpu->segment[X86_SS] = cpu->segment[X86_DS] = cpu->segment[X86_ES] = data;
-    cpu->segment[X86_FS] = null_segment(s->fs_base);
-    cpu->segment[X86_GS] = null_segment(s->gs_base);
+    cpu->segment[X86_CS] = segment(s->cs, selector_base(s->cs));
+    cpu->segment[X86_SS] = segment(s->ss, selector_base(s->ss));
+    cpu->segment[X86_DS] = segment(s->ds, selector_base(s->ds));
+    cpu->segment[X86_ES] = segment(s->es, selector_base(s->es));
+    cpu->segment[X86_FS] = segment(s->fs, s->fs_base);
+    cpu->segment[X86_GS] = segment(s->gs, s->gs_base);
     cpu->cpl = 3;
     cpu->cr2 = 0;
     cpu->fp_loaded = false;

@@ -28,8 +28,7 @@ static bool is_excluded(const Generator *g, CaseMode mode, const ZydisDecodedIns
     if (!(g->isa[insn->meta.isa_set / 64] >> (insn->meta.isa_set % 64) & 1)) {
         return true;
     }
-    /* Far branches lead to code that nothing is known of. */
-    return insn->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
+    return false;
 }
 
 static bool is_wanted(const Generator *g, const ZydisDecodedInstruction *insn)
@@ -49,7 +48,7 @@ static bool is_wanted(const Generator *g, const ZydisDecodedInstruction *insn)
 
 /* ---- bytes ---- */
 
-static unsigned put_prefixes(Rng *r, CaseMode mode, uint8_t *to)
+static unsigned put_prefixes(Rng *r, const Case *c, uint8_t *to)
 {
     static const uint8_t prefixes[] = { 0x66, 0x66, 0xf2, 0xf3, 0xf2, 0xf3, 0x67, 0x67, 0xf0, 0xf0,
                                         0x64, 0x65, 0x2e, 0x36, 0x3e, 0x26 };
@@ -58,9 +57,8 @@ static unsigned put_prefixes(Rng *r, CaseMode mode, uint8_t *to)
     while (n < 3 && rng_percent(r, n ? 15 : 40)) {
         uint8_t prefix = prefixes[rng_below(r, sizeof(prefixes))];
 
-        if (prefix != 0x64 && prefix != 0x65) {
-            to[n++] = prefix;
-        } else if (mode == CASE_64 && native_has_fsgsbase()) {
+        if ((prefix != 0x64 && prefix != 0x65) || (native_has_fsgsbase() && (prefix == 0x64 ? c->in.fs : c->in.gs)) ||
+            c->mode == CASE_64) {
             to[n++] = prefix;
         }
     }
@@ -76,16 +74,16 @@ static unsigned put_rex(Rng *r, CaseMode mode, uint8_t *to)
     return 1;
 }
 
-static unsigned put_legacy(Rng *r, CaseMode mode, uint8_t *to)
+static unsigned put_legacy(Rng *r, const Case *c, uint8_t *to)
 {
     static const uint8_t mandatory[] = { 0, 0x66, 0xf2, 0xf3 };
-    unsigned map = rng_below(r, 100), n = put_prefixes(r, mode, to);
+    unsigned map = rng_below(r, 100), n = put_prefixes(r, c, to);
     uint8_t prefix = map >= 40 ? mandatory[rng_below(r, 4)] : 0;
 
     if (prefix) {
         to[n++] = prefix;
     }
-    n += put_rex(r, mode, to + n);
+    n += put_rex(r, c->mode, to + n);
     if (map >= 40) {
         to[n++] = 0x0f;
     }
@@ -117,9 +115,9 @@ static unsigned put_vex(Rng *r, uint8_t *to)
     return n;
 }
 
-static unsigned draw_bytes(Rng *r, CaseMode mode, uint8_t *to)
+static unsigned draw_bytes(Rng *r, const Case *c, uint8_t *to)
 {
-    unsigned n = rng_percent(r, 22) ? put_vex(r, to) : put_legacy(r, mode, to);
+    unsigned n = rng_percent(r, 22) ? put_vex(r, to) : put_legacy(r, c, to);
 
     while (n < 15) {
         to[n++] = (uint8_t)rng_next(r);
@@ -154,7 +152,24 @@ static unsigned gpr_number(ZydisRegister reg)
 
 static uint64_t segment_base(const Case *c, ZydisRegister segment)
 {
-    return segment == ZYDIS_REGISTER_FS ? c->in.fs_base : segment == ZYDIS_REGISTER_GS ? c->in.gs_base : 0;
+    const State *s = &c->in;
+
+    switch (segment) {
+    case ZYDIS_REGISTER_FS:
+        return s->fs_base;
+    case ZYDIS_REGISTER_GS:
+        return s->gs_base;
+    case ZYDIS_REGISTER_SS:
+        return selector_base(s->ss);
+    case ZYDIS_REGISTER_DS:
+        return selector_base(s->ds);
+    case ZYDIS_REGISTER_ES:
+        return selector_base(s->es);
+    case ZYDIS_REGISTER_CS:
+        return selector_base(s->cs);
+    default:
+        return 0;
+    }
 }
 
 static void set_disp(Draft *d, uint8_t *bytes, const ZydisDecodedInstruction *insn, uint64_t value)
@@ -185,8 +200,9 @@ static bool is_locked(const ZydisDecodedInstruction *insn)
 
 static void set_base(Draft *d, unsigned base, const ZydisDecodedInstruction *insn, uint64_t value)
 {
-    bool truncated = d->c->mode == CASE_32 || (insn->address_width == 32 && rng_percent(d->r, 90));
+    bool truncated = d->c->mode != CASE_64 || (insn->address_width == 32 && rng_percent(d->r, 90));
 
+    value = insn->address_width == 16 && rng_percent(d->r, 80) ? value & 0xffff : value;
     d->c->in.gpr[base] = truncated ? (uint32_t)value : value;
 }
 
@@ -196,7 +212,7 @@ static bool settle_memory(Draft *d, uint8_t *bytes, const ZydisDecodedInstructio
     Case *c = d->c;
     unsigned size = MIN(MAX(o->size / 8, 1), 512), base = gpr_number(o->mem.base), index = gpr_number(o->mem.index);
     uint64_t target = random_address(d->r, size), rest = 0;
-    bool wide = insn->raw.disp.size >= 32;
+    bool wide = insn->raw.disp.size >= MIN(insn->address_width, 32);
 
     target &= is_locked(insn) || (size >= 16 && rng_percent(d->r, 50)) ? -(uint64_t)MIN(size, 64) : UINT64_MAX;
     target -= segment_base(c, o->mem.segment);
@@ -257,7 +273,8 @@ static void settle_special(Draft *d, const ZydisDecodedInstruction *insn, const 
 
     switch (insn->meta.category) {
     case ZYDIS_CATEGORY_STRINGOP:
-        if (is_free(d, 1) && insn->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)) {
+        if (is_free(d, 1) &&
+            insn->attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)) {
             gpr[1] = rng_percent(r, 90) ? rng_below(r, rng_percent(r, 50) ? 40 : 1200) : gpr[1];
             gpr[1] |= insn->address_width == 32 && d->c->mode == CASE_64 && rng_percent(r, 50) ? rng_next(r) << 32 : 0;
             d->used[1] = true;
@@ -301,6 +318,27 @@ static void mark_written(Draft *d, const ZydisDecodedInstruction *insn, const Zy
             }
         }
     }
+    if (insn->meta.category == ZYDIS_CATEGORY_STRINGOP) { /* and what its operands do not say */
+        d->written[1] = d->written[6] = d->written[7] = true;
+    }
+}
+
+/* Far pointers lead behind the code, by selectors that may do. */
+static void settle_far(Draft *d, uint8_t *bytes, const ZydisDecodedInstruction *insn)
+{
+    static const uint16_t selectors[] = { SELECTOR_CODE32, SELECTOR_CODE64, LDT_SELECTOR(LDT_CODE16),
+                                          LDT_SELECTOR(LDT_CODE32), SELECTOR_DATA, LDT_SELECTOR(LDT_ABSENT), 0x10, 0x40,
+                                          0, 0x53 };
+    uint16_t selector = selectors[rng_below(d->r, G_N_ELEMENTS(selectors))];
+    uint64_t offset;
+
+    if (selector == SELECTOR_CODE64 && insn->mnemonic == ZYDIS_MNEMONIC_CALL) {
+        selector = SELECTOR_CODE32; /* pushes as 64-bit code would, on Intel's */
+    }
+    offset = CODE_BASE - selector_base(selector) + d->c->code_offset + CODE_MAX;
+
+    memcpy(bytes + insn->raw.imm[0].offset, &offset, insn->raw.imm[0].size / 8);
+    memcpy(bytes + insn->raw.imm[1].offset, &selector, sizeof(selector));
 }
 
 /* False: take another instruction. */
@@ -309,7 +347,8 @@ static bool settle(Draft *d, unsigned n, uint8_t *bytes, const ZydisDecodedInstr
 {
     for (unsigned i = 0; i < insn->operand_count; i++) {
         if (operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY && operands[i].mem.type != ZYDIS_MEMOP_TYPE_AGEN &&
-            !settle_memory(d, bytes, insn, &operands[i]) && (is_locked(insn) || (d->c->instructions > 1 && rng_percent(d->r, 90)))) {
+            !settle_memory(d, bytes, insn, &operands[i]) &&
+            (is_locked(insn) || (d->c->instructions > 1 && rng_percent(d->r, 90)))) {
             return false;
         }
     }
@@ -317,6 +356,9 @@ static bool settle(Draft *d, unsigned n, uint8_t *bytes, const ZydisDecodedInstr
         return false;
     }
     settle_special(d, insn, operands);
+    if (insn->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR && insn->raw.imm[1].size) {
+        settle_far(d, bytes, insn);
+    }
     if (d->c->instructions > 1 && (insn->mnemonic == ZYDIS_MNEMONIC_ROL || insn->mnemonic == ZYDIS_MNEMONIC_ROR) &&
         insn->raw.imm[0].size) {
         bytes[insn->raw.imm[0].offset] &= 0xc1; /* by more than one: OF is undefined, and what follows would see it */
@@ -358,8 +400,8 @@ static bool is_short_lived(const ZydisDecodedInstruction *insn)
     case ZYDIS_MNEMONIC_RET:
         return true;
     default:
-        return insn->attributes & ZYDIS_ATTRIB_IS_PRIVILEGED || insn->meta.category == ZYDIS_CATEGORY_IO ||
-               insn->meta.category == ZYDIS_CATEGORY_IOSTRINGOP;
+        return insn->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR || insn->attributes & ZYDIS_ATTRIB_IS_PRIVILEGED ||
+               insn->meta.category == ZYDIS_CATEGORY_IO || insn->meta.category == ZYDIS_CATEGORY_IOSTRINGOP;
     }
 }
 
@@ -369,7 +411,7 @@ static bool draw_instruction(Draft *d, unsigned n)
     ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
     uint8_t bytes[15];
 
-    draw_bytes(d->r, d->c->mode, bytes);
+    draw_bytes(d->r, d->c, bytes);
     if (!decode(d->g, d->c->mode, bytes, sizeof(bytes), &insn, operands) || !is_wanted(d->g, &insn) ||
         is_excluded(d->g, d->c->mode, &insn) ||
         (d->c->instructions > 1 && is_short_lived(&insn))) {
@@ -400,7 +442,7 @@ static void bend_branches(Draft *d)
     }
 }
 
-void generate(const Generator *g, uint64_t seed, unsigned min_instructions, unsigned max_instructions, bool mode32,
+void generate(const Generator *g, uint64_t seed, unsigned min_instructions, unsigned max_instructions, bool only64,
               Case *ret)
 {
     Rng r;
@@ -410,13 +452,13 @@ void generate(const Generator *g, uint64_t seed, unsigned min_instructions, unsi
     d.used[4] = true;
     memset(ret, 0, sizeof(*ret));
     ret->seed = seed;
-    ret->mode = mode32 && rng_percent(&r, 40) ? CASE_32 : CASE_64;
+    ret->mode = only64 || rng_percent(&r, 55) ? CASE_64 : rng_percent(&r, 55) ? CASE_32 : CASE_16;
     ret->instructions = min_instructions + rng_below(&r, max_instructions - min_instructions + 1);
     ret->code_offset = rng_percent(&r, 70) ? rng_below(&r, PAGE - CODE_MAX)
                        : rng_percent(&r, 80) ? PAGE - rng_below(&r, 20)
-                                             : 0;
+                                             : 16; /* 0 is where null pointers lead */
     random_state(&r, ret);
-    ret->in.rip = CODE_BASE + ret->code_offset;
+    ret->in.rip = CODE_BASE - selector_base(ret->in.cs) + ret->code_offset;
     for (unsigned n = 0; n < ret->instructions; n++) {
         while (!draw_instruction(&d, n)) {
         }
@@ -428,6 +470,7 @@ void generator_init(Generator *g)
 {
     ZydisDecoderInit(&g->decoder[CASE_64], ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
     ZydisDecoderInit(&g->decoder[CASE_32], ZYDIS_MACHINE_MODE_LONG_COMPAT_32, ZYDIS_STACK_WIDTH_32);
+    ZydisDecoderInit(&g->decoder[CASE_16], ZYDIS_MACHINE_MODE_LONG_COMPAT_16, ZYDIS_STACK_WIDTH_16);
     for (unsigned i = 0; i < CASE_MODES; i++) { /* to this host they are NOPs */
         ZydisDecoderEnableMode(&g->decoder[i], ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
         ZydisDecoderEnableMode(&g->decoder[i], ZYDIS_DECODER_MODE_CET, ZYAN_FALSE);

@@ -14,6 +14,7 @@
  */
 #include "diff.h"
 
+#include <asm/ldt.h>
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -329,6 +330,24 @@ static void map_memory(int fd)
     }
 }
 
+static void make_ldt(void)
+{
+    for (unsigned i = 0; i < LDT_SEGMENTS; i++) {
+        const Segment *s = &ldt[i];
+        struct user_desc d = { .entry_number = i, .base_addr = s->base, .limit = s->limit, .seg_32bit = s->wide,
+                               .contents = s->code ? MODIFY_LDT_CONTENTS_CODE :
+                                           s->down ? MODIFY_LDT_CONTENTS_STACK : MODIFY_LDT_CONTENTS_DATA,
+                               .read_exec_only = s->readonly, .seg_not_present = s->absent, .useable = true };
+
+        int error = (int)syscall(SYS_modify_ldt, 0x11, &d, sizeof(d)); /* not by way of errno */
+
+        if (error) {
+            fprintf(stderr, "modify_ldt, entry %u: %s\n", i, strerror(-error));
+            _exit(1);
+        }
+    }
+}
+
 static _Noreturn void child_main(Native *n)
 {
     static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGALRM };
@@ -340,6 +359,7 @@ static _Noreturn void child_main(Native *n)
     child = (struct Child){ .shared = n->shared, .ticked = UINT32_MAX };
     n->shared->fsgsbase = fsgsbase();
     map_memory(n->memory);
+    make_ldt();
     stack.ss_sp = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     sigaltstack(&stack, NULL);
     sigfillset(&action.sa_mask);

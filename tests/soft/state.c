@@ -50,14 +50,85 @@ bool rng_percent(Rng *r, unsigned percent)
     return rng_below(r, 100) < percent;
 }
 
+/* ---- segments ---- */
+
+const Segment ldt[LDT_SEGMENTS] = {
+    [LDT_CODE16] = { CODE_BASE, CODE_SIZE - 1, .code = true },
+    [LDT_CODE32] = { CODE_BASE, CODE_SIZE - 1, .code = true, .wide = true },
+    [LDT_DATA16] = { DATA_BASE, 2 * PAGE - 1 },
+    [LDT_DATA32] = { DATA_BASE + 16, 6 * PAGE + 5, .wide = true },
+    [LDT_DOWN16] = { DATA_BASE, 0x7ff, .down = true },
+    [LDT_DOWN32] = { DATA_BASE, 0xfff, .down = true, .wide = true },
+    [LDT_READONLY] = { DATA_BASE, 4 * PAGE - 1, .readonly = true, .wide = true },
+    [LDT_ABSENT] = { DATA_BASE, UINT16_MAX, .absent = true },
+};
+
+uint32_t selector_base(uint16_t selector)
+{
+    return selector & 4 && selector >> 3 < LDT_SEGMENTS ? ldt[selector >> 3].base : 0;
+}
+
+static uint16_t data_selector(Rng *r)
+{
+    static const uint16_t selectors[] = {
+        SELECTOR_DATA,           LDT_SELECTOR(LDT_DATA16),   LDT_SELECTOR(LDT_DATA32), LDT_SELECTOR(LDT_DOWN16),
+        LDT_SELECTOR(LDT_DOWN32), LDT_SELECTOR(LDT_READONLY), LDT_SELECTOR(LDT_CODE32), 0,
+    };
+
+    return selectors[rng_below(r, rng_percent(r, 80) ? 5 : 8)];
+}
+
+/* Which segments there are; the stack's is one that can be used. */
+static void random_segments(Rng *r, Case *c)
+{
+    static const uint16_t stacks[] = { SELECTOR_DATA, LDT_SELECTOR(LDT_DATA16), LDT_SELECTOR(LDT_DATA32),
+                                       LDT_SELECTOR(LDT_DOWN16) };
+    State *s = &c->in;
+    bool local = c->mode == CASE_16 || (c->mode == CASE_32 && rng_percent(r, 50));
+
+    s->cs = c->mode == CASE_64   ? SELECTOR_CODE64
+            : c->mode == CASE_16 ? LDT_SELECTOR(LDT_CODE16)
+            : local              ? LDT_SELECTOR(LDT_CODE32)
+                                 : SELECTOR_CODE32;
+    s->ss = local ? stacks[rng_below(r, G_N_ELEMENTS(stacks))] : SELECTOR_DATA;
+    s->ds = local ? data_selector(r) : SELECTOR_DATA;
+    s->es = local ? data_selector(r) : SELECTOR_DATA;
+    s->fs = local ? data_selector(r) : 0;
+    s->gs = local ? data_selector(r) : 0;
+    s->fs_base = c->mode == CASE_64 ? random_address(r, 8) & ~UINT64_C(0xfff) : selector_base(s->fs);
+    s->gs_base = c->mode == CASE_64 ? random_address(r, 8) : selector_base(s->gs);
+}
+
 /* ---- integers and addresses ---- */
 
 uint64_t random_value(Rng *r)
 {
     static const uint64_t special[] = {
-        0, 1, 2, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xffffffff, 0x100000000,
-        0x7fffffffffffffff, 0x8000000000000000, 0xffffffffffffffff, 0xfffffffffffffffe, 0x5555555555555555,
-        0xaaaaaaaaaaaaaaaa, 0xffffffff80000000, 0x0000800000000000, 0xffff800000000000, 0x00007fffffffffff,
+        0,
+        1,
+        2,
+        0x7f,
+        0x80,
+        0xff,
+        0x100,
+        0x7fff,
+        0x8000,
+        0xffff,
+        0x10000,
+        0x7fffffff,
+        0x80000000,
+        0xffffffff,
+        0x100000000,
+        0x7fffffffffffffff,
+        0x8000000000000000,
+        0xffffffffffffffff,
+        0xfffffffffffffffe,
+        0x5555555555555555,
+        0xaaaaaaaaaaaaaaaa,
+        0xffffffff80000000,
+        0x0000800000000000,
+        0xffff800000000000,
+        0x00007fffffffffff,
     };
 
     switch (rng_below(r, 8)) {
@@ -103,24 +174,45 @@ uint64_t random_address(Rng *r, unsigned size)
 /* ---- data ---- */
 
 static const uint64_t doubles[] = {
-    0x0000000000000000, 0x8000000000000000, 0x3ff0000000000000, 0xbff0000000000000, 0x7ff0000000000000, 0xfff0000000000000,
-    0x7ff8000000000000, 0xfff8000000000001, 0x7ff0000000000001, 0xfff4000000000000, 0x0000000000000001, 0x800fffffffffffff,
-    0x0010000000000000, 0x7fefffffffffffff, 0xffefffffffffffff, 0x4330000000000001, 0x41dfffffffe00000, 0xc1e0000000200000,
-    0x43e0000000000000, 0x3fd5555555555555, 0x4000000000000000, 0x3fe0000000000000, 0x1fff000000000000, 0x5fefffffffffffff,
+    0x0000000000000000, 0x8000000000000000, 0x3ff0000000000000, 0xbff0000000000000, 0x7ff0000000000000,
+    0xfff0000000000000, 0x7ff8000000000000, 0xfff8000000000001, 0x7ff0000000000001, 0xfff4000000000000,
+    0x0000000000000001, 0x800fffffffffffff, 0x0010000000000000, 0x7fefffffffffffff, 0xffefffffffffffff,
+    0x4330000000000001, 0x41dfffffffe00000, 0xc1e0000000200000, 0x43e0000000000000, 0x3fd5555555555555,
+    0x4000000000000000, 0x3fe0000000000000, 0x1fff000000000000, 0x5fefffffffffffff,
 };
 static const uint32_t floats[] = {
-    0x00000000, 0x80000000, 0x3f800000, 0xbf800000, 0x7f800000, 0xff800000, 0x7fc00000, 0xffc00001, 0x7f800001,
-    0xffa00000, 0x00000001, 0x807fffff, 0x00800000, 0x7f7fffff, 0xff7fffff, 0x4b000001, 0x4effffff, 0xcf000000,
-    0x5f000000, 0x3eaaaaab, 0x40000000, 0x3f000000, 0x1fff0000, 0x5f7fffff,
+    0x00000000, 0x80000000, 0x3f800000, 0xbf800000, 0x7f800000, 0xff800000, 0x7fc00000, 0xffc00001,
+    0x7f800001, 0xffa00000, 0x00000001, 0x807fffff, 0x00800000, 0x7f7fffff, 0xff7fffff, 0x4b000001,
+    0x4effffff, 0xcf000000, 0x5f000000, 0x3eaaaaab, 0x40000000, 0x3f000000, 0x1fff0000, 0x5f7fffff,
 };
-static const struct { uint64_t mantissa; uint16_t exponent; } extended[] = {
-    { 0, 0 }, { 0, 0x8000 }, { 0x8000000000000000, 0x3fff }, { 0x8000000000000000, 0xbfff }, { 0x8000000000000000, 0x7fff },
-    { 0x8000000000000000, 0xffff }, { 0xc000000000000000, 0x7fff }, { 0xc000000000000000, 0xffff },
-    { 0x8000000000000001, 0x7fff }, { 1, 0 }, { 0x7fffffffffffffff, 0x8000 }, { 0x8000000000000000, 0 },
-    { 0x8000000000000000, 1 }, { 0xffffffffffffffff, 0x7ffe }, { 0x4000000000000000, 0x3fff }, { 0, 0x7fff },
-    { 0x7fffffffffffffff, 0x7fff }, { 0x8000000000000000, 0x403e }, { 0xffffffffffffffff, 0x403d },
-    { 0xaaaaaaaaaaaaaaab, 0x3ffd }, { 0xc90fdaa22168c235, 0x4000 }, { 0xb504f333f9de6484, 0x3ffe },
-    { 0x8000000000000000, 0x3fc0 }, { 0xfffffffffffff800, 0x43fe },
+static const struct {
+    uint64_t mantissa;
+    uint16_t exponent;
+} extended[] = {
+    {0, 0},
+    {0, 0x8000},
+    {0x8000000000000000, 0x3fff},
+    {0x8000000000000000, 0xbfff},
+    {0x8000000000000000, 0x7fff},
+    {0x8000000000000000, 0xffff},
+    {0xc000000000000000, 0x7fff},
+    {0xc000000000000000, 0xffff},
+    {0x8000000000000001, 0x7fff},
+    {1, 0},
+    {0x7fffffffffffffff, 0x8000},
+    {0x8000000000000000, 0},
+    {0x8000000000000000, 1},
+    {0xffffffffffffffff, 0x7ffe},
+    {0x4000000000000000, 0x3fff},
+    {0, 0x7fff},
+    {0x7fffffffffffffff, 0x7fff},
+    {0x8000000000000000, 0x403e},
+    {0xffffffffffffffff, 0x403d},
+    {0xaaaaaaaaaaaaaaab, 0x3ffd},
+    {0xc90fdaa22168c235, 0x4000},
+    {0xb504f333f9de6484, 0x3ffe},
+    {0x8000000000000000, 0x3fc0},
+    {0xfffffffffffff800, 0x43fe},
 };
 
 static void put_extended(Rng *r, uint8_t *to)
@@ -141,8 +233,8 @@ static void put_vector(Rng *r, uint8_t *to, unsigned kind)
         uint64_t v = rng_next(r);
 
         if (kind == 1) {
-            v = rng_percent(r, 75) ? doubles[rng_below(r, G_N_ELEMENTS(doubles))]
-                                   : (v & UINT64_C(0x800fffffffffffff)) | (uint64_t)(1023 - 40 + rng_below(r, 80)) << 52;
+            v = (v & UINT64_C(0x800fffffffffffff)) | (uint64_t)(1023 - 40 + rng_below(r, 80)) << 52;
+            v = rng_percent(r, 75) ? doubles[rng_below(r, G_N_ELEMENTS(doubles))] : v;
         } else if (kind == 2) {
             v = 0;
             for (unsigned j = 0; j < 64; j += 32) {
@@ -204,7 +296,7 @@ static void random_mxcsr(Rng *r, uint8_t *fx)
 /* What XRSTOR and FXRSTOR mostly accept: SDM 1-13.4. */
 static void put_xsave(Rng *r, uint8_t *to)
 {
-    uint64_t features = rng_below(r, 8), compact = rng_percent(r, 40) ? UINT64_C(1) << 63 | features | rng_below(r, 8) : 0;
+    uint64_t features = rng_below(r, 8), compact = 0;
 
     random_x87(r, to);
     random_mxcsr(r, to);
@@ -212,7 +304,9 @@ static void put_xsave(Rng *r, uint8_t *to)
         put_vector(r, to + 160 + i, 0);
         put_vector(r, to + 576 + i, 0);
     }
-    compact = rng_percent(r, 5) ? rng_next(r) : compact;
+    if (rng_percent(r, 40)) {
+        compact = rng_percent(r, 10) ? rng_next(r) : UINT64_C(1) << 63 | features | rng_below(r, 8);
+    }
     features = rng_percent(r, 5) ? features | 0x80 : features;
     memset(to + 512, 0, 64);
     memcpy(to + 512, &features, 8);
@@ -286,23 +380,16 @@ void random_state(Rng *r, Case *c)
     for (unsigned i = 0; i < 16; i++) {
         s->gpr[i] = random_value(r);
     }
+    random_segments(r, c);
     s->gpr[4] = rng_percent(r, 90) ? DATA_BASE + PAGE + 0x800 + 8 * rng_below(r, 64) : random_address(r, 8);
-    if (c->mode == CASE_32) {
-        for (unsigned i = 0; i < 16; i++) {
-            s->gpr[i] = (uint32_t)s->gpr[i];
-        }
+    s->gpr[4] -= selector_base(s->ss);
+    s->gpr[4] |= c->mode == CASE_16 && rng_percent(r, 20) ? rng_next(r) & 0xffff0000 : 0;
+    for (unsigned i = 0; c->mode != CASE_64 && i < 16; i++) {
+        s->gpr[i] = (uint32_t)s->gpr[i];
     }
     s->rflags = 0x202 | (rng_next(r) & 0x8d5); /* IF, as every process has it; arithmetic */
     s->rflags |= rng_percent(r, 15) ? 0x400 : 0;
     s->rflags |= rng_percent(r, 3) ? 0x40000 : 0;
-    s->fs_base = random_address(r, 8) & ~UINT64_C(0xfff);
-    s->gs_base = random_address(r, 8);
-    s->cs = c->mode == CASE_64 ? 0x33 : 0x23;
-    s->ss = 0x2b;
-    s->ds = s->es = 0x2b;
-    if (c->mode == CASE_32) {
-        s->fs_base = s->gs_base = 0;
-    }
     c->fill = rng_below(r, FILLS);
     random_x87(r, s->fx);
     random_sse(r, s);

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What may differ: where the manuals leave it to the processor, or where it is in nobody's
+ * interest to be the same (each row says what).  Almost all of it is about instructions that
+ * fault: in which order they find what is wrong, and how much they have done by then.
+ */
+#include "diff.h"
+
+typedef struct Excuse {
+    uint16_t mnemonic, category, extension; /* 0: any */
+    unsigned may;
+} Excuse;
+static const Excuse excuses[] = {
+    /* Has pushed before the target turns out to be no address. */
+    { ZYDIS_MNEMONIC_CALL, 0, 0, MAY_WRITE | MAY_FAULT },
+    /* Copies frame pointers before its last check. */
+    { ZYDIS_MNEMONIC_ENTER, 0, 0, MAY_WRITE },
+    /* Reads first, though the software CPU asks whether the segment may be written. */
+    { ZYDIS_MNEMONIC_ARPL, 0, 0, MAY_LIMIT },
+    /* Microcode reads what it needs first. */
+    { ZYDIS_MNEMONIC_IRET, 0, 0, MAY_ADDRESS | MAY_FAULT },
+    { ZYDIS_MNEMONIC_IRETD, 0, 0, MAY_ADDRESS | MAY_FAULT },
+    { ZYDIS_MNEMONIC_IRETQ, 0, 0, MAY_ADDRESS | MAY_FAULT },
+    { ZYDIS_MNEMONIC_RET, 0, 0, MAY_ADDRESS | MAY_FAULT },
+    { ZYDIS_MNEMONIC_POP, 0, 0, MAY_FAULT },
+    { ZYDIS_MNEMONIC_BOUND, 0, 0, MAY_FAULT },
+    { ZYDIS_MNEMONIC_LDS, 0, 0, MAY_FAULT },
+    { ZYDIS_MNEMONIC_LES, 0, 0, MAY_FAULT },
+    { ZYDIS_MNEMONIC_LFS, 0, 0, MAY_FAULT },
+    { ZYDIS_MNEMONIC_LGS, 0, 0, MAY_FAULT },
+    { ZYDIS_MNEMONIC_LSS, 0, 0, MAY_FAULT },
+    /* Large operands may be touched anywhere first, and not at all where nothing of them is needed. */
+    { ZYDIS_MNEMONIC_FLDENV, 0, 0, MAY_ADDRESS },
+    { ZYDIS_MNEMONIC_FNSTENV, 0, 0, MAY_ADDRESS },
+    { ZYDIS_MNEMONIC_FNSAVE, 0, 0, MAY_ADDRESS },
+    { ZYDIS_MNEMONIC_FRSTOR, 0, 0, MAY_ADDRESS },
+    { ZYDIS_MNEMONIC_FXSAVE, 0, 0, MAY_ADDRESS },
+    { ZYDIS_MNEMONIC_FXSAVE64, 0, 0, MAY_ADDRESS },
+    { ZYDIS_MNEMONIC_FXRSTOR, 0, 0, MAY_ADDRESS },
+    { ZYDIS_MNEMONIC_FXRSTOR64, 0, 0, MAY_ADDRESS },
+    { 0, ZYDIS_CATEGORY_XSAVE, 0, MAY_ADDRESS | MAY_FAULT | MAY_PASS },
+    { 0, ZYDIS_CATEGORY_XSAVEOPT, 0, MAY_ADDRESS | MAY_FAULT | MAY_PASS },
+    /* Stores in two pieces. */
+    { ZYDIS_MNEMONIC_FBSTP, 0, 0, MAY_WRITE },
+    { ZYDIS_MNEMONIC_FSTP, 0, 0, MAY_WRITE },
+    /* Loads as it goes. */
+    { ZYDIS_MNEMONIC_POPA, 0, 0, MAY_REGISTERS },
+    { ZYDIS_MNEMONIC_POPAD, 0, 0, MAY_REGISTERS },
+    /* May fault where it is not to write. */
+    { ZYDIS_MNEMONIC_MASKMOVQ, 0, 0, MAY_ADDRESS | MAY_PASS },
+    { ZYDIS_MNEMONIC_MASKMOVDQU, 0, 0, MAY_ADDRESS | MAY_PASS },
+    { ZYDIS_MNEMONIC_VMASKMOVDQU, 0, 0, MAY_ADDRESS | MAY_PASS },
+    /* Limits are of enabled elements only, which the software CPU does not ask. */
+    { ZYDIS_MNEMONIC_VPMASKMOVD, 0, 0, MAY_ADDRESS | MAY_LIMIT },
+    { ZYDIS_MNEMONIC_VPMASKMOVQ, 0, 0, MAY_ADDRESS | MAY_LIMIT },
+    { ZYDIS_MNEMONIC_VMASKMOVPS, 0, 0, MAY_ADDRESS | MAY_LIMIT },
+    { ZYDIS_MNEMONIC_VMASKMOVPD, 0, 0, MAY_ADDRESS | MAY_LIMIT },
+    /* Has converted before it stores. */
+    { ZYDIS_MNEMONIC_VCVTPS2PH, 0, 0, MAY_MXCSR | MAY_FAULT },
+    /* Has become an MMX register file before the access. */
+    { 0, 0, ZYDIS_ISA_EXT_MMX, MAY_X87 },
+    /* May have gathered some elements, and widened its mask. */
+    { 0, ZYDIS_CATEGORY_AVX2GATHER, 0, MAY_VECTORS },
+};
+
+/* The instruction that a side stopped at, unless it went through to INT3. */
+static bool stopped_at(const Generator *g, const Case *c, const Result *r, ZydisDecodedInstruction *ret)
+{
+    ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
+    uint64_t at = r->out.rip - c->in.rip;
+
+    return r->vector != 3 && at < c->code_length &&
+           decode(g, c->mode, c->code + at, c->code_length - (unsigned)at, ret, operands);
+}
+
+static unsigned excused(const ZydisDecodedInstruction *insn)
+{
+    unsigned may = 0;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(excuses); i++) {
+        const Excuse *e = &excuses[i];
+
+        if ((!e->mnemonic || e->mnemonic == insn->mnemonic) && (!e->category || e->category == insn->meta.category) &&
+            (!e->extension || e->extension == insn->meta.isa_ext)) {
+            may |= e->may;
+        }
+    }
+    return may;
+}
+
+/* OF is undefined after a rotation by more than one, and not the same by the immediate as by CL. */
+static bool is_rotation(const Generator *g, const Case *c)
+{
+    ZydisDecodedInstruction insn;
+    ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
+
+    return c->instructions == 1 && decode(g, c->mode, c->code, c->code_length, &insn, operands) &&
+           (insn.mnemonic == ZYDIS_MNEMONIC_ROL || insn.mnemonic == ZYDIS_MNEMONIC_ROR) && insn.raw.imm[0].size;
+}
+
+/* A lock over the end of a cache line takes longer than we wait, where kernel or hypervisor slow it down. */
+static bool is_split_lock(const Result *native, const ZydisDecodedInstruction *insn)
+{
+    return native->vector == VECTOR_HUNG &&
+           (insn->attributes & ZYDIS_ATTRIB_HAS_LOCK || insn->mnemonic == ZYDIS_MNEMONIC_XCHG);
+}
+
+/* What has an unmasked x87 exception to report does not store; the software CPU has looked at the place already. */
+static bool is_refused_store(const Result *native, const Result *soft, const ZydisDecodedInstruction *insn)
+{
+    return native->out.fx[2] & 0x80 && soft->vector >= 12 && soft->vector != 16 &&
+           (insn->meta.isa_ext == ZYDIS_ISA_EXT_X87 || insn->mnemonic == ZYDIS_MNEMONIC_FISTTP);
+}
+
+static bool is_limit(const Case *c, const Result *soft)
+{
+    return c->mode != CASE_64 && (soft->vector == 12 || soft->vector == 13);
+}
+
+/* Both stopped at the same instruction, with different exceptions: alignment may be #AC or #GP (SDM 2A FXSAVE), and limits
+ * of segments are what the software CPU asks about before anything else. */
+static bool is_other_order(const Case *c, const Result *native, const Result *soft, unsigned may)
+{
+    return (native->vector == 17 && soft->vector == 13) || may & MAY_FAULT ||
+           (is_limit(c, soft) && (native->vector == 13 || native->vector == 16));
+}
+
+/* Whether CS may be written, too. */
+static bool is_code_store(const Case *c, const Result *soft, const ZydisDecodedInstruction *insn)
+{
+    return is_limit(c, soft) && insn->attributes & ZYDIS_ATTRIB_HAS_SEGMENT_CS;
+}
+
+unsigned may_differ(const Generator *g, const Case *c, const Result *native, const Result *soft)
+{
+    ZydisDecodedInstruction by_native, by_soft;
+    bool native_stopped = stopped_at(g, c, native, &by_native), soft_stopped = stopped_at(g, c, soft, &by_soft);
+    unsigned native_may = native_stopped ? excused(&by_native) : 0, soft_may = soft_stopped ? excused(&by_soft) : 0;
+    bool same = native->out.rip == soft->out.rip && native->vector != 3;
+    unsigned may = native_may | soft_may | (is_rotation(g, c) ? MAY_OF : 0);
+
+    if ((native_stopped && is_split_lock(native, &by_native)) ||
+        (soft_stopped && is_refused_store(native, soft, &by_soft)) ||
+        (soft_stopped && (same || soft_may & MAY_LIMIT) && is_code_store(c, soft, &by_soft)) ||
+        (soft_may & MAY_LIMIT && is_limit(c, soft)) ||
+        (may & MAY_PASS && (native->vector != soft->vector || native->out.rip != soft->out.rip)) ||
+        (same && native->vector != soft->vector && is_other_order(c, native, soft, may))) {
+        return MAY_ALL;
+    }
+    return may;
+}
