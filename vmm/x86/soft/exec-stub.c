@@ -86,7 +86,7 @@ static __attribute__((noinline)) const Op *misaligned(SoftCpu *cpu, const Op *op
     if (must_wait(cpu, op)) {
         return soft_fp_error(cpu, op);
     }
-    soft_raise_error(cpu, soft_misaligned_vector(op, soft_ea(cpu, op)), 0);
+    soft_raise_error(cpu, VECTOR_GP, 0);
 }
 
 /* ---- handlers: once per size, alignment, and way to form the address ---- */
