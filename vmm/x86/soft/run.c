@@ -40,13 +40,22 @@ static void uncount(SoftCpu *cpu)
     cpu->block = NULL;
 }
 
+/* The address sanitizer's longjmp() uses vector registers. */
+static _Noreturn void jump(SoftCpu *cpu, int why)
+{
+#ifdef SOFT_DISPATCH_LOOP
+    soft_fp_leave(cpu);
+#endif
+    longjmp(cpu->jump, why);
+}
+
 void soft_raise_event(SoftCpu *cpu, const SoftEvent *event)
 {
     cpu->event = *event;
     if (event->kind == EVENT_FAULT) {
         uncount(cpu);
     }
-    longjmp(cpu->jump, JUMP_EVENT);
+    jump(cpu, JUMP_EVENT);
 }
 
 void soft_raise(SoftCpu *cpu, unsigned vector)
@@ -66,7 +75,7 @@ void soft_raise_error(SoftCpu *cpu, unsigned vector, uint32_t error)
 void soft_leave(SoftCpu *cpu, SoftExit why)
 {
     cpu->exit = why;
-    longjmp(cpu->jump, JUMP_LEAVE);
+    jump(cpu, JUMP_LEAVE);
 }
 
 /* ---- common handlers ---- */
