@@ -196,6 +196,13 @@ static OpFn *flat_pre_op(const Decode *x)
     return x->z.address_width == 16 ? op_ea_flat16 : x->op->index == SLOT_ZERO ? op_ea_flat32_base : op_ea_flat32;
 }
 
+/* These are checked as a load of a byte is. */
+static bool is_line(const ZydisDecodedInstruction *z)
+{
+    return z->mnemonic == ZYDIS_MNEMONIC_CLFLUSH || z->mnemonic == ZYDIS_MNEMONIC_CLFLUSHOPT ||
+           z->mnemonic == ZYDIS_MNEMONIC_CLWB;
+}
+
 static void put_legacy_address(Decode *x, const ZydisDecodedOperand *o, DecodeAddress what)
 {
     unsigned segment = segment_of(o->mem.segment);
@@ -210,7 +217,7 @@ static void put_legacy_address(Decode *x, const ZydisDecodedOperand *o, DecodeAd
         op->fn = op_ea_unchecked;
     } else {
         op->fn = op_ea_segment;
-        op->imm = MAX(o->size / 8, 1);
+        op->imm = is_line(&x->z) ? 1 : MAX(o->size / 8, 1);
         op->dst = (writes ? ACCESS_WRITE : ACCESS_READ) | (op->flags & OP_STACK ? ACCESS_STACK : 0);
     }
     put_pre_op(x, op->fn == op_ea_segment);
