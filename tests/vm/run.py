@@ -37,7 +37,7 @@ class Test:
         self.needs = getattr(function, "needs", ("cloud",))
         self.lodge_only = getattr(function, "lodge_only", False)
         self.on_host = getattr(function, "on_host", False)
-        self.kvm_only = getattr(function, "kvm_only", False)
+        self.only_accel = "kvm" if hasattr(function, "kvm_only") else "tcg" if hasattr(function, "tcg_only") else None
 
 
 def discover(patterns):
@@ -78,8 +78,8 @@ class Runner:
         for test in tests:
             if test.lodge_only and self.args.peer:
                 self.record(test, "skipped", "only for the VMM under test", 0)
-            elif test.kvm_only and self.args.accel != "kvm":
-                self.record(test, "skipped", "only for accelerator kvm", 0)
+            elif test.only_accel not in (None, self.args.accel):
+                self.record(test, "skipped", f"only for accelerator {test.only_accel}", 0)
             else:
                 runnable.append(test)
         images = vmtest.trees_for([n for t in runnable for n in t.needs], available)

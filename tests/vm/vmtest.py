@@ -2,13 +2,14 @@
 """What a guest test is given, and how it says what it needs.
 
 A test is a function `test_...(vm)` in a file test_*.py; its name says the behaviour. Decorators declare what it needs:
-images by name (`@needs("debian")`), the VMM under test rather than the peer (`@lodge_only`), accelerator kvm
-(`@kvm_only`), or this host's own /dev/kvm (`@on_host`). A test that cannot run raises Skip with the reason.
+images by name (`@needs("debian")`), the VMM under test rather than the peer (`@lodge_only`), one accelerator
+(`@kvm_only`, `@tcg_only`), or this host's own /dev/kvm (`@on_host`). A test that cannot run raises Skip with the
+reason.
 """
 
 import shlex
 
-from images import cache, disks, initramfs, kernels
+from images import cache, disks, initramfs, kernels, programs
 
 BOOT = 150          # seconds that a small guest may take from start to end in an emulated host under load
 
@@ -33,6 +34,12 @@ def lodge_only(function):
 def kvm_only(function):
     """The test is about /dev/kvm."""
     function.kvm_only = True
+    return function
+
+
+def tcg_only(function):
+    """The test is about the software CPU."""
+    function.tcg_only = True
     return function
 
 
@@ -61,6 +68,15 @@ def _debian_image(tree):
     tree.program(program_path("e2fsck"))
 
 
+def _programs_image(tree):
+    made = programs.programs()
+    tree.add("programs/vmlinuz", made.debian.vmlinuz)
+    tree.add("programs/initrd", made.debian.initrd)
+    tree.add("programs/disk.raw", made.debian.disk)
+    tree.add("programs/scripts.raw", made.scripts)
+    tree.add("programs/answers", made.answers)
+
+
 def _tools_image(tree):
     """fio and strace with their libraries, on a disk for guests: too much for an initramfs."""
     from direct import program_path
@@ -71,7 +87,8 @@ def _tools_image(tree):
     tree.program(program_path("strace"))
 
 
-IMAGES = {name: _kernel_image(name) for name in kernels.PACKAGES} | {"debian": _debian_image, "tools": _tools_image}
+IMAGES = {name: _kernel_image(name) for name in kernels.PACKAGES} | {
+    "debian": _debian_image, "programs": _programs_image, "tools": _tools_image}
 
 
 class Vm:

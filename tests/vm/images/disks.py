@@ -103,19 +103,21 @@ DEBIAN_FILES = {
 
 
 class Debian:
-    """The directory of a built Debian: its disk, and the kernel and the initrd that its own packages made."""
+    """The directory of a built Debian: its disk, the kernel and the initrd that its own packages made, its files."""
 
     def __init__(self, path):
         self.disk = path / "disk.raw"
         self.vmlinuz = path / "vmlinuz"
         self.initrd = path / "initrd.img"
+        self.tree = path / "tree"       # only where it was asked for
 
 
-def debian():
+def debian(packages=DEBIAN_PACKAGES, size=DEBIAN_SIZE, keep_tree=False):
     """A full Debian of the host's release with systemd, root without a password, a shell on the serial console."""
     suite = _suite()
-    recipe = cache.digest(suite, DEBIAN_PACKAGES, DEBIAN_SIZE, sorted(DEBIAN_FILES.items()), Path(__file__).read_bytes())
-    return Debian(cache.entry(f"debian/{suite}-{recipe}", lambda path: _build_debian(path, suite)))
+    recipe = cache.digest(suite, packages, size, keep_tree, sorted(DEBIAN_FILES.items()), Path(__file__).read_bytes())
+    return Debian(cache.entry(f"debian/{suite}-{recipe}",
+                              lambda path: _build_debian(path, suite, packages, size, keep_tree)))
 
 
 def _suite():
@@ -125,12 +127,12 @@ def _suite():
     raise cache.Unavailable("/etc/os-release names no release of Debian")
 
 
-def _build_debian(path, suite):
+def _build_debian(path, suite, packages, size, keep_tree):
     path.mkdir()
     tree = path / "tree"
     quiet = [f"--dpkgopt=path-exclude=/usr/share/{d}/*" for d in ("man", "doc", "locale", "info", "i18n", "zoneinfo")]
     cache.run("mmdebstrap", "--quiet", "--variant=minbase", "--mode=root" if os.geteuid() == 0 else "--mode=unshare",
-              *quiet, "--aptopt=Apt::Install-Recommends false", f"--include={','.join(DEBIAN_PACKAGES)}", suite, tree)
+              *quiet, "--aptopt=Apt::Install-Recommends false", f"--include={','.join(packages)}", suite, tree)
     for name, text in DEBIAN_FILES.items():
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_text(text)
@@ -142,5 +144,6 @@ def _build_debian(path, suite):
     for clutter in list((tree / "var/cache/apt").glob("*.bin")) + list((tree / "var/lib/apt/lists").glob("*_*")):
         clutter.unlink()
     cache.run("mke2fs", "-q", "-F", "-t", "ext4", "-m", "1", "-L", "debian", "-d", tree, path / "disk.raw",
-              f"{DEBIAN_SIZE // MIB}M")
-    shutil.rmtree(tree)
+              f"{size // MIB}M")
+    if not keep_tree:
+        shutil.rmtree(tree)
