@@ -114,6 +114,7 @@ void native_start(Native *n, unsigned count);
 void native_wait(Native *n); /* for all of them; a case that kills the child has VECTOR_LOST */
 const Result *native_result(Native *n, unsigned i);
 bool native_has_fsgsbase(void);
+unsigned native_processor(void); /* what the limit of GDT entry 15 is there; after native_new() */
 
 /* ---- engine.c ---- */
 typedef struct Engine Engine;

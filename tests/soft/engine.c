@@ -18,7 +18,7 @@ enum { PML4 = 0x300000, PDPT = 0x301000, PD = 0x302000, PT_CODE = 0x303000, PT_D
 #define SYSTEM_BASE UINT64_C(0xffff800000000000) /* a page with the GDT, the LDT, and a TSS that allows no port */
 #define LDT_OFFSET  0x400
 #define TSS_OFFSET  0x800
-#define LIMIT       1000
+#define LIMIT       100000 /* enough for a stack to overflow */
 #define LIMIT_SINGLE 60 /* so few that each instruction is a block */
 
 struct Engine {
@@ -82,9 +82,9 @@ static uint64_t descriptor(const Segment *s)
 /* arch/x86/include/asm/segment.h of Linux says which is where. */
 static void make_system_page(Engine *e)
 {
-    static const uint64_t entries[16] = { 0, 0x00cf9b000000ffff, 0x00af9b000000ffff, 0x00cf93000000ffff,
-                                          0x00cffb000000ffff, 0x00cff3000000ffff, 0x00affb000000ffff,
-                                          [15] = 0x0040f50000000000 };
+    const uint64_t entries[16] = { 0, 0x00cf9b000000ffff, 0x00af9b000000ffff, 0x00cf93000000ffff,
+                                   0x00cffb000000ffff, 0x00cff3000000ffff, 0x00affb000000ffff,
+                                   [15] = 0x0040f50000000000 | native_processor() };
 
     memcpy(e->rig->host + GDT, entries, sizeof(entries));
     for (unsigned i = 0; i < LDT_SEGMENTS; i++) {

@@ -15,6 +15,9 @@ static const Excuse excuses[] = {
     { ZYDIS_MNEMONIC_CALL, 0, 0, MAY_WRITE | MAY_FAULT },
     /* Copies frame pointers before its last check. */
     { ZYDIS_MNEMONIC_ENTER, 0, 0, MAY_WRITE },
+    /* Has pushed some before the one that may not be. */
+    { ZYDIS_MNEMONIC_PUSHA, 0, 0, MAY_WRITE },
+    { ZYDIS_MNEMONIC_PUSHAD, 0, 0, MAY_WRITE },
     /* Reads first, though the software CPU asks whether the segment may be written. */
     { ZYDIS_MNEMONIC_ARPL, 0, 0, MAY_LIMIT },
     /* Microcode reads what it needs first. */
@@ -30,14 +33,14 @@ static const Excuse excuses[] = {
     { ZYDIS_MNEMONIC_LGS, 0, 0, MAY_FAULT },
     { ZYDIS_MNEMONIC_LSS, 0, 0, MAY_FAULT },
     /* Large operands may be touched anywhere first, and not at all where nothing of them is needed. */
-    { ZYDIS_MNEMONIC_FLDENV, 0, 0, MAY_ADDRESS },
-    { ZYDIS_MNEMONIC_FNSTENV, 0, 0, MAY_ADDRESS },
-    { ZYDIS_MNEMONIC_FNSAVE, 0, 0, MAY_ADDRESS },
-    { ZYDIS_MNEMONIC_FRSTOR, 0, 0, MAY_ADDRESS },
-    { ZYDIS_MNEMONIC_FXSAVE, 0, 0, MAY_ADDRESS },
-    { ZYDIS_MNEMONIC_FXSAVE64, 0, 0, MAY_ADDRESS },
-    { ZYDIS_MNEMONIC_FXRSTOR, 0, 0, MAY_ADDRESS },
-    { ZYDIS_MNEMONIC_FXRSTOR64, 0, 0, MAY_ADDRESS },
+    { ZYDIS_MNEMONIC_FLDENV, 0, 0, MAY_ADDRESS | MAY_FAULT },
+    { ZYDIS_MNEMONIC_FNSTENV, 0, 0, MAY_ADDRESS | MAY_FAULT },
+    { ZYDIS_MNEMONIC_FNSAVE, 0, 0, MAY_ADDRESS | MAY_FAULT },
+    { ZYDIS_MNEMONIC_FRSTOR, 0, 0, MAY_ADDRESS | MAY_FAULT },
+    { ZYDIS_MNEMONIC_FXSAVE, 0, 0, MAY_ADDRESS | MAY_FAULT },
+    { ZYDIS_MNEMONIC_FXSAVE64, 0, 0, MAY_ADDRESS | MAY_FAULT },
+    { ZYDIS_MNEMONIC_FXRSTOR, 0, 0, MAY_ADDRESS | MAY_FAULT },
+    { ZYDIS_MNEMONIC_FXRSTOR64, 0, 0, MAY_ADDRESS | MAY_FAULT },
     { 0, ZYDIS_CATEGORY_XSAVE, 0, MAY_ADDRESS | MAY_FAULT | MAY_PASS },
     { 0, ZYDIS_CATEGORY_XSAVEOPT, 0, MAY_ADDRESS | MAY_FAULT | MAY_PASS },
     /* Stores in two pieces. */
@@ -55,8 +58,10 @@ static const Excuse excuses[] = {
     { ZYDIS_MNEMONIC_VPMASKMOVQ, 0, 0, MAY_ADDRESS | MAY_LIMIT },
     { ZYDIS_MNEMONIC_VMASKMOVPS, 0, 0, MAY_ADDRESS | MAY_LIMIT },
     { ZYDIS_MNEMONIC_VMASKMOVPD, 0, 0, MAY_ADDRESS | MAY_LIMIT },
-    /* Has converted before it stores. */
-    { ZYDIS_MNEMONIC_VCVTPS2PH, 0, 0, MAY_MXCSR | MAY_FAULT },
+    /* Asks for no alignment, though SDM 2A (exceptions of type 11) lets it. */
+    { ZYDIS_MNEMONIC_VCVTPH2PS, 0, 0, MAY_PASS },
+    /* Likewise, and has converted before it stores. */
+    { ZYDIS_MNEMONIC_VCVTPS2PH, 0, 0, MAY_MXCSR | MAY_FAULT | MAY_PASS },
     /* Has become an MMX register file before the access. */
     { 0, 0, ZYDIS_ISA_EXT_MMX, MAY_X87 },
     /* May have gathered some elements, and widened its mask. */

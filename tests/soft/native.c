@@ -20,6 +20,7 @@
 #include <linux/filter.h>
 #include <linux/futex.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -348,6 +349,25 @@ static void make_ldt(void)
     }
 }
 
+/* Linux says in the limit of a segment (__CPUNODE_SEG) on which processor it is: the child stays on one. */
+static unsigned processor, node;
+
+unsigned native_processor(void)
+{
+    return node << 12 | processor;
+}
+
+static void stay_on_processor(void)
+{
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    CPU_SET(processor, &set);
+    if (sched_setaffinity(0, sizeof(set), &set)) {
+        g_error("cannot stay on processor %u: %s", processor, strerror(errno));
+    }
+}
+
 static _Noreturn void child_main(Native *n)
 {
     static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGALRM };
@@ -356,6 +376,7 @@ static _Noreturn void child_main(Native *n)
     struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK };
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    stay_on_processor();
     child = (struct Child){ .shared = n->shared, .ticked = UINT32_MAX };
     n->shared->fsgsbase = fsgsbase();
     map_memory(n->memory);
@@ -406,6 +427,9 @@ Native *native_new(void)
         if (pwrite(n->memory, data, PAGE, CODE_SIZE + i * PAGE) != PAGE) {
             g_error("memory of the child: %s", strerror(errno));
         }
+    }
+    if (getcpu(&processor, &node)) {
+        g_error("getcpu: %s", strerror(errno));
     }
     n->shared->current = UINT32_MAX;
     n->shared->state = GO; /* with nothing to do: IDLE when the child is ready */

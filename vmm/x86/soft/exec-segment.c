@@ -82,10 +82,10 @@ static const Op *op_push_segment(SoftCpu *cpu, const Op *op)
 
     soft_sync(cpu, op);
     if (op->size == 4 && cpu->vm->intel) {
-        /* A word is written and the upper one keeps what it has, SDM 2B PUSH. */
+        /* A word is written, and asked of the segment; the upper one keeps what it has, SDM 2B PUSH. */
         uint64_t sp = (cpu->gpr[X86_RSP] - 4) & soft_stack_mask(cpu);
 
-        soft_store(cpu, soft_linear(cpu, X86_SS, sp, 4, ACCESS_WRITE), 2, selector, ACCESS_WRITE | ACCESS_STACK);
+        soft_store(cpu, soft_linear(cpu, X86_SS, sp, 2, ACCESS_WRITE), 2, selector, ACCESS_WRITE | ACCESS_STACK);
         soft_stack_move(cpu, -4);
     } else {
         soft_push(cpu, selector, op->size);

@@ -353,7 +353,7 @@ const Op *soft_rep_lods(SoftCpu *cpu, const Op *op)
     SOFT_NEXT(cpu, op);
 }
 
-/* ---- CMPS: [rDI] is read first; a fault leaves the flags as they were before the first iteration ---- */
+/* ---- CMPS: [rDI] is read first; what interrupts it finds the flags as they were before the first iteration ---- */
 
 static uint64_t cmps_round(SoftCpu *cpu, const Op *op, uint64_t count, SoftCc *ret_cc)
 {
@@ -400,10 +400,10 @@ const Op *soft_rep_cmps(SoftCpu *cpu, const Op *op)
             SOFT_NEXT(cpu, op);
         }
     } while (next_round(cpu, op, count, n, &leave));
-    cpu->cc = cc;
     if (UNLIKELY(leave)) {
         return soft_rep_leave(cpu, op);
     }
+    cpu->cc = cc;
     SOFT_NEXT(cpu, op);
 }
 
@@ -443,9 +443,9 @@ const Op *soft_rep_scas(SoftCpu *cpu, const Op *op)
             SOFT_NEXT(cpu, op);
         }
     } while (next_round(cpu, op, count, n, &leave));
-    cpu->cc = cc;
     if (UNLIKELY(leave)) {
         return soft_rep_leave(cpu, op);
     }
+    cpu->cc = cc;
     SOFT_NEXT(cpu, op);
 }

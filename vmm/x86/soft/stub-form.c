@@ -89,7 +89,7 @@ static bool add_memory(StubForm *form, const ZydisDecodedInstruction *insn, cons
     form->load = line || o->actions & ZYDIS_OPERAND_ACTION_MASK_READ;
     form->store = o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
     form->partial = o->actions & ZYDIS_OPERAND_ACTION_CONDWRITE || insn->meta.isa_set == ZYDIS_ISA_SET_X87 ||
-                    insn->meta.isa_set == ZYDIS_ISA_SET_SSE3X87;
+                    insn->mnemonic == ZYDIS_MNEMONIC_FISTTP;
     return form->load || form->store;
 }
 

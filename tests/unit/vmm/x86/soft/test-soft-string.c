@@ -266,6 +266,26 @@ static void test_each_iteration_is_a_step(void **state)
     assert_false(rig->cpu->eflags & EFLAGS_RF);
 }
 
+/* SDM 2B REP: a comparison that is to go on has no flags yet. */
+static void test_a_step_leaves_the_flags_of_a_comparison(void **state)
+{
+    static const uint8_t code[] = { 0xf2, 0xae, 0x0f, 0x0b }; /* repne scasb; ud2 */
+    SoftRig *rig = *state;
+
+    enter_64(rig, code, sizeof(code));
+    memcpy(rig->host + RIG_DATA, "ab", 2);
+    set_operands(rig, 0, RIG_DATA, 5);
+    rig->cpu->gpr[X86_RAX] = 'b';
+    soft_set_rflags(rig->cpu, EFLAGS_TF | EFLAGS_CF | EFLAGS_OF | EFLAGS_ZF);
+    assert_ends_in(rig, VECTOR_DB);
+    assert_operands(rig, 0, RIG_DATA + 1, 4);
+    assert_int_equal(soft_get_rflags(rig->cpu) & 0x8d5, EFLAGS_CF | EFLAGS_OF | EFLAGS_ZF);
+    assert_ends_in(rig, VECTOR_DB);
+    assert_operands(rig, 0, RIG_DATA + 2, 3);
+    assert_int_equal(rig->cpu->rip, RIG_CODE + 2);
+    assert_int_equal(soft_get_rflags(rig->cpu) & 0x8d5, EFLAGS_ZF | EFLAGS_PF);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 int main(void)
 {
@@ -283,6 +303,7 @@ int main(void)
         T(test_the_source_is_in_the_segment_of_the_prefix),
         T(test_a_kick_is_taken_between_two_iterations),
         T(test_each_iteration_is_a_step),
+        T(test_a_step_leaves_the_flags_of_a_comparison),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
