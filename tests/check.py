@@ -17,7 +17,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parent.parent
 BUILDS = TOP / "build-check"
 FUZZ_SECONDS = 30
-INSTRUCTION_SECONDS = 200
+INSTRUCTION_SECONDS = 300
 
 SANITIZER_ENV = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=0",
