@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a second vCPU is worth on the software CPU: two jobs at once in a guest with two vCPUs, against one job alone.
+
+The scaling is twice the time of one job over the time of two at once. The same pair runs on the host itself in each
+round, so that a host whose second processor is shared or slower does not count: 2.0 is perfect, what the host reaches is
+all that there is.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "vm"))
+import direct  # noqa: E402
+from images import cache, disks, initramfs, kernels  # noqa: E402
+
+TIMEOUT = 300
+JOBS = {
+    "loop": "i=0; while [ $i -lt {} ]; do i=$((i+1)); done",
+    "files": "i=0; while [ $i -lt {} ]; do cat /bin/busybox >/dev/null; i=$((i+1)); done",
+    "digest": "i=0; while [ $i -lt {} ]; do sha512sum /bin/busybox >/dev/null; i=$((i+1)); done",
+}
+COUNTS = {"loop": (150_000, 4_000_000), "files": (300, 1500), "digest": (12, 300)}  # in the guest, on the host
+
+
+def pair(run):
+    """Seconds of one job alone, and of two at once."""
+    times = []
+    for copies in (1, 2):
+        began = time.monotonic()
+        run(copies)
+        times.append(time.monotonic() - began)
+    return times
+
+
+def commands(job, copies):
+    return " ".join(f"( {job} ) &" for _ in range(copies)) + " wait"
+
+
+def in_guest(guest, job):
+    def run(copies):
+        guest.send(f"{commands(job, copies)}; echo done=$?\n")
+        guest.expect(r"^done=0\r?$", TIMEOUT)
+    return pair(run)
+
+
+def on_host(busybox, job):
+    return pair(lambda copies: subprocess.run([busybox, "sh", "-c", commands(job, copies)], check=True))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vmm", metavar="FILE", default=str(cache.TOP / "build" / "lodge"))
+    parser.add_argument("--cpu", default="max")
+    parser.add_argument("--runs", type=int, default=5)
+    args = parser.parse_args()
+
+    kernel = kernels.get("cloud")
+    tree = disks.Tree()
+    tree.add("vmlinuz", kernel.vmlinuz)
+    tree.add("initrd", initramfs.hello(kernel))
+    busybox = shutil.which("busybox")
+    best = {}
+    with direct.Direct(tree, disks.Tree()) as place:
+        guest = place.start(
+            f"exec {os.path.abspath(args.vmm) if '/' in args.vmm else args.vmm} -accel tcg,thread=multi "
+            f"-cpu {args.cpu} -M q35 -m 512M -smp 2 -nodefaults -nographic -serial stdio -kernel {place.path('vmlinuz')} "
+            f"-initrd {place.path('initrd')} -append 'console=ttyS0 quiet-init shell'")
+        guest.expect("@@ready", TIMEOUT)
+        guest.expect("# ", TIMEOUT)
+        for _ in range(args.runs):
+            for name, job in JOBS.items():
+                there, here = COUNTS[name]
+                one, two = in_guest(guest, job.format(there))
+                host_one, host_two = on_host(busybox, job.format(here))
+                scaling, host = 2 * one / two, 2 * host_one / host_two
+                best[name] = [max(pair) for pair in zip(best.get(name, (0, 0)), (scaling, host))]
+                print(f"{name:7} guest {one:5.2f} s, two at once {two:5.2f} s: {scaling:4.2f}; "
+                      f"host {host_one:5.2f} s, {host_two:5.2f} s: {host:4.2f}", flush=True)
+        guest.send("poweroff -f\n")
+        guest.wait(TIMEOUT)
+    print("best of each: " + ", ".join(f"{name} {guest:.2f} (host {host:.2f})" for name, (guest, host) in best.items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
