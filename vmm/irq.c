@@ -48,7 +48,7 @@ static void sink_level(IrqLine *line, bool level)
 static void irq_deliver(void *opaque)
 {
     IrqLine *line = opaque;
-    bool level, resync;
+    bool level, resync, fell;
     unsigned pulses;
 
     if (!line->sink) {
@@ -57,7 +57,11 @@ static void irq_deliver(void *opaque)
     lock_acquire(&line->lock);
     pulses = __atomic_exchange_n(&line->pulses, 0, __ATOMIC_SEQ_CST);
     resync = __atomic_exchange_n(&line->resync, false, __ATOMIC_SEQ_CST);
+    fell = __atomic_exchange_n(&line->fell, false, __ATOMIC_SEQ_CST);
     level = newest(line);
+    if (fell && line->delivered) {
+        sink_level(line, false);
+    }
     if (level && !line->delivered) {
         sink_level(line, true);
     }
@@ -81,6 +85,12 @@ static IrqLine *root_of(IrqLine *line)
     return line;
 }
 
+/* The line was lowered: so was the root, unless another source holds it up.  The line may be up again by now. */
+static bool has_fallen(const IrqLine *line, const IrqLine *root)
+{
+    return __atomic_load_n(&line->level, __ATOMIC_SEQ_CST) || !newest(root);
+}
+
 /* Who sets what another thread has just set may not go on before the sink knows it: a handler that lowers the line and
  * acknowledges would be interrupted again. */
 void irq_set(IrqLine *line, bool level)
@@ -97,6 +107,10 @@ void irq_set(IrqLine *line, bool level)
         }
     } else if (line->high) {
         __atomic_fetch_add(line->high, level ? 1u : -1u, __ATOMIC_SEQ_CST);
+    }
+    if (!level && has_fallen(line, root)) {
+        /* Another thread may raise it before this is delivered: the edge is not to be lost. */
+        __atomic_store_n(&root->fell, true, __ATOMIC_SEQ_CST);
     }
     effect_post(irq_deliver, root);
 }

@@ -37,6 +37,7 @@ struct IrqLine {
     bool level;             /* newest, atomic; of a join's target: not used */
     bool delivered;         /* written under lock, atomic */
     bool resync;            /* atomic: deliver even if it seems unchanged */
+    bool fell;              /* atomic: has been low since the last delivery */
     unsigned pulses;        /* atomic */
     IrqJoin *from;          /* this line is a join's target; NULL: it has a source of its own */
     IrqJoin *into;          /* this line is a source of a join; NULL: it has a sink */

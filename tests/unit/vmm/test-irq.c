@@ -129,6 +129,23 @@ static void test_only_the_newest_level_is_delivered(void **state)
     SEEN("");
 }
 
+/* A vCPU lowers the line under its device's lock, another thread raises it before that is delivered. */
+static void test_fall_and_rise_are_an_edge(void **state)
+{
+    Fixture *f = *state;
+    pthread_t thread;
+
+    irq_set(&f->line, true);
+    SEEN("5+");
+    lock_acquire(&f->device);
+    irq_set(&f->line, false);
+    assert_int_equal(pthread_create(&thread, NULL, raise_line, &f->line), 0);
+    pthread_join(thread, NULL);
+    SEEN("5-5+");
+    lock_release(&f->device);
+    SEEN("");
+}
+
 static void test_every_pulse_is_an_edge(void **state)
 {
     Fixture *f = *state;
@@ -278,6 +295,7 @@ int main(void)
         TEST(test_level_waits_for_the_device_lock),
         TEST(test_who_finds_the_level_set_returns_after_its_delivery),
         TEST(test_only_the_newest_level_is_delivered),
+        TEST(test_fall_and_rise_are_an_edge),
         TEST(test_every_pulse_is_an_edge),
         TEST(test_pulse_on_a_high_line_is_one_edge),
         TEST(test_resync_delivers_again),
