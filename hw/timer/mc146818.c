@@ -491,7 +491,7 @@ static void rtc_reset(Device *dev)
 static void power_up(Mc146818 *r)
 {
     const Machine *machine = domain_machine(r->dev.domain);
-    int64_t offset = machine ? machine->rtc.offset_ns : 0;
+    int64_t start = machine ? machine->rtc.offset_ns : 0;
 
     r->clock = clock_host;
     if (machine && machine->rtc.clock == RTC_CLOCK_VM) {
@@ -502,7 +502,10 @@ static void power_up(Mc146818 *r)
     r->slew = machine && machine->rtc.slew;
     r->cmos[RTC_A] = DV_RUN | 6; /* 1024 Hz */
     r->cmos[RTC_B] = B_24H;
-    r->start_offset_ns = r->offset_ns = clock_ns(clock_host) + offset - clock_ns(r->clock);
+    if (!machine || machine->rtc.base != RTC_BASE_DATE) {
+        start += clock_ns(clock_host);
+    }
+    r->start_offset_ns = r->offset_ns = start - clock_ns(r->clock);
     r->seen_ns = time_ns(r);
     r->periodic_ns = virtual_ns(r);
 }
