@@ -7,6 +7,8 @@
  * reading of the host's, so vCPUs that were in step stay so.  kvmclock is a function
  * of the host's TSC that all vCPUs share, each with its own offset in its page.
  *
+ * Under -icount the TSC counts instructions and there is no kvmclock.
+ *
  * A page is written when the guest says where it is, when it sets the TSC, and when time
  * goes on.
  *
@@ -34,6 +36,7 @@
 #define PVCLOCK_TSC_STABLE    (1u << 0)
 #define PVCLOCK_GUEST_STOPPED (1u << 1)
 
+#define COUNTED_KHZ         1000000 /* -icount: a tick is a nanosecond */
 #define CPUID_KVM_TIMING    0x40000010 /* EAX: kHz of the TSC */
 #define MEASURE_NS          (10 * NS_PER_MS)
 #define TRIES               8
@@ -218,6 +221,10 @@ static void resume(SoftAccel *soft, uint8_t flags)
     for (unsigned i = 0; i < soft->vcpus->len; i++) {
         SoftVcpu *sv = soft->vcpus->pdata[i];
 
+        if (soft->count.on) {
+            soft_cpu_set_tsc(sv->cpu, sv->stopped_tsc);
+            continue;
+        }
         soft_cpu_set_tsc_offset(sv->cpu, sv->stopped_tsc - now);
         write_page(sv, flags);
     }
@@ -247,8 +254,9 @@ bool soft_clock_get(Accel *accel, uint64_t *kvmclock_ns, GError **error)
         for (unsigned i = 0; i < soft->vcpus->len; i++) {
             SoftVcpu *sv = soft->vcpus->pdata[i];
 
-            sv->stopped_tsc = now + soft_cpu_tsc_offset(sv->cpu);
+            sv->stopped_tsc = soft->count.on ? soft_cpu_tsc(sv->cpu) : now + soft_cpu_tsc_offset(sv->cpu);
         }
+        soft->count.asleep_since = 0; /* the sleep of the guest does not go on */
         __atomic_store_n(&soft->stopped, true, __ATOMIC_RELEASE);
     }
     *kvmclock_ns = soft->clock_ns;
@@ -272,8 +280,8 @@ bool soft_clock_set(Accel *accel, uint64_t kvmclock_ns, GError **error)
 
 void soft_clock_init(SoftAccel *soft)
 {
-    soft->tsc_khz = host_tsc_khz();
-    soft->tsc_stable = host_tsc_is_invariant();
+    soft->tsc_khz = soft->count.on ? COUNTED_KHZ : host_tsc_khz();
+    soft->tsc_stable = soft->count.on || host_tsc_is_invariant();
     soft->stopped = true;
     choose_scale(soft);
 }
@@ -282,6 +290,9 @@ void soft_clock_init(SoftAccel *soft)
 
 bool soft_clock_msr_read(SoftVcpu *sv, uint32_t index, uint64_t *ret_value)
 {
+    if (sv->soft->count.on) {
+        return false;
+    }
     switch (index) {
     case MSR_WALL_CLOCK_OLD:
     case MSR_WALL_CLOCK:
@@ -298,6 +309,9 @@ bool soft_clock_msr_read(SoftVcpu *sv, uint32_t index, uint64_t *ret_value)
 
 bool soft_clock_msr_write(SoftVcpu *sv, uint32_t index, uint64_t value)
 {
+    if (sv->soft->count.on) {
+        return false;
+    }
     switch (index) {
     case MSR_WALL_CLOCK_OLD:
     case MSR_WALL_CLOCK:

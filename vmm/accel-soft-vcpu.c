@@ -260,7 +260,7 @@ VcpuExit soft_vcpu_run(Vcpu *vcpu, GError **error)
 
     soft_clock_resume(sv->soft);
     vcpu->exits[VCPU_COUNT_RUNS]++;
-    switch (soft_run(sv->cpu)) {
+    switch (sv->soft->count.on ? soft_count_run(sv) : soft_run(sv->cpu)) {
     case SOFT_EXIT_KICKED:
         vcpu->exits[VCPU_COUNT_KICKED]++;
         return VCPU_EXIT_KICKED;

@@ -21,13 +21,14 @@
 #define LEAF1_ECX_TSC_DEADLINE (1u << 24)
 #define LEAF1_ECX_XSAVE        (1u << 26)
 #define LEAF1_ECX_OSXSAVE      (1u << 27)
+#define LEAF1_ECX_RDRAND       (1u << 30)
+#define LEAF7_EBX_RDSEED       (1u << 18)
 #define LEAF1_ECX_HYPERVISOR   (1u << 31)
 #define LEAF6_EAX_ARAT         (1u << 2)
 
 /* KVM's paravirtual features, Linux Documentation/virt/kvm/x86/cpuid.rst */
 #define KVM_PV_LEAF            0x40000001
 #define PV_CLOCKSOURCE         (1u << 0)
-#define PV_NOP_IO_DELAY        (1u << 1)
 #define PV_CLOCKSOURCE2        (1u << 3)
 #define PV_CLOCKSOURCE_STABLE  (1u << 24)
 
@@ -89,6 +90,7 @@ static void soft_close(Accel *accel)
 {
     SoftAccel *soft = soft_of(accel);
 
+    soft_count_finish(soft);
     epoch_synchronize();
     soft_fabric_free(soft);
     lapic_bus_free(soft->bus);
@@ -157,12 +159,29 @@ static unsigned soft_max_vcpus(const Accel *accel)
 
 /* ---- CPUID ---- */
 
-static void adjust(X86Cpuid *leaf)
+/* Counted time is for runs that can be repeated: no random numbers, no clock that is the host's. */
+static void adjust_counted(X86Cpuid *leaf)
+{
+    if (leaf->leaf == 1) {
+        leaf->ecx &= ~LEAF1_ECX_RDRAND;
+    } else if (leaf->leaf == 7 && leaf->subleaf == 0) {
+        leaf->ebx &= ~LEAF7_EBX_RDSEED;
+    } else if (leaf->leaf == KVM_PV_LEAF) {
+        leaf->eax &= ~(PV_CLOCKSOURCE | PV_CLOCKSOURCE2);
+    }
+}
+
+static void adjust(const SoftAccel *soft, X86Cpuid *leaf)
 {
     if (leaf->leaf == 1) {
         leaf->ecx |= LEAF1_ECX_HYPERVISOR | LEAF1_ECX_X2APIC | LEAF1_ECX_TSC_DEADLINE;
     } else if (leaf->leaf == 6 && leaf->subleaf == 0) {
         leaf->eax |= LEAF6_EAX_ARAT; /* the timer never stops */
+    } else if (leaf->leaf == KVM_PV_LEAF && !soft->tsc_stable) {
+        leaf->eax &= ~PV_CLOCKSOURCE_STABLE;
+    }
+    if (soft->count.on) {
+        adjust_counted(leaf);
     }
 }
 
@@ -172,18 +191,11 @@ static unsigned soft_cpuid_supported(Accel *accel, X86Cpuid *ret, unsigned max)
     bool has_leaf6 = false;
 
     for (unsigned i = 0; i < n; i++) {
-        adjust(&ret[i]);
+        adjust(soft_of(accel), &ret[i]);
         has_leaf6 |= ret[i].leaf == 6;
     }
     if (!has_leaf6 && n < max) {
         ret[n++] = (X86Cpuid) { .leaf = 6, .eax = LEAF6_EAX_ARAT };
-    }
-    if (n < max) {
-        ret[n++] = (X86Cpuid) {
-            .leaf = KVM_PV_LEAF,
-            .eax = PV_CLOCKSOURCE | PV_NOP_IO_DELAY | PV_CLOCKSOURCE2 |
-                   (soft_of(accel)->tsc_stable ? PV_CLOCKSOURCE_STABLE : 0),
-        };
     }
     return n;
 }
@@ -219,7 +231,7 @@ static void soft_set_extint(Accel *accel, bool level, int (*acknowledge)(void *o
 const AccelClass accel_soft_class = {
     .name = "tcg", .type_name = "tcg-accel", .desc = "Lodge's own processor in software; needs nothing of the host",
     .options = &soft_options,
-    .probe = soft_probe, .open = soft_open, .close = soft_close, .setup = soft_setup,
+    .probe = soft_probe, .open = soft_open, .close = soft_close, .count = soft_count_init, .setup = soft_setup,
     .fabric = soft_get_fabric, .irqchip = soft_irqchip, .max_vcpus = soft_max_vcpus,
     .supported_cpuid = soft_cpuid_supported, .supported_msr_features = soft_msr_features,
     .vcpu_create = soft_vcpu_create, .vcpu_destroy = soft_vcpu_destroy, .vcpu_begin = soft_vcpu_begin,

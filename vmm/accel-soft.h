@@ -6,6 +6,7 @@
  *   accel-soft-vcpu.c   vCPUs: the run loop, what the CPU asks for, registers in and out, debugging
  *   accel-soft-irq.c    the fabric: MSIs and their routes to the local APICs (vmm/x86/lapic.h)
  *   accel-soft-clock.c  the TSC and kvmclock
+ *   accel-soft-count.c  time that is a count of instructions (-icount)
  *
  * PIC, IOAPIC and PIT are the machine's own (irqchip "split").
  *
@@ -29,6 +30,16 @@ typedef struct SoftOptions {
 } SoftOptions;
 
 typedef struct SoftAccel SoftAccel;
+
+/* -icount: guest time is a count of instructions (accel-soft-count.c). */
+typedef struct SoftCount {
+    bool on, sleep;
+    unsigned shift;          /* an instruction takes 2^shift ns, and ticks of the TSC */
+    int64_t base;            /* ns to be added to those of the instructions: vCPU's thread, or parked */
+    int64_t seen;            /* atomic: guest time for other threads, which no timer that is not due has come to */
+    int64_t asleep_since;    /* ns of clock_realtime; 0: awake */
+    Timer *alarm;            /* the guest sleeps until then */
+} SoftCount;
 
 #define SOFT_KVM_MSR_FIRST 0x4b564d02u /* paravirtual features that only KVM has */
 #define SOFT_KVM_MSRS      6
@@ -61,6 +72,7 @@ struct SoftAccel {
     uint64_t clock_ns, clock_tsc;
     uint32_t clock_multiplier; /* ns of a tick: * 2^clock_shift * multiplier / 2^32 */
     int8_t clock_shift;
+    SoftCount count;
 };
 
 extern const AccelClass accel_soft_class;
@@ -110,3 +122,8 @@ bool soft_clock_msr_write(SoftVcpu *sv, uint32_t index, uint64_t value);
 void soft_clock_tsc_set(SoftVcpu *sv);
 void soft_clock_save(SoftVcpu *sv, X86Cpu *cpu);
 void soft_clock_load(SoftVcpu *sv, const X86Cpu *cpu);
+
+/* ---- accel-soft-count.c ---- */
+bool soft_count_init(Accel *accel, unsigned shift, bool sleep, GError **error);
+void soft_count_finish(SoftAccel *soft);
+SoftExit soft_count_run(SoftVcpu *sv);

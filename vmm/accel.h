@@ -55,6 +55,8 @@ typedef enum AccelBreakKind { ACCEL_BREAK_SOFTWARE, ACCEL_BREAK_HARDWARE, ACCEL_
                               ACCEL_WATCH_ACCESS } AccelBreakKind;
 typedef struct AccelBreakpoint { AccelBreakKind kind; uint64_t address; uint64_t length; } AccelBreakpoint;
 
+#define ICOUNT_SHIFT_MAX 10
+
 struct AccelClass {
     const char *name;      /* "kvm" */
     const char *type_name; /* "kvm-accel" */
@@ -64,6 +66,8 @@ struct AccelClass {
     void (*probe)(AccelProbe *ret);
     Accel *(*open)(Domain *domain, const void *options, GError **error);
     void (*close)(Accel *accel);
+    /* -icount: guest time by instructions, 2^shift ns each.  Before setup(); NULL: this accelerator cannot count. */
+    bool (*count)(Accel *accel, unsigned shift, bool sleep, GError **error);
     /* After the machine has decided: interrupt controllers, boot parameters of the VM. */
     bool (*setup)(Accel *accel, IrqchipMode mode, GError **error);
     IrqFabric *(*fabric)(Accel *accel);

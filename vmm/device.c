@@ -458,12 +458,14 @@ static void call_post(void *opaque)
         t->fn(t->dev);
     }
     lock_release(t->dev->lock);
+    clock_due_end(domain_clock(t->dev->domain));
     device_unref(t->dev);
     g_free(t);
 }
 
 void device_post(Device *dev, void (*fn)(Device *dev))
 {
+    clock_due_begin(domain_clock(dev->domain));
     __atomic_fetch_add(&dev->references, 1, __ATOMIC_RELAXED);
     loop_post(dev->loop, call_post, thunk_new(dev, fn));
 }

@@ -190,6 +190,7 @@ static bool set_rtc(const Options *options, Machine *machine, GError **error)
         if (!parse_date(base, &start, error)) {
             return false;
         }
+        now = 0;
     }
     machine->rtc.offset_ns = (start - now) * NS_PER_SEC;
     machine->rtc.clock = options->rtc.clock;
@@ -240,11 +241,39 @@ Machine *options_new_machine(const Options *options, Domain *domain, const Machi
     return NULL;
 }
 
+static bool set_icount(const Options *options, const Machine *machine, Accel *accel, GError **error)
+{
+    const IcountOptions *icount = &options->icount;
+    guint64 shift;
+
+    if (!icount->shift) {
+        return true;
+    }
+    if (!strcmp(icount->shift, "auto")) {
+        error_set(error, "-icount shift=auto is not supported: guest time would depend on the host's");
+        return error_hint(error, "Give a number: shift=3 makes a guest of 125 million instructions a second.");
+    }
+    if (!g_ascii_string_to_unsigned(icount->shift, 10, 0, ICOUNT_SHIFT_MAX, &shift, NULL)) {
+        return error_set(error, "-icount: '%s' is no shift from 0 to %d", icount->shift, ICOUNT_SHIFT_MAX);
+    }
+    if (!accel->class->count) {
+        error_set(error, "-icount: accelerator %s cannot count instructions", accel->class->name);
+        return error_hint(error, "Add -accel tcg.");
+    }
+    if (machine->topology.maxcpus > 1) {
+        error_set(error, "-icount counts the instructions of one CPU, and this machine may have %u",
+                  machine->topology.maxcpus);
+        return error_hint(error, "Use -smp 1.");
+    }
+    return accel->class->count(accel, (unsigned)shift, icount->sleep, error);
+}
+
 Accel *options_open_accel(const Options *options, const Machine *machine, GError **error)
 {
     const char *text = machine_common(machine)->accel;
     g_autoptr(GPtrArray) names = g_ptr_array_new();
     g_auto(GStrv) split = g_strsplit(text ? text : "", ":", -1);
+    Accel *accel;
 
     if (text && options->accel->len) {
         error_set(error, "-machine accel=%s and -accel %s both choose the accelerator", text,
@@ -259,7 +288,12 @@ Accel *options_open_accel(const Options *options, const Machine *machine, GError
         g_ptr_array_add(names, *name);
     }
     g_ptr_array_add(names, NULL);
-    return accel_open(machine->domain, names->len > 1 ? (const char *const *)names->pdata : NULL, error);
+    accel = accel_open(machine->domain, names->len > 1 ? (const char *const *)names->pdata : NULL, error);
+    if (accel && !set_icount(options, machine, accel, error)) {
+        accel_close(accel);
+        return NULL;
+    }
+    return accel;
 }
 
 /* ---- objects, chardevs, devices ---- */

@@ -8,7 +8,7 @@
 #include "vmm/options.h"
 
 /* vmm/options-values.c: languages */
-extern const FieldStruct overcommit_options, name_options, rtc_options, global_options,
+extern const FieldStruct overcommit_options, name_options, rtc_options, icount_options, global_options,
     boot_options, add_fd_options, message_options;
 
 typedef struct GlobalOptions { char *driver, *property, *value; } GlobalOptions;

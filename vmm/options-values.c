@@ -65,6 +65,17 @@ const FieldStruct rtc_options = {
     },
 };
 
+const FieldStruct icount_options = {
+    .name = "IcountOptions",
+    .size = sizeof(IcountOptions),
+    .fields = (const Field[]){
+        F_STR("shift", IcountOptions, shift, NULL, .flags = FIELD_REQUIRED,
+              .help = "an instruction takes 2^shift ns of guest time, 0 to 10"),
+        F_BOOL("sleep", IcountOptions, sleep, true, .help = "wait where the guest does; off: its time jumps there"),
+        FIELD_END,
+    },
+};
+
 const FieldStruct global_options = {
     .name = "GlobalOptions",
     .size = sizeof(GlobalOptions),

@@ -18,6 +18,7 @@
 
 typedef struct NameOptions { char *guest, *process; bool always; } NameOptions;
 typedef struct RtcOptions { char *base; int clock, driftfix; } RtcOptions;
+typedef struct IcountOptions { char *shift; bool sleep; } IcountOptions; /* shift NULL: not asked for */
 typedef struct OvercommitOptions { bool mem_lock; } OvercommitOptions;
 typedef struct MessageOptions { bool timestamp; } MessageOptions;
 
@@ -33,6 +34,7 @@ typedef struct Options {
     uint8_t uuid[16];
     bool has_uuid;
     RtcOptions rtc;
+    IcountOptions icount;
     OvercommitOptions overcommit;
     GPtrArray *globals;  /* driver=,property=,value= */
     /* boot */

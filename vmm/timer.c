@@ -31,11 +31,16 @@ struct Clock {
     bool ticking;
     int64_t value; /* ticking: to be added to CLOCK_MONOTONIC; else the time itself */
     bool manual;   /* never ticks, but its timers run */
+    const ClockCounter *counter; /* NULL: none */
+    void *counter_opaque;
+    int64_t allowed; /* atomic: its timers may run up to then */
+    unsigned due;    /* atomic: clock_due_begin() without its end */
 };
 
 typedef struct TimerHeap {
     Clock *clock;
     GPtrArray *timers; /* a binary heap by deadline */
+    bool firing;       /* the loop is calling those that are due */
 } TimerHeap;
 
 struct LoopTimers {
@@ -69,6 +74,11 @@ static int64_t read_ns(clockid_t id)
     return ts.tv_sec * NS_PER_SEC + ts.tv_nsec;
 }
 
+static int64_t counted_ns(const Clock *clock)
+{
+    return clock->counter->now(clock->counter_opaque);
+}
+
 /* Every load is an acquire, so the second read of the count cannot move up. */
 static int64_t virtual_ns(const Clock *clock)
 {
@@ -93,7 +103,7 @@ int64_t clock_ns(const Clock *clock)
     case CLOCK_KIND_HOST:
         return read_ns(CLOCK_REALTIME);
     default:
-        return virtual_ns(clock);
+        return clock->counter ? counted_ns(clock) : virtual_ns(clock);
     }
 }
 
@@ -145,7 +155,7 @@ bool clock_running(const Clock *clock)
 void clock_start(Clock *clock)
 {
     if (!clock_running(clock)) {
-        change(clock, true, clock->value - read_ns(CLOCK_MONOTONIC));
+        change(clock, true, clock->counter ? 0 : clock->value - read_ns(CLOCK_MONOTONIC));
     }
 }
 
@@ -217,10 +227,16 @@ static void arm(Timer *timer, int64_t deadline_ns)
     heap_settle(timer->heap, timer->heap->timers->len - 1, timer);
 }
 
+/* What timers are held against. */
+static int64_t due_ns(const Clock *clock)
+{
+    return clock->counter ? __atomic_load_n(&clock->allowed, __ATOMIC_SEQ_CST) : clock_ns(clock);
+}
+
 static bool is_due(const TimerHeap *heap)
 {
     return heap->timers->len && clock_running(heap->clock)
-        && heap_at(heap, 0)->deadline_ns <= clock_ns(heap->clock);
+        && heap_at(heap, 0)->deadline_ns <= due_ns(heap->clock);
 }
 
 /* ---- a loop's timers ---- */
@@ -283,10 +299,10 @@ static int64_t heap_wait_ns(const TimerHeap *heap)
     if (!heap->timers->len || !clock_running(heap->clock)) {
         return LOOP_FOREVER;
     }
-    if (__builtin_sub_overflow(heap_at(heap, 0)->deadline_ns, clock_ns(heap->clock), &wait)) {
+    if (__builtin_sub_overflow(heap_at(heap, 0)->deadline_ns, due_ns(heap->clock), &wait)) {
         return heap_at(heap, 0)->deadline_ns < 0 ? 0 : LOOP_FOREVER;
     }
-    if (heap->clock->manual) {
+    if (heap->clock->manual || heap->clock->counter) {
         return wait > 0 ? LOOP_FOREVER : 0;
     }
     if (heap->clock->kind == CLOCK_KIND_HOST) {
@@ -322,7 +338,7 @@ static void fire(LoopTimers *timers, Timer *timer)
         pthread_mutex_lock(&timers->mutex);
     }
     due = timer->deadline_ns != INT64_MAX && clock_running(timer->heap->clock)
-        && timer->deadline_ns <= clock_ns(timer->heap->clock);
+        && timer->deadline_ns <= due_ns(timer->heap->clock);
     if (due) {
         disarm(timer);
     }
@@ -337,18 +353,31 @@ static void fire(LoopTimers *timers, Timer *timer)
 }
 
 /* A timer that is late by more than its period re-arms itself in the past; n bounds the round. */
+static bool run_heap(LoopTimers *timers, TimerHeap *heap)
+{
+    const Clock *clock = heap->clock;
+    bool ran = false;
+
+    for (unsigned n = heap->timers->len; n && is_due(heap); n--) {
+        heap->firing = ran = true;
+        fire(timers, heap_at(heap, 0));
+    }
+    heap->firing = false;
+    if (ran && clock->counter) {
+        pthread_mutex_unlock(&timers->mutex);
+        clock->counter->ran(clock->counter_opaque);
+        pthread_mutex_lock(&timers->mutex);
+    }
+    return ran;
+}
+
 bool loop_timers_run(LoopTimers *timers)
 {
     bool ran = false;
 
     pthread_mutex_lock(&timers->mutex);
     for (unsigned i = 0; i < timers->heaps->len; i++) {
-        TimerHeap *heap = g_ptr_array_index(timers->heaps, i);
-
-        for (unsigned n = heap->timers->len; n && is_due(heap); n--) {
-            fire(timers, heap_at(heap, 0));
-            ran = true;
-        }
+        ran |= run_heap(timers, g_ptr_array_index(timers->heaps, i));
     }
     pthread_mutex_unlock(&timers->mutex);
     return ran;
@@ -392,6 +421,7 @@ void timer_free(Timer *timer)
 void timer_mod(Timer *timer, int64_t deadline_ns)
 {
     LoopTimers *timers = timer->timers;
+    const Clock *clock = timer->heap->clock;
     int64_t earliest = INT64_MAX;
     bool first;
 
@@ -403,7 +433,9 @@ void timer_mod(Timer *timer, int64_t deadline_ns)
     arm(timer, deadline_ns);
     first = deadline_ns < earliest;
     pthread_mutex_unlock(&timers->mutex);
-    if (first) {
+    if (first && clock->counter) {
+        clock->counter->earlier(clock->counter_opaque);
+    } else if (first) {
         loop_wake(timers->loop);
     }
 }
@@ -428,6 +460,72 @@ int64_t timer_deadline(const Timer *timer)
 bool timer_pending(const Timer *timer)
 {
     return timer_deadline(timer) != INT64_MAX;
+}
+
+/* ---- clocks that are counted ---- */
+
+void clock_set_counter(Clock *clock, const ClockCounter *counter, void *opaque)
+{
+    g_assert(clock->kind == CLOCK_KIND_VIRTUAL && !clock->loops);
+    clock->counter = counter;
+    clock->counter_opaque = opaque;
+    clock->allowed = INT64_MIN;
+}
+
+bool clock_is_counted(const Clock *clock)
+{
+    return clock->counter;
+}
+
+void clock_hold(Clock *clock)
+{
+    __atomic_store_n(&clock->allowed, INT64_MIN, __ATOMIC_SEQ_CST);
+}
+
+void clock_allow(Clock *clock, int64_t ns)
+{
+    __atomic_store_n(&clock->allowed, ns, __ATOMIC_SEQ_CST);
+    pthread_mutex_lock(&clock->mutex);
+    wake_loops(clock);
+    pthread_mutex_unlock(&clock->mutex);
+}
+
+void clock_due_begin(Clock *clock)
+{
+    if (clock->counter) {
+        __atomic_fetch_add(&clock->due, 1, __ATOMIC_SEQ_CST);
+        clock->counter->earlier(clock->counter_opaque);
+    }
+}
+
+void clock_due_end(Clock *clock)
+{
+    if (clock->counter) {
+        __atomic_fetch_sub(&clock->due, 1, __ATOMIC_SEQ_CST);
+        clock->counter->ran(clock->counter_opaque);
+    }
+}
+
+int64_t clock_next_deadline(Clock *clock)
+{
+    int64_t next = __atomic_load_n(&clock->due, __ATOMIC_SEQ_CST) ? INT64_MIN : INT64_MAX;
+
+    pthread_mutex_lock(&clock->mutex);
+    for (unsigned i = 0; clock->loops && i < clock->loops->len; i++) {
+        LoopTimers *timers = g_ptr_array_index(clock->loops, i);
+        const TimerHeap *heap;
+
+        pthread_mutex_lock(&timers->mutex);
+        heap = heap_of(timers, clock);
+        if (heap->firing) {
+            next = INT64_MIN;
+        } else if (heap->timers->len) {
+            next = MIN(next, heap_at(heap, 0)->deadline_ns);
+        }
+        pthread_mutex_unlock(&timers->mutex);
+    }
+    pthread_mutex_unlock(&clock->mutex);
+    return next;
 }
 
 /* ---- clocks that tests move ---- */
@@ -486,6 +584,9 @@ void clock_set(Clock *clock, int64_t ns)
         }
         change(clock, false, MAX(deadline, virtual_ns(clock)));
         fire_first(due, clock);
+    }
+    if (clock->counter) {
+        clock->counter->set(clock->counter_opaque, ns);
     }
     change(clock, false, ns);
 }

@@ -30,6 +30,23 @@ void clock_start(Clock *clock);       /* virtual; main thread */
 void clock_stop(Clock *clock);
 bool clock_running(const Clock *clock);
 void clock_set(Clock *clock, int64_t ns); /* virtual and stopped: restore */
+/* A virtual clock that somebody else counts (-icount): its time is what now() says, its timers run between clock_allow()
+ * and clock_hold().  Before it has timers; main thread. */
+typedef struct ClockCounter {
+    int64_t (*now)(void *opaque);          /* any thread */
+    void (*set)(void *opaque, int64_t ns); /* main thread, stopped */
+    void (*earlier)(void *opaque);         /* any thread, locks held: a timer is due before all others of its loop */
+    void (*ran)(void *opaque);             /* a loop's thread: timers, or what was due, have run */
+} ClockCounter;
+void clock_set_counter(Clock *clock, const ClockCounter *counter, void *opaque);
+bool clock_is_counted(const Clock *clock); /* runs are to be the same each time */
+void clock_allow(Clock *clock, int64_t ns); /* any thread, no lock held: loops run the timers that are due then */
+void clock_hold(Clock *clock);              /* no timer begins to run; after clock_next_deadline() has seen none due */
+/* The same; of all loops.  INT64_MAX: none; INT64_MIN: a timer is running, or clock_due_begin() was called. */
+int64_t clock_next_deadline(Clock *clock);
+/* Something that is not a timer is due now, until it is done.  Any thread, locks held; any clock. */
+void clock_due_begin(Clock *clock);
+void clock_due_end(Clock *clock);
 /* Tests: a virtual clock that moves only by clock_set(), running timers that fall due. */
 void clock_set_manual(Clock *clock);
 

@@ -275,6 +275,99 @@ static void test_timer_deleted_under_its_lock_is_silent(void **state)
     lock_finish(&r->lock);
 }
 
+/* ---- counted ---- */
+
+typedef struct Count { int64_t now; unsigned earlier, ran; } Count;
+
+static int64_t count_now(void *opaque)
+{
+    return ((Count *)opaque)->now;
+}
+
+static void count_set(void *opaque, int64_t ns)
+{
+    ((Count *)opaque)->now = ns;
+}
+
+static void count_earlier(void *opaque)
+{
+    ((Count *)opaque)->earlier++;
+}
+
+static void count_ran(void *opaque)
+{
+    ((Count *)opaque)->ran++;
+}
+
+static const ClockCounter counter = { count_now, count_set, count_earlier, count_ran };
+
+static void test_counted_clock_runs_timers_when_it_allows_them(void **state)
+{
+    Rig *r = *state;
+    Count count = { .now = 500 };
+
+    clock_set_counter(r->clock, &counter, &count);
+    clock_start(r->clock);
+    assert_int_equal(clock_next_deadline(r->clock), INT64_MAX);
+    r->timer = timer_new(r->loop, r->clock, note, r);
+    timer_mod(r->timer, 1000);
+    assert_int_equal(count.earlier, 1);
+    assert_int_equal(clock_next_deadline(r->clock), 1000);
+    count.now = 1001;
+    loop_run_once(r->loop, false);
+    assert_int_equal(r->count, 0);
+    clock_allow(r->clock, 1001);
+    loop_run_once(r->loop, false);
+    assert_int_equal(r->count, 1);
+    assert_int_equal(r->at[0], 1001);
+    assert_int_equal(count.ran, 1);
+    clock_hold(r->clock);
+    timer_mod(r->timer, 900);
+    loop_run_once(r->loop, false);
+    assert_int_equal(r->count, 1);
+    assert_int_equal(count.earlier, 2);
+}
+
+static void look_at_deadline(void *opaque)
+{
+    Rig *r = opaque;
+
+    timer_mod(r->timer, 2000);
+    r->at[r->count++] = clock_next_deadline(r->clock);
+}
+
+static void test_counted_clock_is_due_while_something_is(void **state)
+{
+    Rig *r = *state;
+    Count count = { .now = 10 };
+
+    clock_set_counter(r->clock, &counter, &count);
+    clock_start(r->clock);
+    r->timer = timer_new(r->loop, r->clock, look_at_deadline, r);
+    timer_mod(r->timer, 10);
+    clock_allow(r->clock, 10);
+    loop_run_once(r->loop, false);
+    assert_int_equal(r->at[0], INT64_MIN);
+    assert_int_equal(clock_next_deadline(r->clock), 2000);
+    clock_due_begin(r->clock);
+    assert_int_equal(count.earlier, 3);
+    assert_int_equal(clock_next_deadline(r->clock), INT64_MIN);
+    clock_due_end(r->clock);
+    assert_int_equal(count.ran, 2);
+    assert_int_equal(clock_next_deadline(r->clock), 2000);
+}
+
+static void test_counted_clock_is_set_through_its_counter(void **state)
+{
+    Rig *r = *state;
+    Count count = { 0 };
+
+    clock_set_counter(r->clock, &counter, &count);
+    clock_set(r->clock, 77);
+    assert_int_equal(count.now, 77);
+    assert_int_equal(clock_ns(r->clock), 77);
+}
+
 #define ROW(TEST) cmocka_unit_test_setup_teardown(TEST, setup, teardown)
 
 int main(void)
@@ -292,6 +385,9 @@ int main(void)
         ROW(test_far_deadline_is_kept),
         ROW(test_timer_armed_by_another_thread_wakes_the_loop),
         ROW(test_timer_deleted_under_its_lock_is_silent),
+        ROW(test_counted_clock_runs_timers_when_it_allows_them),
+        ROW(test_counted_clock_is_due_while_something_is),
+        ROW(test_counted_clock_is_set_through_its_counter),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

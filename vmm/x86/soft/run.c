@@ -17,27 +17,36 @@ enum { JUMP_EVENT = 1, JUMP_LEAVE = 2 };
 
 /* ---- leaving the present instruction ---- */
 
-/* The present instruction and those after it in the block have not been executed.  Some have two ops; a NOP may have
- * none, and is seen as a gap. */
-static void uncount(SoftCpu *cpu)
+/* How many instructions of the block are not before the present one.  Some have two ops; a NOP may have none, and is
+ * seen as a gap. */
+static unsigned rest_of_block(const SoftCpu *cpu)
 {
     const Block *block = cpu->block;
     uint64_t present = (cpu->ip - cpu->rip) & cpu->ip_mask;
-    unsigned end = 0;
+    unsigned end = 0, rest = 0;
 
-    if (!block) {
-        return;
-    }
-    for (unsigned i = 0; i < block->ops; i++) {
+    for (unsigned i = 0; block && i < block->ops; i++) {
         const Op *op = &block->op[i];
 
         if (op->ip < end) {
             continue;
         }
-        cpu->instructions -= (op->ip > end && end >= present) + (op->length && op->ip >= present);
+        rest += (op->ip > end && end >= present) + (op->length && op->ip >= present);
         end = op->ip + op->length;
     }
+    return rest;
+}
+
+/* The present instruction has not been executed, and none after it. */
+static void uncount(SoftCpu *cpu)
+{
+    cpu->instructions -= rest_of_block(cpu);
     cpu->block = NULL;
+}
+
+uint64_t soft_cpu_count(const SoftCpu *cpu)
+{
+    return cpu->instructions - rest_of_block(cpu);
 }
 
 /* The address sanitizer's longjmp() uses vector registers. */

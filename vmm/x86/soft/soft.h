@@ -104,6 +104,8 @@ void soft_cpu_trap(SoftCpu *cpu, bool on);
 const SoftException *soft_cpu_exception(const SoftCpu *cpu);
 /* Ends soft_run() with SOFT_EXIT_KICKED after that many instructions; 0: no end. */
 void soft_cpu_limit(SoftCpu *cpu, uint64_t instructions);
+/* Instructions executed so far; in a hook, or an access to a device, those before the present one.  Its thread or parked. */
+uint64_t soft_cpu_count(const SoftCpu *cpu);
 
 /* ---- its thread ---- */
 void soft_cpu_begin(SoftCpu *cpu); /* first thing on the thread */
