@@ -79,3 +79,13 @@ def test_s_holds_the_guest_until_told(vm):
     result = job.wait(30)
     assert "Linux version" not in result.output and "SeaBIOS" not in result.output, "the guest ran"
     assert result.status == 0, f"exit status {result.status}"
+
+
+@needs("pae")
+def test_32_bit_kernel_with_pae(vm):
+    job = vm.guest("-M q35 -m 5G -smp 2", kernel="pae", run="uname -m; grep MemTotal /proc/meminfo; sha512sum /bin/busybox")
+    output = ended_well(job, 3 * BOOT)
+    assert "i686" in output
+    total = int(output.partition("MemTotal:")[2].split()[0])
+    assert 4.5 * (1 << 20) < total < 5 * (1 << 20), f"MemTotal is {total} kB"
+    assert vm.shell(f"sha512sum {vm.path('pae/busybox')}").split()[0] in output, "the digest is not the host's"

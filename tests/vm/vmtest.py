@@ -56,6 +56,8 @@ def _kernel_image(name):
         kernel = kernels.get(name)
         tree.add(f"{name}/vmlinuz", kernel.vmlinuz)
         tree.add(f"{name}/initrd", initramfs.hello(kernel))
+        if kernel.busybox:
+            tree.add(f"{name}/busybox", kernel.busybox)
     return add
 
 

@@ -53,11 +53,11 @@ class Initramfs:
     def link(self, name, target):
         self._add(name, stat.S_IFLNK | 0o777, target.encode())
 
-    def busybox(self):
-        """Static busybox, and all its commands."""
+    def busybox(self, program=None):
+        """Static busybox, the host's if no other is given, and all its commands."""
         if not BUSYBOX.exists():
             raise cache.Unavailable("the package busybox-static is not installed")
-        self.file("bin/busybox", BUSYBOX, 0o755)
+        self.file("bin/busybox", program or BUSYBOX, 0o755)
         for applet in cache.run(BUSYBOX, "--list").split():
             if applet != "busybox":
                 self.link(f"bin/{applet}", "busybox")
@@ -117,7 +117,7 @@ def hello(kernel):
 
     guest/init-hello describes its command line."""
     image = Initramfs()
-    image.busybox()
+    image.busybox(kernel.busybox)
     image.modules(kernel, GUEST_MODULES)
     image.file("init", GUEST / "init-hello", 0o755)
     for script in sorted((GUEST / "scripts").glob("*.sh")):

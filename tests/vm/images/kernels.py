@@ -5,6 +5,7 @@ Nothing is installed on the host. A kernel is a directory with `vmlinuz`, `confi
 depmod makes), and a name by which tests ask for it.
 """
 
+import contextlib
 import lzma
 import re
 import shutil
@@ -19,7 +20,11 @@ PACKAGES = {
     "cloud": "linux-image-cloud-amd64",
     "generic": "linux-image-amd64",
     "cloud-6.12": "linux-image-6.12-cloud-amd64",
+    "pae": "linux-image-686-pae",
 }
+
+# Kernels of another architecture than the host's; they bring a busybox of theirs.
+ARCHITECTURES = {"pae": "i386"}
 
 # Parts of a generic kernel that no virtual machine of ours uses, and that are most of its size.
 _SKIPPED = re.compile(r"/kernel/(sound|drivers/(gpu|media|staging|infiniband|bluetooth|isdn|net/(wireless|ethernet)|"
@@ -34,6 +39,7 @@ class Kernel:
         self.path = path
         self.vmlinuz = path / "vmlinuz"
         self.config = path / "config"
+        self.busybox = path / "busybox" if name in ARCHITECTURES else None
         self.release = (path / "release").read_text().strip()
         self._tree = path / "lib/modules" / self.release
         self._by_name = {}
@@ -82,35 +88,64 @@ def get(name):
     """The kernel called `name`, fetched on first use. Raises Unavailable where apt does not offer it."""
     marker = cache.root() / "kernels" / name
     if not (marker / "release").exists():
-        package = _real_package(PACKAGES[name])
-        cache.entry(f"kernels/{name}", lambda path: _fetch(package, path))
+        architecture = ARCHITECTURES.get(name)
+        package = _real_package(PACKAGES[name], architecture)
+        cache.entry(f"kernels/{name}", lambda path: _fetch(package, architecture, path))
     return Kernel(name, marker)
+
+
+def _apt(architecture):
+    """Options that make apt speak of packages of another architecture, by lists of its own. None: the host's."""
+    if not architecture:
+        return []
+    place = cache.root() / f"apt-{architecture}"
+    options = [f"-oAPT::Architecture={architecture}", f"-oAPT::Architectures={architecture}",
+               f"-oDir::State={place}/state", "-oDir::State::status=/dev/null", f"-oDir::Cache={place}/cache",
+               "-oAPT::Sandbox::User=root"]
+
+    def update(path):
+        for part in ("state/lists/partial", "cache/archives/partial"):
+            (path / part).mkdir(parents=True)
+        moved = [o.replace(str(place), str(path)) for o in options]
+        with contextlib.suppress(cache.Unavailable):  # of one list; the package may be in another
+            cache.run("apt-get", "-q", *moved, "update")
+
+    cache.entry(place.name, update)
+    return options
 
 
 def _module_name(path):
     return Path(path).name.split(".ko")[0].replace("-", "_")
 
 
-def _real_package(meta):
-    listing = cache.run("apt-cache", "depends", "--important", meta)
+def _real_package(meta, architecture):
+    listing = cache.run("apt-cache", *_apt(architecture), "depends", "--important", meta)
     found = re.search(r"Depends: (linux-image-\d\S+)", listing)
     if not found:
         raise cache.Unavailable(f"apt offers no package {meta}")
     return found.group(1)
 
 
-def _fetch(package, path):
-    path.mkdir()
-    cache.run("apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", package, cwd=path)
+def _unpack(package, architecture, path, wanted):
+    """The package's files whose member `wanted` accepts, under path."""
+    cache.run("apt-get", "-q", *_apt(architecture), "-oAPT::Sandbox::User=root", "download", package, cwd=path)
     deb = next(path.glob("*.deb"))
     with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE) as unpack:
         with tarfile.open(fileobj=unpack.stdout, mode="r|") as tar:
             for member in tar:
-                if member.isfile() and not _SKIPPED.search(member.name):
-                    if "/lib/modules/" in member.name or "/boot/" in member.name:
-                        member.name = member.name.replace("./usr/lib/", "./lib/")
-                        tar.extract(member, path)
+                if member.isfile() and wanted(member.name):
+                    member.name = member.name.replace("./usr/lib/", "./lib/")
+                    tar.extract(member, path)
     deb.unlink()
+
+
+def _fetch(package, architecture, path):
+    path.mkdir()
+    _unpack(package, architecture, path,
+            lambda name: ("/lib/modules/" in name or "/boot/" in name) and not _SKIPPED.search(name))
+    if architecture:
+        _unpack("busybox-static", architecture, path, lambda name: name.endswith("/busybox"))
+        shutil.move(next(path.glob("**/bin/busybox")), path / "busybox")
     release = next((path / "lib/modules").iterdir()).name
     (path / "release").write_text(release + "\n")
     shutil.move(path / "boot" / f"vmlinuz-{release}", path / "vmlinuz")
