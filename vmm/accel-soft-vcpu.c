@@ -20,6 +20,9 @@
 
 #define FERR_IRQ 13
 
+#define KVM_HC_SEND_IPI 10
+#define KVM_ENOSYS      1000
+
 #define LEAF1_ECX_X2APIC       (1u << 21)
 #define LEAF1_ECX_TSC_DEADLINE (1u << 24)
 #define PHYS_BITS_DEFAULT      36
@@ -171,6 +174,17 @@ static void hook_init(SoftCpu *cpu, void *opaque)
     lapic_init(lapic_of(opaque));
 }
 
+/* KVM_HC_SEND_IPI, Linux Documentation/virt/kvm/x86/hypercalls.rst: two words of a bitmap, the APIC ID of its first bit, ICR. */
+static uint64_t hook_hypercall(SoftCpu *cpu, void *opaque, uint64_t number, const uint64_t arguments[4], unsigned width)
+{
+    unsigned __int128 mask = arguments[0] | (unsigned __int128)arguments[1] << width;
+
+    if (number != KVM_HC_SEND_IPI) {
+        return (uint64_t)-KVM_ENOSYS;
+    }
+    return (uint64_t)(int64_t)lapic_send_ipis(lapic_of(opaque), mask, (uint32_t)arguments[2], arguments[3]);
+}
+
 static void hook_tsc_set(SoftCpu *cpu, void *opaque)
 {
     soft_clock_tsc_set(opaque);
@@ -181,6 +195,7 @@ static const SoftHooks hooks = {
     .acknowledge = hook_acknowledge, .msr_read = hook_msr_read, .msr_write = hook_msr_write,
     .apic_read = hook_apic_read, .apic_write = hook_apic_write, .cr8_read = hook_cr8_read,
     .cr8_write = hook_cr8_write, .ferr = hook_ferr, .init = hook_init, .tsc_set = hook_tsc_set,
+    .hypercall = hook_hypercall,
 };
 
 /* ---- life ---- */

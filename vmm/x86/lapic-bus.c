@@ -13,6 +13,8 @@
  *
  * Locking: the list of local APICs is replaced as a whole and read without locks.
  */
+#include <errno.h>
+
 #include "vmm/x86/lapic-priv.h"
 
 #include "vmm/epoch.h"
@@ -192,9 +194,20 @@ bool lapic_bus_send(LapicBus *bus, MsiMessage message)
     return (message.address & MSI_WINDOW) == MSI_ADDRESS && deliver(bus, &m, NULL);
 }
 
-static bool is_ipi(unsigned mode)
+/* The level de-assert of INIT only ever synchronized arbitration. */
+static bool is_ipi(uint64_t icr)
 {
-    return mode != 3 && mode != DELIVER_EXTINT;
+    unsigned mode = icr >> 8 & 7;
+
+    return mode != 3 && mode != DELIVER_EXTINT &&
+           !(mode == DELIVER_INIT && (icr & ICR_LEVEL) && !(icr & ICR_ASSERT));
+}
+
+static bool has_bad_vector(uint64_t icr)
+{
+    unsigned mode = icr >> 8 & 7;
+
+    return (mode == DELIVER_FIXED || mode == DELIVER_LOWEST) && (icr & 0xff) < EXCEPTIONS;
 }
 
 void lapic_send_icr(Lapic *apic, uint64_t icr)
@@ -206,10 +219,10 @@ void lapic_send_icr(Lapic *apic, uint64_t icr)
     };
 
     m.any = m.mode == DELIVER_LOWEST;
-    if (!is_ipi(m.mode) || (m.mode == DELIVER_INIT && (icr & ICR_LEVEL) && !(icr & ICR_ASSERT))) {
-        return; /* the level de-assert of INIT only ever synchronized arbitration */
+    if (!is_ipi(icr)) {
+        return;
     }
-    if ((m.mode == DELIVER_FIXED || m.mode == DELIVER_LOWEST) && m.vector < EXCEPTIONS) {
+    if (has_bad_vector(icr)) {
         lapic_raise_error(apic, ERROR_SENT_VECTOR);
         return;
     }
@@ -221,6 +234,25 @@ void lapic_send_icr(Lapic *apic, uint64_t icr)
         m.destination = UINT32_MAX;
     }
     deliver(apic->bus, &m, shorthand == SHORTHAND_OTHERS ? apic : NULL);
+}
+
+int lapic_send_ipis(Lapic *apic, unsigned __int128 mask, uint32_t first, uint64_t icr)
+{
+    const LapicList *list = lapic_bus_list(apic->bus);
+    int taken = 0;
+
+    if (icr & ICR_LOGICAL || icr >> 18 & 3) {
+        return -EINVAL;
+    }
+    for (unsigned i = 0; is_ipi(icr) && !has_bad_vector(icr) && i < list->n; i++) {
+        Lapic *to = list->apic[i];
+
+        if (to->id - first < 128 && mask >> (to->id - first) & 1 && lapic_is_on(to)) {
+            lapic_accept(to, icr >> 8 & 7, (uint8_t)icr, false);
+            taken++;
+        }
+    }
+    return taken;
 }
 
 /* The pin's other modes are edges. */

@@ -220,8 +220,8 @@ static void put_xsave(Leaves *l, const Host *h)
 static void put_hypervisor(Leaves *l)
 {
     put(l, &(X86Cpuid) { .leaf = KVM_LEAF, .eax = KVM_LEAF + 1, .ebx = KVM_SIGNATURE, .ecx = 0x564b4d56, .edx = 0x4d });
-    /* CLOCKSOURCE, NOP_IO_DELAY, CLOCKSOURCE2, CLOCKSOURCE_STABLE */
-    put(l, &(X86Cpuid) { .leaf = KVM_LEAF + 1, .eax = B(0) | B(1) | B(3) | B(24) });
+    /* CLOCKSOURCE, NOP_IO_DELAY, CLOCKSOURCE2, PV_SEND_IPI, CLOCKSOURCE_STABLE */
+    put(l, &(X86Cpuid) { .leaf = KVM_LEAF + 1, .eax = B(0) | B(1) | B(3) | B(11) | B(24) });
 }
 
 static void put_extended(Leaves *l, const Host *h)

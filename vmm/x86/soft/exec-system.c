@@ -417,18 +417,39 @@ static const Op *op_hlt(SoftCpu *cpu, const Op *op)
     return soft_end(cpu, op);
 }
 
-/* KVM's, Linux Documentation/virt/kvm/x86/hypercalls.rst: those of its features that are offered need none. */
+/* KVM's, Linux Documentation/virt/kvm/x86/hypercalls.rst. */
+static uint64_t hypercall(SoftCpu *cpu)
+{
+    static const uint8_t registers[4] = { X86_RBX, X86_RCX, X86_RDX, X86_RSI };
+    uint64_t number = get_word(cpu, offsetof(SoftCpu, gpr[X86_RAX])), arguments[4], result;
+
+    if (cpu->cpl) {
+        return (uint64_t)-KVM_EPERM;
+    }
+    if (number == KVM_HC_VAPIC_POLL_IRQ) {
+        return 0;
+    }
+    if (!cpu->hooks->hypercall) {
+        return (uint64_t)-KVM_ENOSYS;
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        arguments[i] = get_word(cpu, (uint16_t)(offsetof(SoftCpu, gpr) + 8 * registers[i]));
+    }
+    soft_outside_begin(cpu);
+    result = cpu->hooks->hypercall(cpu, cpu->opaque, number, arguments, soft_in_64bit_code(cpu) ? 64 : 32);
+    soft_outside_end(cpu);
+    soft_update_attention(cpu);
+    return result;
+}
+
 static const Op *op_vmcall(SoftCpu *cpu, const Op *op)
 {
-    uint64_t number = get_word(cpu, offsetof(SoftCpu, gpr[X86_RAX])), result;
-
     soft_sync(cpu, op);
     if (!soft_offers(cpu, FEATURE_KVM_CALLS)) {
         soft_raise(cpu, VECTOR_UD);
     }
-    result = cpu->cpl ? (uint64_t)-KVM_EPERM : number == KVM_HC_VAPIC_POLL_IRQ ? 0 : (uint64_t)-KVM_ENOSYS;
-    set_word(cpu, offsetof(SoftCpu, gpr[X86_RAX]), result);
-    SOFT_NEXT(cpu, op);
+    set_word(cpu, offsetof(SoftCpu, gpr[X86_RAX]), hypercall(cpu));
+    return soft_goto(cpu, cpu->rip + op->ip + op->length);
 }
 
 static const Op *op_rsm(SoftCpu *cpu, const Op *op)
@@ -473,8 +494,8 @@ const SoftInstr soft_system_instructions[] = {
     { ZYDIS_MNEMONIC_RDPID, op_rdpid, 0, 0, 0 },
     { ZYDIS_MNEMONIC_RDPMC, op_rdpmc, 0, 0, 0 },
     { ZYDIS_MNEMONIC_HLT, op_hlt, INSTR_ENDS, 0, 0 },
-    { ZYDIS_MNEMONIC_VMCALL, op_vmcall, 0, 0, 0 },
-    { ZYDIS_MNEMONIC_VMMCALL, op_vmcall, 0, 0, 0 },
+    { ZYDIS_MNEMONIC_VMCALL, op_vmcall, INSTR_ENDS, 0, 0 },
+    { ZYDIS_MNEMONIC_VMMCALL, op_vmcall, INSTR_ENDS, 0, 0 },
     { ZYDIS_MNEMONIC_RSM, op_rsm, INSTR_ENDS, 0, 0 },
     { 0 },
 };

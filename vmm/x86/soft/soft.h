@@ -60,6 +60,8 @@ typedef struct SoftHooks {
     void (*ferr)(SoftCpu *cpu, void *opaque);
     /* INIT: the local APIC is reset too. */
     void (*init)(SoftCpu *cpu, void *opaque);
+    /* VMCALL and VMMCALL at CPL 0: its arguments (RBX, RCX, RDX, RSI) have `width` bits.  NULL: there are none. */
+    uint64_t (*hypercall)(SoftCpu *cpu, void *opaque, uint64_t number, const uint64_t arguments[4], unsigned width);
     /* The guest has set its TSC; NULL: it does not matter. */
     void (*tsc_set)(SoftCpu *cpu, void *opaque);
 } SoftHooks;

@@ -2,6 +2,7 @@
 /*
  * vmm/x86/lapic: vectors and priorities, destinations, x2APIC, the PIC's interrupt.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -193,6 +194,23 @@ static void test_ipis_by_shorthand(void **state)
     assert_int_equal(lapic_read(apic(1), ICR2), 0x03000000);
 }
 
+static void test_ipis_by_a_bitmap_of_ids(void **state)
+{
+    assert_int_equal(lapic_send_ipis(apic(1), 0xd, 0, 0x51), 3);
+    assert_int_equal(told_mask(), 0xd);
+    assert_int_equal(lapic_send_ipis(apic(1), 5, 1, 0x52), 2);
+    assert_int_equal(told_mask(), 0xa);
+    assert_int_equal(lapic_send_ipis(apic(1), (unsigned __int128)1 << 127, UINT32_MAX - 124, 0x53), 1); /* it wraps to 2 */
+    assert_int_equal(told_mask(), 4);
+    assert_int_equal(lapic_send_ipis(apic(0), 2, 0, 0x400), 1);
+    assert_int_equal(rig->cpu[1].nmis, 1);
+    assert_int_equal(lapic_send_ipis(apic(1), 0xf, 0, 0x0f), 0); /* no vector */
+    assert_int_equal(lapic_send_ipis(apic(1), 0xf, 4, 0x51), 0);
+    assert_int_equal(lapic_send_ipis(apic(1), 0xf, 0, 0x40051), -EINVAL);
+    assert_int_equal(lapic_send_ipis(apic(1), 0xf, 0, 0x851), -EINVAL);
+    assert_int_equal(told_mask(), 0);
+}
+
 static void test_start_up(void **state)
 {
     lapic_write(apic(0), ICR, 0xc4500);
@@ -354,6 +372,7 @@ int main(void)
         CASE(test_flat_and_cluster_logical_destinations),
         CASE(test_lowest_priority_goes_to_one),
         CASE(test_ipis_by_shorthand),
+        CASE(test_ipis_by_a_bitmap_of_ids),
         CASE(test_start_up),
         CASE(test_init_resets_all_but_the_id),
         CASE(test_modes_change_only_as_the_manual_draws_them),

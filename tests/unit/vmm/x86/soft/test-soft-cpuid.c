@@ -84,7 +84,7 @@ static void what_is_made_here_is_offered_on_every_host(void **state)
     assert_int_equal(~c7.edx & (BIT(4) | BIT(26) | BIT(29)), 0); /* FSRM, IBRS, ARCH_CAPABILITIES */
     assert_int_equal(~x1.edx & (BIT(11) | BIT(20) | BIT(26) | BIT(27) | BIT(29)), 0);
     assert_int_equal(leaf(*state, 6, 0).eax, BIT(2));
-    assert_int_equal(leaf(*state, 0x40000001, 0).eax, BIT(0) | BIT(1) | BIT(3) | BIT(24));
+    assert_int_equal(leaf(*state, 0x40000001, 0).eax, BIT(0) | BIT(1) | BIT(3) | BIT(11) | BIT(24));
 }
 
 static void what_runs_natively_is_the_hosts(void **state)
