@@ -1,53 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Clocks and timers: see vmm/timer.h for the contract.
+ * Timers: see vmm/timer.h for the contract.
  *
  * A loop keeps one binary heap per clock it has timers on.  The heaps are under
- * the loop's timer mutex, since any thread may move a timer.  A clock knows the
- * loops that wait on it and wakes them when it starts, stops or is set.
- *
- * The lock order is: a timer's own lock (a device's), clock mutex, timer mutex.
+ * the loop's timer mutex, since any thread may move a timer.
  */
-#include "vmm/timer.h"
-
-#include <pthread.h>
-#include <time.h>
-
 #include "vmm/epoch.h"
-#include "vmm/locks.h"
 #include "vmm/loop-internal.h"
-
-typedef enum ClockKind { CLOCK_KIND_REALTIME, CLOCK_KIND_HOST, CLOCK_KIND_VIRTUAL } ClockKind;
+#include "vmm/timer-internal.h"
 
 /* CLOCK_REALTIME may be set by somebody; a wait on it is cut, so that this is noticed in time. */
 #define HOST_CLOCK_WAIT_MAX_NS NS_PER_SEC
-
-struct Clock {
-    ClockKind kind;
-    pthread_mutex_t mutex; /* writers, and the list of loops */
-    GPtrArray *loops;      /* LoopTimers with a heap on it */
-    /* Virtual.  Atomics under a sequence count: odd while they change. */
-    unsigned sequence;
-    bool ticking;
-    int64_t value; /* ticking: to be added to CLOCK_MONOTONIC; else the time itself */
-    bool manual;   /* never ticks, but its timers run */
-    const ClockCounter *counter; /* NULL: none */
-    void *counter_opaque;
-    int64_t allowed; /* atomic: its timers may run up to then */
-    unsigned due;    /* atomic: clock_due_begin() without its end */
-};
-
-typedef struct TimerHeap {
-    Clock *clock;
-    GPtrArray *timers; /* a binary heap by deadline */
-    bool firing;       /* the loop is calling those that are due */
-} TimerHeap;
-
-struct LoopTimers {
-    Loop *loop;
-    pthread_mutex_t mutex;
-    GPtrArray *heaps; /* TimerHeap; one a clock */
-};
 
 struct Timer {
     LoopTimers *timers;
@@ -58,113 +21,6 @@ struct Timer {
     int64_t deadline_ns; /* under the timer mutex; INT64_MAX: not armed */
     unsigned index;      /* in the heap */
 };
-
-static Clock realtime = { .kind = CLOCK_KIND_REALTIME, .mutex = PTHREAD_MUTEX_INITIALIZER };
-static Clock host = { .kind = CLOCK_KIND_HOST, .mutex = PTHREAD_MUTEX_INITIALIZER };
-Clock *const clock_realtime = &realtime;
-Clock *const clock_host = &host;
-
-/* ---- clocks ---- */
-
-static int64_t read_ns(clockid_t id)
-{
-    struct timespec ts;
-
-    clock_gettime(id, &ts);
-    return ts.tv_sec * NS_PER_SEC + ts.tv_nsec;
-}
-
-static int64_t counted_ns(const Clock *clock)
-{
-    return clock->counter->now(clock->counter_opaque);
-}
-
-/* Every load is an acquire, so the second read of the count cannot move up. */
-static int64_t virtual_ns(const Clock *clock)
-{
-    unsigned before;
-    int64_t ns;
-
-    do {
-        before = __atomic_load_n(&clock->sequence, __ATOMIC_ACQUIRE);
-        ns = __atomic_load_n(&clock->value, __ATOMIC_ACQUIRE);
-        if (__atomic_load_n(&clock->ticking, __ATOMIC_ACQUIRE)) {
-            ns += read_ns(CLOCK_MONOTONIC);
-        }
-    } while ((before & 1) || __atomic_load_n(&clock->sequence, __ATOMIC_ACQUIRE) != before);
-    return ns;
-}
-
-int64_t clock_ns(const Clock *clock)
-{
-    switch (clock->kind) {
-    case CLOCK_KIND_REALTIME:
-        return read_ns(CLOCK_MONOTONIC);
-    case CLOCK_KIND_HOST:
-        return read_ns(CLOCK_REALTIME);
-    default:
-        return clock->counter ? counted_ns(clock) : virtual_ns(clock);
-    }
-}
-
-Clock *clock_new_virtual(void)
-{
-    Clock *clock = g_new0(Clock, 1);
-
-    clock->kind = CLOCK_KIND_VIRTUAL;
-    pthread_mutex_init(&clock->mutex, NULL);
-    return clock;
-}
-
-void clock_free(Clock *clock)
-{
-    if (!clock) {
-        return;
-    }
-    g_assert(!clock->loops || !clock->loops->len);
-    g_clear_pointer(&clock->loops, g_ptr_array_unref);
-    pthread_mutex_destroy(&clock->mutex);
-    g_free(clock);
-}
-
-/* Clock mutex held. */
-static void wake_loops(Clock *clock)
-{
-    for (unsigned i = 0; clock->loops && i < clock->loops->len; i++) {
-        loop_wake(((LoopTimers *)g_ptr_array_index(clock->loops, i))->loop);
-    }
-}
-
-static void change(Clock *clock, bool ticking, int64_t value)
-{
-    g_assert(clock->kind == CLOCK_KIND_VIRTUAL);
-    pthread_mutex_lock(&clock->mutex);
-    __atomic_add_fetch(&clock->sequence, 1, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&clock->ticking, ticking, __ATOMIC_RELEASE);
-    __atomic_store_n(&clock->value, value, __ATOMIC_RELEASE);
-    __atomic_add_fetch(&clock->sequence, 1, __ATOMIC_SEQ_CST);
-    wake_loops(clock);
-    pthread_mutex_unlock(&clock->mutex);
-}
-
-bool clock_running(const Clock *clock)
-{
-    return clock->kind != CLOCK_KIND_VIRTUAL || clock->manual || __atomic_load_n(&clock->ticking, __ATOMIC_ACQUIRE);
-}
-
-void clock_start(Clock *clock)
-{
-    if (!clock_running(clock)) {
-        change(clock, true, clock->counter ? 0 : clock->value - read_ns(CLOCK_MONOTONIC));
-    }
-}
-
-void clock_stop(Clock *clock)
-{
-    if (!clock->manual && clock_running(clock)) {
-        change(clock, false, clock_ns(clock));
-    }
-}
 
 /* ---- heaps; timer mutex held ---- */
 
@@ -462,102 +318,25 @@ bool timer_pending(const Timer *timer)
     return timer_deadline(timer) != INT64_MAX;
 }
 
-/* ---- clocks that are counted ---- */
+/* ---- for clocks ---- */
 
-void clock_set_counter(Clock *clock, const ClockCounter *counter, void *opaque)
+int64_t loop_timers_deadline(LoopTimers *timers, Clock *clock)
 {
-    g_assert(clock->kind == CLOCK_KIND_VIRTUAL && !clock->loops);
-    clock->counter = counter;
-    clock->counter_opaque = opaque;
-    clock->allowed = INT64_MIN;
-}
+    const TimerHeap *heap;
+    int64_t deadline = INT64_MAX;
 
-bool clock_is_counted(const Clock *clock)
-{
-    return clock->counter;
-}
-
-void clock_hold(Clock *clock)
-{
-    __atomic_store_n(&clock->allowed, INT64_MIN, __ATOMIC_SEQ_CST);
-}
-
-void clock_allow(Clock *clock, int64_t ns)
-{
-    __atomic_store_n(&clock->allowed, ns, __ATOMIC_SEQ_CST);
-    pthread_mutex_lock(&clock->mutex);
-    wake_loops(clock);
-    pthread_mutex_unlock(&clock->mutex);
-}
-
-void clock_due_begin(Clock *clock)
-{
-    if (clock->counter) {
-        __atomic_fetch_add(&clock->due, 1, __ATOMIC_SEQ_CST);
-        clock->counter->earlier(clock->counter_opaque);
+    pthread_mutex_lock(&timers->mutex);
+    heap = heap_of(timers, clock);
+    if (heap->firing) {
+        deadline = INT64_MIN;
+    } else if (heap->timers->len) {
+        deadline = heap_at(heap, 0)->deadline_ns;
     }
+    pthread_mutex_unlock(&timers->mutex);
+    return deadline;
 }
 
-void clock_due_end(Clock *clock)
-{
-    if (clock->counter) {
-        __atomic_fetch_sub(&clock->due, 1, __ATOMIC_SEQ_CST);
-        clock->counter->ran(clock->counter_opaque);
-    }
-}
-
-int64_t clock_next_deadline(Clock *clock)
-{
-    int64_t next = __atomic_load_n(&clock->due, __ATOMIC_SEQ_CST) ? INT64_MIN : INT64_MAX;
-
-    pthread_mutex_lock(&clock->mutex);
-    for (unsigned i = 0; clock->loops && i < clock->loops->len; i++) {
-        LoopTimers *timers = g_ptr_array_index(clock->loops, i);
-        const TimerHeap *heap;
-
-        pthread_mutex_lock(&timers->mutex);
-        heap = heap_of(timers, clock);
-        if (heap->firing) {
-            next = INT64_MIN;
-        } else if (heap->timers->len) {
-            next = MIN(next, heap_at(heap, 0)->deadline_ns);
-        }
-        pthread_mutex_unlock(&timers->mutex);
-    }
-    pthread_mutex_unlock(&clock->mutex);
-    return next;
-}
-
-/* ---- clocks that tests move ---- */
-
-void clock_set_manual(Clock *clock)
-{
-    clock->manual = true;
-}
-
-/* The earliest deadline on this clock of a loop that the calling thread may run. */
-static LoopTimers *next_due(Clock *clock, int64_t *deadline)
-{
-    LoopTimers *found = NULL;
-
-    pthread_mutex_lock(&clock->mutex);
-    for (unsigned i = 0; clock->loops && i < clock->loops->len; i++) {
-        LoopTimers *timers = g_ptr_array_index(clock->loops, i);
-        TimerHeap *heap;
-
-        pthread_mutex_lock(&timers->mutex);
-        heap = heap_of(timers, clock);
-        if (loop_is_here(timers->loop) && heap->timers->len && heap_at(heap, 0)->deadline_ns <= *deadline) {
-            *deadline = heap_at(heap, 0)->deadline_ns;
-            found = timers;
-        }
-        pthread_mutex_unlock(&timers->mutex);
-    }
-    pthread_mutex_unlock(&clock->mutex);
-    return found;
-}
-
-static void fire_first(LoopTimers *timers, Clock *clock)
+void loop_timers_fire_first(LoopTimers *timers, Clock *clock)
 {
     TimerHeap *heap;
 
@@ -567,26 +346,4 @@ static void fire_first(LoopTimers *timers, Clock *clock)
         fire(timers, heap_at(heap, 0));
     }
     pthread_mutex_unlock(&timers->mutex);
-}
-
-/* A manual clock stops at each deadline on its way, as time would. */
-void clock_set(Clock *clock, int64_t ns)
-{
-    LoopTimers *due;
-
-    g_assert(!clock_running(clock) || clock->manual);
-    while (clock->manual) {
-        int64_t deadline = ns;
-
-        due = next_due(clock, &deadline);
-        if (!due) {
-            break;
-        }
-        change(clock, false, MAX(deadline, virtual_ns(clock)));
-        fire_first(due, clock);
-    }
-    if (clock->counter) {
-        clock->counter->set(clock->counter_opaque, ns);
-    }
-    change(clock, false, ns);
 }
