@@ -37,7 +37,7 @@ static void append_wrapped(GString *out, const char *text)
     g_string_append(out, ".\n");
 }
 
-static void append_option(GString *out, const Option *o)
+void option_describe(const Option *o, GString *out)
 {
     g_string_append_printf(out, "  -%s", o->name);
     if (o->alias) {
@@ -51,12 +51,13 @@ void options_help(GString *out)
 {
     g_string_append(out, "lodge " LODGE_VERSION ": a virtual machine monitor\n"
                          "Usage: lodge [OPTION...] [DISK.IMG]\n"
-                         "An option may begin with one dash or two.\n");
+                         "An option may begin with one dash or two. With an argument that is 'help' it explains itself;\n"
+                         "a file of that name is ./help.\n");
     for (unsigned section = 0; section < SECTIONS; section++) {
         g_string_append_printf(out, "\n%s\n", option_sections[section]);
         for (const Option *o = option_table; o->name; o++) {
             if (o->section == section) {
-                append_option(out, o);
+                option_describe(o, out);
             }
         }
     }
@@ -252,6 +253,9 @@ bool topic_object(const char *subject, GString *out, GError **error)
 
 bool topic_chardev(const char *subject, GString *out, GError **error)
 {
+    if (subject) {
+        return chardev_backend_help(subject, out, error);
+    }
     chardev_help(out);
     return true;
 }

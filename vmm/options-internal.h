@@ -38,6 +38,7 @@ bool option_version(Options *options, const char *argument, GError **error);
 bool options_check(Options *options, GError **error);
 
 /* vmm/options-help.c: "-X help" */
+void option_describe(const Option *o, GString *out);
 bool topic_machine(const char *subject, GString *out, GError **error);
 bool topic_accel(const char *subject, GString *out, GError **error);
 bool topic_cpu(const char *subject, GString *out, GError **error);

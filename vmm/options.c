@@ -282,6 +282,11 @@ static bool answer_help(Options *options, const Option *o, const char *argument,
 
     *ret_asked = false;
     if (!o->topic && !language) {
+        if (g_str_equal(argument, "help")) {
+            *ret_asked = true;
+            options->output = g_string_new(NULL);
+            option_describe(o, options->output);
+        }
         return true;
     }
     if (o->plain ? !g_str_equal(argument, "help") && !g_str_equal(argument, "?")
