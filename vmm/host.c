@@ -121,6 +121,9 @@ static int open_from_set(const char *path, int flags, GError **error)
 static void hint_for(GError **error, int err, int flags)
 {
     switch (err) {
+    case ENOENT:
+        error_hint(error, flags & O_CREAT ? "Make its folder first, or check the path." : "Check the path.");
+        break;
     case EACCES:
     case EPERM:
         error_hint(error, "Check that this user may open it for %s.", mode_name(flags & O_ACCMODE));
