@@ -219,7 +219,7 @@ typedef struct TextOptions {
     void *options;
 } TextOptions;
 
-static const FieldStruct text_options = {
+const FieldStruct chardev_text_options = {
     .name = "ChardevTextOptions", .size = sizeof(TextOptions), .help = "-chardev",
     .fields = (const Field[]) {
         F_ENUM("backend", TextOptions, backend, &backend_enum, 0, .flags = FIELD_REQUIRED, .help = "Kind of backend"),
@@ -238,7 +238,7 @@ static const FieldStruct text_options = {
 void chardev_help(GString *out)
 {
     g_string_append(out, "Character devices (-chardev BACKEND,id=ID,...; -chardev BACKEND,help lists the options):\n");
-    for (const FieldCase *c = text_options.cases; c->value; c++) {
+    for (const FieldCase *c = chardev_text_options.cases; c->value; c++) {
         g_string_append_printf(out, "  %-8s %s\n", c->value, c->structure->help);
     }
 }
@@ -247,7 +247,7 @@ bool chardev_backend_help(const char *backend, GString *out, GError **error)
 {
     const char *nearest;
 
-    for (const FieldCase *c = text_options.cases; c->value; c++) {
+    for (const FieldCase *c = chardev_text_options.cases; c->value; c++) {
         if (g_str_equal(c->value, backend)) {
             g_autofree char *title = g_strdup_printf("%s options", backend);
 
@@ -340,11 +340,11 @@ Chardev *chardev_add_text(Domain *domain, const char *text, GError **error)
     TextOptions options;
     Chardev *chr;
 
-    if (!field_struct_parse_text(&text_options, text, "backend", &options, error)) {
+    if (!field_struct_parse_text(&chardev_text_options, text, "backend", &options, error)) {
         return NULL;
     }
     chr = create_from_text(domain, &options, error);
-    field_struct_clear(&text_options, &options);
+    field_struct_clear(&chardev_text_options, &options);
     return chr;
 }
 

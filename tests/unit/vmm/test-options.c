@@ -283,6 +283,8 @@ static void test_help_lists_every_option(void **state)
 
         assert_non_null(strstr(o.output->str, head));
     }
+    assert_non_null(strstr(o.output->str, "socket,reconnect= "));
+    assert_non_null(strstr(o.output->str, "memory\\-backend\\-memfd"));
     options_clear(&o);
 }
 
