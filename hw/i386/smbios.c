@@ -177,17 +177,6 @@ static bool options_parse(const Machine *machine, Options *o, GError **error)
     return true;
 }
 
-bool smbios_check(const Machine *machine, GError **error)
-{
-    Options o;
-
-    if (!options_parse(machine, &o, error)) {
-        return false;
-    }
-    options_clear(&o);
-    return true;
-}
-
 static const void *given(const Options *o, SmbiosType type)
 {
     return o->of[type] ? o->of[type]->of : NULL;
