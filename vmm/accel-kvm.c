@@ -201,11 +201,10 @@ static void enable_capabilities(Kvm *kvm)
 {
     kvm->payload = kvm_enable(kvm->vm, KVM_CAP_EXCEPTION_PAYLOAD, 1, 0) == 0;
     kvm->triple_fault = kvm_enable(kvm->vm, KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1, 0) == 0;
-    /* Accesses to MSRs that KVM does not know or is told to hide (accel-kvm-filter.c) come to us, to
-     * be logged and refused with #GP.
+    /* Accesses to MSRs that KVM does not know come to us, to be logged and refused with #GP.
      * KVM_CAP_EXIT_ON_EMULATION_FAILURE stays off: with it, a program in the guest's user mode could
      * stop the domain; without it such a failure is #UD there, and an exit in kernel mode. */
-    kvm_enable(kvm->vm, KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_FILTER, 0);
+    kvm_enable(kvm->vm, KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_UNKNOWN, 0);
     if (kvm->options.notify_vmexit != NOTIFY_DISABLE) {
         uint64_t flags = KVM_X86_NOTIFY_VMEXIT_ENABLED;
 

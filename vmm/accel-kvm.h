@@ -103,7 +103,6 @@ struct Kvm {
     GHashTable *unplugged; /* APIC id to KvmVcpu, owned; main thread */
     /* MSRs that are state here, sorted; constant once the first vCPU exists. */
     GArray *msrs;       /* uint32_t */
-    bool filtered;      /* MSRs that the CPU model does not show are hidden */
     struct kvm_pit_state2 paused_pit;
     bool pit_saved;
     GHashTable *breakpoints; /* linear address to KvmSoftBreak; main thread */
@@ -194,8 +193,6 @@ bool kvm_smi(Vcpu *vcpu, GError **error);
 /* ---- accel-kvm-cpuid.c ---- */
 unsigned kvm_supported_cpuid(Accel *accel, X86Cpuid *ret, unsigned max);
 uint64_t kvm_supported_msr_features(Accel *accel, uint32_t msr);
-/* By the first vCPU's CPUID; all vCPUs are of one model. */
-bool kvm_filter_msrs(Kvm *kvm, const X86Cpuid *cpuid, unsigned n, GError **error);
 bool kvm_vcpu_set_cpuid(Vcpu *vcpu, const X86Cpuid *cpuid, unsigned n, GError **error);
 void kvm_request_amx(Kvm *kvm); /* before the first vCPU */
 

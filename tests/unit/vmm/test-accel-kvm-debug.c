@@ -126,12 +126,8 @@ static void test_statistics_of_the_kernel_come_by_name(void **state)
 }
 
 /* ---- MSRs ---- */
-/* mov ecx, MSR_KVM_PV_EOI_EN; xor eax, eax; xor edx, edx; wrmsr; mov al, 'w'; out 0xe9, al */
-static const uint8_t write_pv_eoi[] = { 0x66, 0xb9, 0x04, 0x4d, 0x56, 0x4b, 0x66, 0x31, 0xc0, 0x66, 0x31, 0xd2,
-                                        0x0f, 0x30, 0xb0, 'w',  0xe6, 0xe9, END };
-
-/* Runs it with this word of paravirtual features; #GP prints 'g'. */
-static Fixture *run_with_pv_features(uint32_t features)
+/* Runs code with this word of paravirtual features; #GP prints 'g'. */
+static Fixture *run_with_pv_features(uint32_t features, const uint8_t *code, size_t length)
 {
     static const uint8_t handler[] = { 0xb0, 'g', 0xe6, 0xe9, END };
     static const uint8_t vector[] = { 0x00, 0x11, 0x00, 0x00 };
@@ -150,26 +146,40 @@ static Fixture *run_with_pv_features(uint32_t features)
     memcpy(ram_block_host(f->ram) + 0x1100, handler, sizeof(handler));
     memcpy(ram_block_host(f->ram) + 4 * 13, vector, sizeof(vector));
     vcpu->cpu.gpr[X86_RSP] = 0x4000;
-    start_at_code(f, vcpu, write_pv_eoi, sizeof(write_pv_eoi));
+    start_at_code(f, vcpu, code, length);
     assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_KICKED);
     return f;
 }
 
+/* mov ecx, MSR; xor eax, eax; xor edx, edx; wrmsr; mov al, 'w'; out 0xe9, al */
+#define WRITE_MSR(B0, B1, B2, B3)                                                                                      \
+    { 0x66, 0xb9, B0, B1, B2, B3, 0x66, 0x31, 0xc0, 0x66, 0x31, 0xd2, 0x0f, 0x30, 0xb0, 'w', 0xe6, 0xe9, END }
+
+static const uint8_t write_pv_eoi[] = WRITE_MSR(0x04, 0x4d, 0x56, 0x4b); /* MSR_KVM_PV_EOI_EN */
+
 static void test_msr_of_a_feature_that_cpuid_hides_is_gp(void **state)
 {
-    Fixture *f = run_with_pv_features(0);
+    Fixture *f = run_with_pv_features(0, write_pv_eoi, sizeof(write_pv_eoi));
 
     assert_int_equal(f->out[0], 'g');
-    assert_int_equal(f->vcpu[0]->exits[VCPU_COUNT_MSR], 1);
     fixture_free(f);
 }
 
 static void test_msr_of_a_feature_that_cpuid_shows_is_there(void **state)
 {
-    Fixture *f = run_with_pv_features(1u << 6);
+    Fixture *f = run_with_pv_features(1u << 6, write_pv_eoi, sizeof(write_pv_eoi));
 
     assert_int_equal(f->out[0], 'w');
-    assert_int_equal(f->vcpu[0]->exits[VCPU_COUNT_MSR], 0);
+    fixture_free(f);
+}
+
+static void test_msr_that_nobody_knows_exits_and_is_gp(void **state)
+{
+    static const uint8_t code[] = WRITE_MSR(0x34, 0x12, 0x00, 0x77);
+    Fixture *f = run_with_pv_features(0, code, sizeof(code));
+
+    assert_int_equal(f->out[0], 'g');
+    assert_int_equal(f->vcpu[0]->exits[VCPU_COUNT_MSR], 1);
     fixture_free(f);
 }
 
@@ -183,6 +193,7 @@ int main(void)
         cmocka_unit_test(test_statistics_of_the_kernel_come_by_name),
         cmocka_unit_test(test_msr_of_a_feature_that_cpuid_hides_is_gp),
         cmocka_unit_test(test_msr_of_a_feature_that_cpuid_shows_is_there),
+        cmocka_unit_test(test_msr_that_nobody_knows_exits_and_is_gp),
     };
 
     return run_with_kvm(tests, G_N_ELEMENTS(tests));
