@@ -279,11 +279,6 @@ const char *block_filename(const BlockNode *node)
     return node->filename ? node->filename : node->name;
 }
 
-BlockNode *block_child(const BlockNode *node)
-{
-    return node->child;
-}
-
 bool block_read_only(const BlockNode *node)
 {
     return node->read_only;
@@ -299,11 +294,6 @@ int64_t block_length(BlockNode *node)
     int64_t length = node->driver->length(node);
 
     return length < 0 ? length : (length + 511) & ~INT64_C(511);
-}
-
-const BlockLimits *block_limits(const BlockNode *node)
-{
-    return &node->limits;
 }
 
 bool block_each(Domain *domain, BlockNodeFn fn, void *opaque)

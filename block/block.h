@@ -69,11 +69,9 @@ bool blockdev_del(Domain *domain, const char *node_name, GError **error);
 BlockNode *block_find(Domain *domain, const char *name, GError **error);
 const char *block_node_name(const BlockNode *node);
 const char *block_filename(const BlockNode *node); /* of the file below it, or its name: for messages */
-BlockNode *block_child(const BlockNode *node);     /* "file"; NULL */
 bool block_read_only(const BlockNode *node);
 bool block_discards(const BlockNode *node);        /* discard=unmap */
 int64_t block_length(BlockNode *node);             /* bytes, rounded up to 512; any thread */
-const BlockLimits *block_limits(const BlockNode *node);
 typedef bool (*BlockNodeFn)(BlockNode *node, void *opaque);
 bool block_each(Domain *domain, BlockNodeFn fn, void *opaque);
 void blockdev_help(GString *out);

@@ -67,13 +67,13 @@ static bool any_held(int fd, off_t base, unsigned bits)
 static bool check(int fd, const char *path, unsigned used, unsigned unshared, GError **error)
 {
     if (any_held(fd, BYTE_UNSHARED, used)) {
-        error_set(error, "'%s' is in use by another process", path);
-        return error_hint(error, used & BLOCK_WRITE ? "Stop that process, or work on a copy of the image."
-                                                    : "Stop that process, or say force-share=on to read it as it changes.");
+        error_set(error, "'%s' is already in use", path);
+        return error_hint(error, used & BLOCK_WRITE ? "Stop whoever uses it, or work on a copy of the image."
+                                                    : "Stop whoever uses it, or say force-share=on to read it as it changes.");
     }
     if (any_held(fd, BYTE_USED, unshared)) {
-        error_set(error, "'%s' is being written by another process", path);
-        return error_hint(error, "Stop that process, or work on a copy of the image.");
+        error_set(error, "'%s' is already open for writing", path);
+        return error_hint(error, "Stop whoever writes it, or work on a copy of the image.");
     }
     return true;
 }

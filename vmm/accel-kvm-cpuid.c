@@ -113,6 +113,9 @@ bool kvm_vcpu_set_cpuid(Vcpu *vcpu, const X86Cpuid *cpuid, unsigned n, GError **
     if (kvm_ioctl(kv->fd, KVM_SET_CPUID2, c) < 0) {
         return error_set_errno(error, errno, "vCPU %u: KVM refuses the CPU model's %u CPUID leaves", vcpu->index, n);
     }
+    /* KVM's MSRs and hypercalls are there as the model shows them, and else #GP.  Those of other features KVM
+     * checks by itself, so no KVM_X86_SET_MSR_FILTER is needed, which takes some ten milliseconds. */
+    kvm_enable(kv->fd, KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1, 0);
     if (vcpu->model && cpu_model_tsc_khz(vcpu->model)) {
         uint32_t khz = cpu_model_tsc_khz(vcpu->model);
 

@@ -186,7 +186,8 @@ static bool known(const Kvm *kvm, uint32_t index)
     return bsearch(&index, kvm->msrs->data, kvm->msrs->len, sizeof(uint32_t), by_index) != NULL;
 }
 
-/* Writes one batch; an MSR that cannot be set matters only if it is not zero. */
+/* Writes one batch.  An MSR that this CPU model does not have, or that takes nothing, matters only if it holds
+ * something. */
 static bool store_batch(KvmVcpu *kv, MsrBatch *batch, GError **error)
 {
     unsigned at = 0;
@@ -204,7 +205,7 @@ static bool store_batch(KvmVcpu *kv, MsrBatch *batch, GError **error)
         if (at == batch->nmsrs) {
             break;
         }
-        if (batch->entry[at].data) {
+        if (batch->entry[at].data && batch->entry[at].data != x86_msr_reset_value(batch->entry[at].index)) {
             return error_set(error, "vCPU %u: KVM refuses %#" PRIx64 " for MSR %#" PRIx32, kv->vcpu->index,
                              (uint64_t)batch->entry[at].data, (uint32_t)batch->entry[at].index);
         }

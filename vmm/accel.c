@@ -123,13 +123,6 @@ Accel *accel_open(Domain *domain, const char *const *names, GError **error)
     return NULL;
 }
 
-void accel_close(Accel *accel)
-{
-    if (accel) {
-        accel->class->close(accel);
-    }
-}
-
 void accel_help(GString *out)
 {
     g_string_append(out, "Accelerators:\n");

@@ -117,5 +117,4 @@ extern const AccelClass *const accel_classes[]; /* in default order; NULL ends *
  * names of -machine accel=kvm:tcg, split; NULL ends.  Says in one log line which is used and why, when the
  * first choice was not. */
 Accel *accel_open(Domain *domain, const char *const *names, GError **error);
-void accel_close(Accel *accel); /* NULL is fine; vCPUs are gone */
 void accel_help(GString *out);

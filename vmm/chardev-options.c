@@ -160,10 +160,20 @@ const FieldStruct chardev_options = TABLE("q_obj_chardev-add-arg", AddOptions, "
 
 /* ---- -chardev ---- */
 
-static const FieldStruct text_common = TABLE("ChardevText", ChardevCommonOptions, "Options of every backend",
+static const Field text_common_fields[] = {
     F_STR("logfile", ChardevCommonOptions, logfile, NULL, .help = "File that gets a copy of the output"),
     F_BOOL("logappend", ChardevCommonOptions, logappend, false, .help = "Append to the log file instead of truncating it"),
-    F_BOOL("mux", ChardevCommonOptions, mux, false, .help = "Share it between front ends (Ctrl-A h)"));
+    F_BOOL("mux", ChardevCommonOptions, mux, false, .help = "Share it between front ends (Ctrl-A h)"), FIELD_END
+};
+
+static const FieldStruct text_null = {
+    .name = "ChardevTextNull", .size = sizeof(ChardevCommonOptions), .help = "Nothing: output is dropped",
+    .fields = text_common_fields,
+};
+static const FieldStruct text_pty = {
+    .name = "ChardevTextPty", .size = sizeof(ChardevCommonOptions), .help = "A new pseudo-terminal of the host",
+    .fields = text_common_fields,
+};
 
 static const FieldStruct text_file = TABLE("ChardevTextFile", ChardevFileOptions, "Output to a file",
     F_STR("path", ChardevFileOptions, path, NULL, .flags = FIELD_REQUIRED, .help = "File that output goes to"),
@@ -209,7 +219,7 @@ typedef struct TextOptions {
     void *options;
 } TextOptions;
 
-static const FieldStruct text_options = {
+const FieldStruct chardev_text_options = {
     .name = "ChardevTextOptions", .size = sizeof(TextOptions), .help = "-chardev",
     .fields = (const Field[]) {
         F_ENUM("backend", TextOptions, backend, &backend_enum, 0, .flags = FIELD_REQUIRED, .help = "Kind of backend"),
@@ -218,8 +228,8 @@ static const FieldStruct text_options = {
     },
     .tag = "backend",
     .cases = (const FieldCase[]) {
-        { "file", &text_file }, { "mux", &text_mux }, { "null", &text_common }, { "pipe", &text_pipe },
-        { "pty", &text_common }, { "ringbuf", &text_ringbuf }, { "socket", &text_socket }, { "stdio", &text_stdio },
+        { "file", &text_file }, { "mux", &text_mux }, { "null", &text_null }, { "pipe", &text_pipe },
+        { "pty", &text_pty }, { "ringbuf", &text_ringbuf }, { "socket", &text_socket }, { "stdio", &text_stdio },
         { NULL, NULL },
     },
     .variant_offset = offsetof(TextOptions, options),
@@ -227,12 +237,27 @@ static const FieldStruct text_options = {
 
 void chardev_help(GString *out)
 {
-    g_string_append(out, "Character devices: -chardev BACKEND,id=ID[,...]\n");
-    for (const FieldCase *c = text_options.cases; c->value; c++) {
-        g_autofree char *title = g_strdup_printf("\n%s: %s", c->value, c->structure->help);
-
-        field_struct_help(c->structure, title, out);
+    g_string_append(out, "Character devices (-chardev BACKEND,id=ID,...; -chardev BACKEND,help lists the options):\n");
+    for (const FieldCase *c = chardev_text_options.cases; c->value; c++) {
+        g_string_append_printf(out, "  %-8s %s\n", c->value, c->structure->help);
     }
+}
+
+bool chardev_backend_help(const char *backend, GString *out, GError **error)
+{
+    const char *nearest;
+
+    for (const FieldCase *c = chardev_text_options.cases; c->value; c++) {
+        if (g_str_equal(c->value, backend)) {
+            g_autofree char *title = g_strdup_printf("%s options", backend);
+
+            field_struct_help(c->structure, title, out);
+            return true;
+        }
+    }
+    error_set(error, "There is no character device '%s'", backend);
+    nearest = error_nearest(backend, backend_enum.values);
+    return nearest ? error_hint(error, "Did you mean '%s'?", nearest) : error_hint(error, "See -chardev help.");
 }
 
 /* ---- making them ---- */
@@ -315,11 +340,11 @@ Chardev *chardev_add_text(Domain *domain, const char *text, GError **error)
     TextOptions options;
     Chardev *chr;
 
-    if (!field_struct_parse_text(&text_options, text, "backend", &options, error)) {
+    if (!field_struct_parse_text(&chardev_text_options, text, "backend", &options, error)) {
         return NULL;
     }
     chr = create_from_text(domain, &options, error);
-    field_struct_clear(&text_options, &options);
+    field_struct_clear(&chardev_text_options, &options);
     return chr;
 }
 

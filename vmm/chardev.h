@@ -48,7 +48,9 @@ bool chardev_each(Domain *domain, ChardevFn fn, void *opaque);
 const char *chardev_id(const Chardev *chr);
 char *chardev_filename(const Chardev *chr); /* "pty:/dev/pts/3"; caller frees */
 bool chardev_frontend_open(const Chardev *chr);
+extern const FieldStruct chardev_text_options; /* -chardev */
 void chardev_help(GString *out);
+bool chardev_backend_help(const char *backend, GString *out, GError **error);
 extern const LinkClass chardev_link;
 
 /* Attaches a front end; an opened backend reports CHARDEV_OPENED.  false: in use. */

@@ -165,7 +165,8 @@ const char *device_name(const Device *dev); /* id, or the class' name: for messa
 
 /* ---- buses ---- */
 struct BusClass {
-    const char *name; /* "PCI", "ISA", "virtio-serial-bus" */
+    const char *name;    /* "PCI", "ISA", "virtio-serial-bus" */
+    const char *missing; /* for users: what to do where there is no such bus, or NULL */
     size_t size;
     /* Place dev on the bus (address property, conflicts), before its realize. */
     bool (*attach)(Bus *bus, Device *dev, GError **error);

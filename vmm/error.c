@@ -190,8 +190,27 @@ static unsigned distance(const char *a, size_t na, const char *b, size_t nb)
     return last[nb];
 }
 
+/* Is word the beginning of a candidate, dashes aside?  One or two letters would begin too many. */
+static bool begins(const char *word, const char *candidate)
+{
+    if (strlen(word) < 3) {
+        return false;
+    }
+    while (*word) {
+        if (*word == '-' || *word == '_') {
+            word++;
+        } else if (*candidate == '-' || *candidate == '_') {
+            candidate++;
+        } else if (g_ascii_tolower(*word++) != g_ascii_tolower(*candidate++)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 const char *error_nearest(const char *word, const char *const *candidates)
 {
+    const char *beginning = NULL;
     size_t length = strlen(word);
     unsigned limit = (unsigned)(length + 2) / 3; /* a third of it may be wrong */
     const char *nearest = NULL;
@@ -206,6 +225,9 @@ const char *error_nearest(const char *word, const char *const *candidates)
         if (n > NEAREST_LENGTH_MAX) {
             continue;
         }
+        if (!beginning && begins(word, *candidates)) {
+            beginning = *candidates;
+        }
         d = distance(word, length, *candidates, n);
         if (d <= limit && d < MAX(length, n)) {
             nearest = *candidates;
@@ -215,7 +237,7 @@ const char *error_nearest(const char *word, const char *const *candidates)
             limit = d - 1;
         }
     }
-    return nearest;
+    return nearest ? nearest : beginning;
 }
 
 /* One call site of guest_error() is known by its format string. */

@@ -149,10 +149,16 @@ static void help_members(const FieldStruct *desc, const char *prefix, GString *o
 
 void field_struct_help(const FieldStruct *desc, const char *title, GString *out)
 {
+    gsize before;
+
     if (title) {
         g_string_append_printf(out, "%s:\n", title);
     }
+    before = out->len;
     help_members(desc, "", out);
+    if (out->len == before) {
+        g_string_append(out, "  (none)\n");
+    }
 }
 
 /* ---- the table's own mistakes ---- */

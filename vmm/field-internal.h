@@ -42,5 +42,8 @@ bool field_present(const Field *field, const void *base);
 const FieldCase *field_struct_case(const FieldStruct *desc, const void *value, void ***ret_slot);
 const char *field_enum_value(const FieldEnum *e, int64_t index); /* NULL: out of range */
 
+/* Adds the nearest of names (which end with NULL), or all of them if they are few; false, for `return`. */
+bool field_hint_names(GError **error, const char *name, const GPtrArray *names);
+
 /* Shows a number of bytes with the largest suffix that is exact: "512M". Caller frees. */
 char *size_format(uint64_t bytes);

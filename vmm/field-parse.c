@@ -253,6 +253,38 @@ static bool parse_negated(const Field *field, const Json *object, unsigned flags
     return true;
 }
 
+typedef struct MisspeltSearch {
+    const FieldStruct *desc;
+    const char *const *wanted;
+    const char *found;
+} MisspeltSearch;
+
+static bool check_misspelt(const char *name, Json *value, void *opaque)
+{
+    MisspeltSearch *s = opaque;
+
+    if (!field_struct_find(s->desc, name) && error_nearest(name, s->wanted)) {
+        s->found = name;
+    }
+    return !s->found;
+}
+
+/* What is missing may be there under a misspelt name, which is then the better thing to say. */
+static bool fail_missing(const FieldStruct *desc, const Field *field, const Json *object, const FieldPath *path,
+                         GError **error)
+{
+    const char *const wanted[] = { field->name, NULL };
+    MisspeltSearch s = { .desc = desc, .wanted = wanted };
+    FieldPath at = { .up = path, .name = field->name };
+
+    if (json_object_each(object, check_misspelt, &s)) {
+        return field_fail(error, &at, "is missing");
+    }
+    at.name = s.found;
+    field_fail(error, &at, "is unknown");
+    return error_hint(error, "Did you mean '%s'?", field->name);
+}
+
 static bool parse_members(const FieldStruct *desc, const Json *object, unsigned flags, void *value,
                           const FieldPath *path, GError **error)
 {
@@ -271,7 +303,7 @@ static bool parse_members(const FieldStruct *desc, const Json *object, unsigned 
                 return false;
             }
         } else if (!parse_negated(f, object, flags, value) && (f->flags & FIELD_REQUIRED)) {
-            return field_fail(error, &at, "is missing");
+            return fail_missing(desc, f, object, path, error);
         }
     }
     c = field_struct_case(desc, value, &variant);
@@ -327,7 +359,6 @@ static bool refuse_unknown(const FieldStruct *desc, const Json *object, unsigned
 {
     g_autoptr(GPtrArray) known = g_ptr_array_new();
     UnknownSearch s = { .known = known, .flags = flags };
-    const char *nearest;
     FieldPath at = { .up = path };
     guint n = 0;
 
@@ -346,8 +377,7 @@ static bool refuse_unknown(const FieldStruct *desc, const Json *object, unsigned
     g_ptr_array_add(known, NULL);
     at.name = s.found;
     field_fail(error, &at, "is unknown");
-    nearest = error_nearest(s.found, (const char *const *)known->pdata);
-    return nearest ? error_hint(error, "Did you mean '%s'?", nearest) : false;
+    return field_hint_names(error, s.found, known);
 }
 
 static bool parse_struct(const FieldStruct *desc, const Json *json, unsigned flags, void *value, const FieldPath *path,

@@ -345,10 +345,26 @@ const Field *field_struct_find(const FieldStruct *desc, const char *name)
     return NULL;
 }
 
+#define NAMES_IN_HINT 16 /* more would bury the sentence */
+
+bool field_hint_names(GError **error, const char *name, const GPtrArray *names)
+{
+    const char *nearest = error_nearest(name, (const char *const *)names->pdata);
+    g_autofree char *all = NULL;
+
+    if (nearest) {
+        return error_hint(error, "Did you mean '%s'?", nearest);
+    }
+    if (names->len <= 1 || names->len > NAMES_IN_HINT + 1) {
+        return false;
+    }
+    all = g_strjoinv(", ", (char **)names->pdata);
+    return error_hint(error, "There is: %s.", all);
+}
+
 bool field_unknown(GError **error, const char *name, const FieldStruct *desc)
 {
     g_autoptr(GPtrArray) names = g_ptr_array_new();
-    const char *nearest;
 
     for (; desc; desc = desc->base) {
         for (const Field *f = desc->fields; f && f->type != FIELD_END_OF_TABLE; f++) {
@@ -359,6 +375,5 @@ bool field_unknown(GError **error, const char *name, const FieldStruct *desc)
     }
     g_ptr_array_add(names, NULL);
     error_set(error, "Parameter '%s' is unknown", name);
-    nearest = error_nearest(name, (const char *const *)names->pdata);
-    return nearest ? error_hint(error, "Did you mean '%s'?", nearest) : false;
+    return field_hint_names(error, name, names);
 }

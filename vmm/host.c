@@ -68,18 +68,20 @@ void host_fdsets_free(void)
     g_clear_pointer(&fdset_entries, g_array_unref);
 }
 
-/* -1: no such set; -2: none of its descriptors was opened in this mode. */
+/* -1: no such set; -2: none of its descriptors serves this mode.  One of just this mode comes first. */
 static int find_in_set(unsigned set, int mode)
 {
     int found = -1;
 
-    for (unsigned i = 0; found < 0 && fdset_entries && i < fdset_entries->len; i++) {
+    for (unsigned i = 0; fdset_entries && i < fdset_entries->len; i++) {
         const FdsetEntry *e = &g_array_index(fdset_entries, FdsetEntry, i);
+        int flags = e->set == set ? fcntl(e->fd, F_GETFL) : -1;
 
-        if (e->set == set) {
-            int flags = fcntl(e->fd, F_GETFL);
-
-            found = flags >= 0 && (flags & O_ACCMODE) == mode ? e->fd : -2;
+        if (e->set == set && flags >= 0 && (flags & O_ACCMODE) == mode) {
+            return e->fd;
+        }
+        if (e->set == set && found < 0) {
+            found = flags >= 0 && (flags & O_ACCMODE) == O_RDWR ? e->fd : -2;
         }
     }
     return found;
@@ -121,6 +123,9 @@ static int open_from_set(const char *path, int flags, GError **error)
 static void hint_for(GError **error, int err, int flags)
 {
     switch (err) {
+    case ENOENT:
+        error_hint(error, flags & O_CREAT ? "Make its folder first, or check the path." : "Check the path.");
+        break;
     case EACCES:
     case EPERM:
         error_hint(error, "Check that this user may open it for %s.", mode_name(flags & O_ACCMODE));

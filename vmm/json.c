@@ -391,11 +391,6 @@ Json *json_new_int(int64_t i)
     return json_object_new_int64(i);
 }
 
-Json *json_new_uint(uint64_t u)
-{
-    return json_object_new_uint64(u);
-}
-
 void json_object_put_member(Json *object, const char *name, Json *value)
 {
     json_object_object_add(object, name, value);

@@ -59,7 +59,6 @@ bool json_is_repeated(const Json *json);
 Json *json_new_string(const char *s);
 Json *json_new_bool(bool b);
 Json *json_new_int(int64_t i);
-Json *json_new_uint(uint64_t u);
 void json_object_put_member(Json *object, const char *name, Json *value); /* takes value; replaces */
 void json_array_put(Json *array, Json *value);                     /* takes value */
 

@@ -141,11 +141,6 @@ void loop_free(Loop *loop)
     g_free(loop);
 }
 
-const char *loop_name(const Loop *loop)
-{
-    return loop->name;
-}
-
 LoopEngine loop_engine(const Loop *loop)
 {
     return loop->ops->engine;

@@ -21,7 +21,6 @@ typedef enum LoopEngine { LOOP_ENGINE_AUTO, LOOP_ENGINE_IO_URING, LOOP_ENGINE_EP
 
 Loop *loop_new(const char *name, LoopEngine engine, GError **error);
 void loop_free(Loop *loop); /* not running; pending posts are run, I/O must be done */
-const char *loop_name(const Loop *loop);
 LoopEngine loop_engine(const Loop *loop);
 /* The loop of the calling thread, or NULL. */
 Loop *loop_current(void);

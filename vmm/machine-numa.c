@@ -24,13 +24,17 @@ typedef struct NodeOptions {
     uint32_t nodeid;
     char *memdev;
     char *mem;
+    FieldList cpus; /* uint32_t */
 } NodeOptions;
+
+static const Field cpu_index = FIELD_VALUE(FIELD_UINT, uint32_t, .max = UINT32_MAX);
 
 static const Field node_fields[] = {
     F_UINT("nodeid", NodeOptions, nodeid, 0, .max = NUMA_NODES_MAX - 1, FIELD_HAS(NodeOptions, has_nodeid),
            .help = "Number of the node; the next one if not given"),
     F_STR("memdev", NodeOptions, memdev, NULL, .help = "Memory backend that is the node's memory"),
     F_STR("mem", NodeOptions, mem, NULL, .help = "Size of the node's part of plain RAM; a bare number is MiB"),
+    F_LIST("cpus", NodeOptions, cpus, &cpu_index, .help = "CPUs of the node by index, as in 0-3; may be given again"),
     FIELD_END
 };
 static const FieldStruct node_options = { .name = "NumaNodeOptions", .size = sizeof(NodeOptions), .fields = node_fields };
@@ -68,7 +72,6 @@ static const FieldStruct cpu_options = { .name = "NumaCpuOptions", .size = sizeo
 void machine_numa_help(GString *out)
 {
     field_struct_help(&node_options, "-numa node options", out);
-    g_string_append(out, "  cpus=<first[-last]>  - CPUs of the node, by index; may be given again\n");
     field_struct_help(&dist_options, "-numa dist options", out);
     field_struct_help(&cpu_options, "-numa cpu options", out);
 }
@@ -116,49 +119,23 @@ static bool give_cpu(Machine *machine, NumaNode *node, unsigned index, GError **
     return true;
 }
 
-static bool give_range(Machine *machine, NumaNode *node, const char *range, GError **error)
+static bool give_cpus(Machine *machine, NumaNode *node, const FieldList *cpus, GError **error)
 {
-    char *end;
-    uint64_t first = g_ascii_strtoull(range, &end, 10), last = first;
-    bool ok = g_ascii_isdigit(range[0]);
+    for (size_t i = 0; i < cpus->n; i++) {
+        uint32_t index = FIELD_LIST_AT(*cpus, uint32_t, i);
 
-    if (ok && *end == '-') {
-        ok = g_ascii_isdigit(end[1]);
-        last = g_ascii_strtoull(end + 1, &end, 10);
-    }
-    if (!ok || *end || first > last) {
-        error_set(error, "-numa: cpus='%s' is no range of CPUs", range);
-        return error_hint(error, "Give an index, or two as in cpus=0-3.");
-    }
-    if (last >= machine->class->max_cpus) {
-        return error_set(error, "-numa: CPU %" G_GUINT64_FORMAT " is beyond the %u CPUs that machine '%s' can have", last,
-                         machine->class->max_cpus, machine->class->name);
-    }
-    for (unsigned i = (unsigned)first; i <= last; i++) {
-        if (!give_cpu(machine, node, i, error)) {
+        if (index >= machine->class->max_cpus) {
+            return error_set(error, "-numa: CPU %u is beyond the %u CPUs that machine '%s' can have", index,
+                             machine->class->max_cpus, machine->class->name);
+        }
+        if (!give_cpu(machine, node, index, error)) {
             return false;
         }
     }
     return true;
 }
 
-/* cpus= may come several times, so it is taken out before the rest is parsed. */
-static char *split_cpus(const char *text, GPtrArray *ranges)
-{
-    g_auto(GStrv) parts = g_strsplit(text, ",", -1);
-    g_autoptr(GString) rest = g_string_new(NULL);
-
-    for (char **part = parts; *part; part++) {
-        if (g_str_has_prefix(*part, "cpus=")) {
-            g_ptr_array_add(ranges, g_strdup(*part + strlen("cpus=")));
-        } else {
-            g_string_append_printf(rest, "%s%s", rest->len ? "," : "", *part);
-        }
-    }
-    return g_string_free(g_steal_pointer(&rest), FALSE);
-}
-
-static bool fill_node(Machine *machine, const NodeOptions *options, const GPtrArray *ranges, GError **error)
+static bool fill_node(Machine *machine, const NodeOptions *options, GError **error)
 {
     unsigned id = options->has_nodeid ? options->nodeid : machine->numa->len;
     uint64_t memory = 0;
@@ -181,25 +158,18 @@ static bool fill_node(Machine *machine, const NodeOptions *options, const GPtrAr
     node->memory = memory;
     node->memdev = g_strdup(options->memdev);
     node->cpus = g_array_new(FALSE, FALSE, sizeof(unsigned));
-    for (unsigned i = 0; i < ranges->len; i++) {
-        if (!give_range(machine, node, g_ptr_array_index(ranges, i), error)) {
-            return false;
-        }
-    }
-    return true;
+    return give_cpus(machine, node, &options->cpus, error);
 }
 
 static bool add_node(Machine *machine, const char *text, GError **error)
 {
-    g_autoptr(GPtrArray) ranges = g_ptr_array_new_with_free_func(g_free);
-    g_autofree char *rest = split_cpus(text, ranges);
     NodeOptions options;
     bool ok;
 
-    if (!field_struct_parse_text(&node_options, rest, NULL, &options, error)) {
+    if (!field_struct_parse_text(&node_options, text, NULL, &options, error)) {
         return error_subject(error, "-numa node");
     }
-    ok = fill_node(machine, &options, ranges, error);
+    ok = fill_node(machine, &options, error);
     field_struct_clear(&node_options, &options);
     return ok;
 }

@@ -378,11 +378,6 @@ void address_space_free(AddressSpace *as)
     epoch_retire(space_free, as);
 }
 
-const char *address_space_name(const AddressSpace *as)
-{
-    return as->name;
-}
-
 bool address_space_is_ports(const AddressSpace *as)
 {
     return as->ports;

@@ -125,7 +125,6 @@ bool memory_is_mapped(const MemoryRegion *mr);
 /* ---- address spaces ---- */
 AddressSpace *address_space_new(const char *name, MemoryRegion *root, bool ports);
 void address_space_free(AddressSpace *as); /* no listeners left */
-const char *address_space_name(const AddressSpace *as);
 bool address_space_is_ports(const AddressSpace *as);
 
 /* ---- access: any registered thread (vmm/epoch.h); may take device locks, so the caller holds none ---- */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The command line: -help, "-X help" and the manual page, all from the tables.
+ * The command line: -help and "-X help", from the tables.
  *
  * Locking: none; main thread.
  */
@@ -37,7 +37,7 @@ static void append_wrapped(GString *out, const char *text)
     g_string_append(out, ".\n");
 }
 
-static void append_option(GString *out, const Option *o)
+void option_describe(const Option *o, GString *out)
 {
     g_string_append_printf(out, "  -%s", o->name);
     if (o->alias) {
@@ -51,122 +51,16 @@ void options_help(GString *out)
 {
     g_string_append(out, "lodge " LODGE_VERSION ": a virtual machine monitor\n"
                          "Usage: lodge [OPTION...] [DISK.IMG]\n"
-                         "An option may begin with one dash or two.\n");
+                         "An option may begin with one dash or two. With an argument that is 'help' it explains itself;\n"
+                         "a file of that name is ./help.\n");
     for (unsigned section = 0; section < SECTIONS; section++) {
         g_string_append_printf(out, "\n%s\n", option_sections[section]);
         for (const Option *o = option_table; o->name; o++) {
             if (o->section == section) {
-                append_option(out, o);
+                option_describe(o, out);
             }
         }
     }
-}
-
-/* ---- the manual page ---- */
-
-/* Roff takes a backslash and a leading dot or quote for its own. */
-static void man_text(GString *out, const char *text)
-{
-    for (const char *p = text; *p; p++) {
-        if (*p == '\\') {
-            g_string_append(out, "\\e");
-        } else if (*p == '-') {
-            g_string_append(out, "\\-");
-        } else if ((*p == '.' || *p == '\'') && (p == text || p[-1] == '\n')) {
-            g_string_append_printf(out, "\\&%c", *p);
-        } else {
-            g_string_append_c(out, *p);
-        }
-    }
-}
-
-static void man_fields(GString *out, const FieldStruct *desc, const char *prefix)
-{
-    if (desc->base) {
-        man_fields(out, desc->base, prefix);
-    }
-    for (const Field *f = desc->fields; f && f->type != FIELD_END_OF_TABLE; f++) {
-        g_autofree char *type = field_type_text(f);
-
-        if (f->flags & FIELD_HIDDEN) {
-            continue;
-        }
-        g_string_append(out, ".RS\n.TP\n.BI ");
-        man_text(out, prefix);
-        man_text(out, f->name);
-        g_string_append(out, "= ");
-        g_string_append_c(out, '"');
-        man_text(out, type);
-        g_string_append(out, "\"\n");
-        man_text(out, f->help);
-        g_string_append(out, ".\n.RE\n");
-    }
-    for (const FieldCase *c = desc->cases; c && c->value; c++) {
-        if (c->structure) {
-            g_autofree char *inner = g_strdup_printf("%s,", c->value);
-
-            man_fields(out, c->structure, inner);
-        }
-    }
-}
-
-static void man_option(GString *out, const Option *o)
-{
-    g_string_append(out, ".TP\n.B \\-");
-    man_text(out, o->name);
-    if (o->alias) {
-        g_string_append(out, ", \\-");
-        man_text(out, o->alias);
-    }
-    if (o->argument) {
-        g_string_append_c(out, ' ');
-        man_text(out, o->argument);
-    }
-    g_string_append_c(out, '\n');
-    man_text(out, o->help);
-    g_string_append(out, ".\n");
-    if (o->language) {
-        man_fields(out, o->language, "");
-    }
-}
-
-void options_man(GString *out)
-{
-    g_string_append(out,
-        ".\\\" Made from the table of options by lodge --man.\n"
-        ".TH LODGE 1 \"\" \"lodge " LODGE_VERSION "\" \"User Commands\"\n"
-        ".SH NAME\nlodge \\- virtual machine monitor\n"
-        ".SH SYNOPSIS\n.B lodge\n[\\fIOPTION\\fR...] [\\fIDISK.IMG\\fR...]\n"
-        ".SH DESCRIPTION\n"
-        "Lodge runs one virtual machine in one process: an unmodified x86\\-64 guest on\n.IR /dev/kvm ,\n"
-        "or on a processor in software where the host has no hardware virtualization\n"
-        "(see\n.BR \\-accel ).\n"
-        "Options have the names and meanings that users of QEMU know, and begin with one dash or two.\n"
-        ".PP\n"
-        "A disk image without an option is a raw disk, /dev/vda in the guest. It needs\n.BR \\-kernel ,\n"
-        "as there is no firmware yet; the console is then the terminal, and the kernel's command line, unless\n"
-        ".B \\-append\nsays otherwise, is \"console=ttyS0 root=/dev/vda\".\n"
-        ".PP\n"
-        "No device is added that was not asked for, but for those that make the machine, and a serial port on the\n"
-        "terminal with\n.BR \\-nographic .\n"
-        ".PP\n"
-        "A list KEY=VALUE,... writes a comma inside a value as two, and an object as KEY.MEMBER=VALUE; it may be JSON\n"
-        "instead, where that begins with a brace. The value \"help\" shows what is possible.\n");
-    for (unsigned section = 0; section < SECTIONS; section++) {
-        g_string_append_printf(out, ".SH %s\n", option_sections[section]);
-        for (const Option *o = option_table; o->name; o++) {
-            if (o->section == section) {
-                man_option(out, o);
-            }
-        }
-    }
-    g_string_append(out,
-        ".SH EXIT STATUS\n"
-        "0 after the guest or the user has ended it, 1 when it could not start or could not go on.\n"
-        ".SH SIGNALS\nSIGINT, SIGTERM and SIGHUP end the process in order.\n"
-        ".SH EXAMPLES\n.nf\n"
-        "lodge \\-m 1G \\-kernel vmlinuz \\-initrd initrd.img disk.img\n"
-        "lodge \\-M microvm \\-m 512M \\-kernel vmlinux \\-append console=ttyS0 \\-nographic\n.fi\n");
 }
 
 /* ---- "-X help" ---- */
@@ -252,6 +146,9 @@ bool topic_object(const char *subject, GString *out, GError **error)
 
 bool topic_chardev(const char *subject, GString *out, GError **error)
 {
+    if (subject) {
+        return chardev_backend_help(subject, out, error);
+    }
     chardev_help(out);
     return true;
 }

@@ -37,7 +37,11 @@ bool option_version(Options *options, const char *argument, GError **error);
 /* What one row alone cannot know: combinations.  Fills in what follows from others. */
 bool options_check(Options *options, GError **error);
 
+/* Its key=value language, which may come from the folders above; NULL: it has none. */
+const FieldStruct *option_language(const Option *o, const OptionLanguage *languages);
+
 /* vmm/options-help.c: "-X help" */
+void option_describe(const Option *o, GString *out);
 bool topic_machine(const char *subject, GString *out, GError **error);
 bool topic_accel(const char *subject, GString *out, GError **error);
 bool topic_cpu(const char *subject, GString *out, GError **error);

@@ -12,6 +12,7 @@
 
 #include <string.h>
 
+#include "vmm/chardev.h"
 #include "vmm/error.h"
 #include "vmm/machine.h"
 #include "vmm/options-internal.h"
@@ -92,7 +93,7 @@ const Option option_table[] = {
       .topic = topic_object },
     { "chardev", NULL, SECTION_DEVICES, TEXTS(chardevs), "BACKEND,id=NAME[,KEY=VALUE...]",
       "Add a character device for devices to be connected to", .group = "chardev", .implied = "backend",
-      .topic = topic_chardev },
+      .language = &chardev_text_options, .topic = topic_chardev },
     { "serial", NULL, SECTION_DEVICES, TEXTS(serials), "stdio|mon:stdio|pty|file:FILE|unix:PATH|chardev:ID|...|none",
       "Add a serial port, connected to that", .plain = true },
     { "parallel", NULL, SECTION_DEVICES, CALL, "none", "There is no parallel port", .call = option_parallel,
@@ -257,6 +258,13 @@ static const OptionLanguage *find_language(const OptionLanguage *languages, cons
     return NULL;
 }
 
+const FieldStruct *option_language(const Option *o, const OptionLanguage *languages)
+{
+    const OptionLanguage *upper = find_language(languages, o->name);
+
+    return upper ? upper->language : o->language;
+}
+
 static bool language_help(const Option *o, const FieldStruct *language, const char *key, GString *out, GError **error)
 {
     g_autofree char *title = g_strdup_printf("-%s options", o->name);
@@ -279,12 +287,17 @@ static bool answer_help(Options *options, const Option *o, const char *argument,
                         bool *ret_asked, GError **error)
 {
     const OptionLanguage *upper = find_language(languages, o->name);
-    const FieldStruct *language = upper ? upper->language : o->language;
+    const FieldStruct *language = option_language(o, languages);
     g_autofree char *subject = NULL;
     g_autofree char *key = NULL;
 
     *ret_asked = false;
     if (!o->topic && !language) {
+        if (g_str_equal(argument, "help")) {
+            *ret_asked = true;
+            options->output = g_string_new(NULL);
+            option_describe(o, options->output);
+        }
         return true;
     }
     if (o->plain ? !g_str_equal(argument, "help") && !g_str_equal(argument, "?")
@@ -381,7 +394,7 @@ static bool parse_arguments(int argc, char **argv, const OptionLanguage *languag
         name += g_str_has_prefix(name, "--") ? 2 : 1;
         if (g_str_equal(argv[i], "--man")) {
             options->output = g_string_new(NULL);
-            options_man(options->output);
+            options_man(options->output, languages);
             continue;
         }
         o = option_find(name);

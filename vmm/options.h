@@ -115,4 +115,4 @@ bool options_read_config_text(Options *options, const char *path, const char *te
 
 /* vmm/options-help.c */
 void options_help(GString *out);      /* -help */
-void options_man(GString *out);       /* lodge(1) */
+void options_man(GString *out, const OptionLanguage *languages); /* lodge(1) */

@@ -183,11 +183,6 @@ uint64_t ram_block_size(const RamBlock *block)
     return block->map.size;
 }
 
-uint64_t ram_block_page_size(const RamBlock *block)
-{
-    return block->map.page_size;
-}
-
 unsigned ram_block_abilities(const RamBlock *block)
 {
     unsigned abilities = 0;

@@ -20,7 +20,6 @@
 
 typedef struct Device Device;
 
-#define REG_NO_FIELD UINT32_MAX
 #define BANK_ANY     0
 #define BANK(N)      (1u << (N))
 

@@ -26,7 +26,7 @@ void rng_free_builtin(Rng *rng); /* NULL is fine */
 
 typedef struct RngClass {
     ObjectClass object;
-    void (*start)(Rng *rng); /* the first request of an empty queue has come: get rng_wanted() bytes */
+    void (*start)(Rng *rng); /* the first request of an empty queue has come: get as many bytes as all of it wants */
     void (*stop)(Rng *rng);  /* the queue is empty; NULL: nothing to do */
 } RngClass;
 

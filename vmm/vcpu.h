@@ -2,7 +2,7 @@
 /*
  * Virtual CPUs: a thread each, which runs the accelerator until something stops it.
  *
- *     created --vcpu_start()--> parked <--vcpu_unpark() / vcpu_park()--> running
+ *     created --vcpu_start()--> parked <--vcpus_unpark() / vcpus_park()--> running
  *
  * Parked: the thread sleeps outside the accelerator; its architectural state is in
  * (or can be fetched into) `cpu`.  All parking is asked for by the main thread;

@@ -7,7 +7,6 @@
 #include "hw/acpi/bytes.h"
 #include "vmm/error.h"
 
-#define HEADER_LENGTH 36
 #define OEM_ID        "LODGE "
 #define CREATOR_ID    "LDGE"
 

@@ -133,7 +133,8 @@ static bool place_cmdline(X86Boot *boot, const char *more, GError **error)
     }
     length = strlen(boot->cmdline);
     if (length > max) {
-        return error_set(error, "the kernel's command line is %zu bytes long, this kernel takes at most %zu", length, max);
+        error_set(error, "the kernel's command line is %zu bytes long, this kernel takes at most %zu", length, max);
+        return error_hint(error, "Shorten -append.");
     }
     return true;
 }

@@ -15,5 +15,3 @@ extern const FieldStruct smbios_options; /* -smbios type=N,key=value */
  * machine->smbios holds the option texts.  NULL: an option is wrong, or more than `room` bytes. */
 GByteArray *smbios_build(const Machine *machine, uint64_t below_4g, uint64_t above_4g, uint64_t address, size_t room,
                          GError **error);
-/* Checks the options without building. */
-bool smbios_check(const Machine *machine, GError **error);

@@ -2,21 +2,19 @@
 /*
  * i8042: keyboard controller of the PC/AT with a PS/2 keyboard and mouse on it
  * (IBM PS/2 Hardware Interface Technical Reference, keyboard and auxiliary device
- * controller; the devices' command sets, ibid., keyboard and mouse).
+ * controller).  The devices themselves are in ps2.c.
  *
  * The controller has one output buffer for two devices; what they send waits in a
- * queue of its own each.  Nobody types here: the devices answer commands, identify
- * themselves and keep their settings, so that firmware and kernels find what they
- * expect.
+ * queue of its own each.
  *
- * Not modelled: key presses and motion, the scan codes of key sets 1 and 3, password
- * commands, the A20 gate (always open; its bit is kept).
+ * Not modelled: password commands, the A20 gate (always open; its bit is kept).
  *
  * Locking: the bus holds the device's lock around the hooks.
  */
 #include <string.h>
 
 #include "hw/acpi/aml.h"
+#include "hw/input/ps2.h"
 #include "hw/isa/isa.h"
 #include "vmm/domain.h"
 #include "vmm/error.h"
@@ -44,32 +42,6 @@ enum {
     CMD_READ_OUTPUT = 0xd0, CMD_WRITE_OUTPUT = 0xd1, CMD_WRITE_KBD_OBUF = 0xd2, CMD_WRITE_MOUSE_OBUF = 0xd3,
     CMD_WRITE_MOUSE = 0xd4, CMD_PULSE = 0xf0, CMD_RESET = 0xfe,
 };
-/* Device commands */
-enum {
-    DEV_SET_LEDS = 0xed, DEV_ECHO = 0xee, DEV_SCAN_SET = 0xf0, DEV_GET_ID = 0xf2, DEV_SET_RATE = 0xf3,
-    DEV_ENABLE = 0xf4, DEV_DISABLE = 0xf5, DEV_DEFAULTS = 0xf6, DEV_RESEND = 0xfe, DEV_RESET = 0xff,
-    MOUSE_SCALE11 = 0xe6, MOUSE_SCALE21 = 0xe7, MOUSE_RESOLUTION = 0xe8, MOUSE_GET_STATUS = 0xe9, MOUSE_STREAM = 0xea,
-    MOUSE_POLL = 0xeb, MOUSE_RESET_WRAP = 0xec, MOUSE_WRAP = 0xee, MOUSE_REMOTE = 0xf0,
-};
-enum { REPLY_ACK = 0xfa, REPLY_RESEND = 0xfe, REPLY_TEST_PASSED = 0xaa };
-
-#define QUEUE_DEPTH 16
-
-/* Bytes on their way to the guest. */
-typedef struct Queue {
-    uint8_t byte[QUEUE_DEPTH];
-    uint32_t n;
-} Queue;
-
-/* A keyboard or a mouse: what it was told. */
-typedef struct Ps2 {
-    Queue queue;
-    uint8_t command;     /* whose parameter comes next; 0: none */
-    uint8_t last;        /* sent, for DEV_RESEND */
-    bool enabled;
-    uint8_t scan_set, rate, leds;                      /* keyboard */
-    uint8_t resolution, scaling, remote, wrap;          /* mouse */
-} Ps2;
 
 typedef struct I8042 {
     Device dev;
@@ -80,7 +52,7 @@ typedef struct I8042 {
     bool last_was_command;
     uint8_t data;                       /* the output buffer */
     uint8_t source;                     /* of it: enum Source */
-    Queue own;                          /* the controller's answers */
+    Ps2Queue own;                       /* the controller's answers */
     Ps2 kbd, mouse;
 } I8042;
 
@@ -89,28 +61,6 @@ enum Source { SOURCE_NONE, SOURCE_OWN, SOURCE_KBD, SOURCE_MOUSE };
 static I8042 *i8042(Device *dev)
 {
     return (I8042 *)dev;
-}
-
-/* ---- queues ---- */
-static void queue_put(Queue *q, uint8_t byte)
-{
-    if (q->n < QUEUE_DEPTH) {
-        q->byte[q->n++] = byte;
-    }
-}
-
-static uint8_t queue_take(Queue *q)
-{
-    uint8_t byte = q->byte[0];
-
-    memmove(q->byte, q->byte + 1, --q->n);
-    q->byte[q->n] = 0;
-    return byte;
-}
-
-static void queue_clear(Queue *q)
-{
-    memset(q, 0, sizeof(*q));
 }
 
 /* ---- the output buffer ---- */
@@ -130,14 +80,14 @@ static void fill_output(I8042 *k)
     }
     if (k->own.n) {
         k->source = SOURCE_OWN;
-        k->data = queue_take(&k->own);
+        k->data = ps2_queue_take(&k->own);
     } else if (k->kbd.queue.n && !(k->mode & MODE_DISABLE_KBD)) {
         k->source = SOURCE_KBD;
-        k->data = queue_take(&k->kbd.queue);
+        k->data = ps2_queue_take(&k->kbd.queue);
         k->kbd.last = k->data;
     } else if (k->mouse.queue.n && !(k->mode & MODE_DISABLE_MOUSE)) {
         k->source = SOURCE_MOUSE;
-        k->data = queue_take(&k->mouse.queue);
+        k->data = ps2_queue_take(&k->mouse.queue);
         k->mouse.last = k->data;
     }
     update_irqs(k);
@@ -145,167 +95,7 @@ static void fill_output(I8042 *k)
 
 static void answer(I8042 *k, uint8_t byte)
 {
-    queue_put(&k->own, byte);
-}
-
-/* ---- keyboard ---- */
-static void kbd_defaults(Ps2 *d)
-{
-    d->scan_set = 2;
-    d->rate = 0x2b;
-    d->enabled = true;
-}
-
-static void kbd_parameter(Ps2 *d, uint8_t value)
-{
-    uint8_t command = d->command;
-
-    d->command = 0;
-    queue_put(&d->queue, REPLY_ACK);
-    switch (command) {
-    case DEV_SET_LEDS:
-        d->leds = value & 7;
-        break;
-    case DEV_SET_RATE:
-        d->rate = value & 0x7f;
-        break;
-    case DEV_SCAN_SET:
-        if (value == 0) {
-            queue_put(&d->queue, d->scan_set);
-        } else if (value <= 3) {
-            d->scan_set = value;
-        }
-        break;
-    }
-}
-
-static void kbd_command(Ps2 *d, uint8_t value)
-{
-    if (d->command && value < 0x80) {
-        kbd_parameter(d, value);
-        return;
-    }
-    d->command = 0;
-    switch (value) {
-    case DEV_SET_LEDS:
-    case DEV_SCAN_SET:
-    case DEV_SET_RATE:
-        d->command = value;
-        queue_put(&d->queue, REPLY_ACK);
-        break;
-    case DEV_ECHO:
-        queue_put(&d->queue, DEV_ECHO);
-        break;
-    case DEV_GET_ID:
-        queue_put(&d->queue, REPLY_ACK);
-        queue_put(&d->queue, 0xab);
-        queue_put(&d->queue, 0x83); /* MF2 */
-        break;
-    case DEV_ENABLE:
-    case DEV_DISABLE:
-    case DEV_DEFAULTS:
-    case DEV_RESET:
-        queue_clear(&d->queue);
-        if (value != DEV_ENABLE) {
-            kbd_defaults(d);
-        }
-        d->enabled = value != DEV_DISABLE;
-        queue_put(&d->queue, REPLY_ACK);
-        if (value == DEV_RESET) {
-            queue_put(&d->queue, REPLY_TEST_PASSED);
-        }
-        break;
-    case DEV_RESEND:
-        queue_put(&d->queue, d->last);
-        break;
-    default:
-        queue_put(&d->queue, REPLY_RESEND);
-        break;
-    }
-}
-
-/* ---- mouse ---- */
-static void mouse_defaults(Ps2 *d)
-{
-    d->rate = 100;
-    d->resolution = 2;
-    d->scaling = d->remote = d->wrap = 0;
-    d->enabled = false;
-}
-
-static void mouse_status(Ps2 *d)
-{
-    queue_put(&d->queue, REPLY_ACK);
-    queue_put(&d->queue, (uint8_t)(d->remote << 6 | d->enabled << 5 | d->scaling << 4));
-    queue_put(&d->queue, d->resolution);
-    queue_put(&d->queue, d->rate);
-}
-
-static void mouse_command(Ps2 *d, uint8_t value)
-{
-    if (d->wrap && value != MOUSE_RESET_WRAP && value != DEV_RESET) {
-        queue_put(&d->queue, value);
-        return;
-    }
-    if (d->command == DEV_SET_RATE || d->command == MOUSE_RESOLUTION) {
-        *(d->command == DEV_SET_RATE ? &d->rate : &d->resolution) = value;
-        d->command = 0;
-        queue_put(&d->queue, REPLY_ACK);
-        return;
-    }
-    switch (value) {
-    case DEV_SET_RATE:
-    case MOUSE_RESOLUTION:
-        d->command = value;
-        break;
-    case MOUSE_SCALE11:
-    case MOUSE_SCALE21:
-        d->scaling = value == MOUSE_SCALE21;
-        break;
-    case MOUSE_STREAM:
-    case MOUSE_REMOTE:
-        d->remote = value == MOUSE_REMOTE;
-        break;
-    case MOUSE_WRAP:
-    case MOUSE_RESET_WRAP:
-        d->wrap = value == MOUSE_WRAP;
-        break;
-    case DEV_ENABLE:
-    case DEV_DISABLE:
-        d->enabled = value == DEV_ENABLE;
-        break;
-    case MOUSE_GET_STATUS:
-        mouse_status(d);
-        return;
-    case DEV_GET_ID:
-        queue_put(&d->queue, REPLY_ACK);
-        queue_put(&d->queue, 0); /* standard mouse */
-        return;
-    case MOUSE_POLL: /* no motion, no buttons */
-        queue_put(&d->queue, REPLY_ACK);
-        queue_put(&d->queue, 0x08);
-        queue_put(&d->queue, 0);
-        queue_put(&d->queue, 0);
-        return;
-    case DEV_DEFAULTS:
-        mouse_defaults(d);
-        break;
-    case DEV_RESET:
-        queue_clear(&d->queue);
-        mouse_defaults(d);
-        d->command = 0;
-        queue_put(&d->queue, REPLY_ACK);
-        queue_put(&d->queue, REPLY_TEST_PASSED);
-        queue_put(&d->queue, 0);
-        return;
-    case DEV_RESEND:
-        queue_put(&d->queue, d->last);
-        return;
-    default:
-        queue_put(&d->queue, REPLY_RESEND);
-        return;
-    }
-    queue_put(&d->queue, REPLY_ACK);
+    ps2_queue_put(&k->own, byte);
 }
 
 /* ---- port 60h ---- */
@@ -348,14 +138,14 @@ static void parameter_write(I8042 *k, uint8_t value)
         output_port_write(k, value);
         break;
     case CMD_WRITE_KBD_OBUF:
-        queue_put(&k->kbd.queue, value);
+        ps2_queue_put(&k->kbd.queue, value);
         break;
     case CMD_WRITE_MOUSE_OBUF:
-        queue_put(&k->mouse.queue, value);
+        ps2_queue_put(&k->mouse.queue, value);
         break;
     case CMD_WRITE_MOUSE:
         k->mode &= ~MODE_DISABLE_MOUSE;
-        mouse_command(&k->mouse, value);
+        ps2_mouse_command(&k->mouse, value);
         break;
     }
 }
@@ -369,7 +159,7 @@ static void data_write(void *opaque, uint64_t offset, uint64_t value, unsigned s
         parameter_write(k, (uint8_t)value);
     } else {
         k->mode &= ~MODE_DISABLE_KBD; /* a byte for the keyboard lifts its clock */
-        kbd_command(&k->kbd, (uint8_t)value);
+        ps2_keyboard_command(&k->kbd, (uint8_t)value);
     }
     fill_output(k);
 }
@@ -386,7 +176,7 @@ static uint64_t status_read(void *opaque, uint64_t offset, unsigned size)
 static void self_test(I8042 *k)
 {
     k->mode |= MODE_SYSTEM;
-    queue_clear(&k->own);
+    ps2_queue_clear(&k->own);
     k->source = SOURCE_NONE;
     answer(k, 0x55);
 }
@@ -481,11 +271,11 @@ static void i8042_reset(Device *dev)
     k->command = k->data = 0;
     k->last_was_command = false;
     k->source = SOURCE_NONE;
-    queue_clear(&k->own);
+    ps2_queue_clear(&k->own);
     memset(&k->kbd, 0, sizeof(k->kbd));
     memset(&k->mouse, 0, sizeof(k->mouse));
-    kbd_defaults(&k->kbd);
-    mouse_defaults(&k->mouse);
+    ps2_keyboard_defaults(&k->kbd);
+    ps2_mouse_defaults(&k->mouse);
     update_irqs(k);
 }
 
@@ -495,35 +285,6 @@ static bool i8042_loaded(void *struct_, GError **error)
     update_irqs(struct_);
     return true;
 }
-
-static const StateDesc queue_state = {
-    .name = "i8042-queue",
-    .version = 1,
-    .fields = (const StateField[]) {
-        STATE_BYTES(Queue, byte),
-        STATE_ROW(Queue, n, STATE_TYPE_U32, .max = QUEUE_DEPTH),
-        STATE_END,
-    },
-};
-
-static const StateDesc ps2_state = {
-    .name = "ps2",
-    .version = 1,
-    .fields = (const StateField[]) {
-        STATE_STRUCT(Ps2, queue, &queue_state),
-        STATE_U8(Ps2, command),
-        STATE_U8(Ps2, last),
-        STATE_BOOL(Ps2, enabled),
-        STATE_U8(Ps2, scan_set),
-        STATE_U8(Ps2, rate),
-        STATE_U8(Ps2, leds),
-        STATE_U8(Ps2, resolution),
-        STATE_U8(Ps2, scaling),
-        STATE_U8(Ps2, remote),
-        STATE_U8(Ps2, wrap),
-        STATE_END,
-    },
-};
 
 static const StateDesc i8042_state = {
     .name = "i8042",
@@ -536,7 +297,7 @@ static const StateDesc i8042_state = {
         STATE_BOOL(I8042, last_was_command),
         STATE_U8(I8042, data),
         STATE_ROW(I8042, source, STATE_TYPE_U8, .max = SOURCE_MOUSE),
-        STATE_STRUCT(I8042, own, &queue_state),
+        STATE_STRUCT(I8042, own, &ps2_queue_state),
         STATE_STRUCT(I8042, kbd, &ps2_state),
         STATE_STRUCT(I8042, mouse, &ps2_state),
         STATE_END,

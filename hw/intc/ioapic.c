@@ -39,7 +39,6 @@
 #define RTE_MODE_SHIFT  8
 #define RTE_MODE        UINT64_C(0x700)
 #define RTE_LOGICAL     (UINT64_C(1) << 11)
-#define RTE_STATUS      (UINT64_C(1) << 12)
 #define RTE_REMOTE_IRR  (UINT64_C(1) << 14)
 #define RTE_LEVEL       (UINT64_C(1) << 15)
 #define RTE_MASKED      (UINT64_C(1) << 16)

@@ -172,6 +172,7 @@ static char *pci_bus_address(Device *dev)
 
 const BusClass pci_bus_class = {
     .name = "PCI",
+    .missing = "On machines without PCI the virtio devices' names end in -device.",
     .size = sizeof(PciBus),
     .attach = pci_bus_attach,
     .detach = pci_bus_detach,

@@ -7,6 +7,8 @@
  *   BAR 4  0x0000 common configuration  0x1000 ISR  0x2000 device configuration
  *          0x3000 doorbells, 4 bytes a queue; with page-per-vq at 4 MiB, a page a queue
  *
+ * The registers of the common configuration are in virtio-pci-common.c.
+ *
  * Locking: the device lock (the framework's) around every hook; notify hooks come
  * from the queues' loops and touch atomics only.
  */
@@ -15,7 +17,7 @@
 #include <linux/virtio_pci.h>
 #include <string.h>
 
-#include "hw/virtio/virtio-pci.h"
+#include "hw/virtio/virtio-pci-internal.h"
 #include "vmm/error.h"
 
 #define VENDOR_VIRTIO    0x1af4
@@ -45,7 +47,7 @@ static VirtioPci *of_transport(VirtioTransport *t)
 /* ---- interrupts ---- */
 
 /* INTx follows the ISR bits.  Two threads may race to set the line; who sets it last saw the newest bits. */
-static void update_intx(VirtioPci *p)
+void virtio_pci_update_intx(VirtioPci *p)
 {
     Virtio *v = p->transport.virtio;
     bool level;
@@ -65,7 +67,7 @@ static void interrupt(VirtioPci *p, uint16_t vector, uint8_t isr)
         return;
     }
     __atomic_fetch_or(&p->transport.virtio->isr, isr, __ATOMIC_SEQ_CST);
-    update_intx(p);
+    virtio_pci_update_intx(p);
 }
 
 static void notify_queue(VirtioTransport *t, Virtqueue *vq)
@@ -92,205 +94,6 @@ static void notify_config(VirtioTransport *t)
     interrupt(p, __atomic_load_n(&p->config_vector, __ATOMIC_RELAXED), VIRTIO_ISR_CONFIG);
 }
 
-static uint16_t usable_vector(const VirtioPci *p, uint16_t vector)
-{
-    return vector < p->vectors ? vector : VIRTQUEUE_NO_VECTOR; /* 4.1.5.1.2.1: reads back as "none" */
-}
-
-/* ---- common configuration, 4.1.4.3 ---- */
-
-static uint32_t feature_word(uint64_t features, uint32_t word)
-{
-    return word < 2 ? (uint32_t)(features >> (32 * word)) : 0;
-}
-
-static uint64_t queue_register(const VirtioPci *p, uint64_t offset)
-{
-    Virtqueue *vq = virtio_queue(p->transport.virtio, p->queue_select);
-    const VirtqueueSetup *s;
-
-    if (!vq) {
-        return 0; /* queue_size 0: there is no such queue */
-    }
-    s = virtqueue_setup(vq);
-    switch (offset) {
-    case VIRTIO_PCI_COMMON_Q_SIZE:
-        return s->size;
-    case VIRTIO_PCI_COMMON_Q_MSIX:
-        return s->vector;
-    case VIRTIO_PCI_COMMON_Q_ENABLE:
-        return s->enabled;
-    case VIRTIO_PCI_COMMON_Q_NOFF:
-        return virtqueue_index(vq);
-    case VIRTIO_PCI_COMMON_Q_DESCLO:
-        return (uint32_t)s->desc;
-    case VIRTIO_PCI_COMMON_Q_DESCHI:
-        return s->desc >> 32;
-    case VIRTIO_PCI_COMMON_Q_AVAILLO:
-        return (uint32_t)s->avail;
-    case VIRTIO_PCI_COMMON_Q_AVAILHI:
-        return s->avail >> 32;
-    case VIRTIO_PCI_COMMON_Q_USEDLO:
-        return (uint32_t)s->used;
-    case VIRTIO_PCI_COMMON_Q_USEDHI:
-        return s->used >> 32;
-    case VIRTIO_PCI_COMMON_Q_NDATA:
-        return 0;
-    case VIRTIO_PCI_COMMON_Q_RESET:
-        return virtio_queue_resetting(vq);
-    default:
-        return 0;
-    }
-}
-
-static uint64_t common_read(void *opaque, uint64_t offset, unsigned size)
-{
-    const VirtioPci *p = opaque;
-    Virtio *v = p->transport.virtio;
-
-    switch (offset) {
-    case VIRTIO_PCI_COMMON_DFSELECT:
-        return v->device_features_sel;
-    case VIRTIO_PCI_COMMON_DF:
-        return feature_word(virtio_offered_features(v), v->device_features_sel);
-    case VIRTIO_PCI_COMMON_GFSELECT:
-        return v->driver_features_sel;
-    case VIRTIO_PCI_COMMON_GF:
-        return feature_word(v->driver_features, v->driver_features_sel);
-    case VIRTIO_PCI_COMMON_MSIX:
-        return p->config_vector;
-    case VIRTIO_PCI_COMMON_NUMQ:
-        return v->queues;
-    case VIRTIO_PCI_COMMON_STATUS:
-        return virtio_status(v);
-    case VIRTIO_PCI_COMMON_CFGGENERATION:
-        return (uint8_t)__atomic_load_n(&v->config_generation, __ATOMIC_ACQUIRE);
-    case VIRTIO_PCI_COMMON_Q_SELECT:
-        return p->queue_select;
-    default:
-        return queue_register(p, offset);
-    }
-}
-
-static void set_low(uint64_t *address, uint64_t value)
-{
-    *address = (*address & ~(uint64_t)UINT32_MAX) | (uint32_t)value;
-}
-
-static void set_high(uint64_t *address, uint64_t value)
-{
-    *address = (uint32_t)*address | value << 32;
-}
-
-static void set_size(VirtioPci *p, VirtqueueSetup *s, uint16_t size)
-{
-    if (size == 0 || size > s->size_max) {
-        guest_error(device_name(&p->pci.dev), "%u is no size for a queue of at most %u entries", size, s->size_max);
-        return;
-    }
-    s->size = size;
-}
-
-/* What may only be written while the queue is off, 4.1.4.3.2. */
-static void queue_setup(VirtioPci *p, VirtqueueSetup *s, uint64_t offset, uint64_t value)
-{
-    if (s->enabled) {
-        guest_error(device_name(&p->pci.dev), "a register of an enabled queue is written");
-        return;
-    }
-    switch (offset) {
-    case VIRTIO_PCI_COMMON_Q_SIZE:
-        set_size(p, s, (uint16_t)value);
-        break;
-    case VIRTIO_PCI_COMMON_Q_DESCLO:
-        set_low(&s->desc, value);
-        break;
-    case VIRTIO_PCI_COMMON_Q_DESCHI:
-        set_high(&s->desc, value);
-        break;
-    case VIRTIO_PCI_COMMON_Q_AVAILLO:
-        set_low(&s->avail, value);
-        break;
-    case VIRTIO_PCI_COMMON_Q_AVAILHI:
-        set_high(&s->avail, value);
-        break;
-    case VIRTIO_PCI_COMMON_Q_USEDLO:
-        set_low(&s->used, value);
-        break;
-    case VIRTIO_PCI_COMMON_Q_USEDHI:
-        set_high(&s->used, value);
-        break;
-    }
-}
-
-static void queue_write(VirtioPci *p, uint64_t offset, uint64_t value)
-{
-    Virtio *v = p->transport.virtio;
-    Virtqueue *vq = virtio_queue(v, p->queue_select);
-    VirtqueueSetup *s;
-
-    if (!vq) {
-        return;
-    }
-    s = virtqueue_setup(vq);
-    switch (offset) {
-    case VIRTIO_PCI_COMMON_Q_MSIX:
-        __atomic_store_n(&s->vector, usable_vector(p, (uint16_t)value), __ATOMIC_RELAXED);
-        break;
-    case VIRTIO_PCI_COMMON_Q_ENABLE:
-        if (value == 1) {
-            virtio_enable_queue(v, vq);
-        }
-        break;
-    case VIRTIO_PCI_COMMON_Q_RESET:
-        if (value == 1 && virtio_has(v, VIRTIO_F_RING_RESET)) {
-            virtio_reset_queue(v, vq);
-        }
-        break;
-    default:
-        queue_setup(p, s, offset, value);
-    }
-}
-
-static void write_status(VirtioPci *p, uint8_t status)
-{
-    virtio_set_status(p->transport.virtio, status);
-    if (status == 0) {
-        __atomic_store_n(&p->config_vector, VIRTQUEUE_NO_VECTOR, __ATOMIC_RELAXED);
-        p->queue_select = 0;
-        update_intx(p);
-    }
-}
-
-static void common_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
-{
-    VirtioPci *p = opaque;
-    Virtio *v = p->transport.virtio;
-
-    switch (offset) {
-    case VIRTIO_PCI_COMMON_DFSELECT:
-        v->device_features_sel = (uint32_t)value;
-        break;
-    case VIRTIO_PCI_COMMON_GFSELECT:
-        v->driver_features_sel = (uint32_t)value;
-        break;
-    case VIRTIO_PCI_COMMON_GF:
-        virtio_set_driver_features(v, v->driver_features_sel, (uint32_t)value);
-        break;
-    case VIRTIO_PCI_COMMON_MSIX:
-        __atomic_store_n(&p->config_vector, usable_vector(p, (uint16_t)value), __ATOMIC_RELAXED);
-        break;
-    case VIRTIO_PCI_COMMON_STATUS:
-        write_status(p, (uint8_t)value);
-        break;
-    case VIRTIO_PCI_COMMON_Q_SELECT:
-        p->queue_select = (uint16_t)value;
-        break;
-    default:
-        queue_write(p, offset, value);
-    }
-}
-
 /* ---- the other windows ---- */
 
 static uint64_t isr_read(void *opaque, uint64_t offset, unsigned size)
@@ -302,7 +105,7 @@ static uint64_t isr_read(void *opaque, uint64_t offset, unsigned size)
         return 0;
     }
     isr = __atomic_exchange_n(&p->transport.virtio->isr, 0, __ATOMIC_SEQ_CST);
-    update_intx(p);
+    virtio_pci_update_intx(p);
     return isr;
 }
 
@@ -341,8 +144,6 @@ static void notify_write(void *opaque, uint64_t offset, uint64_t value, unsigned
     }
 }
 
-static const MemoryOps common_ops = { .read = common_read, .write = common_write, .min = 1, .max = 8, .impl_min = 1,
-                                      .impl_max = 4 };
 static const MemoryOps isr_ops = { .read = isr_read, .write = isr_write, .min = 1, .max = 4 };
 static const MemoryOps device_ops = { .read = device_read, .write = device_write, .min = 1, .max = 8, .unaligned = true };
 static const MemoryOps notify_ops = { .read = notify_read, .write = notify_write, .min = 1, .max = 4 };
@@ -354,7 +155,7 @@ typedef struct Window { const MemoryOps *ops; uint64_t at, size; } Window;
 static bool find_window(const VirtioPci *p, uint64_t offset, Window *ret)
 {
     const Window windows[] = {
-        { &common_ops, COMMON_AT, WINDOW_SIZE },
+        { &virtio_pci_common_ops, COMMON_AT, WINDOW_SIZE },
         { &isr_ops, ISR_AT, WINDOW_SIZE },
         { &device_ops, DEVICE_AT, WINDOW_SIZE },
         { &notify_ops, p->page_per_vq ? NOTIFY_PAGES_AT : NOTIFY_AT, p->notify.size },
@@ -471,7 +272,7 @@ static void add_windows(VirtioPci *p)
     p->notify_stride = p->page_per_vq ? WINDOW_SIZE : NOTIFY_STRIDE;
     memory_region_init(&p->bar, "virtio-pci", p->page_per_vq ? BAR_PAGES_SIZE : BAR_SIZE);
     g_ptr_array_add(dev->regions, &p->bar);
-    device_init_io(dev, &p->common, "virtio-common", &common_ops, WINDOW_SIZE);
+    device_init_io(dev, &p->common, "virtio-common", &virtio_pci_common_ops, WINDOW_SIZE);
     device_init_io(dev, &p->isr, "virtio-isr", &isr_ops, WINDOW_SIZE);
     device_init_io(dev, &p->device, "virtio-device", &device_ops, WINDOW_SIZE);
     device_init_io(dev, &p->notify, "virtio-notify", &notify_ops, (uint64_t)p->notify_stride * VIRTIO_QUEUES_MAX);
@@ -555,14 +356,14 @@ static void virtio_pci_reset(Device *dev)
 
     p->queue_select = 0;
     p->config_vector = VIRTQUEUE_NO_VECTOR;
-    update_intx(p);
+    virtio_pci_update_intx(p);
 }
 
 static bool virtio_pci_loaded(void *opaque, GError **error)
 {
     VirtioPci *p = opaque;
 
-    p->config_vector = usable_vector(p, p->config_vector);
+    p->config_vector = virtio_pci_usable_vector(p, p->config_vector);
     return true;
 }
 

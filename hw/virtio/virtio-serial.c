@@ -318,6 +318,7 @@ static char *bus_address(Device *dev)
 
 const BusClass virtio_serial_bus_class = {
     .name = "virtio-serial-bus",
+    .missing = "Put a -device virtio-serial before it.",
     .size = sizeof(VirtioSerialBus),
     .attach = bus_attach,
     .detach = bus_detach,

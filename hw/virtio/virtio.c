@@ -322,6 +322,7 @@ static char *virtio_bus_address(Device *dev)
 
 const BusClass virtio_bus_class = {
     .name = "virtio-bus",
+    .missing = "On machines with PCI the device's name ends in -pci.",
     .size = sizeof(VirtioBus),
     .attach = virtio_bus_attach,
     .detach = virtio_bus_detach,

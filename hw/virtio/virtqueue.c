@@ -338,11 +338,6 @@ unsigned virtqueue_in_flight(const Virtqueue *vq)
     return vq->in_flight;
 }
 
-Virtio *virtqueue_device(const Virtqueue *vq)
-{
-    return vq->virtio;
-}
-
 unsigned virtqueue_index(const Virtqueue *vq)
 {
     return vq->index;

@@ -64,7 +64,6 @@ bool virtqueue_empty(Virtqueue *vq);
 bool virtqueue_set_notification(Virtqueue *vq, bool enable);
 unsigned virtqueue_in_flight(const Virtqueue *vq); /* popped chains, busy and held */
 
-Virtio *virtqueue_device(const Virtqueue *vq);
 unsigned virtqueue_index(const Virtqueue *vq);
 Loop *virtqueue_loop(const Virtqueue *vq);
 bool virtqueue_mapped(const Virtqueue *vq);  /* started: its ring is mapped */

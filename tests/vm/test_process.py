@@ -78,7 +78,8 @@ def test_every_thread_is_in_the_sandbox(vm):
 def test_chardev_socket_serves_the_serial_port(vm):
     job = vm.start(small(vm, "-display none -chardev socket,id=c,host=127.0.0.1,port=4555,server=on,wait=on "
                          "-serial chardev:c", 'console=ttyS0 quiet quiet-init run="read -r x; echo heard:$x"'))
-    result = vm.place.run("for i in $(seq 50); do busybox nc -z 127.0.0.1 4555 && break; sleep 0.1; done; sleep 0.3; "
+    result = vm.place.run("rm -f /tmp/socket.out; "
+                          "for i in $(seq 50); do busybox nc -z 127.0.0.1 4555 && break; sleep 0.1; done; sleep 0.3; "
                           "(sleep 1000 | busybox nc 127.0.0.1 4555) >/tmp/socket.out & n=$!; "
                           "for i in $(seq 60); do grep -q @@ready /tmp/socket.out && break; sleep 1; done; "
                           "kill $n; cat /tmp/socket.out", 120)

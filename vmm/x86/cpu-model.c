@@ -410,11 +410,6 @@ void cpu_model_free(CpuModel *model)
     }
 }
 
-const char *cpu_model_name(const CpuModel *model)
-{
-    return model->name;
-}
-
 bool cpu_model_feature(const CpuModel *model, const char *name)
 {
     CpuFeatures bits;

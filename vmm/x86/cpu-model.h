@@ -29,7 +29,6 @@ void cpu_topology_place(const CpuTopology *t, unsigned index, unsigned *socket, 
  * names them with `enforce`, else one warning (check=off: none). */
 CpuModel *cpu_model_new(const char *text, Accel *accel, GError **error);
 void cpu_model_free(CpuModel *model);
-const char *cpu_model_name(const CpuModel *model);
 /* The CPUID leaves of one vCPU, topology filled in.  Returns how many. */
 unsigned cpu_model_cpuid(const CpuModel *model, const CpuTopology *t, uint32_t apic_id, X86Cpuid *ret, unsigned max);
 bool cpu_model_feature(const CpuModel *model, const char *name);

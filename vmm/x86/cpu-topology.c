@@ -46,7 +46,7 @@ static void fill(CpuTopology *t)
         t->sockets = maxcpus / (t->dies * t->cores * t->threads);
     }
     if (!t->threads) {
-        t->threads = maxcpus / (t->sockets * t->dies * t->cores);
+        t->threads = MAX(maxcpus / (t->sockets * t->dies * t->cores), 1);
     }
     t->maxcpus = given_or(maxcpus, t->sockets * t->dies * t->cores * t->threads);
     t->cpus = given_or(t->cpus, t->maxcpus);

@@ -402,7 +402,7 @@ static void test_image_that_another_opens_is_refused_in_one_sentence(void **stat
 {
     Bench *b = *state;
     BlockNode *node = add(b, "disk", "", NULL), *again = add(b, "again", "", NULL);
-    g_autofree char *expected = g_strdup_printf("'%s' is in use by another process", b->path);
+    g_autofree char *expected = g_strdup_printf("'%s' is already in use", b->path);
     g_autoptr(GError) error = NULL;
     BlockUser first, second;
 

@@ -140,3 +140,20 @@ VcpuExit run_here(Fixture *f, Vcpu *vcpu, GError **error)
     } while (exit == VCPU_EXIT_KICKED && !f->ended);
     return exit;
 }
+
+int run_with_kvm(const struct CMUnitTest *tests, size_t n)
+{
+    AccelProbe probe = { 0 };
+
+    for (unsigned i = 0; accel_classes[i]; i++) {
+        if (!strcmp(accel_classes[i]->name, "kvm")) {
+            accel_classes[i]->probe(&probe);
+        }
+    }
+    if (!probe.usable) {
+        print_message("skipped: %s\n", probe.reason);
+        g_free(probe.reason);
+        return 77;
+    }
+    return _cmocka_run_group_tests("kvm", tests, n, NULL, NULL);
+}

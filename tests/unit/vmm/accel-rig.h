@@ -36,3 +36,6 @@ Vcpu *fixture_vcpu(Fixture *f, unsigned index); /* in its reset state, not store
 void start_at_code(Fixture *f, Vcpu *vcpu, const uint8_t *code, size_t length);
 /* Runs on this thread until the guest ends itself (VCPU_EXIT_KICKED) or leaves otherwise. */
 VcpuExit run_here(Fixture *f, Vcpu *vcpu, GError **error);
+/* A group's main(): 77, with the reason, where this host has no KVM. */
+struct CMUnitTest;
+int run_with_kvm(const struct CMUnitTest *tests, size_t n);

@@ -67,7 +67,9 @@ static void test_help_lists_backends_with_their_options(void **state)
 
     chardev_help(help);
     assert_non_null(strstr(help->str, "ringbuf"));
+    assert_true(chardev_backend_help("file", help, NULL));
     assert_non_null(strstr(help->str, "input-path"));
+    assert_true(chardev_backend_help("socket", help, NULL));
     assert_null(strstr(help->str, "nowait"));
     g_string_free(help, TRUE);
 }

@@ -107,6 +107,11 @@ static void test_nearest_prefers_the_closer_one(void **state)
     assert_string_equal(error_nearest("virtio-rnq-pci", words), "virtio-rng-pci");
 }
 
+static void test_nearest_takes_a_beginning_without_its_dashes(void **state)
+{
+    assert_string_equal(error_nearest("virtiorng", words), "virtio-rng-pci");
+}
+
 static void test_nearest_keeps_silent_about_what_is_far(void **state)
 {
     assert_null(error_nearest("kernel", words));
@@ -128,6 +133,7 @@ int main(void)
         cmocka_unit_test(test_nearest_finds_swapped_letters),
         cmocka_unit_test(test_nearest_ignores_case),
         cmocka_unit_test(test_nearest_prefers_the_closer_one),
+        cmocka_unit_test(test_nearest_takes_a_beginning_without_its_dashes),
         cmocka_unit_test(test_nearest_keeps_silent_about_what_is_far),
     };
 

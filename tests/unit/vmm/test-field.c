@@ -196,9 +196,17 @@ static void test_unknown_member_gets_the_nearest_of_the_chosen_case(void **state
                  FIELD_STRICT,
                  "Parameter 'loking' is unknown. Did you mean 'locking'?");
     JSON_REFUSED(blockdev_table, Blockdev, "{\"driver\": \"null-co\", \"filename\": \"x\"}", FIELD_STRICT,
-                 "Parameter 'filename' is unknown");
+                 "Parameter 'filename' is unknown. "
+                 "There is: driver, node-name, read-only, auto-read-only, discard, cache.");
     JSON_REFUSED(blockdev_table, Blockdev, "{\"driver\": \"null-co\", \"cache\": {\"dircet\": true}}", FIELD_STRICT,
                  "Parameter 'cache.dircet' is unknown. Did you mean 'direct'?");
+}
+
+static void test_misspelt_member_is_not_said_to_be_missing(void **state)
+{
+    JSON_REFUSED(blockdev_table, Blockdev, "{\"drvier\": \"file\", \"filename\": \"x\"}", FIELD_STRICT,
+                 "Parameter 'drvier' is unknown. Did you mean 'driver'?");
+    JSON_REFUSED(blockdev_table, Blockdev, "{\"filename\": \"x\"}", FIELD_STRICT, "Parameter 'driver' is missing");
 }
 
 static void test_unknown_enum_value_gets_the_nearest_or_all(void **state)
@@ -416,6 +424,7 @@ int main(void)
         cmocka_unit_test(test_blockdev_text_may_be_json),
         cmocka_unit_test(test_blockdev_errors_name_the_whole_path),
         cmocka_unit_test(test_unknown_member_gets_the_nearest_of_the_chosen_case),
+        cmocka_unit_test(test_misspelt_member_is_not_said_to_be_missing),
         cmocka_unit_test(test_unknown_enum_value_gets_the_nearest_or_all),
         cmocka_unit_test(test_out_of_range_names_the_range),
         cmocka_unit_test(test_strict_mixes_no_types),

@@ -145,6 +145,20 @@ static void test_descriptor_set_opens_by_mode(void **state)
     assert_non_null(strstr(error->message, "reading and writing"));
 }
 
+static void test_descriptor_for_both_ways_serves_a_reader_if_there_is_no_other(void **state)
+{
+    int both = open("/dev/null", O_RDWR), fd;
+
+    assert_true(host_fdset_add(8, both, NULL, NULL));
+    fd = host_open("/dev/fdset/8", O_RDONLY, 0, NULL);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_true(host_fdset_add(8, open("/dev/null", O_RDONLY), NULL, NULL));
+    fd = host_open("/dev/fdset/8", O_RDONLY, 0, NULL);
+    assert_int_equal(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDONLY);
+    close(fd);
+}
+
 static void test_missing_descriptor_set_says_how_to_pass_it(void **state)
 {
     g_autoptr(GError) error = NULL;
@@ -319,6 +333,7 @@ int main(void)
         ROW(test_file_beyond_the_bound_is_refused),
         ROW(test_folder_is_no_file),
         ROW(test_descriptor_set_opens_by_mode),
+        ROW(test_descriptor_for_both_ways_serves_a_reader_if_there_is_no_other),
         ROW(test_missing_descriptor_set_says_how_to_pass_it),
         ROW(test_descriptor_set_that_is_no_number_is_refused),
         ROW(test_descriptor_sets_are_listed),

@@ -76,7 +76,8 @@ static void test_an_object_needs_type_and_id(void **state)
 
 static void test_unknown_property_names_the_object(void **state)
 {
-    assert_refused(*state, "iothread,id=t0,nonsense=1", "t0: Parameter 'nonsense' is unknown");
+    assert_refused(*state, "iothread,id=t0,nonsense=1", "t0: Parameter 'nonsense' is unknown. "
+                    "There is: poll-max-ns, poll-grow, poll-shrink.");
     assert_refused(*state, "iothread,id=t0,pol-max-ns=1",
                    "t0: Parameter 'pol-max-ns' is unknown. Did you mean 'poll-max-ns'?");
 }

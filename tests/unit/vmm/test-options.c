@@ -298,6 +298,8 @@ static void test_help_of_single_options(void **state)
     assert_help(ARGV("-rtc", "clock=?"), "clock=<host|rt|vm>");
     assert_help(ARGV("-numa", "help"), "node");
     assert_help(ARGV("-chardev", "help"), "socket");
+    assert_help(ARGV("-chardev", "file,help"), "input-path=<str>");
+    assert_help(ARGV("-object", "rng-builtin,help"), "(none)");
     assert_help(ARGV("-version"), "lodge version");
 }
 
@@ -305,6 +307,8 @@ static void test_help_about_what_is_not_there(void **state)
 {
     assert_refused(ARGV("-object", "iothraed,help"),
                    "-object iothraed,help: There is no object type 'iothraed'. Did you mean 'iothread'?");
+    assert_refused(ARGV("-chardev", "ptty,help"),
+                   "-chardev ptty,help: There is no character device 'ptty'. Did you mean 'pty'?");
 }
 
 static void test_help_ends_the_line(void **state)
@@ -312,11 +316,27 @@ static void test_help_ends_the_line(void **state)
     assert_help(ARGV("-version", "-nonsense"), "lodge version");
 }
 
-static void test_a_kernel_may_be_called_help(void **state)
+static void test_every_option_with_an_argument_explains_itself(void **state)
 {
-    Options o = parse(ARGV("-kernel", "help"));
+    for (const Option *row = option_table; row->name; row++) {
+        g_autofree char *dashed = g_strconcat("-", row->name, NULL);
 
-    assert_string_equal(o.kernel, "help");
+        if (row->argument && (row->plain || row->language)) { /* the others' words come from elsewhere */
+            Options o = parse(ARGV(dashed, "help"));
+
+            assert_non_null(o.output);
+            assert_true(o.output->len > 0);
+            options_clear(&o);
+        }
+    }
+    assert_help(ARGV("-serial", "help"), "unix:PATH");
+}
+
+static void test_a_kernel_called_help_needs_its_folder(void **state)
+{
+    Options o = parse(ARGV("-kernel", "./help"));
+
+    assert_string_equal(o.kernel, "./help");
     options_clear(&o);
 }
 
@@ -332,6 +352,8 @@ static void test_manual_page_has_every_option(void **state)
 
         assert_non_null(strstr(o.output->str, head));
     }
+    assert_non_null(strstr(o.output->str, "socket,reconnect= "));
+    assert_non_null(strstr(o.output->str, "memory\\-backend\\-memfd"));
     options_clear(&o);
 }
 
@@ -447,7 +469,8 @@ int main(void)
         cmocka_unit_test(test_help_of_single_options),
         cmocka_unit_test(test_help_about_what_is_not_there),
         cmocka_unit_test(test_help_ends_the_line),
-        cmocka_unit_test(test_a_kernel_may_be_called_help),
+        cmocka_unit_test(test_every_option_with_an_argument_explains_itself),
+        cmocka_unit_test(test_a_kernel_called_help_needs_its_folder),
         cmocka_unit_test(test_manual_page_has_every_option),
         cmocka_unit_test(test_languages_of_the_table_have_no_mistakes),
         cmocka_unit_test(test_config_groups_are_options),

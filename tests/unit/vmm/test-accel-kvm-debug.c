@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The KVM accelerator on a real /dev/kvm: debugging the guest, statistics, hidden MSRs. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+#include "tests/unit/vmm/accel-rig.h"
+
+/* ---- debugging ---- */
+static void test_hardware_breakpoint_stops_and_single_step_moves_on(void **state)
+{
+    static const uint8_t code[] = { 0x90, 0x90, 0x90, 0xb0, 'd', 0xe6, 0xe9, END };
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    AccelBreakpoint at = { ACCEL_BREAK_HARDWARE, CODE + 1, 1 };
+    GError *error = NULL;
+
+    start_at_code(f, vcpu, code, sizeof(code));
+    f->accel->class->set_breakpoints(vcpu, &at, 1, false, &error);
+    fail_with(error);
+    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_DEBUG);
+    f->accel->class->fetch(vcpu, &error);
+    assert_int_equal(vcpu->cpu.rip, CODE + 1);
+    f->accel->class->set_breakpoints(vcpu, NULL, 0, true, &error);
+    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_DEBUG);
+    f->accel->class->fetch(vcpu, &error);
+    assert_int_equal(vcpu->cpu.rip, CODE + 2);
+    f->accel->class->set_breakpoints(vcpu, NULL, 0, false, &error);
+    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_KICKED);
+    assert_int_equal(f->out[0], 'd');
+    fixture_free(f);
+}
+
+static void test_code_breakpoint_is_an_int3_while_it_is_set(void **state)
+{
+    static const uint8_t code[] = { 0x90, 0x90, 0xb0, 'd', 0xe6, 0xe9, END };
+    static const uint8_t handler[] = { END };
+    static const uint8_t vector[] = { 0x00, 0x11, 0x00, 0x00 };
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    AccelBreakpoint at = { ACCEL_BREAK_SOFTWARE, CODE + 1, 1 };
+    GError *error = NULL;
+    VcpuExit exit;
+
+    memcpy(ram_block_host(f->ram) + 0x1100, handler, sizeof(handler));
+    memcpy(ram_block_host(f->ram) + 4 * 3, vector, sizeof(vector));
+    vcpu->cpu.gpr[X86_RSP] = 0x4000;
+    start_at_code(f, vcpu, code, sizeof(code));
+    f->accel->class->set_breakpoints(vcpu, &at, 1, false, &error);
+    fail_with(error);
+    assert_int_equal(ram_block_host(f->ram)[CODE + 1], 0xcc);
+    exit = run_here(f, vcpu, &error);
+    f->accel->class->set_breakpoints(vcpu, NULL, 0, false, NULL);
+    assert_int_equal(ram_block_host(f->ram)[CODE + 1], 0x90);
+    if (exit != VCPU_EXIT_DEBUG) { /* a KVM that emulates ring 0 knows no INT3, or lets the guest have it */
+        g_clear_error(&error);
+        fixture_free(f);
+        skip();
+    }
+    f->accel->class->fetch(vcpu, &error);
+    assert_int_equal(vcpu->cpu.rip, CODE + 1);
+    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_KICKED);
+    assert_int_equal(f->out[0], 'd');
+    fixture_free(f);
+}
+
+static void test_watchpoint_of_odd_length_is_refused(void **state)
+{
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    AccelBreakpoint at = { ACCEL_WATCH_WRITE, 0x3000, 3 };
+    GError *error = NULL;
+
+    assert_false(f->accel->class->set_breakpoints(vcpu, &at, 1, false, &error));
+    assert_non_null(strstr(error->message, "1, 2, 4 or 8"));
+    g_error_free(error);
+    fixture_free(f);
+}
+
+/* ---- statistics ---- */
+static void count_stat(const char *name, uint64_t value, void *opaque)
+{
+    *(unsigned *)opaque += !strcmp(name, "lodge_port_exits") && value == 2;
+}
+
+static void test_statistics_count_port_exits(void **state)
+{
+    static const uint8_t code[] = { 0xe6, 0xe9, END };
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    GError *error = NULL;
+    unsigned found = 0;
+
+    start_at_code(f, vcpu, code, sizeof(code));
+    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_KICKED);
+    assert_true(f->accel->class->stats(f->accel, vcpu, count_stat, &found));
+    assert_int_equal(found, 1);
+    fixture_free(f);
+}
+
+static void find_name(const char *name, uint64_t value, void *opaque)
+{
+    const char **wanted = opaque;
+
+    if (*wanted && g_str_equal(*wanted, name)) {
+        *wanted = NULL;
+    }
+}
+
+static void test_statistics_of_the_kernel_come_by_name(void **state)
+{
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    const char *of_vcpu = "halt_exits", *of_vm = "remote_tlb_flush";
+
+    if (!f->accel->class->stats(f->accel, NULL, find_name, &of_vm)) {
+        fixture_free(f);
+        skip(); /* this kernel has no KVM_CAP_BINARY_STATS_FD */
+    }
+    assert_null(of_vm);
+    assert_true(f->accel->class->stats(f->accel, vcpu, find_name, &of_vcpu));
+    assert_null(of_vcpu);
+    fixture_free(f);
+}
+
+/* ---- MSRs ---- */
+/* Runs code with this word of paravirtual features; #GP prints 'g'. */
+static Fixture *run_with_pv_features(uint32_t features, const uint8_t *code, size_t length)
+{
+    static const uint8_t handler[] = { 0xb0, 'g', 0xe6, 0xe9, END };
+    static const uint8_t vector[] = { 0x00, 0x11, 0x00, 0x00 };
+    const X86Cpuid cpuid[] = {
+        { .leaf = 0, .eax = 1 },
+        { .leaf = 1, .edx = 1u << 5 /* MSR */ },
+        { .leaf = 0x40000000, .eax = 0x40000001, .ebx = 0x4b4d564b, .ecx = 0x564b4d56, .edx = 0x4d },
+        { .leaf = 0x40000001, .eax = features },
+    };
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    GError *error = NULL;
+
+    f->accel->class->vcpu_set_cpuid(vcpu, cpuid, G_N_ELEMENTS(cpuid), &error);
+    fail_with(error);
+    memcpy(ram_block_host(f->ram) + 0x1100, handler, sizeof(handler));
+    memcpy(ram_block_host(f->ram) + 4 * 13, vector, sizeof(vector));
+    vcpu->cpu.gpr[X86_RSP] = 0x4000;
+    start_at_code(f, vcpu, code, length);
+    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_KICKED);
+    return f;
+}
+
+/* mov ecx, MSR; xor eax, eax; xor edx, edx; wrmsr; mov al, 'w'; out 0xe9, al */
+#define WRITE_MSR(B0, B1, B2, B3)                                                                                      \
+    { 0x66, 0xb9, B0, B1, B2, B3, 0x66, 0x31, 0xc0, 0x66, 0x31, 0xd2, 0x0f, 0x30, 0xb0, 'w', 0xe6, 0xe9, END }
+
+static const uint8_t write_pv_eoi[] = WRITE_MSR(0x04, 0x4d, 0x56, 0x4b); /* MSR_KVM_PV_EOI_EN */
+
+static void test_msr_of_a_feature_that_cpuid_hides_is_gp(void **state)
+{
+    Fixture *f = run_with_pv_features(0, write_pv_eoi, sizeof(write_pv_eoi));
+
+    assert_int_equal(f->out[0], 'g');
+    fixture_free(f);
+}
+
+static void test_msr_of_a_feature_that_cpuid_shows_is_there(void **state)
+{
+    Fixture *f = run_with_pv_features(1u << 6, write_pv_eoi, sizeof(write_pv_eoi));
+
+    assert_int_equal(f->out[0], 'w');
+    fixture_free(f);
+}
+
+static void test_msr_that_nobody_knows_exits_and_is_gp(void **state)
+{
+    static const uint8_t code[] = WRITE_MSR(0x34, 0x12, 0x00, 0x77);
+    Fixture *f = run_with_pv_features(0, code, sizeof(code));
+
+    assert_int_equal(f->out[0], 'g');
+    assert_int_equal(f->vcpu[0]->exits[VCPU_COUNT_MSR], 1);
+    fixture_free(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hardware_breakpoint_stops_and_single_step_moves_on),
+        cmocka_unit_test(test_code_breakpoint_is_an_int3_while_it_is_set),
+        cmocka_unit_test(test_watchpoint_of_odd_length_is_refused),
+        cmocka_unit_test(test_statistics_count_port_exits),
+        cmocka_unit_test(test_statistics_of_the_kernel_come_by_name),
+        cmocka_unit_test(test_msr_of_a_feature_that_cpuid_hides_is_gp),
+        cmocka_unit_test(test_msr_of_a_feature_that_cpuid_shows_is_there),
+        cmocka_unit_test(test_msr_that_nobody_knows_exits_and_is_gp),
+    };
+
+    return run_with_kvm(tests, G_N_ELEMENTS(tests));
+}
