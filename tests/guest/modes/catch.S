@@ -60,7 +60,6 @@ catch_16:
     PUSH_ALL
     cld
     mov %cr0, %ebx
-    lgdtl %cs:HOME_GDTR
     test $CR0_PE, %bl
     jnz 2f
     xor %ax, %ax
@@ -73,11 +72,15 @@ catch_16:
     mov $CAP_STACK, %di
     mov $32, %cx
     rep movsl %ss:(%si), %es:(%di)
+    lgdtl HOME_GDTR
     mov %ebx, %eax
     or $CR0_PE, %eax
     mov %eax, %cr0
     ljmpl $CS32_0, $1f
-2:  ljmpl $CS32_0, $3f
+2:  mov $DS_0, %ax
+    mov %ax, %ds
+    lgdtl HOME_GDTR
+    ljmpl $CS32_0, $3f
     .code32
 1:  mov $DS_0, %eax
     mov %eax, %ds
@@ -94,9 +97,9 @@ catch_32:
     PUSH_ALL
     cld
     mov %cs, %ecx
-    lgdt %cs:HOME_GDTR
     mov $DS_0, %eax
     mov %eax, %ds
+    lgdt HOME_GDTR
     movb $32, CAP_WIDTH
     mov %ecx, CAP_CS
     str CAP_TR

@@ -30,6 +30,7 @@ void features_init(void)
     features[NEED_RDTSCP] = extended[3] >> 27 & 1;
     features[NEED_INTEL] = !amd;
     features[NEED_AMD] = amd;
+    features[NEED_VME] = one[3] >> 1 & 1;
 }
 
 bool have_feature(unsigned need)

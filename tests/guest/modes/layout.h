@@ -17,11 +17,13 @@
 #define STUBS_64    0x5500 /* 16 bytes each */
 #define VECTORS     64
 #define CAPTURE     0x7000 /* what catch.S saw */
+#define HOME_TSS    0x7d00
 #define CATCH_STACK 0x7f00
 #define HOME_GDTR   0x7f10
 #define HOME_IDTR   0x7f20
 #define HOME_RSP    0x7f30
 #define HOME_GDT    0x7f40 /* its selectors are the first of a probe's table */
+#define HOME_TR     0x20   /* there, but for this one */
 #define ARENA       0x8000
 #define GDT         0x8000
 #define LDT         0x8100
@@ -165,6 +167,7 @@
 #define NEED_RDTSCP   11
 #define NEED_INTEL    12
 #define NEED_AMD      13
+#define NEED_VME      14
 
 /* ---- bits ---- */
 #define CR0_PE 0x00000001

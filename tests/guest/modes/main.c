@@ -112,6 +112,8 @@ void guest_main(const StartInfo *info)
     unsigned line = 0, from = 0;
 
     console_init();
+    out8(0x21, 0xff); /* the PIC's interrupts would be part of what is seen */
+    out8(0xa1, 0xff);
     if (info->command_line) {
         from = read_from((const char *)info->command_line);
     }

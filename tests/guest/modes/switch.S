@@ -143,9 +143,12 @@ go_home:
     mov $0x900, %eax
     xor %edx, %edx
     wrmsr
+    lgdt HOME_GDTR
+    movb $0x89, HOME_GDT + HOME_TR + 5
+    mov $HOME_TR, %eax                  /* long mode is not entered with a task of 16 bits */
+    ltr %ax
     mov $0x80000033, %eax
     mov %eax, %cr0
-    lgdt HOME_GDTR
     ljmp $CS64_0, $1f
     .code64
 1:  lidt HOME_IDTR

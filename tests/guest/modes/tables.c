@@ -140,6 +140,9 @@ static void build_memory(void)
         *at32(DATA + 4 * i) = 0xd0d00000 + i;
     }
     fill(STACK3 - 0x100, 0x140);
+    for (unsigned i = 0; i < 0x100; i += 8) {
+        *at64(CODE + i) = 0x0b0f0b0f0b0f0b0f; /* UD2 */
+    }
     for (unsigned i = 0; i < 16; i++) {
         *at32(PAGE + 4 * i) = 0xf0f00000 + i;
     }
@@ -172,7 +175,8 @@ void tables_init(void)
     *at64(HOME_GDT + CS32_0) = DESCRIPTOR(UINT64_C(0), 0xfffffULL, 0x9bULL, 0xcULL);
     *at64(HOME_GDT + DS_0) = DESCRIPTOR(UINT64_C(0), 0xfffffULL, 0x93ULL, 0xcULL);
     *at64(HOME_GDT + CS64_0) = DESCRIPTOR(UINT64_C(0), 0xfffffULL, 0x9bULL, 0xaULL);
-    *at16(HOME_GDTR) = CS64_0 + 7;
+    *at64(HOME_GDT + HOME_TR) = DESCRIPTOR((uint64_t)HOME_TSS, 0x67ULL, 0x89ULL, 0ULL);
+    *at16(HOME_GDTR) = HOME_TR + 7;
     *at64(HOME_GDTR + 2) = HOME_GDT;
     for (uint32_t page = PD_32; page <= PDPT; page += 0x1000) {
         fill(page, 0x1000);

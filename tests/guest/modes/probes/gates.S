@@ -41,7 +41,7 @@
     END
 
     /* ---- the selector ---- */
-#define TARGETS 0, 3, CS32_0, CS32_0 + 1, DS_0, CS64_0, CS16_0, CS32_3, CS32_1, CS32C, CS32C + 3, TR, LDTR, 0x14, 0x0c, 0xb8, 0x100, \
+#define TARGETS 0, 3, CS32_0, CS32_0 + 1, DS_0, CS32_3, CS32_1, CS32C, CS32C + 3, TR, LDTR, 0x14, 0x0c, 0xb8, 0x100, \
                 0x44
     PROBE "gate-selector", PROT32, \ring
     SET (GATE_32(0x31) + 2), 2, TARGETS

@@ -4,15 +4,27 @@
  */
 #include "../probe.h"
 
-#define TESTED DESCRIPTOR(DATA, 0x1f, 0, 4)
-
     /* ---- loads ---- */
     .macro LOADS mode, ring, selector
-    .irp first, 0x80, 0xe0, 0x10
     .irp reg, ds, ss
+    .irp first, 0x80, 0xe0, 0x10
     PROBE "load-\reg", \mode, \ring
-    SET GDT + TEST, 8, TESTED
-    SWEEP (GDT + TEST + 5), 1, \first, (\first + 0x1f)
+    SET GDT + TEST, 8, DESCRIPTOR(0, 0xfffff, 0, FLAT32)
+    SWEEP (GDT + TEST + 5), 1, \first, (\first + 0x15)
+    BEGIN
+    mov $\selector, %eax
+    mov %eax, %\reg
+    END
+    PROBE "load-\reg", \mode, \ring
+    SET GDT + TEST, 8, DESCRIPTOR(0, 0xfff, 0, 4) /* expands down */
+    SWEEP (GDT + TEST + 5), 1, (\first + 0x16), (\first + 0x17)
+    BEGIN
+    mov $\selector, %eax
+    mov %eax, %\reg
+    END
+    PROBE "load-\reg", \mode, \ring
+    SET GDT + TEST, 8, DESCRIPTOR(0, 0xfffff, 0, FLAT32)
+    SWEEP (GDT + TEST + 5), 1, (\first + 0x18), (\first + 0x1f)
     BEGIN
     mov $\selector, %eax
     mov %eax, %\reg
@@ -84,13 +96,10 @@
     END
 
     /* ---- limits ---- */
-    .macro LIMITS mode, ring, selector
-    .irp descriptor, DESCRIPTOR(DATA,0x1f,0x93,4), DESCRIPTOR(DATA,0x1f,0x97,4), DESCRIPTOR(DATA,0x1f,0x97,0), \
-                     DESCRIPTOR(DATA,0x1f,0x9b,4), DESCRIPTOR(DATA,0x1f,0x91,4), DESCRIPTOR(DATA,0,0x93,0xc), \
-                     DESCRIPTOR(DATA,0xfffff,0x97,0xc)
-    PROBE "limit", \mode, \ring
+    .macro LIMIT name, mode, ring, selector, access, descriptor:vararg
+    PROBE "limit-\name", \mode, \ring
     SET GDT + TEST, 8, \descriptor
-    SET (GDT + TEST + 5), 1, (\descriptor >> 40 & 0xff) + \ring * 0x20
+    SET (GDT + TEST + 5), 1, (\access + \ring * 0x20)
     SET ENV_RBX, 4, 0x1b, 0x1c, 0x1d, 0x1f, 0x20, 0x22, 0xfd, 0xfffc, 0xfffd, 0x10000, 0xfffffffc, 0xfffffffd
     BEGIN
     mov $\selector, %ax
@@ -98,7 +107,15 @@
     mov %es:(%ebx), %eax
     mov %ecx, %es:(%ebx)
     END
-    .endr
+    .endm
+    .macro LIMITS mode, ring, selector
+    LIMIT "up", \mode, \ring, \selector, 0x93, DESCRIPTOR(DATA, 0x1f, 0, 4)
+    LIMIT "down", \mode, \ring, \selector, 0x97, DESCRIPTOR(DATA, 0x1f, 0, 4)
+    LIMIT "down-16", \mode, \ring, \selector, 0x97, DESCRIPTOR(DATA, 0x1f, 0, 0)
+    LIMIT "code", \mode, \ring, \selector, 0x9b, DESCRIPTOR(DATA, 0x1f, 0, 4)
+    LIMIT "read-only", \mode, \ring, \selector, 0x91, DESCRIPTOR(DATA, 0x1f, 0, 4)
+    LIMIT "page", \mode, \ring, \selector, 0x93, DESCRIPTOR(DATA, 0, 0, 0xc)
+    LIMIT "down-none", \mode, \ring, \selector, 0x97, DESCRIPTOR(DATA, 0xfffff, 0, 0xc)
     .endm
     LIMITS PROT32, 0, TEST
     LIMITS PROT32, 3, (TEST + 3)

@@ -37,7 +37,7 @@
     END
     PROBE "cr3-bits", \mode, 0
     .if \mode == LONG64
-    SWEEP ENV_RBX, 8, 45, 63
+    SET ENV_RBX, 8, 51, 52, 63
     BEGIN
     mov %cr3, %rax
     btc %rbx, %rax
@@ -75,7 +75,7 @@
     mov %cr4, %ecx
     END
     PROBE "cr4-reserved", LONG64, 0
-    SET ENV_RBX, 8, 15, 19, 24, 26, 29, 31, 32, 47, 63
+    SET ENV_RBX, 8, 15, 63
     BEGIN
     mov %cr4, %rax
     btc %rbx, %rax

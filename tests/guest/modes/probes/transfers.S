@@ -24,10 +24,10 @@
     .endif
     END
     .endr
-    .irp first, 0x80, 0xe0, 0x00
+    .irp first, 0x8a, 0xea, 0x10
     PROBE "far-type", \mode, \ring
     SET GDT + TEST, 8, DESCRIPTOR(0, 0xfffff, 0, FLAT32)
-    SWEEP (GDT + TEST + 5), 1, \first, (\first + 0x1f)
+    SWEEP (GDT + TEST + 5), 1, \first, (\first | 0x1f)
     SET DATA, 4, LAND
     SET DATA + 4, 2, TEST + \rpl
     SET ENV_RBX, 4, DATA
@@ -87,7 +87,7 @@
     .else
     SET ENV_RAX, 8, 0, CS32_0, CS32_0 + 1, CS64_0, CS16_0, CS32C, CS32_1, CS32_3, CS32_3 - 3, CS64_3, DS_0, 0xb8, 0x100, 0x10
     .endif
-    SET ENV_RBX, 8, DS_3, 0, DS_0, SS16_3
+    SET ENV_RBX, 8, DS_3, 0, DS_0
     BEGIN
     .if \mode == LONG64
     push %rbx
@@ -130,7 +130,7 @@
     .irp which, jmp, call
     PROBE "gate-\which", \mode, \ring
     SET GDT + TEST, 8, GATE(\code, LAND, 0, 0)
-    SET GDT + TEST + 5, 1, 0x8c, 0xec, 0xac, 0x6c, 0xe4
+    SET GDT + TEST + 5, 1, 0x8c, 0xec, 0x6c
     SET GDT + TEST + 2, 2, \code, 0, CS32_3, CS32_1, CS32C, DS_0, 0xb8, 0x14, 0x100, CS64_0, CS16_0
     SET DATA + 4, 2, TEST, TEST + 3
     SET ENV_RBX, 4, DATA

@@ -8,16 +8,14 @@
 #define BITMAP (TSS + TSS_IO - 0x20) /* a bit for each vector; set: the monitor's */
 
     .macro VIRTUAL name, iopl, more:vararg
-    .irp vme, 0, CR4_VME
-    .irp vif, 0, F_VIF, F_VIP, (F_VIF + F_VIP)
-    PROBE "\name", V86, 3
+    .irp vme, 0, 1
+    PROBE "\name-vme\vme", V86, 3, (NEED_VME*\vme)
     SET ENV_CR4, 1, \vme
-    SET ENV_FLAGS, 4, F_VM + F_1 + \vif, F_VM + F_1 + \vif + F_IOPL3, F_VM + F_1 + \vif + F_IF, \
-                      F_VM + F_1 + \vif + F_IOPL3 + F_IF
+    SET ENV_FLAGS, 4, F_VM + F_1, F_VM + F_1 + F_VIF, F_VM + F_1 + F_VIP, F_VM + F_1 + F_VIF + F_VIP, F_VM + F_1 + F_IF, \
+                      F_VM + F_1 + F_IOPL3, F_VM + F_1 + F_IOPL3 + F_VIP, F_VM + F_1 + F_IOPL3 + F_IF + F_VIF
     BEGIN
     \more
     END
-    .endr
     .endr
     .endm
 
@@ -27,8 +25,8 @@
     VIRTUAL "pushfl", 0, pushfl
 
     .macro POPS name, word, value, pop
-    .irp vme, 0, CR4_VME
-    PROBE "\name", V86, 3
+    .irp vme, 0, 1
+    PROBE "\name-vme\vme", V86, 3, (NEED_VME*\vme)
     SET ENV_CR4, 1, \vme
     SET ENV_FLAGS, 4, F_VM + F_1, F_VM + F_1 + F_IOPL3, F_VM + F_1 + F_VIP, F_VM + F_1 + F_VIP + F_VIF + F_IOPL3
     BEGIN
@@ -44,8 +42,8 @@
     POPS "popfl-everything", pushl, $0x3d3ad7, popfl
 
     .macro RETURNS name, flags, ret, push
-    .irp vme, 0, CR4_VME
-    PROBE "\name", V86, 3
+    .irp vme, 0, 1
+    PROBE "\name-vme\vme", V86, 3, (NEED_VME*\vme)
     SET ENV_CR4, 1, \vme
     SET ENV_FLAGS, 4, F_VM + F_1, F_VM + F_1 + F_IOPL3, F_VM + F_1 + F_VIP
     BEGIN
@@ -63,9 +61,9 @@
     RETURNS "iretl", 0x3d3ad7, iretl, pushl
 
     /* INT n by way of the bitmap, and by way of the monitor. */
-    .irp vme, 0, CR4_VME
+    .irp vme, 0, 1
     .irp vector, 0x20, 0x30, 3
-    PROBE "int-\vector", V86, 3
+    PROBE "int-\vector-vme\vme", V86, 3, (NEED_VME*\vme)
     SET ENV_CR4, 1, \vme
     SET ENV_FLAGS, 4, F_VM + F_1, F_VM + F_1 + F_IOPL3, F_VM + F_1 + F_VIF + F_IF, F_VM + F_1 + F_IF + F_IOPL3 + F_NT + F_AC
     SET (BITMAP + \vector / 8), 1, 0, 0xff
@@ -78,7 +76,7 @@
     mov 4(%bp), %cx
     END
     .endr
-    PROBE "int3", V86, 3
+    PROBE "int3-vme\vme", V86, 3, (NEED_VME*\vme)
     SET ENV_CR4, 1, \vme
     SET ENV_FLAGS, 4, F_VM + F_1, F_VM + F_1 + F_IOPL3
     SET BITMAP, 1, 0, 0xff
@@ -88,7 +86,7 @@
     nop
 1:
     END
-    PROBE "int-bitmap-beyond", V86, 3
+    PROBE "int-bitmap-beyond-vme\vme", V86, 3, (NEED_VME*\vme)
     SET ENV_CR4, 1, \vme
     SET ENV_FLAGS, 4, F_VM + F_1, F_VM + F_1 + F_IOPL3
     SET TSS + 0x66, 2, 0x1f, 0x88, 0xa0, 0x100
@@ -144,16 +142,16 @@
     .endr
 
     /* Protected-mode virtual interrupts. */
-    .irp pvi, 0, CR4_PVI
+    .irp pvi, 0, 2
     .irp which, cli, sti, pushf
-    PROBE "pvi-\which", PROT32, 3
+    PROBE "pvi\pvi-\which", PROT32, 3, (NEED_VME*\pvi/2)
     SET ENV_CR4, 1, \pvi
     SET ENV_FLAGS, 4, F_1, F_1 + F_VIF, F_1 + F_VIP, F_1 + F_VIF + F_VIP, F_1 + F_IOPL3, F_1 + F_IOPL3 + F_VIP
     BEGIN
     \which
     END
     .endr
-    PROBE "pvi-popf", PROT32, 3
+    PROBE "pvi\pvi-popf", PROT32, 3, (NEED_VME*\pvi/2)
     SET ENV_CR4, 1, \pvi
     SET ENV_FLAGS, 4, F_1, F_1 + F_VIP
     BEGIN
@@ -162,7 +160,7 @@
     END
     .endr
     .irp which, cli, sti
-    PROBE "pvi-\which", LONG64, 3
+    PROBE "pvi2-\which", LONG64, 3, NEED_VME
     SET ENV_CR4, 1, CR4_PAE + CR4_PVI
     SET ENV_FLAGS, 4, F_1, F_1 + F_VIF, F_1 + F_VIP
     BEGIN
