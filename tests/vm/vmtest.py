@@ -8,6 +8,7 @@ reason.
 """
 
 import shlex
+import sys
 
 from images import cache, disks, initramfs, kernels, programs
 
@@ -87,8 +88,16 @@ def _tools_image(tree):
     tree.program(program_path("strace"))
 
 
+def _modes_image(tree):
+    """The bare-metal guest of tests/guest/modes, built where it is needed: a compiler is all that it takes."""
+    sys.path.insert(0, str(cache.TOP / "tests" / "guest" / "modes"))
+    import build
+    recipe = cache.digest(*(path.read_bytes() for path in build.inputs()))
+    tree.add("modes/modes.elf", cache.entry(f"modes/{recipe}.elf", build.build))
+
+
 IMAGES = {name: _kernel_image(name) for name in kernels.PACKAGES} | {
-    "debian": _debian_image, "programs": _programs_image, "tools": _tools_image}
+    "debian": _debian_image, "programs": _programs_image, "tools": _tools_image, "modes": _modes_image}
 
 
 class Vm:

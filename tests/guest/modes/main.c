@@ -2,7 +2,8 @@
 /*
  * The modes guest's main: runs every probe with every choice of its settings.
  *
- * "from=N" on the command line begins with the N-th line, so a runner can go on behind a probe that ended the machine.
+ * "from=N" on the command line begins with the N-th line, so a runner can go on behind a probe that ended the machine;
+ * "skip=MASK" leaves out modes by their numbers in layout.h.
  */
 #include "modes.h"
 
@@ -17,11 +18,10 @@ typedef struct StartInfo {
 extern const Probe probes_start[], probes_end[];
 extern const uint8_t low_load[], low_size[];
 
-static unsigned read_from(const char *text)
+/* The decimal number behind `name` on the command line, or 0. */
+static unsigned option(const char *text, const char *name)
 {
-    static const char name[] = "from=";
-
-    for (; *text; text++) {
+    for (; text && *text; text++) {
         unsigned n = 0, value = 0;
 
         while (name[n] && text[n] == name[n]) {
@@ -109,14 +109,12 @@ static void run(const Probe *probe, const unsigned *pick)
 void guest_main(const StartInfo *info);
 void guest_main(const StartInfo *info)
 {
-    unsigned line = 0, from = 0;
+    const char *command_line = (const char *)info->command_line;
+    unsigned line = 0, from = option(command_line, "from="), skip = option(command_line, "skip=");
 
     console_init();
     out8(0x21, 0xff); /* the PIC's interrupts would be part of what is seen */
     out8(0xa1, 0xff);
-    if (info->command_line) {
-        from = read_from((const char *)info->command_line);
-    }
     copy_low_code();
     features_init();
     tables_init();
@@ -125,6 +123,9 @@ void guest_main(const StartInfo *info)
         unsigned pick[SETS_MAX] = { 0 };
 
         do {
+            if (skip >> probe->mode & 1) {
+                continue;
+            }
             if (line++ >= from) {
                 run(probe, pick);
             }

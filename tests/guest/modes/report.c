@@ -348,6 +348,13 @@ void report_outcome(const Probe *probe)
     } else {
         read_legacy(&o);
     }
+    if (o.width >= 32 && *at16(CAP_TR) == TR16) { /* the upper halves of a 16-bit task's registers are undefined */
+        for (unsigned i = 0; i < 8; i++) {
+            o.regs[i] &= 0xffff;
+        }
+        o.sp &= 0xffff;
+        o.entry_sp &= 0xffff;
+    }
     report_event(probe, &o);
     print(" |");
     report_handler(&o);

@@ -161,6 +161,8 @@ static void build_pages(uint32_t ring)
         *at32(PD_32 + 4 * i) = 0;
         *at64(PD_PAE + 8 * i) = 0;
         *at64(PDPT + 8 * i) = 0;
+        *at64(PML4 + 8 * i) = 0;
+        *at64(PDPT_PAE + 8 * (i & 3)) = 0;
     }
     *at32(PD_32) = PT_32 | PTE_AD | PTE_U | PTE_W | PTE_P;
     *at64(PD_PAE) = PT_PAE | PTE_AD | PTE_U | PTE_W | PTE_P;

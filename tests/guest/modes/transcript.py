@@ -29,6 +29,9 @@ class Transcript:
         self.complete = False
         self.starts = 0
 
+    def text(self):
+        return "".join(f"{name}: {seen}\n" for name, seen in self.lines.items())
+
     def add(self, output, how_it_ended):
         """Take the output of one start. Whether it got anywhere."""
         began = self.count
@@ -44,10 +47,8 @@ class Transcript:
                 seen = f" {how_it_ended}"
             self.lines[name] = seen.strip()
             self.count += 1
-            at = match.end()
             if not closed or CANNOT.search(match[2]):
                 break
-        del at
         self.complete = bool(ended)
         return self.count > began or self.complete
 
@@ -74,11 +75,50 @@ def run_once(command, quiet=QUIET):
     return output, how
 
 
-def collect(start, log=lambda text: None):
+# What a comparison leaves out of every line: RF of a saved flags image, which QEMU never sets (SDM 3-18.3.1.1), there and
+# in a task's image; the accessed bit that it sets in PAE's page-directory pointers, which have none (SDM 3 table 4-8).
+_PDPTE = re.compile(r" pdpte\+[08]=\w+")
+_TASK_FLAGS = re.compile(r" (tss2?\+24)=(\w+)")
+
+
+def _task_flags(match):
+    flags = int(match[2], 16) & ~0x10000
+    return f" {match[1]}={flags:x}" if flags != 2 else ""
+
+
+def normal(seen):
+    return _TASK_FLAGS.sub(_task_flags, _PDPTE.sub("", seen.replace(" rf ", " ")))
+
+
+def compare(ours, theirs, excuses):
+    """Compare two transcripts: (unexcused differences as text, how many each excuse covers, lines compared).
+
+    An excuse is (pattern of names, reason). A probe that one of the processors lacks a feature for is no difference.
+    """
+    differences = []
+    excused = dict.fromkeys(excuses, 0)
+    compared = 0
+    for name, seen in ours.lines.items():
+        other = theirs.lines.get(name, "there is no such line")
+        if "absent" in (seen, other):
+            continue
+        compared += 1
+        if normal(seen) == normal(other):
+            continue
+        for excuse in excuses:
+            if re.fullmatch(excuse[0], name):
+                excused[excuse] += 1
+                break
+        else:
+            differences.append(f"{name}:\n  tcg {seen}\n  kvm {other}")
+    return differences, excused, compared
+
+
+def collect(start, skip=0, log=lambda text: None):
     """All of the transcript; start(append) runs the guest once with that command line and returns as run_once does."""
     transcript = Transcript()
     while not transcript.complete:
-        output, how = start(f"from={transcript.count}")
+        output, how = start(f"from={transcript.count},skip={skip}")
         if not transcript.add(output, how):
             raise AssertionError(f"the guest did not start or did not go on: {output[-500:]}")
         if not transcript.complete:

@@ -321,7 +321,7 @@
 1:  nop
     END
     PROBE "iret-flags", \mode, 0
-    SET ENV_RBX, 8, 0x3dbad7 - F_VM, 0x40d7
+    SET ENV_RBX, 8, 0x25bad7, 0x40d7
     BEGIN
     .if \mode == LONG64
     mov %rsp, %rax
@@ -367,7 +367,7 @@
 1:  nop
     END
     PROBE "iret-to-v86", PROT32, 0
-    SET ENV_RBX, 4, F_VM + F_1, F_VM + F_1 + F_IOPL3 + F_IF, F_VM + F_1 + F_NT + F_AC + F_ID + F_VIF + F_VIP
+    SET ENV_RBX, 4, F_VM + F_1, F_VM + F_1 + F_IOPL3 + F_IF, F_VM + F_1 + F_NT + F_AC + F_ID
     BEGIN
     push $0x44
     push $0x33

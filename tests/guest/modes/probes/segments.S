@@ -153,7 +153,7 @@
     .irp first, 0x80, 0xe0, 0x10
     .irp which, lar, lsl, verr, verw
     PROBE "\which", \mode, \ring
-    SET GDT + TEST, 8, DESCRIPTOR(0x12345678, 0xabcde, 0, 0xd)
+    SET GDT + TEST, 8, DESCRIPTOR(0x12345678, 0x0bcde, 0, 0xd)
     SWEEP (GDT + TEST + 5), 1, \first, (\first + 0x1f)
     BEGIN
     mov $\selector, %ecx
