@@ -88,12 +88,16 @@ def _tools_image(tree):
     tree.program(program_path("strace"))
 
 
-def _modes_image(tree):
+def modes_guest():
     """The bare-metal guest of tests/guest/modes, built where it is needed: a compiler is all that it takes."""
     sys.path.insert(0, str(cache.TOP / "tests" / "guest" / "modes"))
     import build
     recipe = cache.digest(*(path.read_bytes() for path in build.inputs()))
-    tree.add("modes/modes.elf", cache.entry(f"modes/{recipe}.elf", build.build))
+    return cache.entry(f"modes/{recipe}.elf", build.build)
+
+
+def _modes_image(tree):
+    tree.add("modes/modes.elf", modes_guest())
 
 
 IMAGES = {name: _kernel_image(name) for name in kernels.PACKAGES} | {
@@ -103,8 +107,9 @@ IMAGES = {name: _kernel_image(name) for name in kernels.PACKAGES} | {
 class Vm:
     """The VMM under test in its place. `path` names an image there; `start` and `run` take QEMU-dialect options."""
 
-    def __init__(self, place, program, accel, peer):
+    def __init__(self, place, program, accel, peer, program_here):
         self.place = place
+        self.program_here = program_here    # the same program on this host
         self.program = program
         self.accel = accel
         self.peer = peer

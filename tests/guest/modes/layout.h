@@ -149,6 +149,7 @@
 #define PAE32  7
 #define COMP32 8
 #define LONG64 9
+#define SKIP_RING_0 10
 #define FIRST_32_BIT PROT32
 #define FIRST_64_BIT LONG64
 

@@ -3,7 +3,7 @@
  * The modes guest's main: runs every probe with every choice of its settings.
  *
  * "from=N" on the command line begins with the N-th line, so a runner can go on behind a probe that ended the machine;
- * "skip=MASK" leaves out modes by their numbers in layout.h.
+ * "skip=MASK" leaves out modes by their numbers in layout.h, and ring 0 with bit SKIP_RING_0.
  */
 #include "modes.h"
 
@@ -123,7 +123,7 @@ void guest_main(const StartInfo *info)
         unsigned pick[SETS_MAX] = { 0 };
 
         do {
-            if (skip >> probe->mode & 1) {
+            if (skip >> probe->mode & 1 || (skip >> SKIP_RING_0 & 1 && !probe->ring)) {
                 continue;
             }
             if (line++ >= from) {

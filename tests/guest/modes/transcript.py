@@ -45,6 +45,7 @@ class Transcript:
             name, seen, closed = match.groups()
             if not closed or CANNOT.search(seen):
                 seen = f" {how_it_ended}"
+            assert name not in self.lines, f"two probes are called '{name}'"
             self.lines[name] = seen.strip()
             self.count += 1
             if not closed or CANNOT.search(match[2]):

@@ -85,7 +85,7 @@
     .if \ring
     SET ENV_RAX, 8, 0, CS32_0, CS32_3, CS32_3 - 3, CS64_3, CS16_3, CS32C + 3, DS_3, 0xbb, 0x103, 0x17
     .else
-    SET ENV_RAX, 8, 0, CS32_0, CS32_0 + 1, CS64_0, CS16_0, CS32C, CS32_1, CS32_3, CS32_3 - 3, CS64_3, DS_0, 0xb8, 0x100, 0x10
+    SET ENV_RAX, 8, 0, CS32_0, CS32_0 + 1, CS64_0, CS16_0, CS32C, CS32_1, CS32_3, CS32_3 - 3, CS64_3, DS_0, 0xb8, 0x100
     .endif
     SET ENV_RBX, 8, DS_3, 0, DS_0
     BEGIN
@@ -131,7 +131,7 @@
     PROBE "gate-\which", \mode, \ring
     SET GDT + TEST, 8, GATE(\code, LAND, 0, 0)
     SET GDT + TEST + 5, 1, 0x8c, 0xec, 0x6c
-    SET GDT + TEST + 2, 2, \code, 0, CS32_3, CS32_1, CS32C, DS_0, 0xb8, 0x14, 0x100, CS64_0, CS16_0
+    SET GDT + TEST + 2, 2, CS32_0, CS64_0, 0, CS32_3, CS32_1, CS32C, DS_0, 0xb8, 0x14, 0x100, CS16_0
     SET DATA + 4, 2, TEST, TEST + 3
     SET ENV_RBX, 4, DATA
     BEGIN
