@@ -141,7 +141,7 @@ class Runner:
         program = "qemu-system-x86_64" if self.args.peer else "lodge"
         if isinstance(place, direct.Direct) and not self.args.peer:
             program = str(Path(self.args.lodge).resolve())
-        return vmtest.Vm(place, program, self.args.accel, self.args.peer)
+        return vmtest.Vm(place, program, self.args.accel, self.args.peer, str(Path(self.args.lodge).resolve()))
 
     def open(self, images):
         here = self.args.accel == "tcg" or direct.usable_kvm()

@@ -8,6 +8,7 @@ reason.
 """
 
 import shlex
+import sys
 
 from images import cache, disks, initramfs, kernels, programs
 
@@ -89,15 +90,28 @@ def _tools_image(tree):
     tree.program(program_path("strace"))
 
 
+def modes_guest():
+    """The bare-metal guest of tests/guest/modes, built where it is needed: a compiler is all that it takes."""
+    sys.path.insert(0, str(cache.TOP / "tests" / "guest" / "modes"))
+    import build
+    recipe = cache.digest(*(path.read_bytes() for path in build.inputs()))
+    return cache.entry(f"modes/{recipe}.elf", build.build)
+
+
+def _modes_image(tree):
+    tree.add("modes/modes.elf", modes_guest())
+
+
 IMAGES = {name: _kernel_image(name) for name in kernels.PACKAGES} | {
-    "debian": _debian_image, "programs": _programs_image, "tools": _tools_image}
+    "debian": _debian_image, "programs": _programs_image, "tools": _tools_image, "modes": _modes_image}
 
 
 class Vm:
     """The VMM under test in its place. `path` names an image there; `start` and `run` take QEMU-dialect options."""
 
-    def __init__(self, place, program, accel, peer):
+    def __init__(self, place, program, accel, peer, program_here):
         self.place = place
+        self.program_here = program_here    # the same program on this host
         self.program = program
         self.accel = accel
         self.peer = peer

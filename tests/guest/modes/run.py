@@ -1,0 +1,51 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Runs the modes guest on this host: run.py LODGE GUEST tcg|kvm.
+
+tcg: the software CPU runs every probe, and only those that must end the machine. kvm: it sees what this host's
+/dev/kvm sees, one that emulates ring 0 (excuses.py lists what such a one cannot), in the modes that it has. With KVM
+on hardware, or in an emulated host, tests/vm compares everything. Exit status: 0 well, 1 not, 77 no /dev/kvm here.
+"""
+
+import os
+import re
+import sys
+
+import excuses
+import transcript
+
+# What ends the machine: triple faults (probes/fatal.S).
+ENDS = re.compile(r"triple.*|smap-implicit\..*")
+# What such a KVM is asked: ring 3 of compatibility and 64-bit mode. It knows no other, and ring 0 is its emulator's.
+WEAK_MODES = {"c16": 4, "c32": 8, "l64": 9}
+SKIP_RING_0 = 1 << 10
+CPU = "Haswell-noTSX"
+
+
+def collect(lodge, guest, accel, skip):
+    command = [lodge, "-accel", accel, "-cpu", CPU, *transcript.OPTIONS.split(), "-kernel", guest, "-append"]
+    return transcript.collect(lambda append: transcript.run_once([*command, append], quiet=5), skip)
+
+
+def main():
+    lodge, guest, accel = sys.argv[1:]
+    if accel == "tcg":
+        ours = collect(lodge, guest, "tcg", 0)
+        wrong = [f"{name}: {seen}" for name, seen in ours.lines.items()
+                 if seen != "absent" and (seen == "hangs" or (seen == "the machine ends") != bool(ENDS.fullmatch(name)))]
+        print("\n".join(wrong))
+        print(f"{len(ours.lines)} probes, {len(wrong)} went wrong")
+        return bool(wrong)
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        print("skipped: this host has no usable /dev/kvm")
+        return 77
+    skip = SKIP_RING_0 | ((1 << 10) - 1 - sum(1 << n for n in WEAK_MODES.values()))
+    differences, excused, compared = transcript.compare(
+        collect(lodge, guest, "tcg", skip), collect(lodge, guest, "kvm", skip), excuses.WEAK)
+    print("\n".join(differences))
+    print(f"{compared} probes compared, {len(differences)} differ, {sum(excused.values())} excused")
+    return bool(differences)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Both accelerators run every probe of the bare-metal guest in tests/guest/modes, and see the same.
+
+Where KVM itself runs on QEMU's emulated SVM, its processor is QEMU's idea of one: what that lacks is in
+tests/guest/modes/excuses.py, each with the manual that says so.
+"""
+
+import sys
+
+from images import cache
+from jobs import Ended, Timeout
+from vmtest import kvm_only, lodge_only, modes_guest, needs
+
+sys.path.insert(0, str(cache.TOP / "tests" / "guest" / "modes"))
+import excuses  # noqa: E402
+import transcript  # noqa: E402
+
+QUIET = 15          # seconds without a line after which a probe hangs
+CPU = "EPYC"
+
+
+def collect_here(vm):
+    """What the software CPU sees, on this host: in the first level its own processor would be QEMU's."""
+    command = [vm.program_here, "-accel", "tcg", "-cpu", CPU, *transcript.OPTIONS.split(), "-kernel",
+               modes_guest(), "-append"]
+    return transcript.collect(lambda append: transcript.run_once([*command, append]))
+
+
+def collect_kvm(vm):
+    def start(append):
+        job = vm.start(f"-accel kvm -cpu {CPU} {transcript.OPTIONS} -kernel {vm.path('modes/modes.elf')} "
+                       f"-append {append}")
+        try:
+            while True:
+                if transcript.CANNOT.search(job.expect(r".*\n", QUIET)[0]):
+                    how = "cannot be run"
+                    break
+        except Ended:
+            how = "the machine ends"
+        except Timeout:
+            how = "hangs"
+        job.kill()
+        return job.output.replace("\r", ""), how
+
+    return transcript.collect(start, log=print)
+
+
+@needs("modes")
+@lodge_only
+@kvm_only
+def test_both_accelerators_see_the_same_in_every_mode(vm):
+    tcg = collect_here(vm)
+    (cache.root() / "modes-tcg.txt").write_text(tcg.text())
+    kvm = collect_kvm(vm)
+    (cache.root() / "modes-kvm.txt").write_text(kvm.text())
+    differences, excused, compared = transcript.compare(tcg, kvm, excuses.NESTED)
+    assert not differences, f"{len(differences)} of {compared} lines differ:\n" + "\n".join(differences)
+    unused = [pattern for (pattern, _), count in excused.items() if not count]
+    assert not unused, f"excuses that excuse nothing: {unused}"
