@@ -290,7 +290,7 @@ Accel *options_open_accel(const Options *options, const Machine *machine, GError
     g_ptr_array_add(names, NULL);
     accel = accel_open(machine->domain, names->len > 1 ? (const char *const *)names->pdata : NULL, error);
     if (accel && !set_icount(options, machine, accel, error)) {
-        accel_close(accel);
+        accel->class->close(accel);
         return NULL;
     }
     return accel;
