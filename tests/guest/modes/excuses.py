@@ -41,8 +41,7 @@ NESTED = tuple((rf"(?:{names})\..*", why) for names, why in (
     ("gate-call", "a gate to conforming code does not change the ring (SDM 3-5.8.4)"),
     # ---- modes, paging ----
     ("enter", "whether a faulting ENTER has pushed is not defined"),
-    ("long-needs-pae|long-keeps-pae|64-bit-keeps-paging|paging-needs-pe|nw-needs-cd|efer-lme-while-paging",
-     "invalid combinations of CR0, CR4 and EFER are #GP (SDM 3-2.5, 9.8.5)"),
+    ("efer-lme-while-paging", "invalid combinations of CR0, CR4 and EFER are #GP (SDM 3-2.5, 9.8.5)"),
     (r"(?:modify|compare)-wp\w+", "a locked access is a write from the start (SDM 3-4.7)"),
     ("nx|nx-read|nx-write|reserved-.*|pse-page|large-page|huge-page|top", "RSVD comes with P: the entry is present (SDM 3-4.7)"),
     ("nx-in-a-table|pse-off|table|directory", "whether entries above a refused one are marked accessed is not defined (SDM 3-4.8)"),
@@ -62,12 +61,10 @@ NESTED = tuple((rf"(?:{names})\..*", why) for names, why in (
     ("wrfsbase", "a base that is not canonical is #GP (SDM 2B WRFSBASE)"),
     ("load-null-fs", "AMD's keep the base with a null selector (APM 2-4.5.3)"),
     ("cr10", "LOCK with MOV from CR2 is #UD (SDM 2B MOV)"),
-    ("cr0-bits|cr3-bits|cr4-reserved|cr8", "reserved bits are #GP, or ignored in CR0's lower half (SDM 3-2.5)"),
-    ("lgdt-non-canonical|lidt-non-canonical", "bases must be canonical (SDM 2A LGDT)"),
+    ("cr0-bits|cr8", "reserved bits are #GP, or ignored in CR0's lower half (SDM 3-2.5)"),
     ("msr-.*|rdmsr-none", "what is not in an MSR, or no MSR at all, is #GP (SDM 2B WRMSR, RDMSR)"),
     # ---- tasks ----
     ("task-gate-jmp|task-gate-call|task-int", "a task gate into the LDT is #GP (SDM 2A INT n); a 16-bit task has no upper flags"),
-    ("task-call-twice", "a task's EIP is saved when it ends by IRET, so it goes on behind it: into whatever is there"),
     ("task-flags-jmp|task-flags-call", "VIF and VIP are loaded, too (SDM 3-8.2.1)"),
     ("task-trap-jmp|task-trap-call", "QEMU has no T bit (SDM 3-18.3.1.5)"),
     ("task-clears-breakpoints", "a task switch clears LE, too (APM 2-13.1.1.4)"),
