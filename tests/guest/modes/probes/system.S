@@ -18,7 +18,7 @@
     .endif
     END
     .endr
-    PROBE "cr0-bits", \mode, 0, (NEED_CHECKS*(\mode==LONG64))
+    PROBE "cr0-bits", \mode, 0, (-NEED_CHECKS*(\mode==LONG64))
     .if \mode == LONG64
     SWEEP ENV_RBX, 8, 0, 63
     BEGIN
@@ -35,7 +35,7 @@
     mov %cr0, %ecx
     .endif
     END
-    PROBE "cr3-bits", \mode, 0, (NEED_CHECKS*(\mode==LONG64))
+    PROBE "cr3-bits", \mode, 0, (-NEED_CHECKS*(\mode==LONG64))
     .if \mode == LONG64
     SET ENV_RBX, 8, 51, 52, 63
     BEGIN
