@@ -169,6 +169,7 @@
 #define NEED_INTEL    12
 #define NEED_AMD      13
 #define NEED_VME      14
+#define NEED_CHECKS   NEED_INTEL /* QEMU's emulated SVM, an AMD, lets these by, and the machine is stuck */
 
 /* ---- bits ---- */
 #define CR0_PE 0x00000001

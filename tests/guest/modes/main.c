@@ -120,7 +120,7 @@ void guest_main(const StartInfo *info)
     tables_init();
     print("modes: started\n");
     for (const Probe *probe = probes_start; probe != probes_end; probe++) {
-        unsigned pick[SETS_MAX] = { 0 };
+        unsigned pick[SETS_MAX] = {0};
 
         do {
             if (skip >> probe->mode & 1 || (skip >> SKIP_RING_0 & 1 && !probe->ring)) {

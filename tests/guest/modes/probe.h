@@ -17,6 +17,7 @@
 
     .section .note.GNU-stack, "", @progbits
 
+/* In expressions a comparison that holds is -1. */
 #define HERE(label) (label - 900b + CODE)
 /* The same, before BEGIN. */
 #define THERE(label) (label - 900f + CODE)

@@ -9,7 +9,7 @@
  */
 #include "modes.h"
 
-#define PUSHED 14 /* dwords, by catch.S */
+#define PUSHED   14 /* dwords, by catch.S */
 #define NO_ERROR UINT64_MAX
 
 /* What the processor and catch.S left, in one form for every width. */
@@ -25,27 +25,27 @@ typedef struct Outcome {
 } Outcome;
 
 const Watch watches[] = {
-    { "gdt", GDT, 0x100, GDT },
-    { "ldt", LDT, 0x40, LDT },
-    { "tss", TSS, 0xb0, TSS },
-    { "tss2", TSS2, 0x68, TSS2 },
-    { "tss16", TSS16, 0x2c, TSS16 },
-    { "stack0", STACK0 - 0x100, 0x140, STACK0 },
-    { "inner0", INNER0 - 0xc0, 0xc0, INNER0 },
-    { "inner1", INNER1 - 0x80, 0x80, INNER1 },
-    { "ist1", IST1 - 0x100, 0x100, IST1 },
-    { "task", TASK2 - 0xc0, 0x100, TASK2 },
-    { "data", DATA, 0x100, DATA },
-    { "stack3", STACK3 - 0x100, 0x140, STACK3 },
-    { "page", PAGE, 0x40, PAGE },
-    { "pd32", PD_32, 0x40, PD_32 },
-    { "pt32", PT_32, 0x40, PT_32 },
-    { "pdpte", PDPT_PAE, 0x20, PDPT_PAE },
-    { "pd", PD_PAE, 0x80, PD_PAE },
-    { "pt", PT_PAE, 0x80, PT_PAE },
-    { "pml4", PML4, 0x10, PML4 },
-    { "pdpt", PDPT, 0x80, PDPT },
-    { NULL, 0, 0, 0 },
+    {"gdt", GDT, 0x100, GDT},
+    {"ldt", LDT, 0x40, LDT},
+    {"tss", TSS, 0xb0, TSS},
+    {"tss2", TSS2, 0x68, TSS2},
+    {"tss16", TSS16, 0x2c, TSS16},
+    {"stack0", STACK0 - 0x100, 0x140, STACK0},
+    {"inner0", INNER0 - 0xc0, 0xc0, INNER0},
+    {"inner1", INNER1 - 0x80, 0x80, INNER1},
+    {"ist1", IST1 - 0x100, 0x100, IST1},
+    {"task", TASK2 - 0xc0, 0x100, TASK2},
+    {"data", DATA, 0x100, DATA},
+    {"stack3", STACK3 - 0x100, 0x140, STACK3},
+    {"page", PAGE, 0x40, PAGE},
+    {"pd32", PD_32, 0x40, PD_32},
+    {"pt32", PT_32, 0x40, PT_32},
+    {"pdpte", PDPT_PAE, 0x20, PDPT_PAE},
+    {"pd", PD_PAE, 0x80, PD_PAE},
+    {"pt", PT_PAE, 0x80, PT_PAE},
+    {"pml4", PML4, 0x10, PML4},
+    {"pdpt", PDPT, 0x80, PDPT},
+    {NULL, 0, 0, 0},
 };
 
 static const char *const mode_names[] = {
@@ -90,7 +90,7 @@ static void place(const char *name, uint32_t offset)
 void report_name(const Probe *probe, const unsigned *pick)
 {
     static const char ring[2] = "0";
-    char ring_name[2] = { (char)(ring[0] + probe->ring), 0 };
+    char ring_name[2] = {(char)(ring[0] + probe->ring), 0};
     bool first = true;
 
     print(probe->name);
@@ -127,7 +127,7 @@ static bool pushes_error(unsigned vector)
 
 static void read_long(Outcome *o)
 {
-    static const uint8_t segs[4] = { 0, 3, 4, 5 };
+    static const uint8_t segs[4] = {0, 3, 4, 5};
     uint32_t at = CAP_STACK;
 
     o->vector = *at8(CAP_VECTOR);
@@ -266,10 +266,10 @@ static void report_handler(const Outcome *o)
 
 static void report_registers(const Probe *probe, const Outcome *o)
 {
-    static const char *const reg[] = { "ax", "cx", "dx", "bx", "sp", "bp", "si", "di", "r8", "r9", "r10", "r11",
-                                       "r12", "r13", "r14", "r15" };
-    static const char *const seg[] = { "es", "ds", "fs", "gs" };
-    static const uint8_t seg_index[] = { 0, 3, 4, 5 };
+    static const char *const reg[] = {"ax", "cx", "dx",  "bx",  "sp",  "bp",  "si",  "di",
+                                      "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"};
+    static const char *const seg[] = {"es", "ds", "fs", "gs"};
+    static const uint8_t seg_index[] = {0, 3, 4, 5};
     unsigned count = probe->mode >= FIRST_64_BIT ? 16 : 8;
 
     for (unsigned i = 0; i < count; i++) {
@@ -288,7 +288,7 @@ static void report_registers(const Probe *probe, const Outcome *o)
 
 static void report_system(const Outcome *o)
 {
-    static const char *const base[] = { "fsbase", "gsbase", "kgsbase" };
+    static const char *const base[] = {"fsbase", "gsbase", "kgsbase"};
     uint64_t dr6;
 
     __asm__ volatile("mov %%dr6, %0" : "=r"(dr6));
@@ -341,7 +341,7 @@ static void report_memory(const Outcome *o)
 
 void report_outcome(const Probe *probe)
 {
-    Outcome o = { .width = *at8(CAP_WIDTH) };
+    Outcome o = {.width = *at8(CAP_WIDTH)};
 
     if (o.width == 64) {
         read_long(&o);

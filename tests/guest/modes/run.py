@@ -32,7 +32,8 @@ def main():
     if accel == "tcg":
         ours = collect(lodge, guest, "tcg", 0)
         wrong = [f"{name}: {seen}" for name, seen in ours.lines.items()
-                 if seen != "absent" and (seen == "hangs" or (seen == "the machine ends") != bool(ENDS.fullmatch(name)))]
+                 if seen == "hangs" or seen not in ("absent", "the machine ends") and ENDS.fullmatch(name)
+                 or seen == "the machine ends" and not ENDS.fullmatch(name)]
         print("\n".join(wrong))
         print(f"{len(ours.lines)} probes, {len(wrong)} went wrong")
         return bool(wrong)

@@ -15,24 +15,34 @@ typedef struct Mode {
     uint16_t code[2], data[2], stack[2]; /* for ring 0 and for ring 3 */
 } Mode;
 
-#define LONG_MODE .cr0 = CR0_PG | CR0_NE | CR0_ET | CR0_MP | CR0_PE, .cr3 = PML4, .cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT, \
-                  .efer = EFER_SCE | EFER_LME | EFER_NXE
+#define LONG_MODE                                                                                                      \
+    .cr0 = CR0_PG | CR0_NE | CR0_ET | CR0_MP | CR0_PE, .cr3 = PML4, .cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT,      \
+    .efer = EFER_SCE | EFER_LME | EFER_NXE
 #define PROTECTED CR0_NE | CR0_ET | CR0_MP | CR0_PE
-#define FLAT_DATA .data = { DS_0, DS_3 }
+#define FLAT_DATA .data = {DS_0, DS_3}
 
 static const Mode modes[] = {
-    [REAL] = { .cr0 = CR0_ET },
-    [UNREAL] = { .cr0 = CR0_ET },
-    [V86] = { .cr0 = PROTECTED, .flags = F_VM },
-    [PROT16] = { .cr0 = PROTECTED, .code = { CS16_0, CS16_3 }, FLAT_DATA, .stack = { SS16_0, SS16_3 } },
-    [COMP16] = { LONG_MODE, .code = { CS16_0, CS16_3 }, FLAT_DATA, .stack = { SS16_0, SS16_3 } },
-    [PROT32] = { .cr0 = PROTECTED, .code = { CS32_0, CS32_3 }, FLAT_DATA, .stack = { DS_0, DS_3 } },
-    [PSE32] = { .cr0 = CR0_PG | PROTECTED, .cr3 = PD_32, .cr4 = CR4_PSE, .code = { CS32_0, CS32_3 }, FLAT_DATA,
-                .stack = { DS_0, DS_3 } },
-    [PAE32] = { .cr0 = CR0_PG | PROTECTED, .cr3 = PDPT_PAE, .cr4 = CR4_PAE, .efer = EFER_NXE,
-                .code = { CS32_0, CS32_3 }, FLAT_DATA, .stack = { DS_0, DS_3 } },
-    [COMP32] = { LONG_MODE, .code = { CS32_0, CS32_3 }, FLAT_DATA, .stack = { DS_0, DS_3 } },
-    [LONG64] = { LONG_MODE, .code = { CS64_0, CS64_3 }, FLAT_DATA, .stack = { DS_0, DS_3 } },
+    [REAL] = {.cr0 = CR0_ET},
+    [UNREAL] = {.cr0 = CR0_ET},
+    [V86] = {.cr0 = PROTECTED, .flags = F_VM},
+    [PROT16] = {.cr0 = PROTECTED, .code = {CS16_0, CS16_3}, FLAT_DATA, .stack = {SS16_0, SS16_3}},
+    [COMP16] = {LONG_MODE, .code = {CS16_0, CS16_3}, FLAT_DATA, .stack = {SS16_0, SS16_3}},
+    [PROT32] = {.cr0 = PROTECTED, .code = {CS32_0, CS32_3}, FLAT_DATA, .stack = {DS_0, DS_3}},
+    [PSE32] = {.cr0 = CR0_PG | PROTECTED,
+               .cr3 = PD_32,
+               .cr4 = CR4_PSE,
+               .code = {CS32_0, CS32_3},
+               FLAT_DATA,
+               .stack = {DS_0, DS_3}},
+    [PAE32] = {.cr0 = CR0_PG | PROTECTED,
+               .cr3 = PDPT_PAE,
+               .cr4 = CR4_PAE,
+               .efer = EFER_NXE,
+               .code = {CS32_0, CS32_3},
+               FLAT_DATA,
+               .stack = {DS_0, DS_3}},
+    [COMP32] = {LONG_MODE, .code = {CS32_0, CS32_3}, FLAT_DATA, .stack = {DS_0, DS_3}},
+    [LONG64] = {LONG_MODE, .code = {CS64_0, CS64_3}, FLAT_DATA, .stack = {DS_0, DS_3}},
 };
 
 static bool is_long(const Probe *probe)
@@ -258,7 +268,7 @@ static void write_frame(const Probe *probe)
             *at32(frame + 16) = *at16(ENV_SS);
         }
         if (flags & F_VM) { /* IRET loads what the probe starts with; switch.S loads null selectors before */
-            static const uint8_t order[] = { 0, 3, 4, 5 };
+            static const uint8_t order[] = {0, 3, 4, 5};
 
             for (unsigned i = 0; i < 4; i++) {
                 *at32(frame + 20 + 4 * i) = *at16(ENV_ES + 4U * order[i]);
@@ -274,9 +284,8 @@ void tables_arm(const Probe *probe)
     static const struct {
         uint32_t msr, field;
     } msrs[] = {
-        { 0xc0000081, ENV_STAR },     { 0xc0000082, ENV_LSTAR },      { 0xc0000083, ENV_CSTAR },
-        { 0xc0000084, ENV_FMASK },    { 0x174, ENV_SYSENTER_CS },     { 0x175, ENV_SYSENTER_ESP },
-        { 0x176, ENV_SYSENTER_EIP },
+        {0xc0000081, ENV_STAR},   {0xc0000082, ENV_LSTAR},   {0xc0000083, ENV_CSTAR},   {0xc0000084, ENV_FMASK},
+        {0x174, ENV_SYSENTER_CS}, {0x175, ENV_SYSENTER_ESP}, {0x176, ENV_SYSENTER_EIP},
     };
     uint8_t *to = (uint8_t *)CODE;
     const uint8_t *from = probe->code;

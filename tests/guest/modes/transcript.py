@@ -76,8 +76,8 @@ def run_once(command, quiet=QUIET):
     return output, how
 
 
-# What a comparison leaves out of every line: RF of a saved flags image, which QEMU never sets (SDM 3-18.3.1.1), there and
-# in a task's image; the accessed bit that it sets in PAE's page-directory pointers, which have none (SDM 3 table 4-8).
+# What a comparison leaves out of every line: RF of a saved flags image and of a task's, which QEMU never sets (SDM
+# 3-18.3.1.1); the accessed bit that it sets in PAE's page-directory pointers, which have none (SDM 3 table 4-8).
 _PDPTE = re.compile(r" pdpte\+[08]=\w+")
 _TASK_FLAGS = re.compile(r" (tss2?\+24)=(\w+)")
 

@@ -217,7 +217,7 @@
     PAGING "two-level", PD_32, 0, EFER_NXE
     PAGING "pae", PDPT_PAE, CR4_PAE, EFER_NXE
 
-    PROBE "long-needs-pae", PROT32, 0
+    PROBE "long-needs-pae", PROT32, 0, NEED_CHECKS
     BEGIN
     mov $0xc0000080, %ecx
     mov $EFER_LME, %eax
@@ -259,7 +259,7 @@
     END
 
     .macro REFUSED name, mode, register, clear, set
-    PROBE "\name", \mode, 0
+    PROBE "\name", \mode, 0, NEED_CHECKS
     BEGIN
     .if \mode == LONG64
     mov %\register, %rax

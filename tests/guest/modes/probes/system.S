@@ -18,7 +18,7 @@
     .endif
     END
     .endr
-    PROBE "cr0-bits", \mode, 0
+    PROBE "cr0-bits", \mode, 0, (-NEED_CHECKS*(\mode==LONG64))
     .if \mode == LONG64
     SWEEP ENV_RBX, 8, 0, 63
     BEGIN
@@ -35,7 +35,7 @@
     mov %cr0, %ecx
     .endif
     END
-    PROBE "cr3-bits", \mode, 0
+    PROBE "cr3-bits", \mode, 0, (-NEED_CHECKS*(\mode==LONG64))
     .if \mode == LONG64
     SET ENV_RBX, 8, 51, 52, 63
     BEGIN
@@ -74,7 +74,7 @@
     mov %eax, %cr4
     mov %cr4, %ecx
     END
-    PROBE "cr4-reserved", LONG64, 0
+    PROBE "cr4-reserved", LONG64, 0, NEED_CHECKS
     SET ENV_RBX, 8, 15, 63
     BEGIN
     mov %cr4, %rax
@@ -154,13 +154,13 @@
     .endr
     .endr
     .endr
-    PROBE "lgdt-non-canonical", LONG64, 0
+    PROBE "lgdt-non-canonical", LONG64, 0, NEED_CHECKS
     SET DATA, 2, 0xff
     SET DATA + 2, 8, 0x800000000000, 0xffff7fffffffffff
     BEGIN
     lgdt DATA
     END
-    PROBE "lidt-non-canonical", LONG64, 0
+    PROBE "lidt-non-canonical", LONG64, 0, NEED_CHECKS
     SET DATA, 2, 0x3ff
     SET DATA + 2, 8, 0x800000000000
     BEGIN

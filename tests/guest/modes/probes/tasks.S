@@ -80,7 +80,7 @@
     .byte 0xff, 0x1b
     inc %ecx
     END
-    PROBE "task-call-twice", PROT32, 0
+    PROBE "task-call-twice", PROT32, 0, NEED_CHECKS
     SET TSS2 + 0x20, 4, LAND_IRET
     SET DATA + 4, 2, TR2
     SET ENV_RBX, 4, DATA

@@ -61,7 +61,7 @@
     END
 
     .irp mode, REAL, V86, PROT16, PROT32, COMP32, LONG64
-    PROBE "far-call-16", \mode, (3*(\mode==V86))
+    PROBE "far-call-16", \mode, (-3*(\mode==V86))
     .if \mode < PROT16
     SET DATA, 4, (LAND - 0x4000) | 0x400 << 16
     .else
