@@ -5,11 +5,12 @@ Where KVM itself runs on QEMU's emulated SVM, its processor is QEMU's idea of on
 tests/guest/modes/excuses.py, each with the manual that says so.
 """
 
+import os
 import sys
 
 from images import cache
 from jobs import Ended, Timeout
-from vmtest import kvm_only, lodge_only, modes_guest, needs
+from vmtest import Skip, kvm_only, lodge_only, modes_guest, needs
 
 sys.path.insert(0, str(cache.TOP / "tests" / "guest" / "modes"))
 import excuses  # noqa: E402
@@ -49,6 +50,8 @@ def collect_kvm(vm):
 @lodge_only
 @kvm_only
 def test_both_accelerators_see_the_same_in_every_mode(vm):
+    if not os.environ.get("LODGE_LONG"):
+        raise Skip("it takes a quarter of an hour; LODGE_LONG=1 lets it run")
     tcg = collect_here(vm)
     (cache.root() / "modes-tcg.txt").write_text(tcg.text())
     kvm = collect_kvm(vm)
