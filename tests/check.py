@@ -16,7 +16,7 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
 BUILDS = TOP / "build-check"
-FUZZ_SECONDS = 30
+FUZZ_SECONDS = 20
 INSTRUCTION_SECONDS = 300
 
 SANITIZER_ENV = {
