@@ -66,6 +66,30 @@ static void test_code_breakpoint_is_an_int3_while_it_is_set(void **state)
     fixture_free(f);
 }
 
+static void test_watchpoint_stops_after_the_write(void **state)
+{
+    static const uint8_t code[] = { 0xb0, 7, 0xa2, 0x00, 0x30, 0xb0, 'd', 0xe6, 0xe9, END }; /* mov [0x3000], al */
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    AccelBreakpoint at = { ACCEL_WATCH_WRITE, 0x3000, 1 };
+    GError *error = NULL;
+
+    start_at_code(f, vcpu, code, sizeof(code));
+    f->accel->class->set_breakpoints(vcpu, &at, 1, false, &error);
+    fail_with(error);
+    if (run_here(f, vcpu, &error) != VCPU_EXIT_DEBUG) { /* a KVM that emulates ring 0 does not look at data */
+        g_clear_error(&error);
+        fixture_free(f);
+        skip();
+    }
+    f->accel->class->fetch(vcpu, &error);
+    assert_int_equal(vcpu->cpu.rip, CODE + 5);
+    assert_int_equal(ram_block_host(f->ram)[0x3000], 7);
+    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_KICKED);
+    assert_int_equal(f->out[0], 'd');
+    fixture_free(f);
+}
+
 static void test_watchpoint_of_odd_length_is_refused(void **state)
 {
     Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
@@ -188,6 +212,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hardware_breakpoint_stops_and_single_step_moves_on),
         cmocka_unit_test(test_code_breakpoint_is_an_int3_while_it_is_set),
+        cmocka_unit_test(test_watchpoint_stops_after_the_write),
         cmocka_unit_test(test_watchpoint_of_odd_length_is_refused),
         cmocka_unit_test(test_statistics_count_port_exits),
         cmocka_unit_test(test_statistics_of_the_kernel_come_by_name),
