@@ -279,7 +279,8 @@ static void port_unrealize(Device *dev)
 static const Property port_props[] = {
     PROP_LINK("chardev", VirtioSerialPort, chr, &chardev_link, .help = "Where the bytes come from and go to"),
     PROP_STR("name", VirtioSerialPort, name, NULL, .help = "Name that the guest sees"),
-    PROP_UINT("nr", VirtioSerialPort, nr, VIRTIO_SERIAL_NR_AUTO, .help = "Number of the port; without it the first free one"),
+    PROP_UINT("nr", VirtioSerialPort, nr, VIRTIO_SERIAL_NR_AUTO,
+              .help = "Number of the port; without it the first free one"),
     PROP_END
 };
 
