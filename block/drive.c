@@ -153,8 +153,8 @@ static bool check_format(const DriveOptions *o, const char *seen, GError **error
     }
     if (seen) {
         error_set(error, "'%s' looks like a %s image, and no format was given", o->file, seen);
-        return error_hint(error, "Convert it (qemu-img convert -O raw %s NEW.img), or say format=raw if the guest is to "
-                          "see these bytes.", o->file);
+        return error_hint(error, "Convert it (qemu-img convert -O raw %s NEW.img), or say format=raw if the guest is "
+                          "to see these bytes.", o->file);
     }
     log_warning("'%s' is taken as raw; say format=raw to make sure", o->file);
     return true;

@@ -194,7 +194,8 @@ static const FieldStruct text_stdio = TABLE("ChardevTextStdio", ChardevStdioOpti
     F_BOOL("signal", ChardevStdioOptions, signal, true, .help = "Let keys such as Ctrl-C send signals"),
     LOG_FIELDS(ChardevStdioOptions), MUX_FIELD(ChardevStdioOptions));
 
-static const FieldStruct text_ringbuf = TABLE("ChardevTextRingbuf", ChardevRingbufOptions, "The newest output, in memory",
+static const FieldStruct text_ringbuf = TABLE(
+    "ChardevTextRingbuf", ChardevRingbufOptions, "The newest output, in memory",
     F_SIZE("size", ChardevRingbufOptions, size, RINGBUF_SIZE_DEFAULT, .help = "Bytes kept, a power of two"),
     LOG_FIELDS(ChardevRingbufOptions), MUX_FIELD(ChardevRingbufOptions));
 

@@ -37,7 +37,9 @@ static const Field node_fields[] = {
     F_LIST("cpus", NodeOptions, cpus, &cpu_index, .help = "CPUs of the node by index, as in 0-3; may be given again"),
     FIELD_END
 };
-static const FieldStruct node_options = { .name = "NumaNodeOptions", .size = sizeof(NodeOptions), .fields = node_fields };
+static const FieldStruct node_options = {
+    .name = "NumaNodeOptions", .size = sizeof(NodeOptions), .fields = node_fields
+};
 
 typedef struct DistOptions {
     uint32_t src, dst;
@@ -53,7 +55,9 @@ static const Field dist_fields[] = {
            .help = "How far: 10 is local, 255 unreachable"),
     FIELD_END
 };
-static const FieldStruct dist_options = { .name = "NumaDistOptions", .size = sizeof(DistOptions), .fields = dist_fields };
+static const FieldStruct dist_options = {
+    .name = "NumaDistOptions", .size = sizeof(DistOptions), .fields = dist_fields
+};
 
 typedef struct CpuOptions {
     uint32_t node;

@@ -285,8 +285,9 @@ static const Property port_props[] = {
 };
 
 #define PORT_DEVICE(NAME, DESC) \
-    .name = NAME, .desc = DESC, .category = "Input", .size = sizeof(VirtioSerialPort), .bus = &virtio_serial_bus_class, \
-    .props = port_props, .state = &port_state, .hotpluggable = true, .realize = port_realize, .unrealize = port_unrealize
+    .name = NAME, .desc = DESC, .category = "Input", .size = sizeof(VirtioSerialPort), \
+    .bus = &virtio_serial_bus_class, .props = port_props, .state = &port_state, .hotpluggable = true, \
+    .realize = port_realize, .unrealize = port_unrealize
 
 const VirtioSerialPortClass virtserialport_class = {
     .device = { PORT_DEVICE("virtserialport", "Port of a virtio-serial device") },
