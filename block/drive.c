@@ -41,16 +41,19 @@ static const Field drive_fields[] = {
     F_STR("format", DriveOptions, format, NULL, .help = "Format of the image: raw"),
     F_STR("if", DriveOptions, interface, NULL, .help = "Device to make for it: virtio, or none"),
     F_STR("id", DriveOptions, id, NULL, .help = "Name for -device X,drive=NAME"),
-    F_UINT("index", DriveOptions, index, 0, FIELD_HAS(DriveOptions, has_index), .help = "Place among the drives of its interface"),
+    F_UINT("index", DriveOptions, index, 0, FIELD_HAS(DriveOptions, has_index),
+           .help = "Place among the drives of its interface"),
     F_STR("media", DriveOptions, media, "disk", .help = "Kind of drive: disk"),
     F_STR("addr", DriveOptions, address, NULL, .help = "PCI address of the device (if=virtio)"),
     F_ENUM("cache", DriveOptions, cache, &cache_enum, CACHE_WRITEBACK, .help = "How the host caches"),
     F_ENUM("aio", DriveOptions, aio, &aio_enum, 0, FIELD_HAS(DriveOptions, has_aio),
            .help = "How requests reach the kernel; without it the best way there is"),
-    F_BOOL("read-only", DriveOptions, read_only, false, FIELD_HAS(DriveOptions, has_read_only), .help = "Refuse writes"),
+    F_BOOL("read-only", DriveOptions, read_only, false, FIELD_HAS(DriveOptions, has_read_only),
+           .help = "Refuse writes"),
     F_BOOL("readonly", DriveOptions, read_only, false, FIELD_HAS(DriveOptions, has_read_only), .flags = FIELD_HIDDEN,
            .help = "Old name of read-only"),
-    F_ENUM("werror", DriveOptions, werror, &block_error_enum, BLOCK_ERROR_AUTO, .help = "What to do when a write fails"),
+    F_ENUM("werror", DriveOptions, werror, &block_error_enum, BLOCK_ERROR_AUTO,
+           .help = "What to do when a write fails"),
     F_ENUM("rerror", DriveOptions, rerror, &block_error_enum, BLOCK_ERROR_AUTO, .help = "What to do when a read fails"),
     F_ENUM("discard", DriveOptions, discard, &block_discard_enum, BLOCK_DISCARD_IGNORE,
            .help = "What becomes of discarded ranges"),
@@ -150,8 +153,8 @@ static bool check_format(const DriveOptions *o, const char *seen, GError **error
     }
     if (seen) {
         error_set(error, "'%s' looks like a %s image, and no format was given", o->file, seen);
-        return error_hint(error, "Convert it (qemu-img convert -O raw %s NEW.img), or say format=raw if the guest is to "
-                          "see these bytes.", o->file);
+        return error_hint(error, "Convert it (qemu-img convert -O raw %s NEW.img), or say format=raw if the guest is "
+                          "to see these bytes.", o->file);
     }
     log_warning("'%s' is taken as raw; say format=raw to make sure", o->file);
     return true;

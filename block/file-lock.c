@@ -68,8 +68,9 @@ static bool check(int fd, const char *path, unsigned used, unsigned unshared, GE
 {
     if (any_held(fd, BYTE_UNSHARED, used)) {
         error_set(error, "'%s' is already in use", path);
-        return error_hint(error, used & BLOCK_WRITE ? "Stop whoever uses it, or work on a copy of the image."
-                                                    : "Stop whoever uses it, or say force-share=on to read it as it changes.");
+        return error_hint(error, used & BLOCK_WRITE
+                                     ? "Stop whoever uses it, or work on a copy of the image."
+                                     : "Stop whoever uses it, or say force-share=on to read it as it changes.");
     }
     if (any_held(fd, BYTE_USED, unshared)) {
         error_set(error, "'%s' is already open for writing", path);

@@ -78,7 +78,8 @@ Bus *bus_default(Domain *domain, const DeviceClass *class, GError **error)
     if (full) {
         error_set(error, "Every %s bus is full, there is no place for '%s'", class->bus->name, class->name);
     } else {
-        error_set_class(error, ERROR_DEVICE_NOT_FOUND, "No '%s' bus found for device '%s'", class->bus->name, class->name);
+        error_set_class(error, ERROR_DEVICE_NOT_FOUND, "No '%s' bus found for device '%s'", class->bus->name,
+                        class->name);
         if (class->bus->missing) {
             error_hint(error, "%s", class->bus->missing);
         }

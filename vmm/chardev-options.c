@@ -104,7 +104,8 @@ WRAPPER(fd_wrapper, "FdSocketAddressWrapper", SocketWrapper, fd_address);
 static const FieldStruct socket_address = {
     .name = "SocketAddressLegacy", .size = sizeof(ChardevSocketAddress), .help = "The address of a socket",
     .fields = (const Field[]) {
-        F_ENUM("type", ChardevSocketAddress, type, &address_enum, 0, .flags = FIELD_REQUIRED, .help = "Kind of address"),
+        F_ENUM("type", ChardevSocketAddress, type, &address_enum, 0, .flags = FIELD_REQUIRED,
+               .help = "Kind of address"),
         FIELD_END,
     },
     .tag = "type",
@@ -120,7 +121,8 @@ static const FieldStruct add_socket = TABLE("ChardevSocket", ChardevSocketOption
     F_BOOL("wait", ChardevSocketOptions, wait, false, FIELD_HAS(ChardevSocketOptions, has_wait),
         .help = "Wait for a peer before going on"),
     F_BOOL("nodelay", ChardevSocketOptions, nodelay, false, .help = "Send small packets at once"),
-    F_UINT("reconnect", ChardevSocketOptions, reconnect, 0, .help = "Seconds between attempts to connect; 0: one attempt"),
+    F_UINT("reconnect", ChardevSocketOptions, reconnect, 0,
+           .help = "Seconds between attempts to connect; 0: one attempt"),
     LOG_FIELDS(ChardevSocketOptions));
 
 WRAPPER(common_wrapper, "ChardevCommonWrapper", CommonWrapper, add_common);
@@ -143,7 +145,9 @@ typedef struct AddOptions {
 static const FieldStruct add_backend = {
     .name = "ChardevBackend", .size = sizeof(AddBackend), .help = "The host's end of a chardev",
     .fields = (const Field[]) {
-        F_ENUM("type", AddBackend, type, &backend_enum, 0, .flags = FIELD_REQUIRED, .help = "Kind of backend"), FIELD_END,
+        F_ENUM("type", AddBackend, type, &backend_enum, 0, .flags = FIELD_REQUIRED,
+               .help = "Kind of backend"),
+        FIELD_END,
     },
     .tag = "type",
     .cases = (const FieldCase[]) {
@@ -162,7 +166,8 @@ const FieldStruct chardev_options = TABLE("q_obj_chardev-add-arg", AddOptions, "
 
 static const Field text_common_fields[] = {
     F_STR("logfile", ChardevCommonOptions, logfile, NULL, .help = "File that gets a copy of the output"),
-    F_BOOL("logappend", ChardevCommonOptions, logappend, false, .help = "Append to the log file instead of truncating it"),
+    F_BOOL("logappend", ChardevCommonOptions, logappend, false,
+           .help = "Append to the log file instead of truncating it"),
     F_BOOL("mux", ChardevCommonOptions, mux, false, .help = "Share it between front ends (Ctrl-A h)"), FIELD_END
 };
 
@@ -189,7 +194,8 @@ static const FieldStruct text_stdio = TABLE("ChardevTextStdio", ChardevStdioOpti
     F_BOOL("signal", ChardevStdioOptions, signal, true, .help = "Let keys such as Ctrl-C send signals"),
     LOG_FIELDS(ChardevStdioOptions), MUX_FIELD(ChardevStdioOptions));
 
-static const FieldStruct text_ringbuf = TABLE("ChardevTextRingbuf", ChardevRingbufOptions, "The newest output, in memory",
+static const FieldStruct text_ringbuf = TABLE(
+    "ChardevTextRingbuf", ChardevRingbufOptions, "The newest output, in memory",
     F_SIZE("size", ChardevRingbufOptions, size, RINGBUF_SIZE_DEFAULT, .help = "Bytes kept, a power of two"),
     LOG_FIELDS(ChardevRingbufOptions), MUX_FIELD(ChardevRingbufOptions));
 
@@ -210,7 +216,8 @@ static const FieldStruct text_socket = TABLE("ChardevTextSocket", ChardevSocketO
         .help = "Wait for a peer before going on (servers; default: on)"),
     F_BOOL("nowait", ChardevSocketOptions, nowait, false, .flags = FIELD_HIDDEN, .help = "Older spelling of wait=off"),
     F_BOOL("nodelay", ChardevSocketOptions, nodelay, false, .help = "Send small packets at once"),
-    F_UINT("reconnect", ChardevSocketOptions, reconnect, 0, .help = "Seconds between attempts to connect; 0: one attempt"),
+    F_UINT("reconnect", ChardevSocketOptions, reconnect, 0,
+           .help = "Seconds between attempts to connect; 0: one attempt"),
     LOG_FIELDS(ChardevSocketOptions), MUX_FIELD(ChardevSocketOptions));
 
 typedef struct TextOptions {

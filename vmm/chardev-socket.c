@@ -86,7 +86,9 @@ static ssize_t socket_receive(ChardevFd *c, uint8_t *data, size_t length)
         struct cmsghdr header;
         char space[CMSG_SPACE(PASSED_MAX * sizeof(int))];
     } control;
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+    };
     ssize_t n = recvmsg(c->in, &msg, MSG_CMSG_CLOEXEC);
 
     if (n < 0) {

@@ -20,7 +20,9 @@
 #include "vmm/field.h"
 
 typedef struct Chardev Chardev;
-typedef enum ChardevEvent { CHARDEV_OPENED, CHARDEV_CLOSED, CHARDEV_BREAK, CHARDEV_MUX_IN, CHARDEV_MUX_OUT } ChardevEvent;
+typedef enum ChardevEvent {
+    CHARDEV_OPENED, CHARDEV_CLOSED, CHARDEV_BREAK, CHARDEV_MUX_IN, CHARDEV_MUX_OUT
+} ChardevEvent;
 
 typedef struct ChardevFrontend {
     Lock *lock; /* taken around the callbacks; NULL: none */
@@ -36,7 +38,8 @@ extern const FieldStruct chardev_options; /* chardev-add: { "id", "backend": { "
 Chardev *chardev_add(Domain *domain, const Json *options, GError **error);
 /* -chardev text: "socket,id=x,path=...,server=on,wait=off" */
 Chardev *chardev_add_text(Domain *domain, const char *text, GError **error);
-/* The short form of -serial, -monitor, ...: "stdio", "mon:stdio", "pty", "unix:/p,server", "file:x", "none". *ret NULL for none. */
+/* The short form of -serial, -monitor, ...: "stdio", "mon:stdio", "pty", "unix:/p,server", "file:x",
+ * "none" (*ret is NULL). */
 bool chardev_add_short(Domain *domain, const char *id, const char *text, Chardev **ret, GError **error);
 bool chardev_remove(Domain *domain, const char *id, GError **error);
 void chardev_remove_all(Domain *domain); /* the domain's end: no device is left */

@@ -145,8 +145,8 @@ static bool choose_bus(Domain *domain, const DeviceClass *class, const char *nam
             return error_set(error, "Device '%s' plugs into no bus, so bus='%s' does not fit", class->name, name);
         }
         if (bus->class != class->bus) {
-            return error_set(error, "Device '%s' can't go on %s bus '%s', it needs a %s bus", class->name, bus->class->name,
-                             name, class->bus->name);
+            return error_set(error, "Device '%s' can't go on %s bus '%s', it needs a %s bus", class->name,
+                             bus->class->name, name, class->bus->name);
         }
         if (bus->full) {
             return error_set(error, "Bus '%s' is full", name);

@@ -121,7 +121,8 @@ static bool check_settable(const Device *dev, const Property *p, GError **error)
 static bool set_link(Device *dev, const Property *p, const Json *value, GError **error)
 {
     if (json_type_of(value) != JSON_STRING) {
-        return error_set(error, "Property '%s.%s' expects the id of a %s", dev->class->name, p->field.name, p->link->kind);
+        return error_set(error, "Property '%s.%s' expects the id of a %s", dev->class->name, p->field.name,
+                         p->link->kind);
     }
     g_hash_table_insert(dev->given, (void *)p->field.name, g_strdup(json_get_string(value)));
     return true;
@@ -212,7 +213,8 @@ static void apply_globals(Device *dev, const DeviceClass *class)
     }
 }
 
-static void apply_base_first(Device *dev, const DeviceClass *class, void (*apply)(Device *dev, const DeviceClass *class))
+static void apply_base_first(Device *dev, const DeviceClass *class,
+                             void (*apply)(Device *dev, const DeviceClass *class))
 {
     if (class->base) {
         apply_base_first(dev, class->base, apply);

@@ -98,8 +98,8 @@ static bool fail_int(GError **error, const FieldPath *path, int64_t min, int64_t
 {
     const char *quote = field_is_type(json, JSON_STRING) ? "'" : "";
 
-    return field_fail(error, path, "expects a number from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT ", not %s%s%s", min,
-                      max, quote, json_get_string(json), quote);
+    return field_fail(error, path, "expects a number from %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT ", not %s%s%s",
+                      min, max, quote, json_get_string(json), quote);
 }
 
 static bool fail_uint(GError **error, const FieldPath *path, uint64_t min, uint64_t max, const Json *json)

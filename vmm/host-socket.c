@@ -92,7 +92,8 @@ int host_listen_unix(const char *path, GError **error)
     if (err) {
         error_set_errno(error, err, "cannot listen on '%s'", path);
         if (err == EADDRINUSE) {
-            error_hint(error, "Another process listens there, or it is not a socket: choose another path or remove it.");
+            error_hint(error,
+                       "Another process listens there, or it is not a socket: choose another path or remove it.");
         }
         close(fd);
         return -1;

@@ -42,7 +42,8 @@ static void glib_fd_free(gpointer data)
 static GlibFd *glib_fd_new(LoopGlib *glib, const GPollFD *poll)
 {
     GlibFd *g = g_new0(GlibFd, 1);
-    LoopEvents events = (poll->events & (G_IO_IN | G_IO_PRI) ? LOOP_READ : 0) | (poll->events & G_IO_OUT ? LOOP_WRITE : 0);
+    LoopEvents events =
+        (poll->events & (G_IO_IN | G_IO_PRI) ? LOOP_READ : 0) | (poll->events & G_IO_OUT ? LOOP_WRITE : 0);
 
     g->poll = *poll;
     g->poll.revents = 0;

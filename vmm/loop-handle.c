@@ -97,7 +97,8 @@ void loop_remove_event(LoopEvent *event)
     }
     loop_handle_forget(handle);
     if (rung && write(handle->fd, &one, sizeof(one)) < 0) {
-        log_warning("loop '%s': cannot ring the eventfd %d again: %s", handle->loop->name, handle->fd, g_strerror(errno));
+        log_warning("loop '%s': cannot ring the eventfd %d again: %s", handle->loop->name, handle->fd,
+                    g_strerror(errno));
     }
     handle->loop->ops->remove(handle);
 }

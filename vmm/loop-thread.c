@@ -34,7 +34,9 @@ static void run_call(void *opaque)
 
 void loop_call(Loop *loop, LoopFn fn, void *opaque)
 {
-    LoopCall call = { .fn = fn, .opaque = opaque, .mutex = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
+    LoopCall call = {
+        .fn = fn, .opaque = opaque, .mutex = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER
+    };
 
     lock_assert_none_held();
     if (loop_current() == loop) {

@@ -87,7 +87,8 @@ static int create_ring(struct io_uring *ring, unsigned flags)
 static bool uring_open(Loop *loop, GError **error)
 {
     Uring *u = g_new0(Uring, 1);
-    int err = create_ring(&u->ring, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG);
+    int err =
+        create_ring(&u->ring, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG);
 
     if (err == -EINVAL) {
         err = create_ring(&u->ring, 0);
@@ -98,7 +99,8 @@ static bool uring_open(Loop *loop, GError **error)
         if (err == -ENOMEM) {
             error_hint(error, "Raise the limit on locked memory (ulimit -l).");
         } else if (err == -EPERM) {
-            error_hint(error, "Set the sysctl kernel.io_uring_disabled to 0, or permit it in the container's seccomp profile.");
+            error_hint(error, "Set the sysctl kernel.io_uring_disabled to 0, or permit it in the container's seccomp "
+                              "profile.");
         }
         return false;
     }

@@ -37,7 +37,9 @@ static const Field node_fields[] = {
     F_LIST("cpus", NodeOptions, cpus, &cpu_index, .help = "CPUs of the node by index, as in 0-3; may be given again"),
     FIELD_END
 };
-static const FieldStruct node_options = { .name = "NumaNodeOptions", .size = sizeof(NodeOptions), .fields = node_fields };
+static const FieldStruct node_options = {
+    .name = "NumaNodeOptions", .size = sizeof(NodeOptions), .fields = node_fields
+};
 
 typedef struct DistOptions {
     uint32_t src, dst;
@@ -45,13 +47,17 @@ typedef struct DistOptions {
 } DistOptions;
 
 static const Field dist_fields[] = {
-    F_UINT("src", DistOptions, src, 0, .max = NUMA_NODES_MAX - 1, .flags = FIELD_REQUIRED, .help = "Node the access comes from"),
-    F_UINT("dst", DistOptions, dst, 0, .max = NUMA_NODES_MAX - 1, .flags = FIELD_REQUIRED, .help = "Node the memory is on"),
+    F_UINT("src", DistOptions, src, 0, .max = NUMA_NODES_MAX - 1, .flags = FIELD_REQUIRED,
+           .help = "Node the access comes from"),
+    F_UINT("dst", DistOptions, dst, 0, .max = NUMA_NODES_MAX - 1, .flags = FIELD_REQUIRED,
+           .help = "Node the memory is on"),
     F_UINT("val", DistOptions, val, 0, .min = DISTANCE_SELF, .max = UINT8_MAX, .flags = FIELD_REQUIRED,
            .help = "How far: 10 is local, 255 unreachable"),
     FIELD_END
 };
-static const FieldStruct dist_options = { .name = "NumaDistOptions", .size = sizeof(DistOptions), .fields = dist_fields };
+static const FieldStruct dist_options = {
+    .name = "NumaDistOptions", .size = sizeof(DistOptions), .fields = dist_fields
+};
 
 typedef struct CpuOptions {
     uint32_t node;
@@ -60,11 +66,15 @@ typedef struct CpuOptions {
 } CpuOptions;
 
 static const Field cpu_fields[] = {
-    F_UINT("node-id", CpuOptions, node, 0, .max = NUMA_NODES_MAX - 1, .flags = FIELD_REQUIRED, .help = "Node the CPUs are on"),
+    F_UINT("node-id", CpuOptions, node, 0, .max = NUMA_NODES_MAX - 1, .flags = FIELD_REQUIRED,
+           .help = "Node the CPUs are on"),
     F_UINT("socket-id", CpuOptions, socket, 0, FIELD_HAS(CpuOptions, has_socket), .help = "Only CPUs of this socket"),
-    F_UINT("die-id", CpuOptions, die, 0, FIELD_HAS(CpuOptions, has_die), .help = "Only CPUs of this die of each socket"),
-    F_UINT("core-id", CpuOptions, core, 0, FIELD_HAS(CpuOptions, has_core), .help = "Only CPUs of this core of each die"),
-    F_UINT("thread-id", CpuOptions, thread, 0, FIELD_HAS(CpuOptions, has_thread), .help = "Only this thread of each core"),
+    F_UINT("die-id", CpuOptions, die, 0, FIELD_HAS(CpuOptions, has_die),
+           .help = "Only CPUs of this die of each socket"),
+    F_UINT("core-id", CpuOptions, core, 0, FIELD_HAS(CpuOptions, has_core),
+           .help = "Only CPUs of this core of each die"),
+    F_UINT("thread-id", CpuOptions, thread, 0, FIELD_HAS(CpuOptions, has_thread),
+           .help = "Only this thread of each core"),
     FIELD_END
 };
 static const FieldStruct cpu_options = { .name = "NumaCpuOptions", .size = sizeof(CpuOptions), .fields = cpu_fields };

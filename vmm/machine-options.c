@@ -13,7 +13,8 @@ static const FieldEnum irqchip_enum = { "IrqchipMode", irqchip_names };
 
 static bool parse_absent(const char *text, void *value, GError **error)
 {
-    if (g_ascii_strcasecmp(text, "off") == 0 || g_ascii_strcasecmp(text, "no") == 0 || g_ascii_strcasecmp(text, "false") == 0) {
+    if (g_ascii_strcasecmp(text, "off") == 0 || g_ascii_strcasecmp(text, "no") == 0 ||
+        g_ascii_strcasecmp(text, "false") == 0) {
         return true;
     }
     return error_set(error, "only 'off' is possible: this machine has none");

@@ -177,7 +177,8 @@ static bool size_nodes(Machine *machine, GError **error)
         machine->ram_size = total ? total : machine->class->default_ram;
     }
     if (machine->numa->len && total != machine->ram_size) {
-        error_set(error, "-numa: the nodes have %" G_GUINT64_FORMAT " MiB of memory, the machine has %" G_GUINT64_FORMAT,
+        error_set(error,
+                  "-numa: the nodes have %" G_GUINT64_FORMAT " MiB of memory, the machine has %" G_GUINT64_FORMAT,
                   total / MIB, machine->ram_size / MIB);
         return error_hint(error, "Give the nodes' memdev= backends sizes that add up to -m.");
     }
@@ -189,8 +190,8 @@ static bool size_from_backend(Machine *machine, const char *id, GError **error)
     uint64_t size = backend_size(machine, id, error);
 
     if (size && machine->ram_size && size != machine->ram_size) {
-        error_set(error, "memory backend '%s' has %" G_GUINT64_FORMAT " MiB, -m says %" G_GUINT64_FORMAT, id, size / MIB,
-                  machine->ram_size / MIB);
+        error_set(error, "memory backend '%s' has %" G_GUINT64_FORMAT " MiB, -m says %" G_GUINT64_FORMAT, id,
+                  size / MIB, machine->ram_size / MIB);
         return error_hint(error, "Leave out -m, or give the same size.");
     }
     machine->ram_size = size;

@@ -51,7 +51,7 @@ void options_help(GString *out)
 {
     g_string_append(out, "lodge " LODGE_VERSION ": a virtual machine monitor\n"
                          "Usage: lodge [OPTION...] [DISK.IMG]\n"
-                         "An option may begin with one dash or two. With an argument that is 'help' it explains itself;\n"
+                         "An option may begin with one dash or two. With 'help' for its argument it explains itself;\n"
                          "a file of that name is ./help.\n");
     for (unsigned section = 0; section < SECTIONS; section++) {
         g_string_append_printf(out, "\n%s\n", option_sections[section]);

@@ -41,8 +41,8 @@ const Option option_table[] = {
       "Choose the machine and its options. -machine help lists machines, -machine NAME,help their keys",
       .group = "machine", .implied = "type", .topic = topic_machine, .call = option_machine },
     { "accel", NULL, SECTION_MACHINE, TEXTS(accel), "[accel=]NAME[,KEY=VALUE...]",
-      "Choose what runs the guest: kvm, or tcg, the processor in software. Given more than once, each is tried in order. "
-      "Not given, kvm is tried first, tcg first where the processor has no hardware virtualization",
+      "Choose what runs the guest: kvm, or tcg, the processor in software. Given more than once, each is tried in "
+      "order. Not given, kvm is tried first, tcg first where the processor has no hardware virtualization",
       .group = "accel", .implied = "accel", .topic = topic_accel },
     { "enable-kvm", NULL, SECTION_MACHINE, CALL, NULL, "The same as -accel kvm", .call = option_enable_kvm },
     { "cpu", NULL, SECTION_MACHINE, TEXT(cpu), "MODEL[,+FEATURE][,-FEATURE][,FEATURE=on|off...]",

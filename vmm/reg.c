@@ -137,7 +137,8 @@ static void reg_write_whole(Device *dev, const RegHit *hit, uint64_t value, uint
 
 static void trace(const Device *dev, const RegHit *hit, const char *how, uint64_t value)
 {
-    log_category(LOG_REGS, "%s: %s %s[%u]+%u 0x%" PRIx64, device_name(dev), how, hit->reg->name, hit->n, hit->skip, value);
+    log_category(LOG_REGS, "%s: %s %s[%u]+%u 0x%" PRIx64, device_name(dev), how, hit->reg->name, hit->n, hit->skip,
+                 value);
 }
 
 static uint64_t absent_value(const RegBank *bank)

@@ -52,7 +52,9 @@ enum { WATCHDOG_RESET, WATCHDOG_SHUTDOWN, WATCHDOG_POWEROFF, WATCHDOG_PAUSE, WAT
 static const char *const reboot_names[] = { "reset", "shutdown", NULL };
 static const char *const shutdown_names[] = { "poweroff", "pause", NULL };
 static const char *const panic_names[] = { "pause", "shutdown", "exit-failure", "none", NULL };
-static const char *const watchdog_names[] = { "reset", "shutdown", "poweroff", "pause", "debug", "none", "inject-nmi", NULL };
+static const char *const watchdog_names[] = {
+    "reset", "shutdown", "poweroff", "pause", "debug", "none", "inject-nmi", NULL
+};
 static const FieldEnum reboot_enum = { "RebootAction", reboot_names };
 static const FieldEnum shutdown_enum = { "ShutdownAction", shutdown_names };
 static const FieldEnum panic_enum = { "PanicAction", panic_names };

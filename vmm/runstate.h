@@ -40,8 +40,10 @@ typedef enum RunState {
 } RunState;
 extern const FieldEnum run_state_enum; /* names as in QMP */
 
-typedef enum RequestReason { REASON_NONE, REASON_HOST_ERROR, REASON_HOST_QMP_QUIT, REASON_HOST_QMP_RESET, REASON_HOST_SIGNAL,
-                             REASON_HOST_UI, REASON_GUEST_SHUTDOWN, REASON_GUEST_RESET, REASON_GUEST_PANIC, REASON_SUBSYSTEM_RESET } RequestReason;
+typedef enum RequestReason {
+    REASON_NONE, REASON_HOST_ERROR, REASON_HOST_QMP_QUIT, REASON_HOST_QMP_RESET, REASON_HOST_SIGNAL, REASON_HOST_UI,
+    REASON_GUEST_SHUTDOWN, REASON_GUEST_RESET, REASON_GUEST_PANIC, REASON_SUBSYSTEM_RESET
+} RequestReason;
 
 /* ---- any thread ---- */
 RunState domain_run_state(const Domain *domain);

@@ -67,8 +67,8 @@ static bool take_row(StateReader *r, const StateField *f, const StateDesc *desc,
         return error_set(error, "'%s' has field '%s' where '%s' is expected", desc->name, name, f->name);
     }
     if (type != f->type || flags != (state_row_counted(f) ? STATE_ROW_COUNTED : 0u) || count != f->count) {
-        return error_set(error, "field '%s' of '%s' is of type %u with %u elements where type %d with %u is expected", name,
-                         desc->name, type, count, (int)f->type, f->count);
+        return error_set(error, "field '%s' of '%s' is of type %u with %u elements where type %d with %u is expected",
+                         name, desc->name, type, count, (int)f->type, f->count);
     }
     if (f->type == STATE_TYPE_STRUCT) {
         nested = take_shape(r, f->nested, error);
@@ -151,7 +151,8 @@ static void each_blob(const StateDesc *desc, void *base, BlobFn fn)
 
 /* ---- values ---- */
 
-static bool load_values(Scratch *s, StateReader *r, const StateDesc *desc, const Shape *shape, void *base, GError **error);
+static bool load_values(Scratch *s, StateReader *r, const StateDesc *desc, const Shape *shape, void *base,
+                        GError **error);
 
 static bool load_number(StateReader *r, const StateField *f, void *element, GError **error)
 {
@@ -253,14 +254,15 @@ static bool check_counters(const StateDesc *desc, void *base, GError **error)
 {
     for (const StateField *f = desc->fields; f && f->type != STATE_TYPE_END; f++) {
         if (state_row_counted(f) && *state_count_field(f, base) > f->count) {
-            return error_set(error, "the counter of field '%s' says %u of %u elements", f->name, *state_count_field(f, base),
-                             f->count);
+            return error_set(error, "the counter of field '%s' says %u of %u elements", f->name,
+                             *state_count_field(f, base), f->count);
         }
     }
     return true;
 }
 
-static bool load_values(Scratch *s, StateReader *r, const StateDesc *desc, const Shape *shape, void *base, GError **error)
+static bool load_values(Scratch *s, StateReader *r, const StateDesc *desc, const Shape *shape, void *base,
+                        GError **error)
 {
     LoadedHook hook = { desc, (size_t)((uint8_t *)base - s->copy) };
     unsigned structs = 0;

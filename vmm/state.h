@@ -81,7 +81,8 @@ extern const StateDesc state_none; /* the device has no guest state */
 #define STATE_STRUCTS(T, M, DESC) \
     { .name = #M, .type = STATE_TYPE_STRUCT, .offset = offsetof(T, M), .count = G_N_ELEMENTS(((T *)0)->M), \
       .stride = sizeof(((T *)0)->M[0]), .nested = DESC }
-#define STATE_BLOB(T, M, MAX) { .name = #M, .type = STATE_TYPE_BLOB, .offset = offsetof(T, M), .count = MAX, .stride = 1 }
+#define STATE_BLOB(T, M, MAX) \
+    { .name = #M, .type = STATE_TYPE_BLOB, .offset = offsetof(T, M), .count = MAX, .stride = 1 }
 #define STATE_END { .type = STATE_TYPE_END }
 
 /* ---- sections and streams ---- */

@@ -74,18 +74,19 @@ bool kernel_image_probe_bzimage(int fd, const char *name, const uint8_t *head, s
     uint32_t header_end = HDR_JUMP + 2 + head[HDR_JUMP + 1];
 
     if (version < PROTOCOL_2_10 || !(head[HDR_LOADFLAGS] & LOADED_HIGH)) {
-        return error_set(error, "cannot boot kernel '%s': its boot protocol %u.%02u is older than 2.10 (Linux 2.6.31)", name,
-                         version >> 8, version & 0xffu);
+        return error_set(error, "cannot boot kernel '%s': its boot protocol %u.%02u is older than 2.10 (Linux 2.6.31)",
+                         name, version >> 8, version & 0xffu);
     }
     if (setup_bytes >= file_size) {
-        return error_set(error, "cannot boot kernel '%s': the file is cut short after %" G_GUINT64_FORMAT " bytes", name,
-                         file_size);
+        return error_set(error, "cannot boot kernel '%s': the file is cut short after %" G_GUINT64_FORMAT " bytes",
+                         name, file_size);
     }
     size = file_size - setup_bytes;
     load = get64(head + HDR_PREF_ADDRESS);
     init_size = MAX((uint64_t)get32(head + HDR_INIT_SIZE), size);
     if (load < 0x100000 || load + init_size < load || load + init_size > below_4g) {
-        error_set(error, "kernel '%s' needs RAM up to %" G_GUINT64_FORMAT " MiB, the machine has %" G_GUINT64_FORMAT " MiB",
+        error_set(error,
+                  "kernel '%s' needs RAM up to %" G_GUINT64_FORMAT " MiB, the machine has %" G_GUINT64_FORMAT " MiB",
                   name, ((load + init_size) >> 20) + 1, below_4g >> 20);
         return error_hint(error, "Give more with -m.");
     }
@@ -150,14 +151,16 @@ static bool probe_note(int fd, const char *name, const Elf64_Phdr *ph, KernelIma
     return true;
 }
 
-static bool probe_load(const char *name, const Elf64_Phdr *ph, uint64_t file_size, uint64_t below_4g, KernelImage *image,
-                       GError **error)
+static bool probe_load(const char *name, const Elf64_Phdr *ph, uint64_t file_size, uint64_t below_4g,
+                       KernelImage *image, GError **error)
 {
     if (ph->p_filesz > ph->p_memsz || ph->p_offset > file_size || ph->p_filesz > file_size - ph->p_offset) {
         return error_set(error, "cannot boot kernel '%s': an ELF segment lies outside of the file", name);
     }
     if (ph->p_paddr < 0x100000 || ph->p_paddr + ph->p_memsz < ph->p_paddr || ph->p_paddr + ph->p_memsz > below_4g) {
-        error_set(error, "kernel '%s' needs RAM from 0x%" G_GINT64_MODIFIER "x to 0x%" G_GINT64_MODIFIER "x, which is not all there",
+        error_set(error,
+                  "kernel '%s' needs RAM from 0x%" G_GINT64_MODIFIER "x to 0x%" G_GINT64_MODIFIER
+                  "x, which is not all there",
                   name, ph->p_paddr, ph->p_paddr + ph->p_memsz);
         return error_hint(error, "Give more with -m; a kernel is loaded between 1 MiB and 4 GiB.");
     }
@@ -181,10 +184,12 @@ bool kernel_image_probe_elf(int fd, const char *name, const uint8_t *head, size_
     }
     memcpy(&eh, head, sizeof(eh));
     if (eh.e_machine != EM_X86_64) {
-        return error_set(error, "cannot boot kernel '%s': it is an ELF file for machine %u, not for x86-64", name, eh.e_machine);
+        return error_set(error, "cannot boot kernel '%s': it is an ELF file for machine %u, not for x86-64", name,
+                         eh.e_machine);
     }
     if (eh.e_type != ET_EXEC && eh.e_type != ET_DYN) {
-        return error_set(error, "cannot boot kernel '%s': it is an ELF file of type %u, not an executable", name, eh.e_type);
+        return error_set(error, "cannot boot kernel '%s': it is an ELF file of type %u, not an executable", name,
+                         eh.e_type);
     }
     if (eh.e_phentsize != sizeof(Elf64_Phdr)) {
         return error_set(error, "cannot boot kernel '%s': its ELF program headers are %u bytes large, not %zu", name,
@@ -193,7 +198,8 @@ bool kernel_image_probe_elf(int fd, const char *name, const uint8_t *head, size_
     image.entry = eh.e_entry;
     for (unsigned i = 0; i < eh.e_phnum; i++) {
         Elf64_Phdr ph;
-        int rc = eh.e_phoff > file_size ? -ENODATA : kernel_image_read(fd, &ph, sizeof(ph), eh.e_phoff + i * sizeof(ph));
+        int rc =
+            eh.e_phoff > file_size ? -ENODATA : kernel_image_read(fd, &ph, sizeof(ph), eh.e_phoff + i * sizeof(ph));
 
         if (rc < 0) {
             return error_set_errno(error, rc, "cannot read ELF program header %u of kernel '%s'", i, name);
@@ -216,7 +222,8 @@ bool kernel_image_probe_elf(int fd, const char *name, const uint8_t *head, size_
             return true;
         }
     }
-    return error_set(error, "cannot boot kernel '%s': its entry 0x%" G_GINT64_MODIFIER "x lies outside of what it loads", name,
+    return error_set(error,
+                     "cannot boot kernel '%s': its entry 0x%" G_GINT64_MODIFIER "x lies outside of what it loads", name,
                      image.entry);
 }
 
@@ -236,7 +243,8 @@ static const char *looks_like(const uint8_t *head, size_t length)
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(known); i++) {
-        if (length >= known[i].at + known[i].length && memcmp(head + known[i].at, known[i].magic, known[i].length) == 0) {
+        if (length >= known[i].at + known[i].length &&
+            memcmp(head + known[i].at, known[i].magic, known[i].length) == 0) {
             return known[i].what;
         }
     }

@@ -16,14 +16,14 @@
 
 #define HEADER_MAGIC     0x1badb002
 #define HEADER_WITHIN    8192
-#define FLAGS_KNOWN      0x00000007 /* page-aligned modules, memory map, video: what must be understood is in bits 15-0 */
+#define FLAGS_KNOWN      0x00000007 /* page-aligned modules, memory map, video: bits 15-0 must be understood */
 #define FLAGS_REQUIRED   0x0000ffff
 #define FLAG_ADDRESSES   0x00010000
 #define CMDLINE_MULTIBOOT_MAX 0xfffe
 
 /* Offsets in the header. */
-enum { MB_FLAGS = 4, MB_CHECKSUM = 8, MB_HEADER_ADDR = 12, MB_LOAD_ADDR = 16, MB_LOAD_END = 20, MB_BSS_END = 24, MB_ENTRY = 28,
-       MB_HEADER_SHORT = 12, MB_HEADER_LONG = 32 };
+enum { MB_FLAGS = 4, MB_CHECKSUM = 8, MB_HEADER_ADDR = 12, MB_LOAD_ADDR = 16, MB_LOAD_END = 20, MB_BSS_END = 24,
+       MB_ENTRY = 28, MB_HEADER_SHORT = 12, MB_HEADER_LONG = 32 };
 
 /* Offsets in the information, and its flags. */
 enum { MBI_FLAGS = 0, MBI_MEM_LOWER = 4, MBI_MEM_UPPER = 8, MBI_CMDLINE = 16, MBI_MODS_COUNT = 20, MBI_MODS_ADDR = 24,
@@ -54,9 +54,12 @@ static bool fits(const char *name, uint64_t address, uint64_t size, uint64_t bel
         (address >= 0x30000 && end <= 0x9fc00)) {
         return true;
     }
-    error_set(error, "kernel '%s' needs RAM from 0x%" G_GINT64_MODIFIER "x to 0x%" G_GINT64_MODIFIER "x, which is not all there",
+    error_set(error,
+              "kernel '%s' needs RAM from 0x%" G_GINT64_MODIFIER "x to 0x%" G_GINT64_MODIFIER
+              "x, which is not all there",
               name, address, address + size);
-    return error_hint(error, "Give more with -m; a kernel is loaded from 1 MiB on, or into 0x7000-0x1ffff, 0x30000-0x9fbff.");
+    return error_hint(error,
+                      "Give more with -m; a kernel is loaded from 1 MiB on, or into 0x7000-0x1ffff, 0x30000-0x9fbff.");
 }
 
 /* The header's own addresses, section 3.1.3. */
@@ -86,8 +89,8 @@ static bool probe_addresses(const char *name, const uint8_t *h, size_t at, uint6
     return true;
 }
 
-static bool add_segment(const char *name, const Elf32_Phdr *ph, uint64_t file_size, uint64_t below_4g, KernelImage *image,
-                        GError **error)
+static bool add_segment(const char *name, const Elf32_Phdr *ph, uint64_t file_size, uint64_t below_4g,
+                        KernelImage *image, GError **error)
 {
     if (ph->p_filesz > ph->p_memsz || ph->p_offset > file_size || ph->p_filesz > file_size - ph->p_offset) {
         return error_set(error, "cannot boot kernel '%s': an ELF segment lies outside of the file", name);
@@ -110,7 +113,9 @@ static bool probe_elf32(int fd, const char *name, const uint8_t *head, size_t he
 
     if (head_length < sizeof(eh) || memcmp(head, ELFMAG, SELFMAG) != 0 || head[EI_CLASS] != ELFCLASS32 ||
         head[EI_DATA] != ELFDATA2LSB) {
-        error_set(error, "cannot boot kernel '%s': a Multiboot kernel is a 32-bit ELF file or has addresses in its header", name);
+        error_set(error,
+                  "cannot boot kernel '%s': a Multiboot kernel is a 32-bit ELF file or has addresses in its header",
+                  name);
         return error_hint(error, "Convert it: objcopy -O elf32-i386 KERNEL KERNEL32.");
     }
     memcpy(&eh, head, sizeof(eh));
@@ -138,7 +143,8 @@ static bool probe_elf32(int fd, const char *name, const uint8_t *head, size_t he
 bool kernel_image_probe_multiboot(int fd, const char *name, const uint8_t *head, size_t head_length, size_t at,
                                   uint64_t file_size, uint64_t below_4g, KernelImage *ret, GError **error)
 {
-    KernelImage image = { .kind = KERNEL_ENTRY_MULTIBOOT, .initrd_max = UINT32_MAX, .cmdline_max = CMDLINE_MULTIBOOT_MAX };
+    KernelImage image = {
+        .kind = KERNEL_ENTRY_MULTIBOOT, .initrd_max = UINT32_MAX, .cmdline_max = CMDLINE_MULTIBOOT_MAX};
     uint32_t flags = get32(head + at + MB_FLAGS);
 
     if (flags & FLAGS_REQUIRED & ~FLAGS_KNOWN) {

@@ -111,10 +111,13 @@ static bool place_initrd(X86Boot *boot, uint64_t below_4g, GError **error)
     if (boot->initrd_size > top || ((top - boot->initrd_size) & ~UINT64_C(4095)) < first) {
         uint64_t needed = first + boot->initrd_size + 4095;
 
-        error_set(error, "initrd '%s' (%" G_GUINT64_FORMAT " MiB) does not fit beside the kernel into %" G_GUINT64_FORMAT " MiB of RAM",
+        error_set(error,
+                  "initrd '%s' (%" G_GUINT64_FORMAT " MiB) does not fit beside the kernel into %" G_GUINT64_FORMAT
+                  " MiB of RAM",
                   path, (boot->initrd_size >> 20) + 1, below_4g >> 20);
-        return needed <= boot->image.initrd_max ? error_hint(error, "Give at least -m %" G_GUINT64_FORMAT ".", (needed >> 20) + 1)
-                                                : error_hint(error, "This kernel takes no initrd of that size.");
+        return needed <= boot->image.initrd_max
+                   ? error_hint(error, "Give at least -m %" G_GUINT64_FORMAT ".", (needed >> 20) + 1)
+                   : error_hint(error, "This kernel takes no initrd of that size.");
     }
     boot->initrd_address = (top - boot->initrd_size) & ~UINT64_C(4095);
     return true;
@@ -382,7 +385,8 @@ static void set_boot_processor(X86Boot *boot)
     for (unsigned i = 0; i < X86_SEGMENTS; i++) {
         cpu->segment[i] = data;
     }
-    cpu->segment[X86_CS] = (X86Segment){ .selector = 0x10, .attributes = long_mode ? 0xa09b : 0xc09b, .limit = UINT32_MAX };
+    cpu->segment[X86_CS] =
+        (X86Segment){ .selector = 0x10, .attributes = long_mode ? 0xa09b : 0xc09b, .limit = UINT32_MAX };
     cpu->tr = (X86Segment){ .selector = 0x20, .attributes = 0x8b, .limit = 0x67 };
     cpu->gdt = (X86Table){ .base = GDT_ADDRESS, .limit = 39 };
     cpu->idt = (X86Table){ .base = 0, .limit = 0 };
@@ -417,12 +421,13 @@ bool x86_boot_reset(X86Boot *boot, GError **error)
     for (unsigned i = 0; i < boot->image.segments; i++) {
         const KernelSegment *s = &boot->image.segment[i];
 
-        if (!load_file(boot, boot->kernel_fd, files->kernel, s->file_offset, s->file_size, s->address, s->memory_size, error)) {
+        if (!load_file(boot, boot->kernel_fd, files->kernel, s->file_offset, s->file_size, s->address, s->memory_size,
+                       error)) {
             return false;
         }
     }
-    if (boot->initrd_size && !load_file(boot, boot->initrd_fd, files->initrd, 0, boot->initrd_size, boot->initrd_address,
-                                        boot->initrd_size, error)) {
+    if (boot->initrd_size && !load_file(boot, boot->initrd_fd, files->initrd, 0, boot->initrd_size,
+                                        boot->initrd_address, boot->initrd_size, error)) {
         return false;
     }
     cmdline = guest(boot, CMDLINE_ADDRESS, length);

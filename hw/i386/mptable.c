@@ -51,8 +51,8 @@ static void bus(Table *t, uint8_t id, const char *name)
 }
 
 /* 4.3.4, 4.3.5 */
-static void interrupt(Table *t, uint8_t entry, uint8_t type, uint16_t flags, uint8_t source_bus, uint8_t source, uint8_t id,
-                      uint8_t input)
+static void interrupt(Table *t, uint8_t entry, uint8_t type, uint16_t flags, uint8_t source_bus, uint8_t source,
+                      uint8_t id, uint8_t input)
 {
     put(t, entry, 1);
     put(t, type, 1);
@@ -79,8 +79,8 @@ static void interrupts(Table *t, const MpFacts *f)
     for (unsigned i = 0; i < f->n_pci_irqs; i++) {
         const MpPciIrq *p = &f->pci_irqs[i];
 
-        interrupt(t, ENTRY_IO_INTERRUPT, INTERRUPT_INT, LEVEL_LOW, BUS_PCI, (uint8_t)(p->slot << 2 | p->pin), f->ioapic_id,
-                  p->gsi);
+        interrupt(t, ENTRY_IO_INTERRUPT, INTERRUPT_INT, LEVEL_LOW, BUS_PCI, (uint8_t)(p->slot << 2 | p->pin),
+                  f->ioapic_id, p->gsi);
     }
     interrupt(t, ENTRY_LOCAL_INTERRUPT, INTERRUPT_EXTINT, 0, isa, 0, 0xff, 0);
     interrupt(t, ENTRY_LOCAL_INTERRUPT, INTERRUPT_NMI, 0, isa, 0, 0xff, 1);

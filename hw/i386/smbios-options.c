@@ -72,7 +72,10 @@ static const Field type17_fields[] = {
     F_UINT("speed", Type17, speed, 0, .help = "Speed, MT/s"),
     FIELD_END
 };
-#define TYPE_STRUCT(N) static const FieldStruct type##N##_struct = { .name = "SmbiosType" #N, .size = sizeof(Type##N), .fields = type##N##_fields }
+#define TYPE_STRUCT(N) \
+    static const FieldStruct type##N##_struct = { \
+        .name = "SmbiosType" #N, .size = sizeof(Type##N), .fields = type##N##_fields \
+    }
 TYPE_STRUCT(0);
 TYPE_STRUCT(1);
 TYPE_STRUCT(2);

@@ -4,7 +4,10 @@
 
 #include "hw/i386/smbios.h"
 
-typedef enum SmbiosType { SMBIOS_0, SMBIOS_1, SMBIOS_2, SMBIOS_3, SMBIOS_4, SMBIOS_11, SMBIOS_17, SMBIOS_TYPES } SmbiosType;
+typedef enum SmbiosType {
+    SMBIOS_0, SMBIOS_1, SMBIOS_2, SMBIOS_3, SMBIOS_4, SMBIOS_11, SMBIOS_17, SMBIOS_TYPES
+} SmbiosType;
+
 typedef struct Type0 { char *vendor, *version, *date, *release; bool uefi; } Type0;
 typedef struct Type1 { char *manufacturer, *product, *version, *serial, *uuid, *sku, *family; } Type1;
 typedef struct Type2 { char *manufacturer, *product, *version, *serial, *asset, *location; } Type2;

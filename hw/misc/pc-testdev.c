@@ -101,7 +101,8 @@ static bool testdev_realize(Device *dev, GError **error)
     device_init_io(dev, &t->flush_port, "testdev-flush", &flush_ops, 4);
     device_init_io(dev, &t->line_ports, "testdev-lines", &line_ops, IRQ_GSIS);
     device_init_io(dev, &t->iomem, "testdev-iomem", &iomem_ops, IOMEM_SIZE);
-    if (!isa_map_ports(dev, &t->scratch_port, SCRATCH_PORT, error) || !isa_map_ports(dev, &t->flush_port, FLUSH_PORT, error) ||
+    if (!isa_map_ports(dev, &t->scratch_port, SCRATCH_PORT, error) ||
+        !isa_map_ports(dev, &t->flush_port, FLUSH_PORT, error) ||
         !isa_map_ports(dev, &t->line_ports, LINES_PORT, error)) {
         return false;
     }

@@ -279,13 +279,15 @@ static void port_unrealize(Device *dev)
 static const Property port_props[] = {
     PROP_LINK("chardev", VirtioSerialPort, chr, &chardev_link, .help = "Where the bytes come from and go to"),
     PROP_STR("name", VirtioSerialPort, name, NULL, .help = "Name that the guest sees"),
-    PROP_UINT("nr", VirtioSerialPort, nr, VIRTIO_SERIAL_NR_AUTO, .help = "Number of the port; without it the first free one"),
+    PROP_UINT("nr", VirtioSerialPort, nr, VIRTIO_SERIAL_NR_AUTO,
+              .help = "Number of the port; without it the first free one"),
     PROP_END
 };
 
 #define PORT_DEVICE(NAME, DESC) \
-    .name = NAME, .desc = DESC, .category = "Input", .size = sizeof(VirtioSerialPort), .bus = &virtio_serial_bus_class, \
-    .props = port_props, .state = &port_state, .hotpluggable = true, .realize = port_realize, .unrealize = port_unrealize
+    .name = NAME, .desc = DESC, .category = "Input", .size = sizeof(VirtioSerialPort), \
+    .bus = &virtio_serial_bus_class, .props = port_props, .state = &port_state, .hotpluggable = true, \
+    .realize = port_realize, .unrealize = port_unrealize
 
 const VirtioSerialPortClass virtserialport_class = {
     .device = { PORT_DEVICE("virtserialport", "Port of a virtio-serial device") },

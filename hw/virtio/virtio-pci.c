@@ -145,7 +145,9 @@ static void notify_write(void *opaque, uint64_t offset, uint64_t value, unsigned
 }
 
 static const MemoryOps isr_ops = { .read = isr_read, .write = isr_write, .min = 1, .max = 4 };
-static const MemoryOps device_ops = { .read = device_read, .write = device_write, .min = 1, .max = 8, .unaligned = true };
+static const MemoryOps device_ops = {
+    .read = device_read, .write = device_write, .min = 1, .max = 8, .unaligned = true
+};
 static const MemoryOps notify_ops = { .read = notify_read, .write = notify_write, .min = 1, .max = 4 };
 
 /* ---- the capability that reaches into the BAR, 4.1.4.9 ---- */
@@ -200,8 +202,8 @@ static void config_read(PciDevice *pci, unsigned offset, unsigned size)
     Window w;
 
     if (touches_access_data(p, offset, size) && access_window(p, &w, &at, &length)) {
-        pci_config_put(pci, p->access_cap + (unsigned)sizeof(struct virtio_pci_cap), (uint32_t)w.ops->read(p, at, length),
-                       length);
+        pci_config_put(pci, p->access_cap + (unsigned)sizeof(struct virtio_pci_cap),
+                       (uint32_t)w.ops->read(p, at, length), length);
     }
 }
 
@@ -258,7 +260,9 @@ static void add_doorbells(VirtioPci *p)
     Virtio *v = p->transport.virtio;
 
     for (unsigned i = 0; i < v->queues && p->ioeventfd; i++) {
-        MemoryDoorbell doorbell = { .offset = (uint64_t)i * p->notify_stride, .eventfd = virtqueue_doorbell(v->queue[i]) };
+        MemoryDoorbell doorbell = {
+            .offset = (uint64_t)i * p->notify_stride, .eventfd = virtqueue_doorbell(v->queue[i])
+        };
 
         memory_add_doorbell(&p->notify, &doorbell);
     }
@@ -327,9 +331,10 @@ static bool virtio_pci_realize(Device *dev, GError **error)
         return false;
     }
     pci_set_info(&p->pci, &info);
-    p->transport = (VirtioTransport) { .dev = dev, .dma = &p->pci.dma, .polls_reset = true, .notify_queue = notify_queue,
-                                       .notify_queue_soon = notify_queue_soon, .notify_config = notify_config,
-                                       .settle = settle };
+    p->transport = (VirtioTransport) {
+        .dev = dev, .dma = &p->pci.dma, .polls_reset = true, .notify_queue = notify_queue,
+        .notify_queue_soon = notify_queue_soon, .notify_config = notify_config, .settle = settle,
+    };
     p->bus.transport = &p->transport;
     bus_init(&p->bus.bus, &virtio_bus_class, dev->domain, dev, "virtio-bus");
     if (!device_realize(dev->backend, &p->bus.bus, error) || !add_vectors(p, error)) {

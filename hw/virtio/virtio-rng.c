@@ -205,7 +205,8 @@ static void rng_unrealize(Device *dev)
 
 static const Property rng_props[] = {
     PROP_LINK("rng", VirtioRng, rng, &rng_link, .help = "Source of the bytes; without it the host's getrandom()"),
-    PROP_UINT("max-bytes", VirtioRng, max_bytes, INT64_MAX, .min = 1, .max = INT64_MAX, .help = "Most bytes in a period"),
+    PROP_UINT("max-bytes", VirtioRng, max_bytes, INT64_MAX, .min = 1, .max = INT64_MAX,
+              .help = "Most bytes in a period"),
     PROP_UINT("period", VirtioRng, period_ms, 1 << 16, .min = 1, .max = UINT32_MAX, .help = "Length of a period, ms"),
     PROP_END
 };

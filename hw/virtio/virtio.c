@@ -194,7 +194,8 @@ static bool virtio_check(const void *opaque, GError **error)
     uint64_t unknown = v->driver_features & ~virtio_offered_features((Virtio *)v);
 
     if ((v->status & VIRTIO_S_FEATURES_OK) && unknown) {
-        return error_set(error, "the saved driver uses features 0x%" PRIx64 " that this device does not offer", unknown);
+        return error_set(error, "the saved driver uses features 0x%" PRIx64 " that this device does not offer",
+                         unknown);
     }
     return true;
 }
@@ -269,7 +270,8 @@ static const Property virtio_props[] = {
     PROP_BOOL("indirect_desc", Virtio, indirect_desc, true, .help = "Offer indirect descriptors"),
     PROP_BOOL("event_idx", Virtio, event_idx, true, .help = "Offer event indices, which save exits and interrupts"),
     PROP_BOOL("packed", Virtio, packed, false, .help = "Offer packed rings"),
-    PROP_BOOL("iommu_platform", Virtio, iommu_platform, false, .help = "Demand that DMA goes through the platform's IOMMU"),
+    PROP_BOOL("iommu_platform", Virtio, iommu_platform, false,
+              .help = "Demand that DMA goes through the platform's IOMMU"),
     PROP_BOOL("queue_reset", Virtio, queue_reset, true, .help = "Offer the reset of single queues"),
     PROP_END
 };

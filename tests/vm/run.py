@@ -70,7 +70,16 @@ class Runner:
             nested.peer_tree(tree)
         else:
             tree.program(self.args.lodge, "lodge")
+            self.add_kvm_tests(tree, Path(self.args.lodge).parent / "tests")
         return tree
+
+    @staticmethod
+    def add_kvm_tests(tree, built):
+        for program in sorted(built.glob("unit/test-accel-kvm*")):
+            if program.is_file():
+                tree.program(program)
+        if (built / "guest/guest.elf").exists():
+            tree.add("bin/guest.elf", built / "guest/guest.elf")
 
     def run(self, tests):
         available = {}

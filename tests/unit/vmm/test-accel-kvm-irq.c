@@ -5,9 +5,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
 #include "tests/unit/vmm/accel-rig.h"
 #include "vmm/error.h"
 
