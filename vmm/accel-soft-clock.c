@@ -177,6 +177,14 @@ static void write_versioned(SoftAccel *soft, uint64_t gpa, void *page, uint32_t 
     dma_write(&soft->ram, gpa, &version, sizeof(version));
 }
 
+/* What all vCPUs' TSCs are offsets from.  Counted time has one vCPU. */
+static uint64_t common_tsc(const SoftAccel *soft)
+{
+    const SoftVcpu *only = soft->count.on && soft->vcpus->len ? soft->vcpus->pdata[0] : NULL;
+
+    return only ? soft_cpu_tsc(only->cpu) - soft_cpu_tsc_offset(only->cpu) : __rdtsc();
+}
+
 /* mutex held, time running. */
 static void write_page(SoftVcpu *sv, uint8_t flags)
 {
@@ -214,17 +222,13 @@ static void write_wall_clock(SoftAccel *soft, uint64_t gpa)
 /* mutex held. */
 static void resume(SoftAccel *soft, uint8_t flags)
 {
-    uint64_t now = __rdtsc();
+    uint64_t now = common_tsc(soft);
 
     soft->clock_tsc = now;
     __atomic_store_n(&soft->stopped, false, __ATOMIC_RELEASE);
     for (unsigned i = 0; i < soft->vcpus->len; i++) {
         SoftVcpu *sv = soft->vcpus->pdata[i];
 
-        if (soft->count.on) {
-            soft_cpu_set_tsc(sv->cpu, sv->stopped_tsc);
-            continue;
-        }
         soft_cpu_set_tsc_offset(sv->cpu, sv->stopped_tsc - now);
         write_page(sv, flags);
     }
@@ -249,12 +253,12 @@ bool soft_clock_get(Accel *accel, uint64_t *kvmclock_ns, GError **error)
 
     pthread_mutex_lock(&soft->mutex);
     if (!soft->stopped) {
-        now = __rdtsc();
+        now = common_tsc(soft);
         soft->clock_ns += scale(soft, now - soft->clock_tsc);
         for (unsigned i = 0; i < soft->vcpus->len; i++) {
             SoftVcpu *sv = soft->vcpus->pdata[i];
 
-            sv->stopped_tsc = soft->count.on ? soft_cpu_tsc(sv->cpu) : now + soft_cpu_tsc_offset(sv->cpu);
+            sv->stopped_tsc = now + soft_cpu_tsc_offset(sv->cpu);
         }
         soft->count.asleep_since = 0; /* the sleep of the guest does not go on */
         __atomic_store_n(&soft->stopped, true, __ATOMIC_RELEASE);

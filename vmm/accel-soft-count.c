@@ -52,8 +52,7 @@ static void wake_vcpu(void *opaque)
     SoftVcpu *sv = only_vcpu(opaque);
 
     if (sv) {
-        soft_vcpu_kick(sv->vcpu);
-        vcpu_wake(sv->vcpu);
+        vcpu_kick(sv->vcpu);
     }
 }
 
@@ -75,7 +74,10 @@ bool soft_count_init(Accel *accel, unsigned shift, bool sleep, GError **error)
 
 void soft_count_finish(SoftAccel *soft)
 {
-    timer_free(soft->count.alarm);
+    if (soft->count.on) {
+        timer_free(soft->count.alarm);
+        clock_set_counter(domain_clock(soft->accel.domain), NULL, NULL); /* posts may still end */
+    }
 }
 
 /* ---- running ---- */
@@ -99,12 +101,16 @@ static int64_t publish(SoftVcpu *sv)
 static void fall_asleep(SoftVcpu *sv, int64_t until)
 {
     SoftCount *count = &sv->soft->count;
-    int64_t now = clock_ns(clock_realtime);
 
     if (count->sleep) {
-        count->asleep_since = now;
-        timer_mod(count->alarm, until == INT64_MAX ? INT64_MAX : now + until - exact_ns(sv));
-    } else if (until != INT64_MAX) {
+        count->asleep_since = clock_ns(clock_realtime);
+    }
+    if (until == INT64_MAX) {
+        return;
+    }
+    if (count->sleep) {
+        timer_mod(count->alarm, count->asleep_since + until - exact_ns(sv));
+    } else {
         skip(sv, until - exact_ns(sv));
     }
 }

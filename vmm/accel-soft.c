@@ -22,9 +22,9 @@
 #define LEAF1_ECX_XSAVE        (1u << 26)
 #define LEAF1_ECX_OSXSAVE      (1u << 27)
 #define LEAF1_ECX_RDRAND       (1u << 30)
-#define LEAF7_EBX_RDSEED       (1u << 18)
 #define LEAF1_ECX_HYPERVISOR   (1u << 31)
 #define LEAF6_EAX_ARAT         (1u << 2)
+#define LEAF7_EBX_RDSEED       (1u << 18)
 
 /* KVM's paravirtual features, Linux Documentation/virt/kvm/x86/cpuid.rst */
 #define KVM_PV_LEAF            0x40000001

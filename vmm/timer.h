@@ -31,7 +31,7 @@ void clock_stop(Clock *clock);
 bool clock_running(const Clock *clock);
 void clock_set(Clock *clock, int64_t ns); /* virtual and stopped: restore */
 /* A virtual clock that somebody else counts (-icount): its time is what now() says, its timers run between clock_allow()
- * and clock_hold().  Before it has timers; main thread. */
+ * and clock_hold().  Main thread, before it has timers.  NULL: the counter goes, no vCPU is left. */
 typedef struct ClockCounter {
     int64_t (*now)(void *opaque);          /* any thread */
     void (*set)(void *opaque, int64_t ns); /* main thread, stopped */

@@ -234,7 +234,7 @@ static bool write_setup_data(X86Boot *boot, uint8_t *zero_page, GError **error)
     put64(p, dtb_at);
     put32(p + 8, SETUP_RNG_SEED);
     put32(p + 12, RNG_SEED_BYTES);
-    memset(p + 16, 0, RNG_SEED_BYTES);
+    memset(p + 16, 0, RNG_SEED_BYTES); /* the seed under -icount, whose runs are to be the same */
     if (!clock_is_counted(domain_clock(boot->machine->domain)) &&
         getrandom(p + 16, RNG_SEED_BYTES, 0) != RNG_SEED_BYTES) {
         return error_set_errno(error, errno, "cannot get random bytes for the kernel");
