@@ -32,11 +32,36 @@ static bool emulates_svm(void)
     return !memcmp(name, "TCGTCGTCGTCG", sizeof(name));
 }
 
+static void set(Fixture *f, Vcpu *vcpu, const AccelBreakpoint *at, bool step)
+{
+    GError *error = NULL;
+
+    f->accel->class->set_breakpoints(vcpu, at, at ? 1 : 0, step, &error);
+    fail_with(error);
+}
+
+static void assert_stops_at(Fixture *f, Vcpu *vcpu, uint64_t rip)
+{
+    GError *error = NULL;
+
+    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_DEBUG);
+    f->accel->class->fetch(vcpu, &error);
+    assert_int_equal(vcpu->cpu.rip, rip);
+}
+
+/* All that code below prints. */
+static void assert_goes_on(Fixture *f, Vcpu *vcpu)
+{
+    GError *error = NULL;
+
+    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_KICKED);
+    assert_int_equal(f->out[0], 'd');
+}
+
 static void test_hardware_breakpoint_stops(void **state)
 {
     static const uint8_t code[] = { 0x90, 0x90, 0x90, 0xb0, 'd', 0xe6, 0xe9, END };
     AccelBreakpoint at = { ACCEL_BREAK_HARDWARE, CODE + 1, 1 };
-    GError *error = NULL;
     Fixture *f;
     Vcpu *vcpu;
 
@@ -46,14 +71,10 @@ static void test_hardware_breakpoint_stops(void **state)
     f = fixture_new("kvm", IRQCHIP_AUTO);
     vcpu = fixture_vcpu(f, 0);
     start_at_code(f, vcpu, code, sizeof(code));
-    f->accel->class->set_breakpoints(vcpu, &at, 1, false, &error);
-    fail_with(error);
-    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_DEBUG);
-    f->accel->class->fetch(vcpu, &error);
-    assert_int_equal(vcpu->cpu.rip, CODE + 1);
-    f->accel->class->set_breakpoints(vcpu, NULL, 0, false, &error);
-    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_KICKED);
-    assert_int_equal(f->out[0], 'd');
+    set(f, vcpu, &at, false);
+    assert_stops_at(f, vcpu, CODE + 1);
+    set(f, vcpu, NULL, false);
+    assert_goes_on(f, vcpu);
     fixture_free(f);
 }
 
@@ -62,20 +83,13 @@ static void test_single_step_is_one_instruction(void **state)
     static const uint8_t code[] = { 0x90, 0x90, 0xb0, 'd', 0xe6, 0xe9, END };
     Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
     Vcpu *vcpu = fixture_vcpu(f, 0);
-    GError *error = NULL;
 
     start_at_code(f, vcpu, code, sizeof(code));
-    f->accel->class->set_breakpoints(vcpu, NULL, 0, true, &error);
-    fail_with(error);
-    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_DEBUG);
-    f->accel->class->fetch(vcpu, &error);
-    assert_int_equal(vcpu->cpu.rip, CODE + 1);
-    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_DEBUG);
-    f->accel->class->fetch(vcpu, &error);
-    assert_int_equal(vcpu->cpu.rip, CODE + 2);
-    f->accel->class->set_breakpoints(vcpu, NULL, 0, false, &error);
-    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_KICKED);
-    assert_int_equal(f->out[0], 'd');
+    set(f, vcpu, NULL, true);
+    assert_stops_at(f, vcpu, CODE + 1);
+    assert_stops_at(f, vcpu, CODE + 2);
+    set(f, vcpu, NULL, false);
+    assert_goes_on(f, vcpu);
     fixture_free(f);
 }
 
@@ -85,13 +99,11 @@ static void test_code_breakpoint_is_an_int3_while_it_is_set(void **state)
     Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
     Vcpu *vcpu = fixture_vcpu(f, 0);
     AccelBreakpoint at = { ACCEL_BREAK_SOFTWARE, CODE + 1, 1 };
-    GError *error = NULL;
 
     start_at_code(f, vcpu, code, sizeof(code));
-    f->accel->class->set_breakpoints(vcpu, &at, 1, false, &error);
-    fail_with(error);
+    set(f, vcpu, &at, false);
     assert_int_equal(ram_block_host(f->ram)[CODE + 1], 0xcc);
-    f->accel->class->set_breakpoints(vcpu, NULL, 0, false, NULL);
+    set(f, vcpu, NULL, false);
     assert_int_equal(ram_block_host(f->ram)[CODE + 1], 0x90);
     fixture_free(f);
 }
@@ -100,7 +112,6 @@ static void test_code_breakpoint_stops(void **state)
 {
     static const uint8_t code[] = { 0x90, 0x90, 0xb0, 'd', 0xe6, 0xe9, END };
     AccelBreakpoint at = { ACCEL_BREAK_SOFTWARE, CODE + 1, 1 };
-    GError *error = NULL;
     Fixture *f;
     Vcpu *vcpu;
 
@@ -110,14 +121,10 @@ static void test_code_breakpoint_stops(void **state)
     f = fixture_new("kvm", IRQCHIP_AUTO);
     vcpu = fixture_vcpu(f, 0);
     start_at_code(f, vcpu, code, sizeof(code));
-    f->accel->class->set_breakpoints(vcpu, &at, 1, false, &error);
-    fail_with(error);
-    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_DEBUG);
-    f->accel->class->set_breakpoints(vcpu, NULL, 0, false, NULL);
-    f->accel->class->fetch(vcpu, &error);
-    assert_int_equal(vcpu->cpu.rip, CODE + 1);
-    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_KICKED);
-    assert_int_equal(f->out[0], 'd');
+    set(f, vcpu, &at, false);
+    assert_stops_at(f, vcpu, CODE + 1);
+    set(f, vcpu, NULL, false);
+    assert_goes_on(f, vcpu);
     fixture_free(f);
 }
 
@@ -125,7 +132,6 @@ static void test_watchpoint_stops_after_the_write(void **state)
 {
     static const uint8_t code[] = { 0xb0, 7, 0xa2, 0x00, 0x30, 0xb0, 'd', 0xe6, 0xe9, END }; /* mov [0x3000], al */
     AccelBreakpoint at = { ACCEL_WATCH_WRITE, 0x3000, 1 };
-    GError *error = NULL;
     Fixture *f;
     Vcpu *vcpu;
 
@@ -135,14 +141,10 @@ static void test_watchpoint_stops_after_the_write(void **state)
     f = fixture_new("kvm", IRQCHIP_AUTO);
     vcpu = fixture_vcpu(f, 0);
     start_at_code(f, vcpu, code, sizeof(code));
-    f->accel->class->set_breakpoints(vcpu, &at, 1, false, &error);
-    fail_with(error);
-    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_DEBUG);
-    f->accel->class->fetch(vcpu, &error);
-    assert_int_equal(vcpu->cpu.rip, CODE + 5);
+    set(f, vcpu, &at, false);
+    assert_stops_at(f, vcpu, CODE + 5);
     assert_int_equal(ram_block_host(f->ram)[0x3000], 7);
-    assert_int_equal(run_here(f, vcpu, &error), VCPU_EXIT_KICKED);
-    assert_int_equal(f->out[0], 'd');
+    assert_goes_on(f, vcpu);
     fixture_free(f);
 }
 

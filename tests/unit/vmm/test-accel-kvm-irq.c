@@ -34,12 +34,22 @@ static void test_masked_route_remembers_and_unmasked_one_is_empty(void **state)
     fixture_free(f);
 }
 
+/* sti; hlt; jmp to hlt, its APIC enabled.  The vector's handler, at 0x1100, prints a letter and ends. */
+static void wait_for(Fixture *f, Vcpu *vcpu, unsigned number, char letter)
+{
+    static const uint8_t code[] = { 0xfb, 0xf4, 0xeb, 0xfd };
+    static const uint8_t vector[] = { 0x00, 0x11, 0x00, 0x00 };
+    const uint8_t handler[] = { 0xb0, (uint8_t)letter, 0xe6, 0xe9, END };
+
+    memcpy(ram_block_host(f->ram) + 0x1100, handler, sizeof(handler));
+    memcpy(ram_block_host(f->ram) + 4 * number, vector, sizeof(vector));
+    vcpu->cpu.lapic[0xf1] = 1; /* SVR: enabled */
+    vcpu->cpu.gpr[X86_RSP] = 0x4000;
+    start_at_code(f, vcpu, code, sizeof(code));
+}
+
 static void test_irqfd_of_an_unmasked_route_interrupts(void **state)
 {
-    /* APIC software-enabled by the state; sti; hlt; jmp to hlt; handler at 0x1100: out 0xe9, 'i'; triple fault */
-    static const uint8_t code[] = { 0xfb, 0xf4, 0xeb, 0xfd };
-    static const uint8_t handler[] = { 0xb0, 'i', 0xe6, 0xe9, END };
-    static const uint8_t vector[] = { 0x00, 0x11, 0x00, 0x00 };
     Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
     IrqFabric *fabric = f->accel->class->fabric(f->accel);
     MsiRoute *route = msi_route_new(fabric, NULL);
@@ -48,11 +58,7 @@ static void test_irqfd_of_an_unmasked_route_interrupts(void **state)
     uint64_t one = 1;
     int fd;
 
-    memcpy(ram_block_host(f->ram) + 0x1100, handler, sizeof(handler));
-    memcpy(ram_block_host(f->ram) + 4 * 0x31, vector, sizeof(vector));
-    vcpu->cpu.lapic[0xf1] = 1; /* SVR: enabled */
-    vcpu->cpu.gpr[X86_RSP] = 0x4000;
-    start_at_code(f, vcpu, code, sizeof(code));
+    wait_for(f, vcpu, 0x31, 'i');
     fd = msi_route_fd(route, &error);
     fail_with(error);
     assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one)); /* masked: stays */
@@ -89,9 +95,6 @@ static void test_route_has_a_bell_while_it_is_unmasked(void **state)
 static void test_message_that_changes_while_masked_is_the_one_that_interrupts(void **state)
 {
     /* As above: what is rung while masked comes with the newest message. */
-    static const uint8_t code[] = { 0xfb, 0xf4, 0xeb, 0xfd };
-    static const uint8_t handler[] = { 0xb0, 'j', 0xe6, 0xe9, END };
-    static const uint8_t vector[] = { 0x00, 0x11, 0x00, 0x00 };
     Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
     IrqFabric *fabric = f->accel->class->fabric(f->accel);
     MsiRoute *route = msi_route_new(fabric, NULL);
@@ -100,11 +103,7 @@ static void test_message_that_changes_while_masked_is_the_one_that_interrupts(vo
     uint64_t one = 1;
     int fd;
 
-    memcpy(ram_block_host(f->ram) + 0x1100, handler, sizeof(handler));
-    memcpy(ram_block_host(f->ram) + 4 * 0x42, vector, sizeof(vector));
-    vcpu->cpu.lapic[0xf1] = 1;
-    vcpu->cpu.gpr[X86_RSP] = 0x4000;
-    start_at_code(f, vcpu, code, sizeof(code));
+    wait_for(f, vcpu, 0x42, 'j');
     fd = msi_route_fd(route, &error);
     fail_with(error);
     msi_route_set(route, (MsiMessage) { 0xfee00000, 0x31 }, false);
