@@ -6,6 +6,7 @@
  *
  *     generate.c, state.c   a case from a seed: code, registers, memory
  *     native.c              the host: a child process that goes from signal to signal
+ *     mapped.c              what that process has in memory besides
  *     engine.c              the software CPU: CPL 3 with page tables that show the same memory
  *     compare.c, excuse.c   what differs, and what may
  *     diff.c                the command
@@ -16,6 +17,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <glib.h>
 #include <Zydis/Zydis.h>
@@ -115,6 +117,11 @@ void native_wait(Native *n); /* for all of them; a case that kills the child has
 const Result *native_result(Native *n, unsigned i);
 bool native_has_fsgsbase(void);
 unsigned native_processor(void); /* what the limit of GDT entry 15 is there; after native_new() */
+bool native_has_there(const Native *n, uint64_t address); /* something of its own, which is no case's memory */
+
+/* ---- mapped.c ---- */
+GArray *mapped_read(pid_t process); /* the caller's to free */
+bool mapped_reaches(const GArray *ranges, uint64_t address);
 
 /* ---- engine.c ---- */
 typedef struct Engine Engine;

@@ -54,6 +54,7 @@ struct Native {
     Shared *shared;
     int memory; /* memfd: code, then data pages */
     pid_t child;
+    GArray *mapped; /* of the child; a new one forks from the same parent, and has the same */
 };
 
 /* ---- the child ---- */
@@ -435,6 +436,7 @@ Native *native_new(void)
     n->shared->state = GO; /* with nothing to do: IDLE when the child is ready */
     spawn(n);
     native_wait(n);
+    n->mapped = mapped_read(n->child);
     return n;
 }
 
@@ -442,9 +444,15 @@ void native_free(Native *n)
 {
     kill(n->child, SIGKILL);
     waitpid(n->child, NULL, 0);
+    g_array_unref(n->mapped);
     close(n->memory);
     munmap(n->shared, sizeof(Shared));
     g_free(n);
+}
+
+bool native_has_there(const Native *n, uint64_t address)
+{
+    return mapped_reaches(n->mapped, address);
 }
 
 Case *native_case(Native *n, unsigned i)
