@@ -80,7 +80,8 @@ static void do_work(void *opaque)
         chardev_free(chr);
         return;
     }
-    if ((work & CHARDEV_WORK_OPENED) && chardev_connected(chr)) {
+    if ((work & CHARDEV_WORK_OPENED) && chardev_connected(chr) && !chr->announced) {
+        chr->announced = true;
         tell_front_end(chr, CHARDEV_OPENED);
     }
     if ((work & CHARDEV_WORK_OUTPUT) && chardev_output_pending(chr)) {
@@ -268,6 +269,7 @@ bool chardev_attach(Chardev *chr, const ChardevFrontend *fe, GError **error)
     }
     chr->fe = *fe;
     chr->attached = true;
+    chr->announced = false;
     chr->frontend_open = true;
     leave_work(chr, CHARDEV_WORK_OPENED | CHARDEV_WORK_INPUT);
     return true;
@@ -289,6 +291,7 @@ void chardev_event(Chardev *chr, ChardevEvent event)
 {
     if (event == CHARDEV_OPENED || event == CHARDEV_CLOSED) {
         __atomic_store_n(&chr->connected, event == CHARDEV_OPENED, __ATOMIC_SEQ_CST);
+        chr->announced = event == CHARDEV_OPENED && chr->attached;
     }
     tell_front_end(chr, event);
 }
