@@ -263,7 +263,7 @@ static bool check_options(const ChardevSocketOptions *o, GError **error)
 static int open_descriptor(const Socket *s, const ChardevSocketOptions *o, GError **error)
 {
     if (o->fd) {
-        return host_inherited_fd(o->fd, error);
+        return host_passed_fd(o->fd, error);
     }
     if (s->server) {
         return s->path ? host_listen_unix(s->path, error) : host_listen_tcp(s->host, s->port, s->ipv4, s->ipv6, error);

@@ -22,6 +22,8 @@ enum {
     REQUEST_PAUSE = 1 << 6,
 };
 
+typedef struct EventHub EventHub; /* vmm/event.c */
+
 typedef struct RunControl {
     /* Any thread: atomics. */
     unsigned state;    /* RunState */
@@ -62,7 +64,13 @@ struct Domain {
     unsigned next_number, next_anonymous;
     bool complete;      /* the board is there: devices that come now are hot plugged */
     RunControl run;
+    EventHub *events;
 };
+
+/* vmm/event.c */
+EventHub *event_hub_new(Domain *domain);
+void event_hub_stop(EventHub *hub); /* no listener hears any more; frees what waits for its time */
+void event_hub_free(EventHub *hub); /* the loop is gone, and with it every event under way */
 
 /* vmm/runstate.c */
 void run_control_init(Domain *domain);

@@ -47,6 +47,7 @@ Domain *domain_new(const char *name, GError **error)
     domain->devices = g_ptr_array_new();
     domain->buses = g_ptr_array_new();
     init_tables(domain);
+    domain->events = event_hub_new(domain);
     run_control_init(domain);
     return domain;
 }
@@ -75,7 +76,9 @@ void domain_free(Domain *domain)
     g_ptr_array_unref(domain->devices);
     g_ptr_array_unref(domain->buses);
     state_list_free(domain->state);
+    event_hub_stop(domain->events);
     loop_free(domain->loop); /* lets go of the clock */
+    event_hub_free(domain->events);
     clock_free(domain->clock);
     g_free(domain->name);
     g_free(domain);

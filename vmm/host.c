@@ -28,6 +28,7 @@ typedef struct FdsetEntry {
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static GArray *fdset_entries; /* FdsetEntry; under mutex; NULL: none were given */
+static GHashTable *named_fds; /* the monitor client's whose command runs; main thread */
 
 /* ---- descriptor sets ---- */
 
@@ -55,6 +56,49 @@ void host_fdset_each(HostFdFn fn, void *opaque)
 
         fn(e->set, e->fd, e->opaque, opaque);
     }
+}
+
+static bool has_set(unsigned set)
+{
+    for (unsigned i = 0; fdset_entries && i < fdset_entries->len; i++) {
+        if (g_array_index(fdset_entries, FdsetEntry, i).set == set) {
+            return true;
+        }
+    }
+    return false;
+}
+
+unsigned host_fdset_next(void)
+{
+    unsigned set = 0;
+
+    while (has_set(set)) {
+        set++;
+    }
+    return set;
+}
+
+bool host_fdset_remove(unsigned set, int fd, GError **error)
+{
+    bool found = false;
+
+    pthread_mutex_lock(&mutex);
+    for (unsigned i = fdset_entries ? fdset_entries->len : 0; i > 0; i--) {
+        const FdsetEntry *e = &g_array_index(fdset_entries, FdsetEntry, i - 1);
+
+        if (e->set == set && (fd < 0 || e->fd == fd)) {
+            close(e->fd);
+            g_free(e->opaque);
+            g_array_remove_index(fdset_entries, i - 1);
+            found = true;
+        }
+    }
+    pthread_mutex_unlock(&mutex);
+    if (found) {
+        return true;
+    }
+    return fd < 0 ? error_set(error, "there is no descriptor set %u", set)
+                  : error_set(error, "there is no descriptor %d in set %u", fd, set);
 }
 
 void host_fdsets_free(void)
@@ -252,10 +296,32 @@ int host_memfd(const char *name, unsigned flags, GError **error)
     return fd;
 }
 
-int host_inherited_fd(const char *text, GError **error)
+void host_set_named_fds(GHashTable *names)
+{
+    named_fds = names;
+}
+
+/* What the table owns becomes the caller's. */
+static int take_named_fd(const char *name, GError **error)
+{
+    gpointer key, fd;
+
+    if (!named_fds || !g_hash_table_steal_extended(named_fds, name, &key, &fd)) {
+        error_set(error, "'%s' is neither the number nor the name of a file descriptor", name);
+        error_hint(error, "A monitor client gives a name by getfd, and uses it in the same session.");
+        return -1;
+    }
+    g_free(key);
+    return GPOINTER_TO_INT(fd);
+}
+
+int host_passed_fd(const char *text, GError **error)
 {
     guint64 fd;
 
+    if (!g_ascii_isdigit(text[0])) {
+        return take_named_fd(text, error);
+    }
     if (!g_ascii_string_to_unsigned(text, 10, 0, G_MAXINT, &fd, NULL)) {
         error_set(error, "'%s' is not the number of a file descriptor", text);
         return -1;

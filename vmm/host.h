@@ -25,12 +25,19 @@ int host_connect_unix(const char *path, GError **error);
 int host_listen_tcp(const char *host, const char *port, bool ipv4, bool ipv6, GError **error);
 int host_connect_tcp(const char *host, const char *port, bool ipv4, bool ipv6, GError **error);
 int host_memfd(const char *name, unsigned flags, GError **error);
-/* An inherited descriptor by number: must be open. */
-int host_inherited_fd(const char *text, GError **error);
+/* A descriptor that was passed, the caller's then: inherited, by number, and open; or by the name that a monitor client
+ * gave it (getfd). */
+int host_passed_fd(const char *text, GError **error);
+/* The names: char * to descriptor (GINT_TO_POINTER).  The monitor sets it around each command of the client whose
+ * they are; NULL: none. */
+void host_set_named_fds(GHashTable *names);
 
 bool host_fdset_add(unsigned set, int fd, const char *opaque, GError **error);
 typedef void (*HostFdFn)(unsigned set, int fd, const char *opaque_text, void *opaque);
 void host_fdset_each(HostFdFn fn, void *opaque);
+unsigned host_fdset_next(void); /* the lowest number that no set has */
+/* Closes that descriptor of the set, or all of them (fd < 0).  What was opened from them stays open. */
+bool host_fdset_remove(unsigned set, int fd, GError **error);
 
 /* -daemonize: forks; the parent waits and exits with the child's status.  Returns in the child.
  * Before any thread, loop or accelerator exists. */

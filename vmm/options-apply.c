@@ -42,7 +42,7 @@ static bool add_fd(const char *text, GError **error)
     if (!field_struct_parse_text(&add_fd_options, text, NULL, &o, error)) {
         return false;
     }
-    fd = host_inherited_fd(o.fd, error);
+    fd = host_passed_fd(o.fd, error);
     ok = fd >= 0 && host_fdset_add(o.set, fd, o.opaque, error);
     field_struct_clear(&add_fd_options, &o);
     return ok;

@@ -28,6 +28,7 @@
 #include "vmm/error.h"
 #include "vmm/log.h"
 #include "vmm/machine.h"
+#include "vmm/runstate-commands.h"
 
 typedef struct Observer {
     RunEventFn fn;
@@ -43,31 +44,31 @@ const FieldEnum run_state_enum = { "RunState", run_state_names };
 
 /* ---- -action ---- */
 
-enum { REBOOT_RESET, REBOOT_SHUTDOWN };
-enum { SHUTDOWN_POWEROFF, SHUTDOWN_PAUSE };
-enum { PANIC_PAUSE, PANIC_SHUTDOWN, PANIC_EXIT_FAILURE, PANIC_NONE };
-enum { WATCHDOG_RESET, WATCHDOG_SHUTDOWN, WATCHDOG_POWEROFF, WATCHDOG_PAUSE, WATCHDOG_DEBUG, WATCHDOG_NONE,
-       WATCHDOG_INJECT_NMI };
-
 static const char *const reboot_names[] = { "reset", "shutdown", NULL };
 static const char *const shutdown_names[] = { "poweroff", "pause", NULL };
 static const char *const panic_names[] = { "pause", "shutdown", "exit-failure", "none", NULL };
 static const char *const watchdog_names[] = {
     "reset", "shutdown", "poweroff", "pause", "debug", "none", "inject-nmi", NULL
 };
-static const FieldEnum reboot_enum = { "RebootAction", reboot_names };
-static const FieldEnum shutdown_enum = { "ShutdownAction", shutdown_names };
-static const FieldEnum panic_enum = { "PanicAction", panic_names };
-static const FieldEnum watchdog_enum = { "WatchdogAction", watchdog_names };
+const FieldEnum reboot_action_enum = { "RebootAction", reboot_names };
+const FieldEnum shutdown_action_enum = { "ShutdownAction", shutdown_names };
+const FieldEnum panic_action_enum = { "PanicAction", panic_names };
+const FieldEnum watchdog_action_enum = { "WatchdogAction", watchdog_names };
 
 static const Field action_fields[] = {
-    F_ENUM("reboot", Actions, reboot, &reboot_enum, REBOOT_RESET, .help = "When the guest reboots"),
-    F_ENUM("shutdown", Actions, shutdown, &shutdown_enum, SHUTDOWN_POWEROFF, .help = "When the guest powers off"),
-    F_ENUM("panic", Actions, panic, &panic_enum, PANIC_SHUTDOWN, .help = "When the guest panics"),
-    F_ENUM("watchdog", Actions, watchdog, &watchdog_enum, WATCHDOG_RESET, .help = "When a watchdog fires"),
+    F_ENUM("reboot", Actions, reboot, &reboot_action_enum, REBOOT_RESET, .help = "When the guest reboots"),
+    F_ENUM("shutdown", Actions, shutdown, &shutdown_action_enum, SHUTDOWN_POWEROFF, .help = "When the guest powers off"),
+    F_ENUM("panic", Actions, panic, &panic_action_enum, PANIC_SHUTDOWN, .help = "When the guest panics"),
+    F_ENUM("watchdog", Actions, watchdog, &watchdog_action_enum, WATCHDOG_RESET, .help = "When a watchdog fires"),
     FIELD_END
 };
 const FieldStruct action_options = { .name = "Actions", .size = sizeof(Actions), .fields = action_fields };
+
+bool actions_pause_panic(const Actions *actions)
+{
+    return actions->panic == PANIC_PAUSE ||
+           (actions->panic == PANIC_SHUTDOWN && actions->shutdown == SHUTDOWN_PAUSE);
+}
 
 /* ---- states and observers ---- */
 
@@ -112,6 +113,7 @@ static void notify(Domain *domain, RunEvent event, RequestReason reason)
 {
     g_autoptr(GArray) now = g_array_copy(domain->run.observers);
 
+    run_event_emit(domain, event, reason);
     for (unsigned i = 0; i < now->len; i++) {
         const Observer *o = &g_array_index(now, Observer, i);
 
@@ -314,32 +316,33 @@ static void wakeup(Domain *domain)
 
 static void panic(Domain *domain, PanicKind kind)
 {
-    int action = domain->actions.panic;
-
+    run_event_emit_panic(domain, kind);
     notify(domain, RUN_EVENT_PANIC, REASON_GUEST_PANIC);
-    if (kind == PANIC_CRASHLOADED || action == PANIC_NONE) {
+    if (kind == PANIC_CRASHLOADED || domain->actions.panic == PANIC_NONE) {
         return; /* the guest takes care of itself */
     }
     log_info("the guest panicked");
     domain_stop(domain, RUN_STATE_GUEST_PANICKED);
-    if (action != PANIC_PAUSE) {
+    if (!actions_pause_panic(&domain->actions)) {
         shutdown(domain, REASON_GUEST_PANIC);
     }
 }
 
-static void inject_nmi(Domain *domain)
+bool domain_inject_nmi(Domain *domain, GError **error)
 {
     for (unsigned i = 0; i < domain_vcpus(domain); i++) {
-        g_autoptr(GError) error = NULL;
-
-        if (!domain->accel->class->nmi(domain_vcpu(domain, i), &error)) {
-            log_error(error);
+        if (!domain->accel->class->nmi(domain_vcpu(domain, i), error)) {
+            return false;
         }
     }
+    return true;
 }
 
 static void watchdog(Domain *domain)
 {
+    g_autoptr(GError) error = NULL;
+
+    run_event_emit_watchdog(domain);
     switch (domain->actions.watchdog) {
     case WATCHDOG_RESET:
         reset(domain, REASON_GUEST_RESET);
@@ -357,7 +360,9 @@ static void watchdog(Domain *domain)
         log_info("the watchdog fired");
         break;
     case WATCHDOG_INJECT_NMI:
-        inject_nmi(domain);
+        if (!domain_inject_nmi(domain, &error)) {
+            log_error(error);
+        }
         break;
     }
 }

@@ -60,11 +60,20 @@ void domain_request_pause(Domain *domain, RunState why); /* io-error, internal-e
 /* ---- main thread ---- */
 bool domain_cont(Domain *domain, GError **error);
 bool domain_stop(Domain *domain, RunState why);
+bool domain_inject_nmi(Domain *domain, GError **error); /* into every vCPU */
 void domain_quit(Domain *domain, int status); /* leaves domain_main() */
 
 /* -action reboot=reset|shutdown,shutdown=poweroff|pause,panic=pause|shutdown|exit-failure|none,watchdog=... */
-typedef struct Actions { int reboot, shutdown, panic, watchdog; } Actions;
+typedef enum RebootAction { REBOOT_RESET, REBOOT_SHUTDOWN } RebootAction;
+typedef enum ShutdownAction { SHUTDOWN_POWEROFF, SHUTDOWN_PAUSE } ShutdownAction;
+typedef enum PanicAction { PANIC_PAUSE, PANIC_SHUTDOWN, PANIC_EXIT_FAILURE, PANIC_NONE } PanicAction;
+typedef enum WatchdogAction { WATCHDOG_RESET, WATCHDOG_SHUTDOWN, WATCHDOG_POWEROFF, WATCHDOG_PAUSE, WATCHDOG_DEBUG,
+                              WATCHDOG_NONE, WATCHDOG_INJECT_NMI } WatchdogAction;
+extern const FieldEnum reboot_action_enum, shutdown_action_enum, panic_action_enum, watchdog_action_enum;
+typedef struct Actions { int reboot, shutdown, panic, watchdog; } Actions; /* the above, in this order */
 extern const FieldStruct action_options;
+/* A panic stops the guest for somebody to look at it, though it may be said otherwise than by panic=pause. */
+bool actions_pause_panic(const Actions *actions);
 
 /* Observers: the monitor's events, the ACPI PM block (power button), devices that must know. */
 typedef enum RunEvent { RUN_EVENT_STOP, RUN_EVENT_RESUME, RUN_EVENT_RESET, RUN_EVENT_SHUTDOWN, RUN_EVENT_POWERDOWN,
