@@ -6,10 +6,10 @@
  *   2. fork into the background, if asked; open the log
  *   3. domain, machine (not built), accelerator
  *   4. objects, character devices, block nodes
- *   5. build the machine, plug serial ports, devices and drives, finalize
+ *   5. build the machine, plug serial ports, devices and drives, finalize; monitors
  *   6. sandbox, run, and the way back
  *
- * This is the only file of vmm/ that knows hw/ and block/.
+ * This is the only file of vmm/ that knows hw/, block/ and monitor/.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +17,7 @@
 #include "block/block.h"
 #include "hw/devices.h"
 #include "hw/i386/smbios.h"
+#include "monitor/monitor.h"
 #include "vmm/chardev.h"
 #include "vmm/error.h"
 #include "vmm/host.h"
@@ -29,6 +30,7 @@
 static const OptionLanguage languages[] = {
     { "drive", &drive_options, drive_help },
     { "blockdev", &blockdev_options, blockdev_help },
+    { "mon", &monitor_options, NULL },
     { "smbios", &smbios_options, NULL },
     { NULL },
 };
@@ -81,10 +83,15 @@ static bool build(const Options *options, Domain *domain, GError **error)
            machine_finalize(machine, error);
 }
 
-static bool start(const Options *options, Domain *domain, const MachineClass *class, GError **error)
+static bool start(const Options *options, Domain *domain, const MachineClass *class, Monitors **ret_monitors,
+                  GError **error)
 {
     if (!options_set_domain(options, domain, error) || !add_backends(options, domain, class, error) ||
         !build(options, domain, error)) {
+        return false;
+    }
+    *ret_monitors = monitors_new(domain, options, error);
+    if (!*ret_monitors) {
         return false;
     }
     if (options->pidfile && !host_write_pidfile(options->pidfile, error)) {
@@ -100,8 +107,9 @@ static bool start(const Options *options, Domain *domain, const MachineClass *cl
 }
 
 /* What was made last goes first: devices, what stood behind them, the rest. */
-static void stop(Domain *domain)
+static void stop(Domain *domain, Monitors *monitors)
 {
+    monitors_free(monitors);
     machine_free(domain_machine(domain));
     domain_set_machine(domain, NULL);
     block_close_all(domain);
@@ -114,6 +122,7 @@ static int run(const Options *options, GError **error)
 {
     const MachineClass *class = options_machine_class(options, error);
     int status = EXIT_FAILURE;
+    Monitors *monitors = NULL;
     Signals *signals;
     Domain *domain;
 
@@ -127,11 +136,11 @@ static int run(const Options *options, GError **error)
         return EXIT_FAILURE;
     }
     signals = signals_attach(domain, error);
-    if (signals && start(options, domain, class, error)) {
+    if (signals && start(options, domain, class, &monitors, error)) {
         status = domain_main(domain);
     }
     signals_detach(signals);
-    stop(domain);
+    stop(domain, monitors);
     return status;
 }
 

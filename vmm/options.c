@@ -24,6 +24,7 @@ const char *const option_sections[SECTIONS] = {
     [SECTION_BOOT] = "Direct kernel boot",
     [SECTION_DEVICES] = "Devices and what stands behind them",
     [SECTION_DISKS] = "Disks",
+    [SECTION_MONITOR] = "Monitors",
     [SECTION_RUN] = "Running",
     [SECTION_PROCESS] = "The process",
     [SECTION_HELP] = "Help",
@@ -112,6 +113,13 @@ const Option option_table[] = {
       "Add a disk: a block node and, unless if=none, its device", .group = "drive" },
     { "blockdev", NULL, SECTION_DISKS, TEXTS(blockdevs), "[driver=]DRIVER,node-name=NAME[,KEY=VALUE...]",
       "Add a block node for devices to be connected to", .group = "blockdev", .implied = "driver" },
+    /* ---- monitors ---- */
+    { "qmp", NULL, SECTION_MONITOR, TEXTS(qmp), "unix:PATH,server=on,wait=off|tcp:HOST:PORT,...|stdio|chardev:ID|...",
+      "Let a program control the domain there, in JSON (QMP)", .plain = true },
+    { "qmp-pretty", NULL, SECTION_MONITOR, TEXTS(qmp_pretty), "DEV", "The same, with line breaks and indentation",
+      .plain = true },
+    { "mon", NULL, SECTION_MONITOR, TEXTS(monitors), "[chardev=]ID,mode=control[,pretty=on]",
+      "The same, on a character device of -chardev", .group = "mon", .implied = "chardev" },
     /* ---- running ---- */
     { "S", NULL, SECTION_RUN, FLAG(paused), NULL, "Do not start the CPUs" },
     { "action", NULL, SECTION_RUN, KEYS(actions), "EVENT=ACTION[,...]",
@@ -322,7 +330,8 @@ static void options_init(Options *o)
 {
     GPtrArray **lists[] = { &o->machine, &o->accel,   &o->smp,      &o->memory,  &o->numa,
                             &o->smbios,  &o->globals, &o->devices,  &o->objects, &o->chardevs,
-                            &o->serials, &o->drives,  &o->blockdevs, &o->images, &o->fds };
+                            &o->serials, &o->drives,  &o->blockdevs, &o->images, &o->fds,
+                            &o->monitors, &o->qmp, &o->qmp_pretty };
 
     memset(o, 0, sizeof(*o));
     for (size_t i = 0; i < G_N_ELEMENTS(lists); i++) {

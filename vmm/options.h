@@ -42,6 +42,7 @@ typedef struct Options {
     /* devices and backends */
     GPtrArray *devices, *objects, *chardevs, *serials, *drives, *blockdevs;
     GPtrArray *images;   /* positional: raw disk images */
+    GPtrArray *monitors, *qmp, *qmp_pretty;
     bool nodefaults, nographic;
     /* process */
     Actions actions;
@@ -61,6 +62,7 @@ typedef enum OptionSection {
     SECTION_BOOT,
     SECTION_DEVICES,
     SECTION_DISKS,
+    SECTION_MONITOR,
     SECTION_RUN,
     SECTION_PROCESS,
     SECTION_HELP,

@@ -195,10 +195,10 @@ static void test_closed_descriptor_is_not_inherited(void **state)
 {
     g_autoptr(GError) error = NULL;
 
-    assert_int_equal(host_inherited_fd("987", &error), -1);
+    assert_int_equal(host_passed_fd("987", &error), -1);
     assert_non_null(strstr(error->message, "987"));
     g_clear_error(&error);
-    assert_int_equal(host_inherited_fd("1x", &error), -1);
+    assert_int_equal(host_passed_fd("1x", &error), -1);
     assert_non_null(strstr(error->message, "'1x'"));
 }
 

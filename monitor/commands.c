@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Where is a command?  Every table of commands, one line each, and every event.
+ */
+#include "monitor/commands.h"
+
+#include "monitor/introspect.h"
+#include "monitor/qmp.h"
+#include "vmm/error.h"
+#include "vmm/host-commands.h"
+#include "vmm/runstate-commands.h"
+
+const Command *const command_tables[] = {
+    qmp_commands,
+    introspect_commands,
+    host_commands,
+    runstate_commands,
+    NULL
+};
+
+const EventType *const event_types[] = {
+    &event_stop, &event_resume, &event_reset, &event_shutdown, &event_powerdown, &event_suspend, &event_wakeup,
+    &event_guest_panicked, &event_guest_crashloaded, &event_watchdog,
+    NULL
+};
+
+void command_each(CommandFn fn, void *opaque)
+{
+    for (const Command *const *table = command_tables; *table; table++) {
+        for (const Command *c = *table; c->name; c++) {
+            fn(c, opaque);
+        }
+    }
+}
+
+static void add_name(const Command *command, void *opaque)
+{
+    g_ptr_array_add(opaque, (gpointer)command->name);
+}
+
+static const char *nearest(const char *name)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+
+    command_each(add_name, names);
+    g_ptr_array_add(names, NULL);
+    return error_nearest(name, (const char *const *)names->pdata);
+}
+
+const Command *command_find(const char *name, GError **error)
+{
+    const char *near;
+
+    for (const Command *const *table = command_tables; *table; table++) {
+        for (const Command *c = *table; c->name; c++) {
+            if (g_str_equal(c->name, name)) {
+                return c;
+            }
+        }
+    }
+    error_set_class(error, ERROR_COMMAND_NOT_FOUND, "The command %s has not been found", name);
+    near = nearest(name);
+    if (near) {
+        error_hint(error, "Did you mean '%s'?", near);
+    }
+    return NULL;
+}
+
+static const FieldStruct no_arguments = { .name = "NoArguments", .fields = (const Field[]) { FIELD_END } };
+
+static bool run_checked(const Command *command, CommandCall *call, void *ret, GError **error)
+{
+    const FieldStruct *desc = command->args ? command->args : &no_arguments;
+    g_autofree void *args = g_malloc0(MAX(desc->size, 1));
+    g_autoptr(Json) none = call->arguments ? NULL : json_new_object();
+    bool ok;
+
+    if (command->flags & COMMAND_UNCHECKED) {
+        return command->run(call, NULL, ret, error);
+    }
+    if (!field_struct_parse(desc, call->arguments ? call->arguments : none, FIELD_STRICT, args, error)) {
+        return false;
+    }
+    ok = command->run(call, args, ret, error);
+    field_struct_clear(desc, args);
+    return ok;
+}
+
+bool command_run(const Command *command, CommandCall *call, JsonWriter *w, const char *name, GError **error)
+{
+    Field value = command->ret ? *command->ret : (Field) { 0 };
+    g_autofree void *ret = g_malloc0(MAX(value.width, 1));
+    bool ok;
+
+    if (command->ret) {
+        field_init(&value, ret);
+    }
+    ok = run_checked(command, call, ret, error);
+    if (ok && command->ret) {
+        value.name = name;
+        field_write(&value, ret, w);
+    } else if (ok) {
+        json_write_begin_object(w, name);
+        json_write_end_object(w);
+    }
+    if (command->ret) {
+        field_clear(&value, ret);
+    }
+    return ok;
+}
