@@ -272,7 +272,7 @@ static size_t can_receive(void *opaque)
 {
     const Qmp *qmp = opaque;
 
-    return qmp->out->len < OUT_PAUSE ? INPUT_MAX : 0;
+    return qmp->open && qmp->out->len < OUT_PAUSE ? INPUT_MAX : 0;
 }
 
 static int take_passed(void *opaque)
@@ -344,6 +344,7 @@ static void on_chardev_event(void *opaque, ChardevEvent event)
     }
     if (event == CHARDEV_OPENED) {
         greet(qmp);
+        chardev_accept_input(qmp->chr);
     }
 }
 
