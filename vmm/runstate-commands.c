@@ -124,6 +124,7 @@ static bool cont(CommandCall *call, const void *args, void *ret, GError **error)
 static bool system_reset(CommandCall *call, const void *args, void *ret, GError **error)
 {
     domain_request_reset(call->domain, REASON_HOST_QMP_RESET);
+    domain_carry_out_requests(call->domain); /* `cont` may follow, and be possible only then */
     return true;
 }
 

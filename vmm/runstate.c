@@ -414,6 +414,13 @@ static void handle_requests(void *opaque)
     wake_askers(domain);
 }
 
+void domain_carry_out_requests(Domain *domain)
+{
+    if (__atomic_load_n(&domain->run.requests, __ATOMIC_ACQUIRE)) {
+        handle_requests(domain);
+    }
+}
+
 /* ---- requests: any thread ---- */
 
 static void request(Domain *domain, unsigned bit)

@@ -58,6 +58,7 @@ void domain_request_panic(Domain *domain, PanicKind kind);
 void domain_request_pause(Domain *domain, RunState why); /* io-error, internal-error, watchdog, debug */
 
 /* ---- main thread ---- */
+void domain_carry_out_requests(Domain *domain); /* what was asked for until now, not in the next round of the loop */
 bool domain_cont(Domain *domain, GError **error);
 bool domain_stop(Domain *domain, RunState why);
 bool domain_inject_nmi(Domain *domain, GError **error); /* into every vCPU */
