@@ -4,6 +4,7 @@
  */
 #include "monitor/commands.h"
 
+#include "monitor/hmp.h"
 #include "monitor/introspect.h"
 #include "monitor/qmp.h"
 #include "vmm/error.h"
@@ -13,6 +14,7 @@
 const Command *const command_tables[] = {
     qmp_commands,
     introspect_commands,
+    hmp_qmp_commands,
     host_commands,
     runstate_commands,
     NULL
@@ -78,7 +80,8 @@ static bool run_checked(const Command *command, CommandCall *call, void *ret, GE
     if (command->flags & COMMAND_UNCHECKED) {
         return command->run(call, NULL, ret, error);
     }
-    if (!field_struct_parse(desc, call->arguments ? call->arguments : none, FIELD_STRICT, args, error)) {
+    if (!field_struct_parse(desc, call->arguments ? call->arguments : none,
+                            call->lenient ? FIELD_LENIENT : FIELD_STRICT, args, error)) {
         return false;
     }
     ok = command->run(call, args, ret, error);

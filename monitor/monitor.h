@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The monitors of a domain: -mon, and its short forms -qmp, -qmp-pretty.  Main thread.
+ * The monitors of a domain: -mon, its short forms -monitor, -qmp, -qmp-pretty, and "mon:" of -serial.  Main thread.
  */
 #pragma once
 

@@ -23,7 +23,6 @@ bool option_no_acpi(Options *options, const char *argument, GError **error);
 bool option_no_hpet(Options *options, const char *argument, GError **error);
 bool option_boot(Options *options, const char *argument, GError **error);
 bool option_parallel(Options *options, const char *argument, GError **error);
-bool option_monitor(Options *options, const char *argument, GError **error);
 bool option_display(Options *options, const char *argument, GError **error);
 bool option_vga(Options *options, const char *argument, GError **error);
 bool option_net(Options *options, const char *argument, GError **error);

@@ -318,11 +318,6 @@ bool option_parallel(Options *options, const char *argument, GError **error)
     return only_none(argument, "parallel port", "Use -serial.", error);
 }
 
-bool option_monitor(Options *options, const char *argument, GError **error)
-{
-    return only_none(argument, "monitor", NULL, error);
-}
-
 bool option_display(Options *options, const char *argument, GError **error)
 {
     return only_none(argument, "screen", NULL, error);

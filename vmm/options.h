@@ -42,7 +42,7 @@ typedef struct Options {
     /* devices and backends */
     GPtrArray *devices, *objects, *chardevs, *serials, *drives, *blockdevs;
     GPtrArray *images;   /* positional: raw disk images */
-    GPtrArray *monitors, *qmp, *qmp_pretty;
+    GPtrArray *monitors, *hmp, *qmp, *qmp_pretty;
     bool nodefaults, nographic;
     /* process */
     Actions actions;
