@@ -7,6 +7,7 @@
 #include "monitor/hmp.h"
 #include "monitor/introspect.h"
 #include "monitor/qmp.h"
+#include "vmm/balloon.h"
 #include "vmm/error.h"
 #include "vmm/host-commands.h"
 #include "vmm/runstate-commands.h"
@@ -16,6 +17,7 @@ const Command *const command_tables[] = {
     introspect_commands,
     hmp_qmp_commands,
     host_commands,
+    balloon_commands,
     runstate_commands,
     NULL
 };
@@ -23,6 +25,7 @@ const Command *const command_tables[] = {
 const EventType *const event_types[] = {
     &event_stop, &event_resume, &event_reset, &event_shutdown, &event_powerdown, &event_suspend, &event_wakeup,
     &event_guest_panicked, &event_guest_crashloaded, &event_watchdog,
+    &event_balloon_change,
     NULL
 };
 

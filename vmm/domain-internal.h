@@ -65,6 +65,7 @@ struct Domain {
     bool complete;      /* the board is there: devices that come now are hot plugged */
     RunControl run;
     EventHub *events;
+    struct { const struct BalloonClass *class; void *opaque; } balloon; /* the main thread's; NULL: there is none */
 };
 
 /* vmm/event.c */
