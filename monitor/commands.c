@@ -4,10 +4,13 @@
  */
 #include "monitor/commands.h"
 
+#include "hw/virtio/virtio-serial.h"
 #include "monitor/introspect.h"
 #include "monitor/qmp.h"
+#include "vmm/chardev-commands.h"
 #include "vmm/error.h"
 #include "vmm/host-commands.h"
+#include "vmm/object-commands.h"
 #include "vmm/runstate-commands.h"
 
 const Command *const command_tables[] = {
@@ -15,12 +18,15 @@ const Command *const command_tables[] = {
     introspect_commands,
     host_commands,
     runstate_commands,
+    chardev_commands,
+    object_commands,
     NULL
 };
 
 const EventType *const event_types[] = {
     &event_stop, &event_resume, &event_reset, &event_shutdown, &event_powerdown, &event_suspend, &event_wakeup,
     &event_guest_panicked, &event_guest_crashloaded, &event_watchdog,
+    &event_vserport_change,
     NULL
 };
 
