@@ -4,6 +4,7 @@
  */
 #include "monitor/commands.h"
 
+#include "block/block-commands.h"
 #include "hw/virtio/virtio-serial.h"
 #include "monitor/introspect.h"
 #include "monitor/qmp.h"
@@ -20,13 +21,15 @@ const Command *const command_tables[] = {
     runstate_commands,
     chardev_commands,
     object_commands,
+    block_commands,
+    block_stats_commands,
     NULL
 };
 
 const EventType *const event_types[] = {
     &event_stop, &event_resume, &event_reset, &event_shutdown, &event_powerdown, &event_suspend, &event_wakeup,
     &event_guest_panicked, &event_guest_crashloaded, &event_watchdog,
-    &event_vserport_change,
+    &event_block_io_error, &event_vserport_change,
     NULL
 };
 
