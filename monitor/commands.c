@@ -4,12 +4,16 @@
  */
 #include "monitor/commands.h"
 
+#include "block/block-commands.h"
+#include "hw/virtio/virtio-serial.h"
 #include "monitor/hmp.h"
 #include "monitor/introspect.h"
 #include "monitor/qmp.h"
 #include "vmm/balloon.h"
+#include "vmm/chardev-commands.h"
 #include "vmm/error.h"
 #include "vmm/host-commands.h"
+#include "vmm/object-commands.h"
 #include "vmm/runstate-commands.h"
 
 const Command *const command_tables[] = {
@@ -19,6 +23,10 @@ const Command *const command_tables[] = {
     host_commands,
     balloon_commands,
     runstate_commands,
+    chardev_commands,
+    object_commands,
+    block_commands,
+    block_stats_commands,
     NULL
 };
 
@@ -26,6 +34,7 @@ const EventType *const event_types[] = {
     &event_stop, &event_resume, &event_reset, &event_shutdown, &event_powerdown, &event_suspend, &event_wakeup,
     &event_guest_panicked, &event_guest_crashloaded, &event_watchdog,
     &event_balloon_change,
+    &event_block_io_error, &event_vserport_change,
     NULL
 };
 
