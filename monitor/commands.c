@@ -11,6 +11,7 @@
 #include "monitor/qmp.h"
 #include "vmm/balloon.h"
 #include "vmm/chardev-commands.h"
+#include "vmm/dump.h"
 #include "vmm/error.h"
 #include "vmm/host-commands.h"
 #include "vmm/object-commands.h"
@@ -22,6 +23,7 @@ const Command *const command_tables[] = {
     hmp_qmp_commands,
     host_commands,
     balloon_commands,
+    dump_commands,
     runstate_commands,
     chardev_commands,
     object_commands,
@@ -33,7 +35,7 @@ const Command *const command_tables[] = {
 const EventType *const event_types[] = {
     &event_stop, &event_resume, &event_reset, &event_shutdown, &event_powerdown, &event_suspend, &event_wakeup,
     &event_guest_panicked, &event_guest_crashloaded, &event_watchdog,
-    &event_balloon_change,
+    &event_balloon_change, &event_dump_completed,
     &event_block_io_error, &event_vserport_change,
     NULL
 };
