@@ -61,6 +61,7 @@ void domain_request_pause(Domain *domain, RunState why); /* io-error, internal-e
 bool domain_cont(Domain *domain, GError **error);
 bool domain_stop(Domain *domain, RunState why);
 void domain_quit(Domain *domain, int status); /* leaves domain_main() */
+int domain_exit_status(const Domain *domain); /* what was said so last; 0 before */
 
 /* -action reboot=reset|shutdown,shutdown=poweroff|pause,panic=pause|shutdown|exit-failure|none,watchdog=... */
 typedef struct Actions { int reboot, shutdown, panic, watchdog; } Actions;

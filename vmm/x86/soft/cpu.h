@@ -236,8 +236,10 @@ struct SoftCpu {
     /* Debugging. */
     bool step, trap;              /* a debugger's; soft_cpu_trap() */
     SoftWatch *watch;
-    unsigned watches;
-    bool watch_hit;               /* the instruction accessed what a debugger watches */
+    unsigned watches, breaks;     /* breaks: those of them on execution only */
+    bool on_break_page;           /* of such a one */
+    unsigned watch_hit;           /* the instruction accessed what a debugger watches: its number in `watch`, plus 1 */
+    int debug_hit;                /* why SOFT_EXIT_DEBUG: the number, -1: the step */
     uint32_t began_eflags;        /* RF and TF when it began; SYSCALL and SYSRET set TF to the new one */
     uint64_t began_count;         /* `instructions` then */
     uint64_t debug_hits;          /* DR6 bits of its data and port accesses */
@@ -372,6 +374,10 @@ void soft_cpu_init_state(SoftCpu *cpu, bool power_on); /* power-on or INIT, SDM 
 void soft_enter_smm(SoftCpu *cpu);
 
 /* ---- debug.c ---- */
+/* While there are cpu->breaks: before each block. */
+void soft_debug_page(SoftCpu *cpu);
+/* An event has been delivered instead of the instruction: a step ends there. */
+bool soft_debug_event(SoftCpu *cpu);
 /* Before the instruction at cpu->rip: raises #DB, or leaves for a debugger.  Only called with MODE_SINGLE. */
 void soft_debug_before(SoftCpu *cpu);
 /* After it: single step, data breakpoints that were hit. */

@@ -7,6 +7,10 @@
  * instruction.  Data breakpoints keep their pages out of the TLB, so mmu.c asks about each
  * access to them.
  *
+ * A debugger's breakpoints on execution ask for MODE_SINGLE on their pages only: who branches
+ * to another page comes by the run loop, or by the jump cache, which knows no block of such a
+ * page in another mode.
+ *
  *     before: traps that had to wait; breakpoints on execution (faults; not with RF); RF is used up
  *     after:  single step, by TF when the instruction began; data and port breakpoints (traps)
  *
@@ -65,16 +69,31 @@ static uint64_t execution_hits(const SoftCpu *cpu, uint64_t linear)
     return hits;
 }
 
-static bool debugger_stops_at(const SoftCpu *cpu, uint64_t linear)
+static bool debugger_stops_at(SoftCpu *cpu, uint64_t linear)
 {
     for (unsigned i = 0; i < cpu->watches; i++) {
         const SoftWatch *w = &cpu->watch[i];
 
         if (w->execute && linear - w->address < w->length) {
+            cpu->debug_hit = (int)i;
             return true;
         }
     }
     return false;
+}
+
+void soft_debug_page(SoftCpu *cpu)
+{
+    uint64_t page = code_address(cpu) & PAGE_MASK;
+    bool here = false;
+
+    for (unsigned i = 0; i < cpu->watches && !here; i++) {
+        here = cpu->watch[i].execute && overlap(page, PAGE_SIZE, cpu->watch[i].address, cpu->watch[i].length);
+    }
+    if (here != cpu->on_break_page) {
+        cpu->on_break_page = here;
+        soft_update_mode(cpu);
+    }
 }
 
 static _Noreturn void raise_debug(SoftCpu *cpu, SoftEventKind kind, uint64_t dr6)
@@ -113,7 +132,7 @@ void soft_debug_before(SoftCpu *cpu)
     cpu->began_eflags = cpu->eflags & (EFLAGS_TF | EFLAGS_RF);
     cpu->began_count = cpu->instructions;
     cpu->debug_hits = 0;
-    cpu->watch_hit = false;
+    cpu->watch_hit = 0;
     cpu->eflags &= ~(uint32_t)EFLAGS_RF;
 }
 
@@ -159,7 +178,7 @@ void soft_watch_access(SoftCpu *cpu, uint64_t linear, uint64_t size, unsigned ac
         const SoftWatch *w = &cpu->watch[i];
 
         if ((write ? w->write : w->read) && overlap(linear, size, w->address, w->length)) {
-            cpu->watch_hit = true;
+            cpu->watch_hit = i + 1;
         }
     }
 }
@@ -191,7 +210,8 @@ void soft_debug_after(SoftCpu *cpu)
     cpu->debug_hits = 0;
     soft_update_mode(cpu);
     if (cpu->watch_hit || cpu->step) {
-        cpu->watch_hit = false;
+        cpu->debug_hit = (int)cpu->watch_hit - 1;
+        cpu->watch_hit = 0;
         soft_leave(cpu, SOFT_EXIT_DEBUG);
     }
     if (cpu->debug_pending && !blocked) {
@@ -201,19 +221,34 @@ void soft_debug_after(SoftCpu *cpu)
 
 bool soft_debug_single(const SoftCpu *cpu)
 {
-    return cpu->dr7 & 0xff || cpu->watches || cpu->debug_pending || cpu->eflags & EFLAGS_RF;
+    return cpu->dr7 & 0xff || cpu->on_break_page || cpu->watches > cpu->breaks || cpu->debug_pending ||
+           cpu->eflags & EFLAGS_RF;
+}
+
+bool soft_debug_event(SoftCpu *cpu)
+{
+    if (cpu->step) {
+        cpu->debug_hit = -1;
+    }
+    return cpu->step;
 }
 
 void soft_cpu_set_debug(SoftCpu *cpu, const SoftWatch *list, unsigned n, bool step)
 {
-    cpu->watches = 0;
+    cpu->watches = n;
+    cpu->breaks = 0;
     cpu->watch = g_renew(SoftWatch, cpu->watch, n);
     for (unsigned i = 0; i < n; i++) {
-        if (list[i].length) {
-            cpu->watch[cpu->watches++] = list[i];
-        }
+        cpu->watch[i] = list[i];
+        cpu->breaks += !list[i].read && !list[i].write;
     }
+    cpu->on_break_page = false; /* until the run loop has looked */
     cpu->step = step;
     soft_tlb_flush(cpu);
     soft_update_mode(cpu);
+}
+
+int soft_cpu_debug_hit(const SoftCpu *cpu)
+{
+    return cpu->debug_hit;
 }

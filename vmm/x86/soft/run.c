@@ -309,6 +309,7 @@ static void take_interrupt(SoftCpu *cpu)
 static bool attend(SoftCpu *cpu)
 {
     uint32_t pending = __atomic_load_n(&cpu->pending, __ATOMIC_SEQ_CST);
+    bool held = cpu->step && !cpu->halted; /* a debugger's step is of the program, not into a handler */
 
     if (__atomic_load_n(&cpu->requests, __ATOMIC_SEQ_CST)) {
         soft_outside_begin(cpu);
@@ -328,6 +329,9 @@ static bool attend(SoftCpu *cpu)
     if (cpu->wait_sipi || cpu->shutdown) {
         cpu->exit = cpu->shutdown ? SOFT_EXIT_TRIPLE_FAULT : SOFT_EXIT_HALTED;
         return false;
+    }
+    if (held) {
+        pending = 0;
     }
     if (pending & SOFT_SMI && !cpu->in_smm && take(cpu, SOFT_SMI) && cpu->vm->smm) {
         soft_enter_smm(cpu);
@@ -404,6 +408,9 @@ static void run_loop(SoftCpu *cpu)
         if (UNLIKELY(__atomic_load_n(&cpu->attention, __ATOMIC_RELAXED)) && !attend(cpu)) {
             return;
         }
+        if (UNLIKELY(cpu->breaks)) {
+            soft_debug_page(cpu);
+        }
         if (UNLIKELY(cpu->shadow || cpu->mode & MODE_SINGLE)) {
             run_single(cpu);
         } else {
@@ -429,6 +436,10 @@ static bool handle_event(SoftCpu *cpu)
         return false;
     }
     soft_deliver(cpu);
+    if (UNLIKELY(soft_debug_event(cpu))) {
+        cpu->exit = SOFT_EXIT_DEBUG;
+        return false;
+    }
     return true;
 }
 
