@@ -6,10 +6,10 @@
  *   2. fork into the background, if asked; open the log
  *   3. domain, machine (not built), accelerator
  *   4. objects, character devices, block nodes
- *   5. build the machine, plug serial ports, devices and drives, finalize
+ *   5. build the machine, plug serial ports, devices and drives, finalize; the gdb server
  *   6. sandbox, run, and the way back
  *
- * This is the only file of vmm/ that knows hw/ and block/.
+ * This is the only file of vmm/ that knows hw/, block/ and monitor/.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +17,7 @@
 #include "block/block.h"
 #include "hw/devices.h"
 #include "hw/i386/smbios.h"
+#include "monitor/gdb.h"
 #include "vmm/chardev.h"
 #include "vmm/error.h"
 #include "vmm/host.h"
@@ -81,10 +82,15 @@ static bool build(const Options *options, Domain *domain, GError **error)
            machine_finalize(machine, error);
 }
 
-static bool start(const Options *options, Domain *domain, const MachineClass *class, GError **error)
+static bool add_gdb(const Options *options, Domain *domain, GdbServer **ret, GError **error)
+{
+    return !options->gdb || gdb_server_new(domain, options->gdb, ret, error) || error_subject(error, "-gdb");
+}
+
+static bool start(const Options *options, Domain *domain, const MachineClass *class, GdbServer **ret_gdb, GError **error)
 {
     if (!options_set_domain(options, domain, error) || !add_backends(options, domain, class, error) ||
-        !build(options, domain, error)) {
+        !build(options, domain, error) || !add_gdb(options, domain, ret_gdb, error)) {
         return false;
     }
     if (options->pidfile && !host_write_pidfile(options->pidfile, error)) {
@@ -100,8 +106,9 @@ static bool start(const Options *options, Domain *domain, const MachineClass *cl
 }
 
 /* What was made last goes first: devices, what stood behind them, the rest. */
-static void stop(Domain *domain)
+static void stop(Domain *domain, GdbServer *gdb)
 {
+    gdb_server_free(gdb);
     machine_free(domain_machine(domain));
     domain_set_machine(domain, NULL);
     block_close_all(domain);
@@ -114,6 +121,7 @@ static int run(const Options *options, GError **error)
 {
     const MachineClass *class = options_machine_class(options, error);
     int status = EXIT_FAILURE;
+    GdbServer *gdb = NULL;
     Signals *signals;
     Domain *domain;
 
@@ -127,11 +135,11 @@ static int run(const Options *options, GError **error)
         return EXIT_FAILURE;
     }
     signals = signals_attach(domain, error);
-    if (signals && start(options, domain, class, error)) {
+    if (signals && start(options, domain, class, &gdb, error)) {
         status = domain_main(domain);
     }
     signals_detach(signals);
-    stop(domain);
+    stop(domain, gdb);
     return status;
 }
 
