@@ -71,14 +71,13 @@ static void append_reason(GdbServer *s, GString *out, const VcpuStop *stop)
     }
 }
 
-/* vcpu: which one stopped; stop NULL: it is only the one that is shown. */
+/* vcpu: which one stopped; NULL: all did, and the client is shown the one that it ran. */
 static void report(GdbServer *s, unsigned signal, const Vcpu *vcpu, const VcpuStop *stop)
 {
     g_autoptr(GString) out = g_string_new(NULL);
 
-    if (vcpu) {
-        s->current = s->stepped = vcpu->index;
-    }
+    s->stepped = vcpu ? vcpu->index : s->stepped;
+    s->current = s->stepped;
     g_string_append_printf(out, "T%02xthread:%x;", signal, s->current + 1);
     if (stop) {
         append_reason(s, out, stop);

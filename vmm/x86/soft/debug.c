@@ -9,7 +9,9 @@
  *
  * A debugger's breakpoints on execution ask for MODE_SINGLE on their pages only: who branches
  * to another page comes by the run loop, or by the jump cache, which knows no block of such a
- * page in another mode.
+ * page in another mode.  An instruction that is about to access what it watches begins anew with
+ * MODE_SINGLE, so that nothing follows it.  An access that cannot begin anew, of the delivery of an
+ * event, tells at the next boundary.
  *
  *     before: traps that had to wait; breakpoints on execution (faults; not with RF); RF is used up
  *     after:  single step, by TF when the instruction began; data and port breakpoints (traps)
@@ -87,6 +89,11 @@ void soft_debug_page(SoftCpu *cpu)
     uint64_t page = code_address(cpu) & PAGE_MASK;
     bool here = false;
 
+    if (UNLIKELY(cpu->watch_hit)) {
+        cpu->debug_hit = (int)cpu->watch_hit - 1;
+        cpu->watch_hit = 0;
+        soft_leave(cpu, SOFT_EXIT_DEBUG);
+    }
     for (unsigned i = 0; i < cpu->watches && !here; i++) {
         here = cpu->watch[i].execute && overlap(page, PAGE_SIZE, cpu->watch[i].address, cpu->watch[i].length);
     }
@@ -161,9 +168,34 @@ bool soft_watched_page(const SoftCpu *cpu, uint64_t linear)
     return false;
 }
 
+/* The number in cpu->watch plus 1, of what a debugger watches; 0: nothing. */
+static unsigned find_watch(const SoftCpu *cpu, uint64_t linear, uint64_t size, bool write)
+{
+    for (unsigned i = 0; i < cpu->watches; i++) {
+        const SoftWatch *w = &cpu->watch[i];
+
+        if ((write ? w->write : w->read) && overlap(linear, size, w->address, w->length)) {
+            return i + 1;
+        }
+    }
+    return 0;
+}
+
+void soft_watch_before(SoftCpu *cpu, uint64_t linear, uint64_t size, unsigned access)
+{
+    if (LIKELY(cpu->watches == cpu->breaks) || !size || cpu->mode & MODE_SINGLE || cpu->in_delivery ||
+        access & (ACCESS_EXEC | ACCESS_SYSTEM) || !find_watch(cpu, linear, size, access & ACCESS_WRITE)) {
+        return;
+    }
+    cpu->watch_single = true;
+    soft_update_mode(cpu);
+    soft_begin_anew(cpu);
+}
+
 void soft_watch_access(SoftCpu *cpu, uint64_t linear, uint64_t size, unsigned access)
 {
     bool write = access & ACCESS_WRITE;
+    unsigned hit;
 
     if (access & ACCESS_EXEC || !size) {
         return;
@@ -174,12 +206,10 @@ void soft_watch_access(SoftCpu *cpu, uint64_t linear, uint64_t size, unsigned ac
             cpu->debug_hits |= UINT64_C(1) << n;
         }
     }
-    for (unsigned i = 0; i < cpu->watches; i++) {
-        const SoftWatch *w = &cpu->watch[i];
-
-        if ((write ? w->write : w->read) && overlap(linear, size, w->address, w->length)) {
-            cpu->watch_hit = i + 1;
-        }
+    hit = find_watch(cpu, linear, size, write);
+    if (hit) {
+        cpu->watch_hit = hit;
+        __atomic_store_n(&cpu->attention, 1, __ATOMIC_SEQ_CST);
     }
 }
 
@@ -208,6 +238,7 @@ void soft_debug_after(SoftCpu *cpu)
     }
     cpu->debug_pending |= cpu->debug_hits | (cpu->began_eflags & EFLAGS_TF && !blocked ? DR6_BS : 0);
     cpu->debug_hits = 0;
+    cpu->watch_single = false;
     soft_update_mode(cpu);
     if (cpu->watch_hit || cpu->step) {
         cpu->debug_hit = (int)cpu->watch_hit - 1;
@@ -221,7 +252,7 @@ void soft_debug_after(SoftCpu *cpu)
 
 bool soft_debug_single(const SoftCpu *cpu)
 {
-    return cpu->dr7 & 0xff || cpu->on_break_page || cpu->watches > cpu->breaks || cpu->debug_pending ||
+    return cpu->dr7 & 0xff || cpu->on_break_page || cpu->watch_single || cpu->debug_pending ||
            cpu->eflags & EFLAGS_RF;
 }
 
@@ -243,6 +274,8 @@ void soft_cpu_set_debug(SoftCpu *cpu, const SoftWatch *list, unsigned n, bool st
         cpu->breaks += !list[i].read && !list[i].write;
     }
     cpu->on_break_page = false; /* until the run loop has looked */
+    cpu->watch_single = false;
+    cpu->watch_hit = 0;
     cpu->step = step;
     soft_tlb_flush(cpu);
     soft_update_mode(cpu);

@@ -13,7 +13,7 @@
 #include "vmm/x86/soft/trace.h"
 #include "vmm/x86/soft/vm.h"
 
-enum { JUMP_EVENT = 1, JUMP_LEAVE = 2 };
+enum { JUMP_EVENT = 1, JUMP_LEAVE, JUMP_ANEW };
 
 /* ---- leaving the present instruction ---- */
 
@@ -79,6 +79,13 @@ void soft_raise_error(SoftCpu *cpu, unsigned vector, uint32_t error)
     SoftEvent event = { .kind = EVENT_FAULT, .vector = (uint8_t)vector, .has_error = true, .error = error };
 
     soft_raise_event(cpu, &event);
+}
+
+void soft_begin_anew(SoftCpu *cpu)
+{
+    uncount(cpu);
+    cpu->rip = cpu->ip;
+    jump(cpu, JUMP_ANEW);
 }
 
 void soft_leave(SoftCpu *cpu, SoftExit why)
@@ -408,7 +415,7 @@ static void run_loop(SoftCpu *cpu)
         if (UNLIKELY(__atomic_load_n(&cpu->attention, __ATOMIC_RELAXED)) && !attend(cpu)) {
             return;
         }
-        if (UNLIKELY(cpu->breaks)) {
+        if (UNLIKELY(cpu->watches)) {
             soft_debug_page(cpu);
         }
         if (UNLIKELY(cpu->shadow || cpu->mode & MODE_SINGLE)) {
@@ -463,6 +470,9 @@ SoftExit soft_run(SoftCpu *cpu)
         if (!handle_event(cpu)) {
             break;
         }
+        /* fall through */
+    case JUMP_ANEW:
+        cpu->linked_from = NULL;
         /* fall through */
     case 0:
         deliver_loaded(cpu);
