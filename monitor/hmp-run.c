@@ -193,6 +193,17 @@ bool hmp_run(Domain *domain, CommandFds *fds, const char *line, GString *out, GE
     return c ? run_command(c, &call, error) : unknown(hmp_commands, "command", name, error);
 }
 
+void hmp_say(Domain *domain, CommandFds *fds, const char *line, GString *out)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!hmp_run(domain, fds, line, out, &error)) {
+        g_autofree char *text = error_text(error);
+
+        g_string_append_printf(out, "Error: %s\n", text);
+    }
+}
+
 static void add_names(const HmpCommand *table, const char *begin, GPtrArray *words)
 {
     for (const HmpCommand *c = table; c->name; c++) {

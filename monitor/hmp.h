@@ -19,6 +19,8 @@ void hmp_free(Hmp *hmp); /* NULL is fine */
 /* ---- lines ---- */
 /* Runs one and adds what it says to out.  fds NULL: none. */
 bool hmp_run(Domain *domain, CommandFds *fds, const char *line, GString *out, GError **error);
+/* The same, and what goes wrong is said too. */
+void hmp_say(Domain *domain, CommandFds *fds, const char *line, GString *out);
 /* The words (owned, to be freed) that the line may end in. */
 void hmp_complete(Domain *domain, const char *before, GPtrArray *words);
 

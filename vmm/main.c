@@ -6,7 +6,7 @@
  *   2. fork into the background, if asked; open the log
  *   3. domain, machine (not built), accelerator
  *   4. objects, character devices, block nodes
- *   5. build the machine, plug serial ports, devices and drives, finalize; monitors
+ *   5. build the machine, plug serial ports, devices and drives, finalize; monitors and gdb
  *   6. sandbox, run, and the way back
  *
  * This is the only file of vmm/ that knows hw/, block/ and monitor/.

@@ -243,6 +243,13 @@ static bool apply_to(Options *options, const char *name, const char *argument, G
     return options_apply(options, option_find(name), argument, error);
 }
 
+bool option_gdb_default(Options *options, const char *argument, GError **error)
+{
+    g_free(options->gdb);
+    options->gdb = g_strdup("tcp::1234");
+    return true;
+}
+
 bool option_no_reboot(Options *options, const char *argument, GError **error)
 {
     return apply_to(options, "action", "reboot=shutdown", error);
