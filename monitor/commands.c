@@ -14,6 +14,7 @@
 #include "vmm/dump.h"
 #include "vmm/error.h"
 #include "vmm/host-commands.h"
+#include "vmm/memory-commands.h"
 #include "vmm/object-commands.h"
 #include "vmm/runstate-commands.h"
 
@@ -24,6 +25,7 @@ const Command *const command_tables[] = {
     host_commands,
     balloon_commands,
     dump_commands,
+    memory_commands,
     runstate_commands,
     chardev_commands,
     object_commands,

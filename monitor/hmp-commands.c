@@ -2,9 +2,8 @@
 /*
  * What people can type, one line each.  Names are those of QEMU's monitor.
  */
-#include <inttypes.h>
-
 #include "monitor/hmp-info.h"
+#include "monitor/hmp-memory.h"
 #include "monitor/hmp.h"
 
 const HmpCommand hmp_commands[] = {
@@ -16,6 +15,13 @@ const HmpCommand hmp_commands[] = {
     { "system_wakeup", NULL, "system_wakeup" },
     { "nmi", NULL, "inject-nmi" },
     { "quit", "q", "quit" },
+    /* ---- memory ---- */
+    { "x", .run = hmp_x, .params = "/FORMAT ADDRESS", .help = "Show memory as vCPU 0 sees it: x /4xg $rsp, x /10i $pc" },
+    { "xp", .run = hmp_xp, .params = "/FORMAT ADDRESS", .help = "Show physical memory" },
+    { "print", "p", .run = hmp_print, .params = "/FORMAT EXPRESSION", .help = "Show the value of an expression" },
+    { "memsave", NULL, "memsave", .params = "ADDRESS SIZE FILE" },
+    { "pmemsave", NULL, "pmemsave", .params = "ADDRESS SIZE FILE" },
+    { "gva2gpa", .run = hmp_gva2gpa, .params = "ADDRESS", .help = "Show where an address of vCPU 0 is in physical memory" },
     { NULL }
 };
 

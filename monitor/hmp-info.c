@@ -116,20 +116,31 @@ static bool print_registers(Vcpu *vcpu, GString *out, GError **error)
     return true;
 }
 
-/* The vCPUs stand still meanwhile. */
-static bool print_range(Domain *domain, unsigned first, unsigned last, GString *out, GError **error)
+bool hmp_hold_vcpus(Domain *domain)
 {
-    bool ran = !vcpus_parked(domain), ok = true;
+    bool ran = !vcpus_parked(domain);
 
     if (ran) {
         vcpus_park(domain);
     }
-    for (unsigned i = first; ok && i <= last; i++) {
-        ok = print_registers(domain_vcpu(domain, i), out, error);
-    }
+    return ran;
+}
+
+void hmp_release_vcpus(Domain *domain, bool ran)
+{
     if (ran) {
         vcpus_unpark(domain);
     }
+}
+
+static bool print_range(Domain *domain, unsigned first, unsigned last, GString *out, GError **error)
+{
+    bool ran = hmp_hold_vcpus(domain), ok = true;
+
+    for (unsigned i = first; ok && i <= last; i++) {
+        ok = print_registers(domain_vcpu(domain, i), out, error);
+    }
+    hmp_release_vcpus(domain, ran);
     return ok;
 }
 

@@ -86,8 +86,8 @@ static void test_programs_get_it_as_text(void **state)
 {
     monitor_rig_ask(*state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": \"info status\"}}",
                     "{\"return\": \"VM status: paused (prelaunch)\\n\"}");
-    monitor_rig_ask(*state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": \"x\"}}",
-                    "{\"return\": \"Error: unknown command: 'x'...");
+    monitor_rig_ask(*state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": \"xyzzy\"}}",
+                    "{\"return\": \"Error: unknown command: 'xyzzy'...");
 }
 
 int main(void)
