@@ -6,15 +6,33 @@
 
 #include "monitor/introspect.h"
 #include "monitor/qmp.h"
+#include "vmm/accel-commands.h"
+#include "vmm/domain-commands.h"
 #include "vmm/error.h"
 #include "vmm/host-commands.h"
+#include "vmm/iothread-commands.h"
+#include "vmm/machine-commands.h"
+#include "vmm/memory-backend.h"
+#include "vmm/qom.h"
 #include "vmm/runstate-commands.h"
+#include "vmm/state-commands.h"
+#include "vmm/vcpu-commands.h"
+#include "vmm/x86/cpu-model-commands.h"
 
 const Command *const command_tables[] = {
     qmp_commands,
     introspect_commands,
+    accel_commands,
+    cpu_model_commands,
+    domain_commands,
     host_commands,
+    iothread_commands,
+    machine_commands,
+    memory_backend_commands,
+    qom_commands,
     runstate_commands,
+    state_commands,
+    vcpu_commands,
     NULL
 };
 
