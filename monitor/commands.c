@@ -4,6 +4,7 @@
  */
 #include "monitor/commands.h"
 
+#include "monitor/command-line.h"
 #include "monitor/introspect.h"
 #include "monitor/qmp.h"
 #include "vmm/accel-commands.h"
@@ -22,6 +23,7 @@
 const Command *const command_tables[] = {
     qmp_commands,
     introspect_commands,
+    command_line_commands,
     accel_commands,
     cpu_model_commands,
     domain_commands,
