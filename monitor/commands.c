@@ -4,16 +4,20 @@
  */
 #include "monitor/commands.h"
 
+#include "block/block-commands.h"
+#include "hw/virtio/virtio-serial.h"
 #include "monitor/command-line.h"
 #include "monitor/introspect.h"
 #include "monitor/qmp.h"
 #include "vmm/accel-commands.h"
+#include "vmm/chardev-commands.h"
 #include "vmm/domain-commands.h"
 #include "vmm/error.h"
 #include "vmm/host-commands.h"
 #include "vmm/iothread-commands.h"
 #include "vmm/machine-commands.h"
 #include "vmm/memory-backend.h"
+#include "vmm/object-commands.h"
 #include "vmm/qom.h"
 #include "vmm/runstate-commands.h"
 #include "vmm/state-commands.h"
@@ -25,12 +29,16 @@ const Command *const command_tables[] = {
     introspect_commands,
     command_line_commands,
     accel_commands,
+    block_commands,
+    block_stats_commands,
+    chardev_commands,
     cpu_model_commands,
     domain_commands,
     host_commands,
     iothread_commands,
     machine_commands,
     memory_backend_commands,
+    object_commands,
     qom_commands,
     runstate_commands,
     state_commands,
@@ -41,6 +49,7 @@ const Command *const command_tables[] = {
 const EventType *const event_types[] = {
     &event_stop, &event_resume, &event_reset, &event_shutdown, &event_powerdown, &event_suspend, &event_wakeup,
     &event_guest_panicked, &event_guest_crashloaded, &event_watchdog,
+    &event_block_io_error, &event_vserport_change,
     NULL
 };
 

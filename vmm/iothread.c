@@ -16,7 +16,7 @@ struct IoThread {
     Loop *loop;
 };
 
-static const FieldStruct iothread_props = {
+const FieldStruct iothread_props = {
     .name = "IothreadProperties",
     .size = sizeof(IoThread),
     .fields = (const Field[]){

@@ -57,13 +57,13 @@ static const Field host_node = FIELD_VALUE(FIELD_UINT, uint16_t, .min = 0, .max 
     F_BOOL("dump", MemoryBackend, dump, true, .help = "part of a core dump of this process"), \
     F_BOOL("reserve", MemoryBackend, reserve, true, .help = "reserve swap space or huge pages")
 
-static const FieldStruct ram_props = {
+const FieldStruct memory_backend_ram_props = {
     .name = "MemoryBackendProperties",
     .size = sizeof(MemoryBackend),
     .fields = (const Field[]){ COMMON_FIELDS(false), FIELD_END },
 };
 
-static const FieldStruct file_props = {
+const FieldStruct memory_backend_file_props = {
     .name = "MemoryBackendFileProperties",
     .size = sizeof(MemoryBackend),
     .fields = (const Field[]){
@@ -79,7 +79,7 @@ static const FieldStruct file_props = {
     },
 };
 
-static const FieldStruct memfd_props = {
+const FieldStruct memory_backend_memfd_props = {
     .name = "MemoryBackendMemfdProperties",
     .size = sizeof(MemoryBackend),
     .fields = (const Field[]){
@@ -184,7 +184,7 @@ const ObjectClass memory_backend_ram_class = {
     .name = "memory-backend-ram",
     .desc = "Memory of this process",
     .size = sizeof(MemoryBackend),
-    .props = &ram_props,
+    .props = &memory_backend_ram_props,
     .create = ram_create,
     .destroy = backend_destroy,
     .early = true,
@@ -194,7 +194,7 @@ const ObjectClass memory_backend_file_class = {
     .name = "memory-backend-file",
     .desc = "Memory in a file of the host",
     .size = sizeof(MemoryBackend),
-    .props = &file_props,
+    .props = &memory_backend_file_props,
     .create = file_create,
     .destroy = backend_destroy,
     .early = true,
@@ -204,7 +204,7 @@ const ObjectClass memory_backend_memfd_class = {
     .name = "memory-backend-memfd",
     .desc = "Memory without a name that other processes can be given",
     .size = sizeof(MemoryBackend),
-    .props = &memfd_props,
+    .props = &memory_backend_memfd_props,
     .create = memfd_create_backend,
     .destroy = backend_destroy,
     .early = true,

@@ -14,6 +14,7 @@ typedef struct MemoryBackend MemoryBackend;
 extern const ObjectClass memory_backend_ram_class;
 extern const ObjectClass memory_backend_file_class;
 extern const ObjectClass memory_backend_memfd_class;
+extern const FieldStruct memory_backend_ram_props, memory_backend_file_props, memory_backend_memfd_props;
 extern const Command memory_backend_commands[];
 
 /* The backend of that name, for one user: a second one is refused. */

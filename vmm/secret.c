@@ -1,137 +1,117 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Secrets.  The properties are QEMU's (qapi/crypto.json, SecretProperties), without keyid and iv: a secret encrypted
- * by another one is refused, as the option is unknown.
+ * The secret object, with QEMU's properties.  Secrets that are themselves encrypted (keyid, iv) are not there and are
+ * refused by name.  The bytes are wiped when the object goes, but may have been swapped out or dumped before.
  *
  * Locking: none; main thread.
  */
 #include "vmm/secret.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
+#include "vmm/base64.h"
 #include "vmm/error.h"
 #include "vmm/host.h"
 
-#define SECRET_MAX (64u << 10)
+#define SECRET_MAX (1u << 20)
+
+enum { FORMAT_RAW, FORMAT_BASE64 };
+static const FieldEnum format_enum = { "QCryptoSecretFormat", (const char *const[]) { "raw", "base64", NULL } };
 
 typedef struct Secret {
     Object obj;
     /* Configuration */
-    char *data, *file;
+    char *data, *file, *keyid, *iv;
     int format;
     /* Derived */
-    GBytes *bytes;
+    uint8_t *bytes;
+    size_t length;
 } Secret;
 
-typedef enum SecretFormat { SECRET_RAW, SECRET_BASE64 } SecretFormat;
-static const FieldEnum format_enum = { "QCryptoSecretFormat", (const char *const[]){ "raw", "base64", NULL } };
-
-static const FieldStruct secret_props = {
+const FieldStruct secret_props = {
     .name = "SecretProperties",
     .size = sizeof(Secret),
-    .fields = (const Field[]){
-        F_STR("data", Secret, data, NULL, .flags = FIELD_SECRET, .help = "the secret itself, which others can read here"),
-        F_STR("file", Secret, file, NULL, .help = "file that it is in"),
-        F_ENUM("format", Secret, format, &format_enum, SECRET_RAW, .help = "how it is written there"),
+    .fields = (const Field[]) {
+        F_STR("data", Secret, data, NULL, .flags = FIELD_SECRET, .help = "the secret; visible to whoever sees the command"),
+        F_STR("file", Secret, file, NULL, .help = "file that holds it"),
+        F_ENUM("format", Secret, format, &format_enum, FORMAT_RAW, .help = "how it is written there"),
+        /* Refused, by a sentence of their own. */
+        F_STR("keyid", Secret, keyid, NULL, .flags = FIELD_HIDDEN, .help = "secret that decrypts this one"),
+        F_STR("iv", Secret, iv, NULL, .flags = FIELD_HIDDEN, .help = "initialization vector"),
         FIELD_END,
     },
 };
 
-/* Pages of its own, which a core dump does not get; their size comes first. */
-static void let_go(gpointer pages)
+static bool check_options(const Secret *s, GError **error)
 {
-    size_t size = *(size_t *)pages;
-
-    explicit_bzero(pages, size);
-    munmap(pages, size);
-}
-
-static GBytes *keep(const void *data, size_t length, GError **error)
-{
-    size_t size = sizeof(size_t) + length;
-    size_t *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    if (pages == MAP_FAILED) {
-        error_set_errno(error, errno, "cannot get memory for it");
-        return NULL;
+    if (s->keyid || s->iv) {
+        error_set(error, "encrypted secrets ('keyid', 'iv') are not supported");
+        return error_hint(error, "Give the secret as it is, in a file that only this process may read.");
     }
-    madvise(pages, size, MADV_DONTDUMP);
-    *pages = size;
-    memcpy(pages + 1, data, length);
-    return g_bytes_new_with_free_func(pages + 1, length, let_go, pages);
-}
-
-/* The caller frees; *ret_length bytes. */
-static char *read_file(const char *path, size_t *ret_length, GError **error)
-{
-    g_autofree char *buffer = g_malloc0(SECRET_MAX + 1);
-    int fd = host_open(path, O_RDONLY, 0, error);
-    size_t length = 0;
-    ssize_t n = 1;
-
-    while (fd >= 0 && n > 0 && length <= SECRET_MAX) {
-        n = read(fd, buffer + length, SECRET_MAX + 1 - length);
-        length += n > 0 ? (size_t)n : 0;
+    if (!s->data == !s->file) {
+        return error_set(error, "a secret needs one of 'data' and 'file'");
     }
-    if (fd < 0) {
-        return NULL;
-    }
-    if (n < 0) {
-        error_set_errno(error, errno, "cannot read '%s'", path);
-    }
-    close(fd);
-    if (length > SECRET_MAX) {
-        error_set(error, "'%s' is larger than a secret can be, %u KiB", path, SECRET_MAX >> 10);
-    }
-    *ret_length = length;
-    return n < 0 || length > SECRET_MAX ? NULL : g_steal_pointer(&buffer);
-}
-
-static bool decode(char *text, size_t *length, GError **error)
-{
-    gsize n;
-
-    g_strstrip(text);
-    if (!*text || strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\r\n") != strlen(text)) {
-        return error_set(error, "the secret is not in base64");
-    }
-    g_base64_decode_inplace(text, &n);
-    *length = n;
     return true;
+}
+
+static void wipe(void *bytes, size_t length)
+{
+    if (bytes) {
+        explicit_bzero(bytes, length);
+    }
+}
+
+static bool decode(Secret *s, GError **error)
+{
+    g_autofree char *text = g_strndup((const char *)s->bytes, s->length);
+    size_t length;
+    uint8_t *decoded;
+
+    if (strlen(text) != s->length) {
+        wipe(text, s->length);
+        return error_set(error, "the base64 text has a zero byte in it");
+    }
+    decoded = base64_decode(text, &length, error);
+    wipe(text, s->length);
+    if (!decoded) {
+        return false;
+    }
+    wipe(s->bytes, s->length);
+    g_free(s->bytes);
+    s->bytes = decoded;
+    s->length = length;
+    return true;
+}
+
+static void secret_destroy(Object *obj)
+{
+    Secret *s = (Secret *)obj;
+
+    wipe(s->bytes, s->length);
+    wipe(s->data, s->data ? strlen(s->data) : 0);
+    g_clear_pointer(&s->bytes, g_free);
 }
 
 static bool secret_create(Object *obj, GError **error)
 {
     Secret *s = (Secret *)obj;
-    g_autofree char *text = NULL;
-    size_t length;
-    bool ok;
 
-    if (!s->data == !s->file) {
-        error_set(error, s->data ? "'data' and 'file' both give the secret" : "there is no secret in it");
-        return error_hint(error, "Give data= or file=, one of them.");
-    }
-    text = s->data ? g_strdup(s->data) : read_file(s->file, &length, error);
-    if (!text) {
+    if (!check_options(s, error)) {
         return false;
     }
-    length = s->data ? strlen(text) : length;
-    ok = s->format == SECRET_RAW || decode(text, &length, error);
-    s->bytes = ok ? keep(text, length, error) : NULL;
-    explicit_bzero(text, length);
-    if (s->data) {
-        explicit_bzero(s->data, strlen(s->data));
+    if (s->file) {
+        if (!host_read_file(s->file, SECRET_MAX, &s->bytes, &s->length, error)) {
+            return false;
+        }
+    } else {
+        s->length = strlen(s->data);
+        s->bytes = g_memdup2(s->data, s->length + 1);
     }
-    return s->bytes != NULL;
-}
-
-static void secret_destroy(Object *obj)
-{
-    g_bytes_unref(((Secret *)obj)->bytes);
+    if (s->format == FORMAT_BASE64 && !decode(s, error)) {
+        secret_destroy(obj);
+        return false;
+    }
+    return true;
 }
 
 const ObjectClass secret_class = {
@@ -144,9 +124,13 @@ const ObjectClass secret_class = {
     .early = true,
 };
 
-GBytes *secret_find(Domain *domain, const char *id, GError **error)
+const uint8_t *secret_find(Domain *domain, const char *id, size_t *ret_length, GError **error)
 {
     const Secret *s = (const Secret *)object_find(domain, id, &secret_class, error);
 
-    return s ? s->bytes : NULL;
+    if (!s) {
+        return NULL;
+    }
+    *ret_length = s->length;
+    return s->bytes;
 }

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * secret: -object secret,id=ID,data=...|file=... keeps a password or key for who
- * refers to it by its id.  It is never shown or logged, nor part of a core dump.
- * Main thread.
+ * Secrets: objects (-object secret) that hold passwords and keys, so that no other option needs to.  Main thread.
  */
 #pragma once
 
 #include "vmm/object.h"
 
 extern const ObjectClass secret_class;
+extern const FieldStruct secret_props;
 
-/* What it is; borrowed.  NULL: there is no secret of that name. */
-GBytes *secret_find(Domain *domain, const char *id, GError **error);
+/* Its bytes, which stay the object's.  NULL: there is no such secret. */
+const uint8_t *secret_find(Domain *domain, const char *id, size_t *ret_length, GError **error);
