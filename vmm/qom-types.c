@@ -21,7 +21,7 @@ static void emit(TypePass *pass, const char *name, const char *parent, bool abst
     pass->fn(&(QomType) { name, parent, abstract }, pass->opaque);
 }
 
-/* Bases are in no list of their own. */
+/* Bases are in no list of their own; another name is a type that adds nothing. */
 static void emit_device(const DeviceClass *class, void *opaque)
 {
     TypePass *pass = opaque;
@@ -30,6 +30,11 @@ static void emit_device(const DeviceClass *class, void *opaque)
         return;
     }
     emit(pass, class->name, class->base ? class->base->name : "device", class->abstract);
+    for (const char *const *alias = class->aliases; alias && *alias; alias++) {
+        if (device_class_find(*alias, NULL) == class) {
+            emit(pass, *alias, class->name, false);
+        }
+    }
     if (class->base) {
         emit_device(class->base, pass);
     }

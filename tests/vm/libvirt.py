@@ -2,14 +2,16 @@
 """A libvirtd of our own, started by hand: the distribution's program, without systemd and apart from the host's.
 
 It has a mount namespace in which libvirt's directories are fresh ones, so it sees no domain, network or socket of the
-host's libvirtd, and leaves nothing behind. It runs as root, as on a normal host: the emulator runs as libvirt-qemu, in
-cgroups where the host lets libvirt make them.
+host's libvirtd, and a process namespace, with which everything ends. It runs as root, as on a normal host: the emulator
+runs as libvirt-qemu, in cgroups where the host lets libvirt make them. There is no /dev/kvm: where its user may not open it libvirt finds that,
+but an emulator that it probes still has the capability to, and libvirt believes neither.
 """
 
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -29,8 +31,30 @@ def lacking():
     for program in ("libvirtd", "virtlogd", "virsh"):
         if not shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin"):
             return f"there is no '{program}' (packages libvirt-daemon-system, libvirt-clients)"
-    result = subprocess.run(["unshare", "--mount", "true"], capture_output=True, text=True)
-    return f"no mount namespace: {result.stderr.strip()}" if result.returncode else None
+    result = subprocess.run(["unshare", "--mount", "--pid", "--fork", "true"], capture_output=True, text=True)
+    return f"no namespaces: {result.stderr.strip()}" if result.returncode else None
+
+
+# A /dev of our own, with what emulators use, but for kvm.
+DEV = """
+mkdir {dev}
+mount -t tmpfs -o mode=755 dev {dev}
+for node in full null ptmx random tty urandom zero; do cp -a /dev/$node {dev}; done
+mkdir {dev}/pts {dev}/shm
+mount --rbind /dev/pts {dev}/pts
+chmod 1777 {dev}/shm
+umount --recursive --lazy /dev  # libvirt moves every mount that it finds there
+mount --move {dev} /dev
+"""
+
+# The first process of the namespace: what nobody else waits for is gone at once when it has ended.
+FIRST = """
+import signal
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
 
 
 class Failed(Exception):
@@ -42,7 +66,7 @@ class Libvirtd:
         self.top = Path(tempfile.mkdtemp(prefix="lodge-libvirt-"))
         self.top.chmod(0o755)
         self.emulator = self.copy(emulator, "lodge")
-        self.holder = None
+        self.holder = self.first = None
         self.daemons = {}
 
     def copy(self, file, name=None):
@@ -61,12 +85,15 @@ class Libvirtd:
         (self.top / "root/etc/libvirt/qemu.conf").write_text(QEMU_CONF)
         (self.top / "root/etc/libvirt/libvirtd.conf").write_text('log_outputs="3:stderr"\n')
         (self.top / "root/etc/libvirt/virtlogd.conf").write_text("")
-        script.append("echo ready; exec sleep infinity")
+        script += [DEV.format(dev=self.top / "root/dev"), f"exec {sys.executable} -c '{FIRST}'"]
         self.holder = subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "private", "sh", "-c", "\n".join(script)], stdout=subprocess.PIPE)
+            ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc", "sh",
+             "-c", "\n".join(script)], stdout=subprocess.PIPE)
         if self.holder.stdout.readline() != b"ready\n":
             self.__exit__()
-            raise Failed("the mount namespace could not be made")
+            raise Failed("the namespaces could not be made")
+        children = Path(f"/proc/{self.holder.pid}/task/{self.holder.pid}/children").read_text().split()
+        self.first = children[0]
         self.start("virtlogd")
         self.start("libvirtd")
         return self
@@ -84,7 +111,7 @@ class Libvirtd:
         shutil.rmtree(self.top, ignore_errors=True)
 
     def inside(self, *command):
-        return ["nsenter", "--target", str(self.holder.pid), "--mount", *command]
+        return ["nsenter", "--target", self.first, "--mount", "--pid", *command]
 
     def start(self, name):
         log = open(self.top / f"{name}.log", "ab")
