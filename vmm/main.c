@@ -130,6 +130,9 @@ static int run(const Options *options, GError **error)
     signals = signals_attach(domain, error);
     if (signals && start(options, domain, class, &monitors, error)) {
         status = domain_main(domain);
+    } else if (*error) { /* before a monitor's connection ends: who is at its other end reads the log then */
+        log_error(*error);
+        g_clear_error(error);
     }
     signals_detach(signals);
     stop(domain, monitors);
