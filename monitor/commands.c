@@ -5,6 +5,7 @@
 #include "monitor/commands.h"
 
 #include "block/block-commands.h"
+#include "hw/pci/pci-commands.h"
 #include "hw/virtio/virtio-serial.h"
 #include "monitor/command-line.h"
 #include "monitor/introspect.h"
@@ -39,6 +40,7 @@ const Command *const command_tables[] = {
     machine_commands,
     memory_backend_commands,
     object_commands,
+    pci_commands,
     qom_commands,
     runstate_commands,
     state_commands,
