@@ -9,6 +9,7 @@
 #include "monitor/introspect.h"
 #include "monitor/qmp.h"
 #include "vmm/chardev-commands.h"
+#include "vmm/device-commands.h"
 #include "vmm/error.h"
 #include "vmm/host-commands.h"
 #include "vmm/object-commands.h"
@@ -20,6 +21,7 @@ const Command *const command_tables[] = {
     host_commands,
     runstate_commands,
     chardev_commands,
+    device_commands,
     object_commands,
     block_commands,
     block_stats_commands,
@@ -29,7 +31,7 @@ const Command *const command_tables[] = {
 const EventType *const event_types[] = {
     &event_stop, &event_resume, &event_reset, &event_shutdown, &event_powerdown, &event_suspend, &event_wakeup,
     &event_guest_panicked, &event_guest_crashloaded, &event_watchdog,
-    &event_block_io_error, &event_vserport_change,
+    &event_block_io_error, &event_device_deleted, &event_device_unplug_guest_error, &event_vserport_change,
     NULL
 };
 
