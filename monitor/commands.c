@@ -12,6 +12,7 @@
 #include "monitor/qmp.h"
 #include "vmm/accel-commands.h"
 #include "vmm/chardev-commands.h"
+#include "vmm/device-commands.h"
 #include "vmm/domain-commands.h"
 #include "vmm/error.h"
 #include "vmm/host-commands.h"
@@ -34,6 +35,7 @@ const Command *const command_tables[] = {
     block_stats_commands,
     chardev_commands,
     cpu_model_commands,
+    device_commands,
     domain_commands,
     host_commands,
     iothread_commands,
@@ -51,7 +53,7 @@ const Command *const command_tables[] = {
 const EventType *const event_types[] = {
     &event_stop, &event_resume, &event_reset, &event_shutdown, &event_powerdown, &event_suspend, &event_wakeup,
     &event_guest_panicked, &event_guest_crashloaded, &event_watchdog,
-    &event_block_io_error, &event_vserport_change,
+    &event_block_io_error, &event_device_deleted, &event_device_unplug_guest_error, &event_vserport_change,
     NULL
 };
 

@@ -318,6 +318,7 @@ void machine_reset(Machine *machine)
     Domain *domain = machine->domain;
 
     g_assert(vcpus_parked(domain));
+    device_complete_unplugs(domain);
     for (unsigned i = 0; i < domain->devices->len; i++) {
         device_reset(g_ptr_array_index(domain->devices, i));
     }
