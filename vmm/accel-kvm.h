@@ -205,4 +205,4 @@ void kvm_debug_init(Kvm *kvm);
 void kvm_debug_free(Kvm *kvm);
 void kvm_debug_vcpu_init(KvmVcpu *kv);
 void kvm_debug_vcpu_finish(KvmVcpu *kv);
-bool kvm_stats(Accel *accel, Vcpu *vcpu, void (*fn)(const char *name, uint64_t value, void *opaque), void *opaque);
+bool kvm_stats(Accel *accel, Vcpu *vcpu, AccelStatFn fn, void *opaque);

@@ -388,12 +388,26 @@ bool soft_set_breakpoints(Vcpu *vcpu, const AccelBreakpoint *list, unsigned n, b
     return ok;
 }
 
-bool soft_stats(Accel *accel, Vcpu *vcpu, void (*fn)(const char *name, uint64_t value, void *opaque), void *opaque)
+typedef struct StatPass { AccelStatFn fn; void *opaque; } StatPass;
+
+static void pass_counter(const char *name, uint64_t value, void *opaque)
 {
+    const StatPass *pass = opaque;
+    bool size = g_str_has_suffix(name, "_bytes"); /* the rest counts events */
+
+    pass->fn(&(AccelStat) { .name = name, .kind = size ? ACCEL_STAT_INSTANT : ACCEL_STAT_CUMULATIVE,
+                            .unit = size ? ACCEL_STAT_BYTES : ACCEL_STAT_NO_UNIT, .base = 10, .values = &value, .n = 1 },
+             pass->opaque);
+}
+
+bool soft_stats(Accel *accel, Vcpu *vcpu, AccelStatFn fn, void *opaque)
+{
+    StatPass pass = { fn, opaque };
+
     if (vcpu) {
-        soft_cpu_counters(soft_vcpu_of(vcpu)->cpu, fn, opaque);
+        soft_cpu_counters(soft_vcpu_of(vcpu)->cpu, pass_counter, &pass);
     } else {
-        soft_vm_counters(soft_of(accel)->vm, fn, opaque);
+        soft_vm_counters(soft_of(accel)->vm, pass_counter, &pass);
     }
     return true;
 }

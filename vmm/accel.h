@@ -53,6 +53,23 @@ typedef enum AccelChip { ACCEL_PIC_MASTER, ACCEL_PIC_SLAVE, ACCEL_IOAPIC, ACCEL_
 
 typedef struct AccelBreakpoint { AccelBreakKind kind; uint64_t address; uint64_t length; } AccelBreakpoint;
 
+/* One statistic: a number, or the counts of a histogram (KVM API 4.132, "KVM_GET_STATS_FD"). */
+typedef enum AccelStatKind { ACCEL_STAT_CUMULATIVE, ACCEL_STAT_INSTANT, ACCEL_STAT_PEAK, ACCEL_STAT_LINEAR_HISTOGRAM,
+                             ACCEL_STAT_LOG2_HISTOGRAM, ACCEL_STAT_KINDS } AccelStatKind;
+typedef enum AccelStatUnit { ACCEL_STAT_NO_UNIT, ACCEL_STAT_BYTES, ACCEL_STAT_SECONDS, ACCEL_STAT_CYCLES,
+                             ACCEL_STAT_BOOLEAN, ACCEL_STAT_UNITS } AccelStatUnit;
+typedef struct AccelStat {
+    const char *name;
+    AccelStatKind kind;
+    AccelStatUnit unit;
+    unsigned base;          /* the unit is multiplied by base^exponent: 2 or 10 */
+    int exponent;
+    uint32_t bucket_size;   /* of a linear histogram */
+    const uint64_t *values;
+    unsigned n;             /* 1, but for histograms */
+} AccelStat;
+typedef void (*AccelStatFn)(const AccelStat *stat, void *opaque);
+
 #define ICOUNT_SHIFT_MAX 10
 
 struct AccelClass {
@@ -103,8 +120,8 @@ struct AccelClass {
     /* Parked; the whole list each time.  step: stop after one instruction, which no interrupt comes before.  False: as if
      * the list were empty. */
     bool (*set_breakpoints)(Vcpu *vcpu, const AccelBreakpoint *list, unsigned n, bool step, GError **error);
-    /* Counters by name, for query-stats and info. */
-    bool (*stats)(Accel *accel, Vcpu *vcpu, void (*fn)(const char *name, uint64_t value, void *opaque), void *opaque);
+    /* Counters of a vCPU, or (NULL) of the VM; main thread.  false: this host has none. */
+    bool (*stats)(Accel *accel, Vcpu *vcpu, AccelStatFn fn, void *opaque);
 };
 
 struct Accel {

@@ -16,7 +16,7 @@
 
 #include "block/block.h"
 #include "hw/devices.h"
-#include "hw/i386/smbios.h"
+#include "monitor/command-line.h"
 #include "monitor/monitor.h"
 #include "vmm/chardev.h"
 #include "vmm/error.h"
@@ -26,14 +26,6 @@
 #include "vmm/options-apply.h"
 #include "vmm/sandbox.h"
 #include "vmm/signals.h"
-
-static const OptionLanguage languages[] = {
-    { "drive", &drive_options, drive_help },
-    { "blockdev", &blockdev_options, blockdev_help },
-    { "mon", &monitor_options, NULL },
-    { "smbios", &smbios_options, NULL },
-    { NULL },
-};
 
 static bool add_blocks(const Options *options, Domain *domain, GError **error)
 {
@@ -138,6 +130,9 @@ static int run(const Options *options, GError **error)
     signals = signals_attach(domain, error);
     if (signals && start(options, domain, class, &monitors, error)) {
         status = domain_main(domain);
+    } else if (*error) { /* before a monitor's connection ends: who is at its other end reads the log then */
+        log_error(*error);
+        g_clear_error(error);
     }
     signals_detach(signals);
     stop(domain, monitors);
@@ -151,7 +146,7 @@ int main(int argc, char **argv)
     Options options;
 
     devices_register();
-    if (options_parse(argc, argv, languages, &options, &error)) {
+    if (options_parse(argc, argv, option_languages, &options, &error)) {
         if (options.output) {
             fputs(options.output->str, stdout);
         } else {

@@ -101,6 +101,8 @@ const Option option_table[] = {
       .plain = true },
     { "display", NULL, SECTION_DEVICES, CALL, "none", "There is no screen yet", .call = option_display, .plain = true },
     { "vga", NULL, SECTION_DEVICES, CALL, "none", "There is no screen yet", .call = option_vga, .plain = true },
+    { "audiodev", NULL, SECTION_DEVICES, CALL, "[driver=]none,id=NAME", "There is no sound yet", .group = "audiodev",
+      .language = &audiodev_options, .implied = "driver", .call = option_audiodev },
     { "net", NULL, SECTION_DEVICES, CALL, "none", "There is no network yet", .call = option_net, .plain = true },
     { "nic", NULL, SECTION_DEVICES, CALL, "none", "There is no network yet", .call = option_nic, .plain = true },
     { "nographic", NULL, SECTION_DEVICES, FLAG(nographic), NULL,
