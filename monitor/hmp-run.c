@@ -120,6 +120,15 @@ static bool run_qmp(const HmpCommand *c, HmpCall *hmp, GError **error)
     return ok;
 }
 
+bool hmp_call_qmp(HmpCall *call, const char *command, const char *arguments, GError **error)
+{
+    const HmpCommand c = { .command = command, .implied = "" };
+    HmpCall inner = *call;
+
+    inner.rest = arguments;
+    return run_qmp(&c, &inner, error);
+}
+
 static bool run_command(const HmpCommand *c, HmpCall *call, GError **error)
 {
     return c->run ? c->run(call, error) : run_qmp(c, call, error);

@@ -50,5 +50,7 @@ typedef struct HmpCommand {
 
 extern const HmpCommand hmp_commands[];   /* name NULL ends */
 extern const HmpCommand hmp_info_topics[]; /* "info NAME" */
+/* A QMP command with key=value text. */
+bool hmp_call_qmp(HmpCall *call, const char *command, const char *arguments, GError **error);
 /* Any reply, as lines of "name: value". */
 void hmp_print_reply(const Json *reply, GString *out);
