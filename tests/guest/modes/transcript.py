@@ -13,7 +13,7 @@ import time
 LINE = re.compile(r"([^\n]+?\.(?:real|unreal|v86|p16|c16|p32|pse|pae|c32|l64)\.[0-3](?:\[[^]\n]*\])?):([^\n]*)(\n?)")
 STARTED = "modes: started\n"
 ENDED = "guest: all well\n"
-CANNOT = re.compile(r"cannot emulate the instruction|KVM_EXIT_INTERNAL_ERROR|internal error")
+CANNOT = re.compile(r"\bvCPU \d+\b")  # how Lodge's messages about what KVM cannot go on with begin
 QUIET = 20          # seconds without output after which a probe has hung
 
 OPTIONS = ("-machine q35 -m 64M -nodefaults -display none -no-reboot -device isa-debug-exit,iobase=0xf4,iosize=4 "
@@ -115,13 +115,18 @@ def compare(ours, theirs, excuses):
     return differences, excused, compared
 
 
-def collect(start, skip=0, log=lambda text: None):
-    """All of the transcript; start(append) runs the guest once with that command line and returns as run_once does."""
+def collect(start, skip=0, log=lambda text: None, keep=None):
+    """All of the transcript; start(append) runs the guest once with that command line and returns as run_once does.
+
+    What there is stands in the file `keep` after each start.
+    """
     transcript = Transcript()
     while not transcript.complete:
         output, how = start(f"from={transcript.count},skip={skip}")
         if not transcript.add(output, how):
             raise AssertionError(f"the guest did not start or did not go on: {output[-500:]}")
+        if keep:
+            keep.write_text(transcript.text())
         if not transcript.complete:
             log(f"{how} at line {transcript.count}: {list(transcript.lines)[-1]}")
     return transcript
