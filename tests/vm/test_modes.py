@@ -56,7 +56,7 @@ def collect_kvm(vm):
 @kvm_only
 def test_both_accelerators_see_the_same_in_every_mode(vm):
     if not os.environ.get("LODGE_LONG"):
-        raise Skip("it takes a quarter of an hour; LODGE_LONG=1 lets it run")
+        raise Skip("it takes ten minutes; LODGE_LONG=1 lets it run")
     comparison = excuses.compare_nested(collect_here(vm).lines, collect_kvm(vm).lines)
     print(f"      ({comparison})", flush=True)
     assert not comparison.different, "\n".join([str(comparison), *comparison.different])
