@@ -128,7 +128,7 @@ void soft_debug_before(SoftCpu *cpu)
         if (cpu->debug_pending) {
             take_traps(cpu);
         }
-        if (debugger_stops_at(cpu, linear)) {
+        if (!cpu->step && debugger_stops_at(cpu, linear)) { /* a step is how a debugger gets over it */
             soft_leave(cpu, SOFT_EXIT_DEBUG);
         }
         hits = cpu->eflags & EFLAGS_RF ? 0 : execution_hits(cpu, linear);

@@ -264,6 +264,18 @@ static void test_a_watch_sees_what_an_event_pushes(void **state)
     assert_int_equal(soft_cpu_debug_hit(rig->cpu), 0);
 }
 
+static void test_a_debuggers_step_gets_over_its_breakpoint(void **state)
+{
+    const SoftWatch watch = { RIG_CODE, 1, .execute = true };
+    SoftRig *rig = *state;
+
+    soft_rig_code(rig, code, sizeof(code));
+    soft_cpu_set_debug(rig->cpu, &watch, 1, true);
+    assert_int_equal(soft_run(rig->cpu), SOFT_EXIT_DEBUG);
+    assert_int_equal(rig->cpu->rip, RIG_CODE + 2);
+    assert_int_equal(soft_cpu_debug_hit(rig->cpu), -1);
+}
+
 static void test_a_debuggers_step_takes_no_interrupt(void **state)
 {
     SoftRig *rig = *state;
@@ -362,6 +374,7 @@ int main(void)
         T(test_a_breakpoint_is_found_in_code_that_has_run_already),
         T(test_a_watch_stops_between_elements_of_a_string),
         T(test_a_watch_sees_what_an_event_pushes),
+        T(test_a_debuggers_step_gets_over_its_breakpoint),
         T(test_a_debuggers_step_takes_no_interrupt),
         T(test_a_debuggers_step_ends_at_the_handler_of_an_exception),
         T(test_code_is_shown_once_and_each_entry),
