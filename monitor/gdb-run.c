@@ -76,8 +76,10 @@ static void report(GdbServer *s, unsigned signal, const Vcpu *vcpu, const VcpuSt
 {
     g_autoptr(GString) out = g_string_new(NULL);
 
-    s->stepped = vcpu ? vcpu->index : s->stepped;
-    s->current = s->stepped;
+    if (!vcpu) {
+        vcpu = gdb_vcpu(s, s->stepped);
+    }
+    s->current = s->stepped = vcpu ? vcpu->index : 0; /* unplugged: the first never is */
     g_string_append_printf(out, "T%02xthread:%x;", signal, s->current + 1);
     if (stop) {
         append_reason(s, out, stop);

@@ -219,7 +219,7 @@ static char *complete(const char *device)
 {
     size_t address = strcspn(device, ",");
 
-    if (!g_str_has_prefix(device, "tcp:")) {
+    if (!g_str_has_prefix(device, "tcp:") || !strchr(device + 4, ':')) {
         return g_strdup(device);
     }
     return g_strdup_printf("tcp:%s%.*s,server=on,wait=off,nodelay=on%s", device[4] == ':' ? "127.0.0.1" : "",

@@ -394,6 +394,8 @@ void soft_watch_access(SoftCpu *cpu, uint64_t linear, uint64_t size, unsigned ac
 void soft_debug_port(SoftCpu *cpu, unsigned port, unsigned size); /* IN, OUT */
 /* Any breakpoint in DR7 or of a debugger, or anything else than TF and step, that needs MODE_SINGLE. */
 bool soft_debug_single(const SoftCpu *cpu);
+/* One instruction at a time, and one iteration of a repeated one: single step, data breakpoints. */
+bool soft_debug_iterates(const SoftCpu *cpu);
 
 /* ---- fpu.c ---- */
 void soft_fp_load(SoftCpu *cpu); /* registers of the host become the guest's */

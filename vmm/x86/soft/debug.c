@@ -128,7 +128,7 @@ void soft_debug_before(SoftCpu *cpu)
         if (cpu->debug_pending) {
             take_traps(cpu);
         }
-        if (debugger_stops_at(cpu, linear)) {
+        if (!cpu->step && debugger_stops_at(cpu, linear)) { /* a step is how a debugger gets over it */
             soft_leave(cpu, SOFT_EXIT_DEBUG);
         }
         hits = cpu->eflags & EFLAGS_RF ? 0 : execution_hits(cpu, linear);
@@ -183,7 +183,7 @@ static unsigned find_watch(const SoftCpu *cpu, uint64_t linear, uint64_t size, b
 
 void soft_watch_before(SoftCpu *cpu, uint64_t linear, uint64_t size, unsigned access)
 {
-    if (LIKELY(cpu->watches == cpu->breaks) || !size || cpu->mode & MODE_SINGLE || cpu->in_delivery ||
+    if (LIKELY(cpu->watches == cpu->breaks) || !size || soft_debug_iterates(cpu) || cpu->in_delivery ||
         access & (ACCESS_EXEC | ACCESS_SYSTEM) || !find_watch(cpu, linear, size, access & ACCESS_WRITE)) {
         return;
     }
@@ -254,6 +254,11 @@ bool soft_debug_single(const SoftCpu *cpu)
 {
     return cpu->dr7 & 0xff || cpu->on_break_page || cpu->watch_single || cpu->debug_pending ||
            cpu->eflags & EFLAGS_RF;
+}
+
+bool soft_debug_iterates(const SoftCpu *cpu)
+{
+    return cpu->mode & MODE_SINGLE && (cpu->eflags & EFLAGS_TF || cpu->step || soft_debug_single(cpu));
 }
 
 bool soft_debug_event(SoftCpu *cpu)
