@@ -297,21 +297,29 @@ static void remove_entry(Registry *r)
     unlinkat(r->root_fd, r->name, AT_REMOVEDIR);
 }
 
+static bool stay_unlisted(const char *name, const char *why, GError **error)
+{
+    if (g_getenv(REGISTRY_REQUIRED)) {
+        return error_set(error, "Domain '%s' cannot be listed: %s", name, why);
+    }
+    log_info("domain '%s' is not listed: %s", name, why);
+    return true;
+}
+
 bool registry_enter(const char *name, const uint8_t *uuid, Registry **ret, GError **error)
 {
     g_autofree char *root = registry_root();
     g_autoptr(GError) taken = NULL;
     g_autoptr(GError) unfit = NULL;
+    g_autofree char *why = NULL;
     Registry *r;
 
     *ret = NULL;
     if (!root) {
-        log_info("domain '%s' is not listed: there is no XDG_RUNTIME_DIR", name);
-        return true;
+        return stay_unlisted(name, "there is no XDG_RUNTIME_DIR", error);
     }
     if (!registry_check_name(name, &unfit)) {
-        log_info("domain '%s' is not listed: %s", name, unfit->message);
-        return true;
+        return stay_unlisted(name, unfit->message, error);
     }
     r = new_registry(name);
     if (open_root(r, root) && open_entry(r, &taken) && fill_entry(r, root, uuid, &taken)) {
@@ -319,10 +327,7 @@ bool registry_enter(const char *name, const uint8_t *uuid, Registry **ret, GErro
         *ret = r;
         return true;
     }
-    if (!taken) {
-        log_info("domain '%s' is not listed: cannot make its entry in '%s': %s", name, root,
-                 r->trouble ? r->trouble : g_strerror(errno));
-    }
+    why = g_strdup_printf("cannot make its entry in '%s': %s", root, r->trouble ? r->trouble : g_strerror(errno));
     if (r->fd >= 0) {
         remove_entry(r);
     }
@@ -331,7 +336,7 @@ bool registry_enter(const char *name, const uint8_t *uuid, Registry **ret, GErro
         g_propagate_error(error, g_steal_pointer(&taken));
         return false;
     }
-    return true;
+    return stay_unlisted(name, why, error);
 }
 
 int registry_take_listener(Registry *r)
