@@ -29,10 +29,12 @@ static const Arg hmp_args[] = {
 
 static Client *connect_to(const Cmd *cmd, GError **error)
 {
-    Client *client = cmd_connect(cmd, NULL, error);
+    uint32_t seconds = MIN(cmd_number(cmd, "timeout", MONITOR_TIMEOUT_S), G_MAXINT / 1000);
+    g_autoptr(Dom) dom = cmd_domain(cmd, error);
+    Client *client = dom ? dom_connect(dom, MIN(DOM_TIMEOUT_MS, seconds * 1000), error) : NULL;
 
     if (client) {
-        client_set_timeout(client, MIN(cmd_number(cmd, "timeout", MONITOR_TIMEOUT_S), G_MAXINT / 1000) * 1000);
+        client_set_timeout(client, seconds * 1000);
     }
     return client;
 }

@@ -34,13 +34,18 @@ static Dom *startable(const Cmd *cmd, GError **error)
     return g_steal_pointer(&dom);
 }
 
+/* The domain has accepted us by then: what was ready before the first request has been seen when the second is answered. */
+static bool wait_until_attached(Client *client, GError **error)
+{
+    return client_do(client, "query-status", error) && client_do(client, "query-status", error);
+}
+
 /* The console is there before the first instruction, so nothing of it is lost. */
 static bool start_with_console(const Cmd *cmd, const char *name, bool paused, GError **error)
 {
     g_autoptr(Dom) dom = NULL;
     g_autoptr(Client) client = NULL;
     Console *console;
-    bool ok;
 
     if (!console_check_terminal(error) || !launch(name, true, error)) {
         return false;
@@ -49,11 +54,17 @@ static bool start_with_console(const Cmd *cmd, const char *name, bool paused, GE
     dom = domains_find(name, error);
     client = dom ? dom_connect(dom, DOM_TIMEOUT_MS, error) : NULL;
     console = client ? console_open(dom, NULL, error) : NULL;
-    ok = client && (paused || client_do(client, "cont", console ? error : NULL));
     if (!console) {
+        if (client && !paused) { /* it runs all the same */
+            client_do(client, "cont", NULL);
+        }
         return false;
     }
-    return ok ? console_run(cmd, console, error) : (console_free(console), false);
+    if (!wait_until_attached(client, error) || (!paused && !client_do(client, "cont", error))) {
+        console_free(console);
+        return false;
+    }
+    return console_run(cmd, console, error);
 }
 
 static bool start(const Cmd *cmd, GError **error)
