@@ -255,6 +255,16 @@ static int wrote(BlockNode *node, int ret)
     return ret;
 }
 
+static int wrote_to(BlockNode *node, uint64_t end, int ret)
+{
+    uint64_t old = __atomic_load_n(&node->highest_write, __ATOMIC_RELAXED);
+
+    while (old < end && !__atomic_compare_exchange_n(&node->highest_write, &old, end, false, __ATOMIC_RELAXED,
+                                                     __ATOMIC_RELAXED)) {
+    }
+    return wrote(node, ret);
+}
+
 int block_co_preadv(BlockNode *node, uint64_t offset, uint64_t bytes, const struct iovec *iov, unsigned niov)
 {
     int ret = check_range(node, offset, bytes);
@@ -291,7 +301,7 @@ int block_co_pwritev(BlockNode *node, uint64_t offset, uint64_t bytes, const str
         ret = write_bounced(node, offset, bytes, iov, niov, flags);
     }
     track_end(node, &tracked);
-    return wrote(node, ret);
+    return wrote_to(node, offset + bytes, ret);
 }
 
 int block_co_flush(BlockNode *node)
@@ -390,5 +400,5 @@ int block_co_pwrite_zeroes(BlockNode *node, uint64_t offset, uint64_t bytes, uns
                 (offset | bytes) & (alignment - 1));
     ret = write_zeroes_tracked(node, offset, bytes, flags);
     track_end(node, &tracked);
-    return wrote(node, ret);
+    return wrote_to(node, offset + bytes, ret);
 }

@@ -189,6 +189,27 @@ BlockNode *blockdev_add_text(Domain *domain, const char *text, GError **error)
     return node;
 }
 
+static bool refuse_used(const BlockNode *node, GError **error)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, domain_table(node->domain, TABLE_BLOCK));
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const BlockNode *parent = value;
+
+        if (parent->child == node) {
+            error_set(error, "block node '%s' is in use: '%s' lies over it", node->name, parent->name);
+            return error_hint(error, "Remove that one first.");
+        }
+    }
+    if (node->users->len) {
+        error_set(error, "block node '%s' is in use by '%s'", node->name, ((BlockUser *)node->users->pdata[0])->name);
+        return error_hint(error, "Remove the device with device_del, and wait until DEVICE_DELETED says that it is gone.");
+    }
+    return error_set(error, "block node '%s' is in use", node->name);
+}
+
 bool blockdev_del(Domain *domain, const char *node_name, GError **error)
 {
     BlockNode *node = g_hash_table_lookup(domain_table(domain, TABLE_BLOCK), node_name);
@@ -200,7 +221,7 @@ bool blockdev_del(Domain *domain, const char *node_name, GError **error)
         return error_set(error, "block node '%s' was not made by blockdev-add", node_name);
     }
     if (node->references > 1) {
-        return error_set(error, "block node '%s' is in use", node_name);
+        return refuse_used(node, error);
     }
     node_unref(node);
     return true;
@@ -298,12 +319,11 @@ int64_t block_length(BlockNode *node)
 
 bool block_each(Domain *domain, BlockNodeFn fn, void *opaque)
 {
-    GHashTableIter iter;
-    gpointer value;
+    GHashTable *table = domain_table(domain, TABLE_BLOCK);
+    g_autoptr(GList) names = g_list_sort(g_hash_table_get_keys(table), (GCompareFunc)strcmp);
 
-    g_hash_table_iter_init(&iter, domain_table(domain, TABLE_BLOCK));
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        if (!fn(value, opaque)) {
+    for (GList *l = names; l; l = l->next) {
+        if (!fn(g_hash_table_lookup(table, l->data), opaque)) {
             return false;
         }
     }
@@ -351,6 +371,7 @@ bool block_user_attach(BlockUser *user, const char *name, BlockNode *node, unsig
         return error_hint(error, "Open it with read-only=off, if it can be written.");
     }
     *user = (BlockUser) { .name = name, .permissions = permissions, .share_rw = share_rw };
+    user->drive = drive_of_node(node) ? drive_of_node(node)->id : NULL;
     for (BlockNode *n = node; n; n = n->child) {
         if (!users_agree(n, user, error)) {
             return false;

@@ -53,6 +53,7 @@ struct BlockDriver {
     int (*co_discard)(BlockNode *node, uint64_t offset, uint64_t bytes);    /* NULL: -ENOTSUP */
     int (*co_pwrite_zeroes)(BlockNode *node, uint64_t offset, uint64_t bytes, unsigned flags); /* NULL: -ENOTSUP */
     int64_t (*length)(BlockNode *node); /* bytes; any thread */
+    int64_t (*allocated)(BlockNode *node); /* bytes it takes on the host; NULL: the child's, or none */
     /* Host locks for what the users above do (BlockPermission bits) and do not let others do.  NULL: none. */
     bool (*lock)(BlockNode *node, unsigned used, unsigned unshared, GError **error);
 };
@@ -63,7 +64,7 @@ extern const FieldStruct blockdev_options;       /* -blockdev / blockdev-add, ta
 /* -blockdev and blockdev-add; node-name is required.  The caller owns nothing. */
 BlockNode *blockdev_add(Domain *domain, const Json *options, GError **error);
 BlockNode *blockdev_add_text(Domain *domain, const char *text, GError **error);
-/* Refuses while it is in use. */
+/* Refuses while it is in use, and says by whom. */
 bool blockdev_del(Domain *domain, const char *node_name, GError **error);
 /* A node's name or a drive's id. */
 BlockNode *block_find(Domain *domain, const char *name, GError **error);
@@ -73,7 +74,7 @@ bool block_read_only(const BlockNode *node);
 bool block_discards(const BlockNode *node);        /* discard=unmap */
 int64_t block_length(BlockNode *node);             /* bytes, rounded up to 512; any thread */
 typedef bool (*BlockNodeFn)(BlockNode *node, void *opaque);
-bool block_each(Domain *domain, BlockNodeFn fn, void *opaque);
+bool block_each(Domain *domain, BlockNodeFn fn, void *opaque); /* by name */
 void blockdev_help(GString *out);
 void block_close_all(Domain *domain); /* what devices still use is closed when they let go of it */
 
@@ -101,12 +102,38 @@ bool drives_plug(Domain *domain, GError **error);
 const Drive *drive_of_node(const BlockNode *node); /* NULL: none */
 void drive_help(GString *out);
 
+/* What was asked of a disk.  One thread counts at a time; any thread may look. */
+typedef enum BlockOp { BLOCK_OP_READ, BLOCK_OP_WRITE, BLOCK_OP_FLUSH, BLOCK_OP_UNMAP, BLOCK_OPS } BlockOp;
+typedef struct BlockCounters {
+    struct BlockOpCounters {
+        uint64_t operations, bytes, time_ns; /* that were done */
+        uint64_t failed, invalid;            /* the disk could not; the request could not be */
+        uint64_t merged;                     /* became part of another one */
+    } op[BLOCK_OPS];
+} BlockCounters;
+static inline void block_count(uint64_t *counter, uint64_t n)
+{
+    __atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+}
+void block_counters_add(BlockCounters *sum, const BlockCounters *counters);
+
+typedef enum BlockIoStatus { BLOCK_IO_OK, BLOCK_IO_FAILED, BLOCK_IO_NO_SPACE } BlockIoStatus;
+typedef struct BlockUserStatus {
+    BlockCounters counters; /* starts at 0 */
+    BlockIoStatus io_status; /* not OK: the domain stopped for it */
+    bool write_cache;
+} BlockUserStatus;
+
 /* A user of a node: a device.  Takes permissions: two writers are refused unless both share. */
 struct BlockUser {
     BlockNode *node; /* NULL: not attached */
     const char *name; /* for messages */
+    const char *drive; /* id of the node's drive; NULL: none */
     unsigned permissions;
     bool share_rw;
+    /* For the monitor; set after block_user_attach(). */
+    const char *path; /* its device's */
+    void (*look)(const BlockUser *user, BlockUserStatus *ret); /* main thread */
 };
 bool block_user_attach(BlockUser *user, const char *name, BlockNode *node, unsigned permissions, bool share_rw,
                        GError **error);

@@ -191,6 +191,13 @@ static int64_t file_length(BlockNode *node)
     return ((File *)node->state)->length;
 }
 
+static int64_t file_allocated(BlockNode *node)
+{
+    struct stat st;
+
+    return fstat(((File *)node->state)->fd, &st) < 0 ? -errno : st.st_blocks * 512;
+}
+
 static bool file_lock(BlockNode *node, unsigned used, unsigned unshared, GError **error)
 {
     File *file = node->state;
@@ -385,7 +392,7 @@ const FieldStruct block_file_options = {
 #define FILE_FUNCTIONS \
     .size = sizeof(File), .open = file_open, .close = file_close, .co_preadv = file_co_preadv, \
     .co_pwritev = file_co_pwritev, .co_flush = file_co_flush, .co_discard = file_co_discard, \
-    .co_pwrite_zeroes = file_co_pwrite_zeroes, .length = file_length, .lock = file_lock
+    .co_pwrite_zeroes = file_co_pwrite_zeroes, .length = file_length, .allocated = file_allocated, .lock = file_lock
 
 const BlockDriver block_file = { .name = "file", FILE_FUNCTIONS };
 const BlockDriver block_host_device = { .name = "host_device", FILE_FUNCTIONS };

@@ -45,6 +45,7 @@ struct BlockNode {
     Lock lock;            /* LOCK_LEAF: tracked */
     BlockTracked *tracked;
     uint64_t write_generation, flushed_generation; /* atomic */
+    uint64_t highest_write; /* atomic: end of the furthest one */
 };
 
 /* A node without a name of its own, for a drive; the caller holds its one reference. */
@@ -53,6 +54,15 @@ void drive_free(Drive *drive);
 /* Opens a child from a BlockdevRef: a name, or options that inherit the parent's.  false: error. */
 bool block_open_child(BlockNode *node, const FieldAlternate *reference, GError **error);
 extern const FieldAlternateDesc blockdev_reference;
+
+/* What the monitor calls a disk: a device on a node, or a drive without one. */
+typedef struct BlockDisk {
+    BlockNode *node;
+    const char *drive;     /* its id; NULL: none */
+    const BlockUser *user; /* NULL: no device */
+    BlockUserStatus status;
+} BlockDisk;
+void block_each_disk(Domain *domain, void (*fn)(const BlockDisk *disk, void *opaque), void *opaque);
 
 extern const FieldStruct block_file_options, block_null_options, block_raw_options;
 extern const FieldEnum block_discard_enum, block_detect_zeroes_enum;

@@ -58,12 +58,24 @@ static bool unknown(const HmpCommand *table, const char *what, const char *name,
 
 /* ---- arguments ---- */
 
+/* The field at that place, those of bases first; NULL: there are not so many.  *n becomes what is left. */
+static const Field *field_at(const FieldStruct *desc, unsigned *n)
+{
+    const Field *found = desc && desc->base ? field_at(desc->base, n) : NULL;
+
+    for (const Field *f = desc ? desc->fields : NULL; !found && f && f->type != FIELD_END_OF_TABLE; f++) {
+        if (!(*n)--) {
+            found = f;
+        }
+    }
+    return found;
+}
+
 /* Words in the order of the fields; the last one must not be too many. */
 static Json *by_position(const FieldStruct *desc, const char *rest, GError **error)
 {
     g_auto(GStrv) words = NULL;
     Json *json = json_new_object();
-    const Field *field = desc ? desc->fields : NULL;
     int n = 0;
 
     if (rest[0] && !g_shell_parse_argv(rest, &n, &words, NULL)) {
@@ -71,13 +83,15 @@ static Json *by_position(const FieldStruct *desc, const char *rest, GError **err
         g_clear_pointer(&json, json_unref);
     }
     for (int i = 0; json && i < n; i++) {
-        if (!field || field->type == FIELD_END_OF_TABLE) {
+        unsigned place = (unsigned)i;
+        const Field *field = field_at(desc, &place);
+
+        if (!field) {
             error_set(error, "'%s' is one argument too many", words[i]);
             g_clear_pointer(&json, json_unref);
             break;
         }
         json_object_put_member(json, field->name, json_new_string(words[i]));
-        field++;
     }
     return json;
 }
@@ -104,6 +118,15 @@ static bool run_qmp(const HmpCommand *c, HmpCall *hmp, GError **error)
         c->print(json_object_get_member(reply, "return"), hmp->out);
     }
     return ok;
+}
+
+bool hmp_call_qmp(HmpCall *call, const char *command, const char *arguments, GError **error)
+{
+    const HmpCommand c = { .command = command, .implied = "" };
+    HmpCall inner = *call;
+
+    inner.rest = arguments;
+    return run_qmp(&c, &inner, error);
 }
 
 static bool run_command(const HmpCommand *c, HmpCall *call, GError **error)
@@ -191,6 +214,17 @@ bool hmp_run(Domain *domain, CommandFds *fds, const char *line, GString *out, GE
     }
     c = find_command(name);
     return c ? run_command(c, &call, error) : unknown(hmp_commands, "command", name, error);
+}
+
+void hmp_say(Domain *domain, CommandFds *fds, const char *line, GString *out)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!hmp_run(domain, fds, line, out, &error)) {
+        g_autofree char *text = error_text(error);
+
+        g_string_append_printf(out, "Error: %s\n", text);
+    }
 }
 
 static void add_names(const HmpCommand *table, const char *begin, GPtrArray *words)

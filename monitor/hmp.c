@@ -68,13 +68,8 @@ static void on_line(const char *line, void *opaque)
 {
     Hmp *hmp = opaque;
     g_autoptr(GString) out = g_string_new(NULL);
-    g_autoptr(GError) error = NULL;
 
-    if (!hmp_run(hmp->domain, NULL, line, out, &error)) {
-        g_autofree char *text = error_text(error);
-
-        g_string_append_printf(out, "Error: %s\n", text);
-    }
+    hmp_say(hmp->domain, NULL, line, out);
     show_text(hmp, out->str);
 }
 
@@ -190,13 +185,8 @@ static bool human_monitor_command(CommandCall *call, const void *opaque, void *r
 {
     const LineArgs *args = opaque;
     g_autoptr(GString) out = g_string_new(NULL);
-    g_autoptr(GError) wrong = NULL;
 
-    if (!hmp_run(call->domain, call->fds, args->line, out, &wrong)) {
-        g_autofree char *text = error_text(wrong);
-
-        g_string_append_printf(out, "Error: %s\n", text);
-    }
+    hmp_say(call->domain, call->fds, args->line, out);
     *(char **)ret = g_strdup(out->str);
     return true;
 }

@@ -19,8 +19,14 @@ void hmp_free(Hmp *hmp); /* NULL is fine */
 /* ---- lines ---- */
 /* Runs one and adds what it says to out.  fds NULL: none. */
 bool hmp_run(Domain *domain, CommandFds *fds, const char *line, GString *out, GError **error);
+/* The same, and what goes wrong is said too. */
+void hmp_say(Domain *domain, CommandFds *fds, const char *line, GString *out);
 /* The words (owned, to be freed) that the line may end in. */
 void hmp_complete(Domain *domain, const char *before, GPtrArray *words);
+
+/* vCPUs stand still until they are released; whether they ran. */
+bool hmp_hold_vcpus(Domain *domain);
+void hmp_release_vcpus(Domain *domain, bool ran);
 
 /* ---- tables ---- */
 typedef struct HmpCall {
@@ -44,5 +50,7 @@ typedef struct HmpCommand {
 
 extern const HmpCommand hmp_commands[];   /* name NULL ends */
 extern const HmpCommand hmp_info_topics[]; /* "info NAME" */
+/* A QMP command with key=value text. */
+bool hmp_call_qmp(HmpCall *call, const char *command, const char *arguments, GError **error);
 /* Any reply, as lines of "name: value". */
 void hmp_print_reply(const Json *reply, GString *out);

@@ -81,8 +81,9 @@ static const FieldStruct unix_address = TABLE("UnixSocketAddress", ChardevSocket
     F_STR("path", ChardevSocketOptions, path, NULL, .flags = FIELD_REQUIRED, .help = "Path of the socket"),
     F_BOOL("abstract", ChardevSocketOptions, abstract, false, .help = "The path is a name in the abstract namespace"));
 
-static const FieldStruct fd_address = TABLE("FdSocketAddress", ChardevSocketOptions, "An inherited descriptor",
-    F_STR("str", ChardevSocketOptions, fd, NULL, .flags = FIELD_REQUIRED, .help = "Number of the descriptor"));
+static const FieldStruct fd_address = TABLE("FdSocketAddress", ChardevSocketOptions, "A descriptor that was passed",
+    F_STR("str", ChardevSocketOptions, fd, NULL, .flags = FIELD_REQUIRED,
+          .help = "Name that getfd gave to it, or its number"));
 
 /* { "data": { ... } } around a struct, at the same place in memory. */
 typedef struct SocketWrapper { ChardevSocketOptions data; } SocketWrapper;
@@ -119,7 +120,7 @@ static const FieldStruct add_socket = TABLE("ChardevSocket", ChardevSocketOption
     F_STRUCT("addr", ChardevSocketOptions, addr, &socket_address, .flags = FIELD_REQUIRED, .help = "Its address"),
     F_BOOL("server", ChardevSocketOptions, server, true, .help = "Listen instead of connecting"),
     F_BOOL("wait", ChardevSocketOptions, wait, false, FIELD_HAS(ChardevSocketOptions, has_wait),
-        .help = "Wait for a peer before going on"),
+        .help = "False: whoever comes later is welcome"),
     F_BOOL("nodelay", ChardevSocketOptions, nodelay, false, .help = "Send small packets at once"),
     F_UINT("reconnect", ChardevSocketOptions, reconnect, 0,
            .help = "Seconds between attempts to connect; 0: one attempt"),
@@ -305,6 +306,14 @@ Chardev *chardev_add(Domain *domain, const Json *json, GError **error)
     }
     is_socket = options.backend.type == BACKEND_SOCKET;
     if (is_socket) {
+        const ChardevSocketOptions *o = options.backend.data;
+
+        if (o->has_wait && o->wait) {
+            error_set(error, "'wait' is for the start: the domain would stand still until somebody connects");
+            error_hint(error, "Say wait=false.");
+            field_struct_clear(&chardev_options, &options);
+            return NULL;
+        }
         resolve_address(options.backend.data);
     }
     chr = chardev_create(domain, options.id, classes[options.backend.type], options.backend.data, error);

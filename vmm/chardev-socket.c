@@ -260,10 +260,44 @@ static bool check_options(const ChardevSocketOptions *o, GError **error)
     return true;
 }
 
+/* A passed descriptor that is none would only be seen by an endless row of failures. */
+static bool is_stream_socket(int fd, bool listens, GError **error)
+{
+    int type = 0, accepts = 0;
+    socklen_t length = sizeof(int);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0 || type != SOCK_STREAM) {
+        return error_set(error, "the descriptor is no stream socket");
+    }
+    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &length);
+    if (listens && !accepts) {
+        error_set(error, "the socket does not listen");
+        return error_hint(error, "Say server=off if it is connected.");
+    }
+    if (!listens && accepts) {
+        error_set(error, "the socket listens, it is not connected");
+        return error_hint(error, "Say server=on.");
+    }
+    return true;
+}
+
+static int open_passed(const Socket *s, const char *text, GError **error)
+{
+    int fd = host_passed_fd(text, error);
+
+    if (fd >= 0 && !is_stream_socket(fd, s->server, error)) {
+        if (!g_ascii_isdigit(text[0])) { /* one by number may be anybody's */
+            close(fd);
+        }
+        fd = -1;
+    }
+    return fd;
+}
+
 static int open_descriptor(const Socket *s, const ChardevSocketOptions *o, GError **error)
 {
     if (o->fd) {
-        return host_passed_fd(o->fd, error);
+        return open_passed(s, o->fd, error);
     }
     if (s->server) {
         return s->path ? host_listen_unix(s->path, error) : host_listen_tcp(s->host, s->port, s->ipv4, s->ipv6, error);

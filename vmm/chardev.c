@@ -204,12 +204,11 @@ Chardev *chardev_find(Domain *domain, const char *id, GError **error)
 
 bool chardev_each(Domain *domain, ChardevFn fn, void *opaque)
 {
-    GHashTableIter iter;
-    gpointer value;
+    GHashTable *table = domain_table(domain, TABLE_CHARDEVS);
+    g_autoptr(GList) ids = g_list_sort(g_hash_table_get_keys(table), (GCompareFunc)strcmp);
 
-    g_hash_table_iter_init(&iter, domain_table(domain, TABLE_CHARDEVS));
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        if (!fn(value, opaque)) {
+    for (GList *l = ids; l; l = l->next) {
+        if (!fn(g_hash_table_lookup(table, l->data), opaque)) {
             return false;
         }
     }

@@ -48,7 +48,7 @@ void chardev_remove_all(Domain *domain); /* the domain's end: no device is left 
 void chardev_restore_terminal(void);
 Chardev *chardev_find(Domain *domain, const char *id, GError **error);
 typedef bool (*ChardevFn)(Chardev *chr, void *opaque);
-bool chardev_each(Domain *domain, ChardevFn fn, void *opaque);
+bool chardev_each(Domain *domain, ChardevFn fn, void *opaque); /* by id */
 const char *chardev_id(const Chardev *chr);
 char *chardev_filename(const Chardev *chr); /* "pty:/dev/pts/3"; caller frees */
 bool chardev_frontend_open(const Chardev *chr);

@@ -232,11 +232,13 @@ Device *device_add(Domain *domain, const Json *options, GError **error)
 bool device_del(Domain *domain, const char *id, GError **error)
 {
     Device *dev = device_find(domain, id);
+    bool pending;
 
     if (!dev) {
         return error_set_class(error, ERROR_DEVICE_NOT_FOUND, "Device '%s' not found", id);
     }
-    if (dev->unplug_pending) {
+    if (dev->unplug_pending &&
+        (!dev->unplug_until_ns || clock_ns(domain_clock(domain)) < dev->unplug_until_ns)) {
         return error_set(error, "Device '%s' is already in the process of unplug", id);
     }
     if (!dev->class->hotpluggable || !dev->bus) {
@@ -249,12 +251,29 @@ bool device_del(Domain *domain, const char *id, GError **error)
         device_free(dev);
         return true;
     }
+    pending = dev->unplug_pending;
     dev->unplug_pending = true; /* before: it may be gone when unplug() returns */
     if (!dev->bus->class->unplug(dev->bus, dev, error)) {
-        dev->unplug_pending = false;
+        dev->unplug_pending = pending;
         return false;
     }
     return true;
+}
+
+static bool find_pending(Device *dev, void *opaque)
+{
+    *(Device **)opaque = dev->unplug_pending ? dev : NULL;
+    return !dev->unplug_pending;
+}
+
+/* One may take others with it. */
+void device_complete_unplugs(Domain *domain)
+{
+    Device *dev = NULL;
+
+    while (!device_each(domain, find_pending, &dev)) {
+        device_free(dev);
+    }
 }
 
 /* ---- help ---- */

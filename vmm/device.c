@@ -17,6 +17,7 @@
 
 #include <string.h>
 
+#include "vmm/device-commands.h"
 #include "vmm/device-internal.h"
 #include "vmm/domain-internal.h"
 #include "vmm/epoch.h"
@@ -274,6 +275,10 @@ void device_unrealize(Device *dev)
     unrealize_hooks(dev, dev->class);
     release(dev);
     dev->paused = false;
+    /* Of a composite that was not whole yet nobody has heard. */
+    if (dev->domain->complete && (!is_backend(dev) || dev->parent->realized)) {
+        device_emit_deleted(dev);
+    }
 }
 
 /* ---- reset, pause, resume ---- */
@@ -300,7 +305,7 @@ void device_reset(Device *dev)
 {
     log_if(LOG_RESET, "reset of %s", dev->path);
     lock_acquire(dev->lock);
-    dev->unplug_pending = false;
+    dev->unplug_pending = false; /* of what stays although it was asked for: the guest forgot */
     reset_regs(dev, dev->class);
     reset_hooks(dev, dev->class);
     lock_release(dev->lock);

@@ -108,6 +108,7 @@ struct Device {
     Lock *lock;    /* what guards it: own_lock, or its composite's */
     bool realized, hotplugged;
     bool unplug_pending; /* the guest was asked to let go of it */
+    int64_t unplug_until_ns; /* guest time from which on it may be asked again; 0: never */
     GPtrArray *buses;   /* Bus it provides: those it embeds and gave to bus_init() */
     GPtrArray *regions; /* MemoryRegion it registered with device_init_*; finished by the framework */
     /* The framework's. */
@@ -149,6 +150,10 @@ void device_classes_help(GString *out);                         /* "-device help
 Device *device_add(Domain *domain, const Json *options, GError **error);
 /* Asks the guest (DEVICE_DELETED comes later) or removes at once, as the bus does. */
 bool device_del(Domain *domain, const char *id, GError **error);
+/* The guest starts anew: what it was asked to let go of goes. */
+void device_complete_unplugs(Domain *domain);
+/* For buses: the guest was asked for the device and keeps it (DEVICE_UNPLUG_GUEST_ERROR). */
+void device_unplug_refused(Device *dev);
 Device *device_find(Domain *domain, const char *id); /* id or path; NULL: none */
 typedef bool (*DeviceFn)(Device *dev, void *opaque); /* false: stop */
 bool device_each(Domain *domain, DeviceFn fn, void *opaque);

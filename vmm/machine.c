@@ -171,9 +171,10 @@ static bool build_cpu_model(Machine *machine, GError **error)
     return machine->cpu_model != NULL;
 }
 
+/* A machine without memory has nothing that a CPU could run. */
 static bool build_cpus(Machine *machine, GError **error)
 {
-    for (unsigned i = 0; i < machine->topology.cpus; i++) {
+    for (unsigned i = 0; machine->ram_size && i < machine->topology.cpus; i++) {
         if (!vcpu_new(machine->domain, i, cpu_topology_apic_id(&machine->topology, i), error)) {
             return false;
         }
@@ -317,6 +318,7 @@ void machine_reset(Machine *machine)
     Domain *domain = machine->domain;
 
     g_assert(vcpus_parked(domain));
+    device_complete_unplugs(domain);
     for (unsigned i = 0; i < domain->devices->len; i++) {
         device_reset(g_ptr_array_index(domain->devices, i));
     }

@@ -6,7 +6,7 @@
  *   2. fork into the background, if asked; open the log; enter the registry
  *   3. domain, machine (not built), accelerator
  *   4. objects, character devices, block nodes
- *   5. build the machine, plug serial ports, devices and drives, finalize; monitors
+ *   5. build the machine, plug serial ports, devices and drives, finalize; monitors and gdb
  *   6. sandbox, run, and the way back
  *
  * This is the only file of vmm/ that knows hw/, block/ and monitor/.
@@ -16,8 +16,8 @@
 
 #include "block/block.h"
 #include "hw/devices.h"
+#include "monitor/command-line.h"
 #include "monitor/monitor.h"
-#include "monitor/option-languages.h"
 #include "vmm/chardev.h"
 #include "vmm/error.h"
 #include "vmm/host.h"
@@ -129,6 +129,9 @@ static int run_domain(const Options *options, const MachineClass *class, Registr
     signals = signals_attach(domain, error);
     if (signals && start(options, domain, class, registry, &monitors, error)) {
         status = domain_main(domain);
+    } else if (*error) { /* before a monitor's connection ends: who is at its other end reads the log then */
+        log_error(*error);
+        g_clear_error(error);
     }
     signals_detach(signals);
     stop(domain, monitors);

@@ -12,6 +12,7 @@
 #include "vmm/error.h"
 #include "vmm/memory-backend.h"
 #include "vmm/rng.h"
+#include "vmm/secret.h"
 
 const ObjectClass *const object_classes[] = {
     &iothread_class,
@@ -21,6 +22,7 @@ const ObjectClass *const object_classes[] = {
     &rng_builtin_class.object,
     &rng_egd_class.object,
     &rng_random_class.object,
+    &secret_class,
     NULL,
 };
 

@@ -49,5 +49,6 @@ void object_link_detach(Device *dev, void **slot);
 /* iothread: a loop on a thread of its own. */
 typedef struct IoThread IoThread;
 extern const ObjectClass iothread_class;
+extern const FieldStruct iothread_props;
 extern const LinkClass iothread_link;
 Loop *iothread_loop(IoThread *thread);

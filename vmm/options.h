@@ -47,6 +47,7 @@ typedef struct Options {
     /* process */
     Actions actions;
     bool paused;         /* -S */
+    char *gdb;           /* what its server is on; NULL: none */
     char *sandbox, *log_file, *log_categories, *pidfile;
     MessageOptions message;
     bool daemonize;

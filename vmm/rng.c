@@ -164,7 +164,7 @@ static void builtin_destroy(Object *obj)
     drop_requests(rng);
 }
 
-static const FieldStruct builtin_props = {
+const FieldStruct rng_builtin_props = {
     .name = "RngBuiltinProperties",
     .size = sizeof(Rng),
     .fields = (const Field[]){ FIELD_END },
@@ -175,7 +175,7 @@ const RngClass rng_builtin_class = {
         .name = "rng-builtin",
         .desc = "Random bytes from the host's kernel",
         .size = sizeof(Rng),
-        .props = &builtin_props,
+        .props = &rng_builtin_props,
         .create = builtin_create,
         .destroy = builtin_destroy,
     },
@@ -248,7 +248,7 @@ static void random_destroy(Object *obj)
     drop_requests(rng);
 }
 
-static const FieldStruct random_props = {
+const FieldStruct rng_random_props = {
     .name = "RngRandomProperties",
     .size = sizeof(Rng),
     .fields = (const Field[]){
@@ -262,7 +262,7 @@ const RngClass rng_random_class = {
         .name = "rng-random",
         .desc = "Random bytes from a file",
         .size = sizeof(Rng),
-        .props = &random_props,
+        .props = &rng_random_props,
         .create = random_create,
         .destroy = random_destroy,
     },
@@ -349,7 +349,7 @@ static void egd_destroy(Object *obj)
     drop_requests(rng);
 }
 
-static const FieldStruct egd_props = {
+const FieldStruct rng_egd_props = {
     .name = "RngEgdProperties",
     .size = sizeof(Rng),
     .fields = (const Field[]){
@@ -363,7 +363,7 @@ const RngClass rng_egd_class = {
         .name = "rng-egd",
         .desc = "Random bytes from an entropy gathering daemon",
         .size = sizeof(Rng),
-        .props = &egd_props,
+        .props = &rng_egd_props,
         .create = egd_create,
         .destroy = egd_destroy,
     },

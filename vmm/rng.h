@@ -31,4 +31,5 @@ typedef struct RngClass {
 } RngClass;
 
 extern const RngClass rng_builtin_class, rng_egd_class, rng_random_class;
+extern const FieldStruct rng_builtin_props, rng_egd_props, rng_random_props;
 extern const LinkClass rng_link; /* slot: Rng * */

@@ -99,6 +99,12 @@ static bool is_master(const PciDevice *pci)
     return pci_config_byte(pci, PCI_COMMAND) & PCI_COMMAND_MASTER;
 }
 
+/* Requests from behind the bridge get through it. */
+static bool forwards(PciDevice *bridge)
+{
+    return is_master(bridge) && !__atomic_load_n(&pci_bridge_secondary(bridge)->off, __ATOMIC_ACQUIRE);
+}
+
 /* The function, and what is behind it if it is a bridge, whose own path to the root is `open`. */
 static void update_mastering(PciDevice *pci, bool open)
 {
@@ -112,7 +118,7 @@ static void update_mastering(PciDevice *pci, bool open)
             PciDevice *child = __atomic_load_n(&bus->function[i], __ATOMIC_ACQUIRE);
 
             if (child) {
-                update_mastering(child, enabled);
+                update_mastering(child, open && forwards(pci));
             }
         }
     }
@@ -132,7 +138,7 @@ void pci_update_mapping(PciDevice *pci)
         pci_bridge_update_windows(pci);
     }
     for (PciDevice *up = pci_bus(pci)->bridge; up; up = pci_bus(up)->bridge) {
-        open = open && is_master(up);
+        open = open && forwards(up);
     }
     update_mastering(pci, open);
     memory_commit();

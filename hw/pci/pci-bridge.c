@@ -122,7 +122,8 @@ void pci_bridge_update_windows(PciDevice *pci)
 {
     PciBridge *bridge = pci_bridge(pci);
     PciBus *above = pci_bus(pci);
-    bool visible = __atomic_load_n(&pci->visible, __ATOMIC_RELAXED);
+    bool visible = __atomic_load_n(&pci->visible, __ATOMIC_RELAXED) &&
+                   !__atomic_load_n(&bridge->secondary.off, __ATOMIC_RELAXED);
     uint16_t command = pci_config_word(pci, PCI_COMMAND);
 
     for (unsigned i = 0; i < PCI_WINDOW_KINDS; i++) {

@@ -260,7 +260,7 @@ PciBus *pci_find_bus(PciBus *root, uint8_t number)
 PciDevice *pci_find_function(PciBus *root, uint8_t number, uint8_t devfn)
 {
     PciBus *bus = pci_find_bus(root, number);
-    PciDevice *pci = bus ? function_at(bus, devfn) : NULL;
+    PciDevice *pci = bus && !__atomic_load_n(&bus->off, __ATOMIC_ACQUIRE) ? function_at(bus, devfn) : NULL;
 
     return pci && __atomic_load_n(&pci->visible, __ATOMIC_ACQUIRE) ? pci : NULL;
 }

@@ -89,6 +89,7 @@ struct PciBus {
     PciDevice *bridge;   /* NULL: root */
     uint8_t slot_min;    /* first slot handed out */
     uint8_t slot_max;    /* last one there is: 31, or 0 below a PCIe port */
+    bool off;            /* atomic: its slot has no power, nothing on it can be reached */
     MemoryRegion *memory, *ports; /* BARs are mapped here */
     AddressSpace *dma_space;
     /* Root buses: what INTx pin (1..4) of a function in `slot` drives; NULL: nothing. Main thread. */

@@ -3,16 +3,23 @@
  * pcie-root-port: a PCI Express root port with one slot behind it, hot-pluggable
  * (PCIe Base 5.0: 7.5.3 capability, 6.7 hot plug).
  *
- * Hot plug in the standard's terms: a card that comes sets Presence Detect State
- * and brings the link up; both changes interrupt.  To take a card out, unplug
- * presses the attention button; software quiesces the card, and when it has
- * switched off the slot's power and its indicator, the card goes.
+ * Hot plug in the standard's terms: a card that comes sets Presence Detect State,
+ * which interrupts; software switches the slot on, and the link comes up.  To take
+ * a card out, unplug presses the attention button; software quiesces the card, and
+ * when it has switched off the slot's power and its indicator, the card goes.
  *
- *   empty --slot_plugged()--> present, link up --slot_unplug(): button--> software blinks, stops
- *     ^                                                                         |
- *     +------------- remove_cards() <--- slot_control_wrote(): power off -------+
+ *   empty, off --slot_plugged()--> present, off --software: power on--> present, on
+ *     ^                                |                                   | slot_unplug(): button
+ *     +--- slot_unplug(): unused ------+                                   v
+ *     |                                                         software blinks, quiesces
+ *     +--- remove_cards() <--- slot_control_wrote(): power off --+         |
+ *                     present, on <--- refuse_unplugs(): no longer blinks, still on
  *
- * Not modelled: MRL sensor, electromechanical interlock, AER, PME, other link speeds.
+ * Nothing behind a slot that is off can be reached.  Before the guest's first
+ * instruction a card that comes is as one that always was there.
+ *
+ * Not modelled: MRL sensor, electromechanical interlock, AER, PME, other link
+ * speeds; a card that is kept while its slot is off and on again is not reset.
  *
  * Locking: the device's lock; plugging and unplugging come on the main thread and
  * take it, removing cards is posted there.
@@ -35,6 +42,8 @@
 #define SLOT_EVENTS (PCI_EXP_SLTSTA_ABP | PCI_EXP_SLTSTA_PDC | PCI_EXP_SLTSTA_CC | PCI_EXP_SLTSTA_DLLSC)
 /* Power off and its indicator off: the slot may be emptied. */
 #define SLOT_OFF (PCI_EXP_SLTCTL_PCC | PCI_EXP_SLTCTL_PWR_IND_OFF)
+/* Guest time in which software reacts to the button, if it is there: 5 s to think better of it (6.7.1.5). */
+#define ANSWER_NS (5 * NS_PER_SEC)
 /* Room that a hot plug port keeps for a card, unless told otherwise. */
 #define RESERVE_IO     UINT64_C(0x1000)
 #define RESERVE_MEMORY UINT64_C(0x200000)
@@ -97,20 +106,40 @@ static void raise_events(PciDevice *pci, uint16_t events)
 }
 
 /* ---- the slot ---- */
-static void set_link(PciDevice *pci)
+static uint16_t power_indicator(const PciDevice *pci)
 {
-    bool up = (get(pci, PCI_EXP_SLTSTA) & PCI_EXP_SLTSTA_PDS) && !(get(pci, PCI_EXP_SLTCTL) & PCI_EXP_SLTCTL_PCC);
-    uint16_t link = get(pci, PCI_EXP_LNKSTA) & ~PCI_EXP_LNKSTA_DLLLA;
-
-    put(pci, PCI_EXP_LNKSTA, up ? link | PCI_EXP_LNKSTA_DLLLA : link);
+    return get(pci, PCI_EXP_SLTCTL) & PCI_EXP_SLTCTL_PIC;
 }
 
-static void set_presence(PciDevice *pci, bool present)
+/* What power and presence lead to: whether the card can be reached, the link.  Whether the link changed. */
+static bool update_link(PciDevice *pci)
+{
+    PciBus *bus = &pci_bridge(pci)->secondary;
+    bool power = !(get(pci, PCI_EXP_SLTCTL) & PCI_EXP_SLTCTL_PCC);
+    bool up = power && (get(pci, PCI_EXP_SLTSTA) & PCI_EXP_SLTSTA_PDS);
+    uint16_t was = get(pci, PCI_EXP_LNKSTA), link = was & ~PCI_EXP_LNKSTA_DLLLA;
+
+    if (__atomic_exchange_n(&bus->off, !power, __ATOMIC_ACQ_REL) == power) {
+        pci_update_mapping(pci);
+    }
+    put(pci, PCI_EXP_LNKSTA, up ? link | PCI_EXP_LNKSTA_DLLLA : link);
+    return get(pci, PCI_EXP_LNKSTA) != was;
+}
+
+/* Whether the link changed. */
+static bool set_presence(PciDevice *pci, bool present)
 {
     uint16_t status = get(pci, PCI_EXP_SLTSTA) & ~PCI_EXP_SLTSTA_PDS;
 
     put(pci, PCI_EXP_SLTSTA, present ? status | PCI_EXP_SLTSTA_PDS : status);
-    set_link(pci);
+    return update_link(pci);
+}
+
+static void change_presence(PciDevice *pci, bool present)
+{
+    bool link = set_presence(pci, present);
+
+    raise_events(pci, PCI_EXP_SLTSTA_PDC | (link ? PCI_EXP_SLTSTA_DLLSC : 0));
 }
 
 /* What is in the slot when the machine is reset is there, and on; an empty slot is off. */
@@ -132,12 +161,36 @@ static void slot_plugged(PciBus *bus, PciDevice *card)
     PciDevice *pci = bus->bridge;
 
     lock_acquire(pci->dev.lock);
-    if (!card->dev.hotplugged) {
+    if (!card->dev.hotplugged || domain_run_state(pci->dev.domain) == RUN_STATE_PRELAUNCH) {
         settle(pci);
     } else if (PCI_FUNC(card->devfn) == 0) { /* 3.2.2.3.4: software looks for a card's functions when this one came */
-        set_presence(pci, true);
-        raise_events(pci, PCI_EXP_SLTSTA_PDC | PCI_EXP_SLTSTA_DLLSC);
+        change_presence(pci, true);
     }
+    lock_release(pci->dev.lock);
+}
+
+/* Main thread. */
+static void remove_cards(void *opaque)
+{
+    PciDevice *pci = opaque;
+    GPtrArray *cards = pci_bridge(pci)->secondary.bus.children;
+
+    if (!cards->len || (get(pci, PCI_EXP_SLTCTL) & SLOT_OFF) != SLOT_OFF) {
+        return; /* the guest thought better of it */
+    }
+    while (cards->len) {
+        device_free(g_ptr_array_index(cards, cards->len - 1));
+    }
+    lock_acquire(pci->dev.lock);
+    change_presence(pci, false);
+    lock_release(pci->dev.lock);
+}
+
+static void press_button(PciDevice *pci, Device *card)
+{
+    card->unplug_until_ns = clock_ns(domain_clock(pci->dev.domain)) + ANSWER_NS;
+    lock_acquire(pci->dev.lock);
+    raise_events(pci, PCI_EXP_SLTSTA_ABP);
     lock_release(pci->dev.lock);
 }
 
@@ -149,45 +202,46 @@ static bool slot_unplug(PciBus *bus, PciDevice *card, GError **error)
         return error_set(error, "'%s' cannot be unplugged: its port '%s' has hotplug=off", device_name(&card->dev),
                          device_name(&pci->dev));
     }
-    lock_acquire(pci->dev.lock);
-    raise_events(pci, PCI_EXP_SLTSTA_ABP);
-    lock_release(pci->dev.lock);
+    if (power_indicator(pci) == PCI_EXP_SLTCTL_PWR_IND_BLINK) {
+        error_set(error, "'%s' cannot be unplugged now: the guest is about to take it in or to let go of it",
+                  device_name(&card->dev));
+        return error_hint(error, "Try again in some seconds.");
+    }
+    if ((get(pci, PCI_EXP_SLTCTL) & SLOT_OFF) == SLOT_OFF) {
+        remove_cards(pci); /* the guest does not use it */
+    } else {
+        press_button(pci, &card->dev);
+    }
     return true;
 }
 
-/* Main thread. */
-static void remove_cards(void *opaque)
+/* Main loop, lock held. */
+static void refuse_unplugs(Device *dev)
 {
-    PciDevice *pci = opaque;
-    GPtrArray *cards = pci_bridge(pci)->secondary.bus.children;
+    GPtrArray *cards = pci_bridge(pci_device(dev))->secondary.bus.children;
 
-    if (!cards->len) {
-        return;
+    for (unsigned i = 0; i < cards->len; i++) {
+        Device *card = g_ptr_array_index(cards, i);
+
+        if (card->unplug_pending) {
+            device_unplug_refused(card);
+        }
     }
-    while (cards->len) {
-        device_free(g_ptr_array_index(cards, cards->len - 1));
-    }
-    lock_acquire(pci->dev.lock);
-    set_presence(pci, false);
-    raise_events(pci, PCI_EXP_SLTSTA_PDC);
-    lock_release(pci->dev.lock);
 }
 
 static void slot_control_wrote(PciDevice *pci)
 {
     RootPort *rp = root_port(pci);
-    uint16_t was = rp->control, now = get(pci, PCI_EXP_SLTCTL), events = PCI_EXP_SLTSTA_CC;
-    uint16_t link = get(pci, PCI_EXP_LNKSTA);
+    uint16_t was = rp->control, now = get(pci, PCI_EXP_SLTCTL);
 
     rp->control = now;
-    set_link(pci);
-    if (get(pci, PCI_EXP_LNKSTA) != link) {
-        events |= PCI_EXP_SLTSTA_DLLSC;
-    }
-    raise_events(pci, events); /* commands complete at once */
+    raise_events(pci, PCI_EXP_SLTSTA_CC | (update_link(pci) ? PCI_EXP_SLTSTA_DLLSC : 0)); /* commands complete at once */
     if ((now & SLOT_OFF) == SLOT_OFF && (was & SLOT_OFF) != SLOT_OFF &&
         (get(pci, PCI_EXP_SLTSTA) & PCI_EXP_SLTSTA_PDS)) {
         loop_post(domain_loop(pci->dev.domain), remove_cards, pci);
+    } else if ((was & PCI_EXP_SLTCTL_PIC) == PCI_EXP_SLTCTL_PWR_IND_BLINK &&
+               power_indicator(pci) == PCI_EXP_SLTCTL_PWR_IND_ON && !(now & PCI_EXP_SLTCTL_PCC)) {
+        device_post(&pci->dev, refuse_unplugs);
     }
 }
 
@@ -198,6 +252,7 @@ static void root_port_config_wrote(PciDevice *pci, unsigned offset, unsigned siz
 
     if (size > 4) { /* a load: nothing was commanded */
         rp->control = get(pci, PCI_EXP_SLTCTL);
+        update_link(pci);
         rp->interrupting = event_wanted(pci);
     } else if (rp->hotplug && offset < control + 2 && offset + size > control) {
         slot_control_wrote(pci);

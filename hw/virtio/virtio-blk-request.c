@@ -14,12 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block/block-commands.h"
 #include "hw/virtio/virtio-blk.h"
 #include "vmm/coroutine.h"
 #include "vmm/domain.h"
 #include "vmm/error.h"
 #include "vmm/iov.h"
 #include "vmm/runstate.h"
+#include "vmm/timer.h"
 
 #define MERGE_MAX     32              /* requests */
 #define MERGE_IOVS    256
@@ -31,6 +33,7 @@ struct BlkRequest {
     VirtqueueChain chain;
     BlkQueue *q;
     uint32_t type;
+    int64_t start_ns;
     uint64_t offset, bytes;    /* on the disk */
     const struct iovec *data;  /* without header and status */
     unsigned n_data;
@@ -63,6 +66,40 @@ static void finish(BlkRequest *r, uint8_t status)
     virtqueue_notify_soon(q->vq);
 }
 
+/* ---- counting ---- */
+
+static BlockOp op_of(const BlkRequest *r)
+{
+    switch (r->type) {
+    case VIRTIO_BLK_T_IN:
+        return BLOCK_OP_READ;
+    case VIRTIO_BLK_T_FLUSH:
+        return BLOCK_OP_FLUSH;
+    case VIRTIO_BLK_T_DISCARD:
+        return BLOCK_OP_UNMAP;
+    default:
+        return BLOCK_OP_WRITE;
+    }
+}
+
+static void count_done(const BlkRequest *r, int64_t now_ns)
+{
+    struct BlockOpCounters *c = &r->q->counters.op[op_of(r)];
+
+    block_count(&c->operations, 1);
+    block_count(&c->bytes, r->bytes);
+    block_count(&c->time_ns, (uint64_t)(now_ns - r->start_ns));
+}
+
+/* What the driver may not ask for. */
+static void refuse(BlkRequest *r)
+{
+    block_count(&r->q->counters.op[op_of(r)].invalid, 1);
+    finish(r, VIRTIO_BLK_S_IOERR);
+}
+
+/* ---- errors ---- */
+
 static BlockErrorAction action_for(const BlkRequest *r, int ret)
 {
     const VirtioBlk *b = r->q->blk;
@@ -86,19 +123,25 @@ static void hold(BlkRequest *r)
     virtqueue_hold(r->q->vq, &r->chain, true);
 }
 
-static void complete(BlkRequest *r, int ret)
+static void complete(BlkRequest *r, int ret, int64_t now_ns)
 {
     VirtioBlk *b = r->q->blk;
+    BlockErrorAction action;
 
     if (ret >= 0) {
+        count_done(r, now_ns);
         finish(r, VIRTIO_BLK_S_OK);
         return;
     }
-    switch (action_for(r, ret)) {
+    action = action_for(r, ret);
+    block_count(&r->q->counters.op[op_of(r)].failed, 1);
+    block_io_error_emit(&b->user, op_of(r), action, ret);
+    switch (action) {
     case BLOCK_ERROR_IGNORE:
         finish(r, VIRTIO_BLK_S_OK);
         break;
     case BLOCK_ERROR_STOP:
+        __atomic_store_n(&b->io_status, ret == -ENOSPC ? BLOCK_IO_NO_SPACE : BLOCK_IO_FAILED, __ATOMIC_RELAXED);
         domain_request_pause(b->virtio.dev.domain, RUN_STATE_IO_ERROR);
         hold(r);
         break;
@@ -142,7 +185,7 @@ static void serve(void *opaque)
 {
     BlkRequest *r = opaque;
 
-    complete(r, perform(r));
+    complete(r, perform(r), clock_ns(clock_realtime));
 }
 
 static int perform_run(const BlkRequest *first)
@@ -163,12 +206,14 @@ static void serve_run(void *opaque)
 {
     BlkRequest *r = opaque;
     int ret = perform_run(r);
+    int64_t now_ns = clock_ns(clock_realtime);
 
     while (r) {
         BlkRequest *next = r->next;
 
+        block_count(&r->q->counters.op[op_of(r)].merged, next ? 1 : 0);
         r->next = NULL;
-        complete(r, ret);
+        complete(r, ret, now_ns);
         r = next;
     }
 }
@@ -267,7 +312,7 @@ static void take_transfer(BlkRequest *r, uint64_t sector, BlkBatch *batch)
 
     r->bytes = r->type == VIRTIO_BLK_T_IN ? r->chain.in_bytes - 1 : r->chain.out_bytes - HEADER_BYTES;
     if (!in_range(b, sector, r->bytes) || (r->type == VIRTIO_BLK_T_OUT && block_read_only(b->node)) || !find_data(r)) {
-        finish(r, VIRTIO_BLK_S_IOERR);
+        refuse(r);
         return;
     }
     r->offset = sector * VIRTIO_BLK_SECTOR;
@@ -292,7 +337,7 @@ static void take_range(BlkRequest *r)
     uint64_t sector;
 
     if (r->chain.out_bytes != HEADER_BYTES + sizeof(range) || block_read_only(b->node)) {
-        finish(r, VIRTIO_BLK_S_IOERR);
+        refuse(r);
         return;
     }
     iov_to_buffer(r->chain.out, r->chain.outs, HEADER_BYTES, &range, sizeof(range));
@@ -304,7 +349,7 @@ static void take_range(BlkRequest *r)
         return;
     }
     if (sectors > max || !in_range(b, sector, sectors * VIRTIO_BLK_SECTOR)) {
-        finish(r, VIRTIO_BLK_S_IOERR);
+        refuse(r);
         return;
     }
     r->offset = sector * VIRTIO_BLK_SECTOR;
@@ -325,12 +370,13 @@ static void take_id(BlkRequest *r)
 }
 
 /* Ends it, starts it, or puts it in the batch.  false: the chain is no request. */
-static bool take(BlkQueue *q, BlkRequest *r, BlkBatch *batch)
+static bool take(BlkQueue *q, BlkRequest *r, BlkBatch *batch, int64_t now_ns)
 {
     VirtioBlk *b = q->blk;
     struct virtio_blk_outhdr header;
 
     r->q = q;
+    r->start_ns = now_ns;
     if (r->chain.in_bytes < 1 || r->chain.out_bytes < HEADER_BYTES) {
         virtio_set_broken(&b->virtio, "queue %u: a request has no header or no status byte", virtqueue_index(q->vq));
         virtqueue_detach(q->vq, &r->chain);
@@ -362,7 +408,7 @@ static bool take(BlkQueue *q, BlkRequest *r, BlkBatch *batch)
     return true;
 }
 
-static void retry_held(BlkQueue *q, BlkBatch *batch)
+static void retry_held(BlkQueue *q, BlkBatch *batch, int64_t now_ns)
 {
     while (q->retry) {
         BlkRequest *r = q->retry;
@@ -371,7 +417,7 @@ static void retry_held(BlkQueue *q, BlkBatch *batch)
         r->next = NULL;
         g_clear_pointer(&r->slices, g_free);
         virtqueue_hold(q->vq, &r->chain, false);
-        take(q, r, batch);
+        take(q, r, batch, now_ns);
     }
     submit(batch);
 }
@@ -380,14 +426,15 @@ void virtio_blk_queue_ready(Virtio *v, Virtqueue *vq)
 {
     BlkQueue *q = &((VirtioBlk *)v)->queue[virtqueue_index(vq)];
     unsigned left = virtqueue_setup(vq)->size_max;
+    int64_t now_ns = clock_ns(clock_realtime);
     BlkBatch batch = { .n = 0 };
 
-    retry_held(q, &batch);
+    retry_held(q, &batch, now_ns);
     do {
         BlkRequest *r = NULL;
 
         virtqueue_set_notification(vq, false);
-        while (left && (r = virtqueue_pop(vq, sizeof(*r))) && take(q, r, &batch)) {
+        while (left && (r = virtqueue_pop(vq, sizeof(*r))) && take(q, r, &batch, now_ns)) {
             left--;
         }
         submit(&batch);
@@ -424,6 +471,7 @@ void virtio_blk_resuming(Virtio *v)
 {
     VirtioBlk *b = (VirtioBlk *)v;
 
+    __atomic_store_n(&b->io_status, BLOCK_IO_OK, __ATOMIC_RELAXED);
     for (unsigned i = 0; i < v->queues; i++) {
         BlkRequest **last = &b->queue[i].retry;
 

@@ -251,6 +251,18 @@ static void release(VirtioBlk *b)
     g_clear_pointer(&b->queue, g_free);
 }
 
+/* Main thread. */
+static void blk_look(const BlockUser *user, BlockUserStatus *ret)
+{
+    const VirtioBlk *b = (const VirtioBlk *)((const char *)user - offsetof(VirtioBlk, user));
+
+    for (unsigned i = 0; i < b->num_queues; i++) {
+        block_counters_add(&ret->counters, &b->queue[i].counters);
+    }
+    ret->io_status = (BlockIoStatus)__atomic_load_n(&b->io_status, __ATOMIC_RELAXED);
+    ret->write_cache = __atomic_load_n(&b->writeback, __ATOMIC_RELAXED);
+}
+
 static bool blk_realize(Device *dev, GError **error)
 {
     VirtioBlk *b = virtio_blk((Virtio *)dev);
@@ -268,6 +280,8 @@ static bool blk_realize(Device *dev, GError **error)
         release(b);
         return false;
     }
+    b->user.path = dev->path;
+    b->user.look = blk_look;
     return true;
 }
 

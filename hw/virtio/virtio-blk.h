@@ -22,6 +22,7 @@ typedef struct BlkQueue {
     Virtqueue *vq;
     BlkRequest *held;  /* failed, policy "stop": wait for the domain to go on */
     BlkRequest *retry; /* the domain goes on: to be done again */
+    BlockCounters counters;
 } BlkQueue;
 
 struct VirtioBlk {
@@ -45,6 +46,7 @@ struct VirtioBlk {
     bool write_cache_default;
     /* Guest state */
     bool writeback;     /* atomic: the driver may change it */
+    int io_status;      /* atomic: BlockIoStatus */
     GByteArray *waiting; /* held requests, in saved state only */
 };
 

@@ -16,6 +16,19 @@
 #define SAVED_MAX  (1 << 20) /* of two saved chains */
 #define PER_ROUND  128       /* chains, before others on the loop get their turn */
 
+typedef struct PortChange { char *id; bool open; } PortChange;
+static const FieldStruct port_change = {
+    .name = "VserportChange", .size = sizeof(PortChange),
+    .fields = (const Field[]) {
+        F_STR("id", PortChange, id, NULL, .flags = FIELD_REQUIRED, .help = "Id of the port's device"),
+        F_BOOL("open", PortChange, open, false, .flags = FIELD_REQUIRED, .help = "Whether the guest has it open"),
+        FIELD_END
+    },
+};
+const EventType event_vserport_change = {
+    "VSERPORT_CHANGE", &port_change, .interval_ms = 1000, .key = "id", .help = "The guest opened or closed a port"
+};
+
 static VirtioSerialPort *serial_port(Device *dev)
 {
     return (VirtioSerialPort *)dev;
@@ -140,17 +153,26 @@ static void port_event(void *opaque, ChardevEvent event)
     }
 }
 
+/* A console takes output whether the driver opened it or not. */
+static void show_open(VirtioSerialPort *port)
+{
+    if (port->chr) {
+        chardev_set_frontend_open(port->chr, port->guest_open || virtio_serial_port_is_console(port));
+    }
+}
+
 void virtio_serial_port_set_open(VirtioSerialPort *port, bool open)
 {
     if (port->guest_open == open) {
         return;
     }
     port->guest_open = open;
-    if (port->chr) {
-        chardev_set_frontend_open(port->chr, open);
-        if (open) {
-            chardev_accept_input(port->chr);
-        }
+    show_open(port);
+    if (port->dev.id) {
+        event_emit(port->dev.domain, &event_vserport_change, &(PortChange) { port->dev.id, open });
+    }
+    if (port->chr && open) {
+        chardev_accept_input(port->chr);
     }
 }
 
@@ -224,11 +246,7 @@ bool virtio_serial_port_start(VirtioSerialPort *port, GError **error)
 
 static bool port_loaded(void *opaque, GError **error)
 {
-    VirtioSerialPort *port = opaque;
-
-    if (port->chr) {
-        chardev_set_frontend_open(port->chr, port->guest_open);
-    }
+    show_open(opaque);
     return true;
 }
 
@@ -260,6 +278,8 @@ static bool port_realize(Device *dev, GError **error)
         g_clear_pointer(&port->saved, g_byte_array_unref);
         return false;
     }
+    port->guest_open = false;
+    show_open(port);
     return true;
 }
 

@@ -10,6 +10,7 @@
 
 #include "hw/virtio/virtio.h"
 #include "vmm/chardev.h"
+#include "vmm/event.h"
 
 typedef struct VirtioSerial VirtioSerial;
 
@@ -44,6 +45,7 @@ typedef struct VirtioSerialBus {
 } VirtioSerialBus;
 
 extern const BusClass virtio_serial_bus_class;
+extern const EventType event_vserport_change;
 
 /* A control message to the driver, about the port; text may be NULL. */
 void virtio_serial_tell(VirtioSerialPort *port, uint16_t event, uint16_t value, const char *text);

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "monitor/option-languages.h"
+#include "monitor/command-line.h"
 #include "tools/lodgectl/domains.h"
 #include "vmm/error.h"
 #include "vmm/host.h"

@@ -434,7 +434,7 @@ static void test_node_that_is_used_cannot_be_deleted(void **state)
     assert_non_null(blockdev_add_text(b->domain, file, NULL));
     assert_non_null(blockdev_add_text(b->domain, "driver=raw,node-name=fmt,file=proto", NULL));
     assert_false(blockdev_del(b->domain, "proto", &error));
-    assert_string_equal(error->message, "block node 'proto' is in use");
+    assert_string_equal(error->message, "block node 'proto' is in use: 'fmt' lies over it");
     assert_true(blockdev_del(b->domain, "fmt", NULL));
     assert_true(blockdev_del(b->domain, "proto", NULL));
     assert_null(block_find(b->domain, "proto", NULL));

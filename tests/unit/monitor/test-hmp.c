@@ -39,7 +39,7 @@ static void test_mistakes_are_told(void **state)
 {
     assert_said(*state, "stp", "unknown command: 'stp'. Did you mean 'stop'?");
     assert_said(*state, "xyzzy", "unknown command: 'xyzzy'. 'help' lists them.");
-    assert_said(*state, "info stats", "unknown topic: 'stats'. Did you mean 'status'?");
+    assert_said(*state, "info sttus", "unknown topic: 'sttus'. Did you mean 'status'?");
     assert_said(*state, "stop now", "'now' is one argument too many");
     assert_said(*state, "stop \"now", "a quotation in '\"now' does not end");
     assert_said(*state, "info registers 0", "there is no vCPU 0; this domain has 0");
@@ -86,8 +86,8 @@ static void test_programs_get_it_as_text(void **state)
 {
     monitor_rig_ask(*state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": \"info status\"}}",
                     "{\"return\": \"VM status: paused (prelaunch)\\n\"}");
-    monitor_rig_ask(*state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": \"x\"}}",
-                    "{\"return\": \"Error: unknown command: 'x'...");
+    monitor_rig_ask(*state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": \"xyzzy\"}}",
+                    "{\"return\": \"Error: unknown command: 'xyzzy'...");
 }
 
 int main(void)

@@ -162,9 +162,9 @@ static void test_watchpoint_of_odd_length_is_refused(void **state)
 }
 
 /* ---- statistics ---- */
-static void count_stat(const char *name, uint64_t value, void *opaque)
+static void count_stat(const AccelStat *stat, void *opaque)
 {
-    *(unsigned *)opaque += !strcmp(name, "lodge_port_exits") && value == 2;
+    *(unsigned *)opaque += !strcmp(stat->name, "lodge_port_exits") && stat->values[0] == 2;
 }
 
 static void test_statistics_count_port_exits(void **state)
@@ -182,11 +182,11 @@ static void test_statistics_count_port_exits(void **state)
     fixture_free(f);
 }
 
-static void find_name(const char *name, uint64_t value, void *opaque)
+static void find_name(const AccelStat *stat, void *opaque)
 {
     const char **wanted = opaque;
 
-    if (*wanted && g_str_equal(*wanted, name)) {
+    if (*wanted && g_str_equal(*wanted, stat->name)) {
         *wanted = NULL;
     }
 }

@@ -377,9 +377,9 @@ static void test_watchpoint_stops_at_a_write(void **state)
 
 /* ---- statistics ---- */
 
-static void count_stat(const char *name, uint64_t value, void *opaque)
+static void count_stat(const AccelStat *stat, void *opaque)
 {
-    *(unsigned *)opaque += value > 0;
+    *(unsigned *)opaque += stat->values[0] > 0;
 }
 
 static void test_statistics_count(void **state)

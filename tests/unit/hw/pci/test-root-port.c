@@ -6,6 +6,8 @@
 
 #include "vmm/domain-internal.h"
 #include "vmm/error.h"
+#include "vmm/event.h"
+#include "vmm/timer.h"
 
 extern const DeviceClass pcie_root_port_class;
 
@@ -197,37 +199,199 @@ static void enable_events(PciDevice *port)
     pci_rig_set_config(port, port->pcie_cap + PCI_EXP_SLTSTA, 0xffff, 2);
 }
 
-static void test_a_card_that_comes_is_told(void **state)
+/* A port on bus 5 of a domain that runs, its events enabled. */
+static PciDevice *running_port(PciRig *r)
 {
-    PciRig *r = *state;
     PciDevice *port = add_port(r, "rp1", "1");
 
     device_reset(&port->dev);
     r->domain->complete = true;
+    r->domain->run.state = RUN_STATE_RUNNING;
     enable_events(port);
+    set_number(port, 5);
+    return port;
+}
+
+static void command(PciDevice *port, uint16_t slot_control)
+{
+    uint16_t interrupts = PCI_EXP_SLTCTL_ABPE | PCI_EXP_SLTCTL_PDCE | PCI_EXP_SLTCTL_HPIE;
+
+    pci_rig_set_config(port, port->pcie_cap + PCI_EXP_SLTCTL, interrupts | slot_control, 2);
+}
+
+#define POWER_ON  PCI_EXP_SLTCTL_PWR_IND_ON
+#define POWER_OFF (PCI_EXP_SLTCTL_PCC | PCI_EXP_SLTCTL_PWR_IND_OFF)
+#define BLINK     PCI_EXP_SLTCTL_PWR_IND_BLINK
+
+static PciDevice *plug_card(PciRig *r)
+{
+    return pci_rig_plug(r, &pci_test_class, "rp1", "card", (const char *[]) { NULL }, NULL);
+}
+
+static uint32_t card_vendor(PciRig *r)
+{
+    return pci_config_load(r->bus, 5, 0, PCI_VENDOR_ID, 2);
+}
+
+static void note_event(const Event *event, void *opaque)
+{
+    const Json *device = json_object_get_member(event->data, "device");
+
+    g_string_append_printf(opaque, "%s %s;", event->type->name, device ? json_get_string(device) : "");
+}
+
+static void test_a_card_that_comes_is_told(void **state)
+{
+    PciRig *r = *state;
+    PciDevice *port = running_port(r);
+
     assert_false(slot_status(port) & PCI_EXP_SLTSTA_PDS);
-    pci_rig_add(r, "rp1", NULL, NULL);
+    plug_card(r);
     assert_true(slot_status(port) & PCI_EXP_SLTSTA_PDS);
     assert_true(slot_status(port) & PCI_EXP_SLTSTA_PDC);
     assert_int_equal(r->messages, 1);
 }
 
+static void test_a_card_that_comes_before_the_start_is_there_and_on(void **state)
+{
+    PciRig *r = *state;
+    PciDevice *port = running_port(r);
+
+    r->domain->run.state = RUN_STATE_PRELAUNCH;
+    plug_card(r);
+    assert_true(slot_status(port) & PCI_EXP_SLTSTA_PDS);
+    assert_false(slot_status(port) & PCI_EXP_SLTSTA_PDC);
+    assert_int_equal(card_vendor(r), 0x1234);
+    assert_true(pci_rig_config(port, port->pcie_cap + PCI_EXP_LNKSTA, 2) & PCI_EXP_LNKSTA_DLLLA);
+}
+
+static void test_nothing_in_a_slot_that_is_off_can_be_reached(void **state)
+{
+    PciRig *r = *state;
+    PciDevice *port = running_port(r), *card;
+
+    card = plug_card(r);
+    pci_rig_set_config(card, PCI_BASE_ADDRESS_0, 0xe0000000, 4);
+    pci_rig_set_config(card, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
+    pci_rig_set_config(port, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
+    pci_rig_set_config(port, PCI_MEMORY_BASE, 0xe000e000, 4);
+    command(port, PCI_EXP_SLTCTL_PCC | BLINK);
+    assert_int_equal(card_vendor(r), 0xffff);
+    assert_int_equal(pci_rig_load(r, 0xe0000000), 0xffffffff);
+    assert_false(card->dma.enabled);
+    command(port, POWER_ON);
+    assert_int_equal(card_vendor(r), 0x1234);
+    assert_int_equal(pci_rig_load(r, 0xe0000000), 0x5a5a5a5a);
+    assert_true(card->dma.enabled);
+    assert_true(slot_status(port) & PCI_EXP_SLTSTA_DLLSC);
+}
+
 static void test_unplugging_presses_the_button_and_power_off_removes_the_card(void **state)
 {
     PciRig *r = *state;
-    PciDevice *port = add_port(r, "rp1", "1"), *card = pci_rig_add(r, "rp1", NULL, NULL);
-    PciBus *bus = pci_bus(card);
+    PciDevice *port = running_port(r);
+    g_autoptr(GString) heard = g_string_new(NULL);
 
-    device_reset(&port->dev);
-    r->domain->complete = true;
-    enable_events(port);
-    assert_true(bus->bus.class->unplug(&bus->bus, &card->dev, NULL));
+    plug_card(r);
+    event_listen(r->domain, note_event, heard);
+    assert_true(device_del(r->domain, "card", NULL));
     assert_true(slot_status(port) & PCI_EXP_SLTSTA_ABP);
-    assert_int_equal(bus->bus.children->len, 1);
-    pci_rig_set_config(port, port->pcie_cap + PCI_EXP_SLTCTL, PCI_EXP_SLTCTL_PCC | PCI_EXP_SLTCTL_PWR_IND_OFF, 2);
+    assert_non_null(device_find(r->domain, "card"));
+    command(port, BLINK);
+    command(port, PCI_EXP_SLTCTL_PCC | BLINK);
     pci_rig_run(r);
-    assert_int_equal(bus->bus.children->len, 0);
+    assert_non_null(device_find(r->domain, "card"));
+    command(port, POWER_OFF);
+    pci_rig_run(r);
+    assert_null(device_find(r->domain, "card"));
     assert_false(slot_status(port) & PCI_EXP_SLTSTA_PDS);
+    assert_string_equal(heard->str, "DEVICE_DELETED card;");
+    event_unlisten(r->domain, note_event, heard);
+}
+
+static void test_the_button_is_pressed_again_only_when_nobody_answered(void **state)
+{
+    PciRig *r = *state;
+    PciDevice *port = running_port(r);
+    g_autoptr(GError) error = NULL;
+
+    plug_card(r);
+    assert_true(device_del(r->domain, "card", NULL));
+    assert_false(device_del(r->domain, "card", &error));
+    assert_string_equal(error->message, "Device 'card' is already in the process of unplug");
+    pci_rig_set_config(port, port->pcie_cap + PCI_EXP_SLTSTA, PCI_EXP_SLTSTA_ABP, 2);
+    clock_set(domain_clock(r->domain), 5 * NS_PER_SEC);
+    assert_true(device_del(r->domain, "card", NULL));
+    assert_true(slot_status(port) & PCI_EXP_SLTSTA_ABP);
+}
+
+static void test_a_guest_that_is_about_it_is_not_disturbed(void **state)
+{
+    PciRig *r = *state;
+    PciDevice *port = running_port(r);
+    g_autoptr(GError) error = NULL;
+
+    plug_card(r);
+    command(port, BLINK);
+    assert_false(device_del(r->domain, "card", &error));
+    assert_string_equal(error->message,
+                        "'card' cannot be unplugged now: the guest is about to take it in or to let go of it");
+    assert_false(slot_status(port) & PCI_EXP_SLTSTA_ABP);
+}
+
+static void test_a_guest_that_keeps_the_card_is_told_of(void **state)
+{
+    PciRig *r = *state;
+    PciDevice *port = running_port(r);
+    g_autoptr(GString) heard = g_string_new(NULL);
+
+    plug_card(r);
+    event_listen(r->domain, note_event, heard);
+    assert_true(device_del(r->domain, "card", NULL));
+    command(port, BLINK);
+    command(port, POWER_ON);
+    pci_rig_run(r);
+    assert_string_equal(heard->str, "DEVICE_UNPLUG_GUEST_ERROR card;");
+    assert_true(device_del(r->domain, "card", NULL));
+    event_unlisten(r->domain, note_event, heard);
+}
+
+static void test_a_card_that_the_guest_never_switched_on_goes_at_once(void **state)
+{
+    PciRig *r = *state;
+    PciDevice *port = running_port(r);
+
+    command(port, POWER_OFF);
+    plug_card(r);
+    assert_true(device_del(r->domain, "card", NULL));
+    assert_null(device_find(r->domain, "card"));
+    assert_false(slot_status(port) & PCI_EXP_SLTSTA_PDS);
+}
+
+static void test_a_guest_that_starts_anew_has_let_go(void **state)
+{
+    PciRig *r = *state;
+    PciDevice *port = running_port(r);
+
+    plug_card(r);
+    assert_true(device_del(r->domain, "card", NULL));
+    device_complete_unplugs(r->domain);
+    assert_null(device_find(r->domain, "card"));
+    device_reset(&port->dev);
+    assert_false(slot_status(port) & (PCI_EXP_SLTSTA_PDS | PCI_EXP_SLTSTA_ABP));
+    assert_int_equal(pci_rig_config(port, port->pcie_cap + PCI_EXP_SLTCTL, 2) & POWER_OFF, POWER_OFF);
+}
+
+static void test_power_that_comes_back_at_once_keeps_the_card(void **state)
+{
+    PciRig *r = *state;
+    PciDevice *port = running_port(r);
+
+    plug_card(r);
+    command(port, POWER_OFF);
+    command(port, POWER_ON);
+    pci_rig_run(r);
+    assert_non_null(device_find(r->domain, "card"));
 }
 
 static void test_the_root_bus_gives_nothing_back(void **state)
@@ -258,7 +422,15 @@ int main(void)
         TEST(test_an_empty_hot_plug_port_keeps_room),
         TEST(test_what_does_not_fit_stays_unprogrammed),
         TEST(test_a_card_that_comes_is_told),
+        TEST(test_a_card_that_comes_before_the_start_is_there_and_on),
+        TEST(test_nothing_in_a_slot_that_is_off_can_be_reached),
         TEST(test_unplugging_presses_the_button_and_power_off_removes_the_card),
+        TEST(test_the_button_is_pressed_again_only_when_nobody_answered),
+        TEST(test_a_guest_that_is_about_it_is_not_disturbed),
+        TEST(test_a_guest_that_keeps_the_card_is_told_of),
+        TEST(test_a_card_that_the_guest_never_switched_on_goes_at_once),
+        TEST(test_a_guest_that_starts_anew_has_let_go),
+        TEST(test_power_that_comes_back_at_once_keeps_the_card),
         TEST(test_the_root_bus_gives_nothing_back),
     };
 

@@ -15,8 +15,9 @@
 
 #include <cmocka.h>
 
-#include "block/block.h"
+#include "block/node.h"
 #include "virtio-guest.h"
+#include "vmm/event.h"
 #include "vmm/object.h"
 
 #define IMAGE   "/var/tmp/lodge-test-virtio-blk.img"
@@ -540,6 +541,88 @@ static void test_failed_write_is_reported(void **state)
     assert_int_equal(status_of(t, 0), VIRTIO_BLK_S_IOERR);
 }
 
+/* ---- what the monitor is told ---- */
+
+static void note_error(const Event *event, void *opaque)
+{
+    JsonWriter *w = json_writer_new(false);
+    g_autofree char *text = NULL;
+
+    json_write_value(w, NULL, event->data);
+    text = json_writer_finish(w);
+    g_string_append_printf(opaque, "%s %s\n", event->type->name, text);
+}
+
+static void test_failed_requests_are_told_with_what_is_done_about_them(void **state)
+{
+    Guest *t = *state;
+    g_autoptr(GString) heard = g_string_new(NULL);
+    uint32_t length;
+    uint16_t used;
+
+    start(t, DEVICE ",id=vd,werror=report", with_file, EVENTS);
+    event_listen(t->g.rig->domain, note_error, heard);
+    limit_file_size(512);
+    submit(t, 0, VIRTIO_BLK_T_OUT, 9, DATA, 512);
+    guest_kick(&t->g, 0);
+    guest_wait(&t->g, &t->q, &used, &length);
+    limit_file_size(RLIM_INFINITY);
+    rig_settle(t->g.rig);
+    event_unlisten(t->g.rig->domain, note_error, heard);
+    assert_string_equal(heard->str,
+                        "BLOCK_IO_ERROR {\"device\": \"\", \"qom-path\": \"/machine/peripheral/vd/virtio-backend\", "
+                        "\"node-name\": \"disk0\", \"operation\": \"write\", \"action\": \"report\", "
+                        "\"reason\": \"File too large\"}\n");
+}
+
+static void take_disk(const BlockDisk *disk, void *opaque)
+{
+    *(BlockDisk *)opaque = *disk;
+}
+
+static void test_requests_are_counted(void **state)
+{
+    Guest *t = *state;
+    const struct BlockOpCounters *op;
+    BlockDisk disk;
+
+    start(t, DEVICE, with_file, EVENTS);
+    request(t, VIRTIO_BLK_T_IN, 0, DATA, 1024);
+    request(t, VIRTIO_BLK_T_IN, SECTORS, DATA, 512);
+    request(t, VIRTIO_BLK_T_OUT, 6, DATA, 512);
+    request(t, VIRTIO_BLK_T_OUT, 2, DATA, 512);
+    request(t, VIRTIO_BLK_T_FLUSH, 0, 0, 0);
+    range_request(t, VIRTIO_BLK_T_DISCARD, 8, 16, 0);
+    block_each_disk(t->g.rig->domain, take_disk, &disk);
+    op = disk.status.counters.op;
+    assert_int_equal(op[BLOCK_OP_READ].operations, 1);
+    assert_int_equal(op[BLOCK_OP_READ].bytes, 1024);
+    assert_true(op[BLOCK_OP_READ].time_ns > 0);
+    assert_int_equal(op[BLOCK_OP_READ].invalid, 1);
+    assert_int_equal(op[BLOCK_OP_WRITE].operations, 2);
+    assert_int_equal(op[BLOCK_OP_WRITE].bytes, 1024);
+    assert_int_equal(op[BLOCK_OP_FLUSH].operations, 1);
+    assert_int_equal(op[BLOCK_OP_UNMAP].bytes, 16 * 512);
+    assert_int_equal(disk.node->highest_write, 7 * 512);
+    assert_false(disk.status.write_cache); /* the driver did not say that it can flush */
+}
+
+static void test_disk_that_stopped_the_domain_says_so_until_it_goes_on(void **state)
+{
+    Guest *t = *state;
+    BlockDisk disk;
+
+    fail_one_write(t);
+    block_each_disk(t->g.rig->domain, take_disk, &disk);
+    assert_int_equal(disk.status.io_status, BLOCK_IO_FAILED);
+    assert_int_equal(disk.status.counters.op[BLOCK_OP_WRITE].failed, 1);
+    pause_all(t->g.rig);
+    resume_all(t->g.rig);
+    check_write_is_done(t);
+    block_each_disk(t->g.rig->domain, take_disk, &disk);
+    assert_int_equal(disk.status.io_status, BLOCK_IO_OK);
+}
+
 /* ---- options ---- */
 
 static void check_refused(Guest *t, const char *options, const char *message)
@@ -593,6 +676,9 @@ int main(void)
         TEST(held_write_is_saved_and_retried_after_a_restore),
         TEST(held_write_is_dropped_by_a_reset),
         TEST(failed_write_is_reported),
+        TEST(failed_requests_are_told_with_what_is_done_about_them),
+        TEST(requests_are_counted),
+        TEST(disk_that_stopped_the_domain_says_so_until_it_goes_on),
         TEST(wrong_options_are_named),
     };
 

@@ -17,6 +17,7 @@
 
 #include "virtio-guest.h"
 #include "vmm/chardev.h"
+#include "vmm/event.h"
 
 #define SERIAL       "virtio-serial-pci,id=s,addr=5,max_ports=3"
 #define PORT         "virtserialport,bus=s.0,chardev=c,name=org.test,nr=1"
@@ -456,7 +457,59 @@ static void test_number_or_name_that_is_taken_is_refused(void **state)
     assert_non_null(strstr(great, "port number 3 is too great: bus 's.0' has ports 0 to 2"));
 }
 
+/* ---- seen from the host ---- */
+
+static void set_up_named_port(Guest *t)
+{
+    guest_init(&t->g, rig_new(SERIAL));
+    t->host = -1;
+    assert_non_null(chardev_add_text(t->g.rig->domain, "null,id=c", NULL));
+    assert_null(rig_try_add(t->g.rig, PORT ",id=channel0"));
+    t->port = t->g.rig->dev;
+    rig_settle(t->g.rig);
+}
+
+static int setup_named(void **state)
+{
+    Guest *t = g_new0(Guest, 1);
+
+    set_up_named_port(t);
+    *state = t;
+    return 0;
+}
+
+static void note_event(const Event *event, void *opaque)
+{
+    const Json *open = json_object_get_member(event->data, "open");
+    const char *id = json_get_string(json_object_get_member(event->data, "id"));
+
+    g_string_append_printf(opaque, "%s %s %d;", event->type->name, id, json_get_bool(open));
+}
+
+static void test_port_that_the_driver_opens_is_told_to_the_host(void **state)
+{
+    Guest *t = *state;
+    Domain *domain = t->g.rig->domain;
+    g_autoptr(GString) heard = g_string_new(NULL);
+
+    event_listen(domain, note_event, heard);
+    assert_false(chardev_frontend_open(chardev_find(domain, "c", NULL)));
+    open_port(t);
+    rig_settle(t->g.rig);
+    assert_true(chardev_frontend_open(chardev_find(domain, "c", NULL)));
+    assert_string_equal(heard->str, "VSERPORT_CHANGE channel0 1;");
+    event_unlisten(domain, note_event, heard);
+}
+
+static void test_console_is_open_before_its_driver_comes(void **state)
+{
+    Guest *t = *state;
+
+    assert_true(chardev_frontend_open(chardev_find(t->g.rig->domain, "c", NULL)));
+}
+
 #define TEST(NAME) cmocka_unit_test_setup_teardown(test_##NAME, setup, teardown)
+#define NAMED_TEST(NAME) cmocka_unit_test_setup_teardown(test_##NAME, setup_named, teardown)
 #define CONSOLE_TEST(NAME) cmocka_unit_test_setup_teardown(test_##NAME, setup_console, teardown)
 
 int main(void)
@@ -480,6 +533,8 @@ int main(void)
         TEST(unplugged_port_gives_its_buffer_back_and_says_so),
         TEST(port_that_is_plugged_later_is_announced),
         TEST(number_or_name_that_is_taken_is_refused),
+        NAMED_TEST(port_that_the_driver_opens_is_told_to_the_host),
+        CONSOLE_TEST(console_is_open_before_its_driver_comes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
