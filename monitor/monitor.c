@@ -4,6 +4,7 @@
  */
 #include "monitor/monitor.h"
 
+#include "monitor/control.h"
 #include "monitor/gdb.h"
 #include "monitor/hmp.h"
 #include "monitor/qmp.h"
@@ -28,6 +29,7 @@ struct Monitors {
     Domain *domain;
     GPtrArray *qmp; /* Qmp, owned */
     GPtrArray *hmp; /* Hmp, owned */
+    Control *control; /* NULL: there is none */
     GdbServer *gdb; /* NULL: none */
     unsigned unnamed;
 };
@@ -162,9 +164,15 @@ Monitors *monitors_new(Domain *domain, const Options *options, GError **error)
     return m;
 }
 
+void monitors_serve(Monitors *m, int listener)
+{
+    m->control = control_new(m->domain, listener);
+}
+
 void monitors_free(Monitors *m)
 {
     if (m) {
+        control_free(m->control);
         gdb_server_free(m->gdb);
         g_ptr_array_unref(m->qmp);
         g_ptr_array_unref(m->hmp);

@@ -13,4 +13,6 @@ extern const FieldStruct monitor_options; /* -mon */
 typedef struct Monitors Monitors;
 /* The chardevs of -mon are there already.  NULL: error is set. */
 Monitors *monitors_new(Domain *domain, const Options *options, GError **error);
+/* Programs that come to this listening socket, which is the monitors' then, get a monitor each. */
+void monitors_serve(Monitors *monitors, int listener);
 void monitors_free(Monitors *monitors); /* before the chardevs go; NULL is fine */

@@ -282,8 +282,10 @@ bool option_nothing(Options *options, const char *argument, GError **error)
 bool option_uuid(Options *options, const char *argument, GError **error)
 {
     uint8_t uuid[16];
-    const char *p = argument;
+    const char *p;
 
+    argument += g_str_has_prefix(argument, "uuid=") ? strlen("uuid=") : 0; /* of a -readconfig file */
+    p = argument;
     for (size_t i = 0; i < sizeof(uuid); i++) {
         int high, low;
 
