@@ -6,7 +6,7 @@ import re
 from qmp import Qmp
 from vmtest import BOOT, lodge_only, needs
 
-ROUNDS = {"tcg": 20, "kvm": 3}      # where KVM is emulated, a round takes minutes
+ROUNDS = {"tcg": 8, "kvm": 1}      # where KVM is emulated, a round takes long
 PORT = "-device pcie-root-port,id=rp{0},chassis=1,slot={0} "
 SEEN = 60       # seconds that a guest may take to see a card: a second for the link, the rest is a host under load
 GONE = 90       # ... to let go of it: 5 s of blinking, a second without power
