@@ -16,7 +16,8 @@
  *                     present, on <--- refuse_unplugs(): no longer blinks, still on
  *
  * Nothing behind a slot that is off can be reached.  Before the guest's first
- * instruction a card that comes is as one that always was there.
+ * instruction a card that comes is as one that always was there, and one that
+ * goes as one that never was.
  *
  * Not modelled: MRL sensor, electromechanical interlock, AER, PME, other link
  * speeds; a card that is kept while its slot is off and on again is not reset.
@@ -171,21 +172,32 @@ static void slot_plugged(PciBus *bus, PciDevice *card)
     lock_release(pci->dev.lock);
 }
 
-/* Main thread. */
-static void remove_cards(void *opaque)
+/* Main thread; `then` with the lock held. */
+static void take_cards_out(PciDevice *pci, void (*then)(PciDevice *pci))
 {
-    PciDevice *pci = opaque;
     GPtrArray *cards = pci_bridge(pci)->secondary.bus.children;
 
-    if (!cards->len || (get(pci, PCI_EXP_SLTCTL) & SLOT_OFF) != SLOT_OFF) {
-        return; /* the guest thought better of it */
-    }
     while (cards->len) {
         device_free(g_ptr_array_index(cards, cards->len - 1));
     }
     lock_acquire(pci->dev.lock);
-    change_presence(pci, false);
+    then(pci);
     lock_release(pci->dev.lock);
+}
+
+static void card_went(PciDevice *pci)
+{
+    change_presence(pci, false);
+}
+
+/* Main thread. */
+static void remove_cards(void *opaque)
+{
+    PciDevice *pci = opaque;
+
+    if (pci_bridge(pci)->secondary.bus.children->len && (get(pci, PCI_EXP_SLTCTL) & SLOT_OFF) == SLOT_OFF) {
+        take_cards_out(pci, card_went);
+    } /* else the guest thought better of it */
 }
 
 static void press_button(PciDevice *pci, Device *card)
@@ -203,6 +215,10 @@ static bool slot_unplug(PciBus *bus, PciDevice *card, GError **error)
     if (!root_port(pci)->hotplug) {
         return error_set(error, "'%s' cannot be unplugged: its port '%s' has hotplug=off", device_name(&card->dev),
                          device_name(&pci->dev));
+    }
+    if (domain_run_state(pci->dev.domain) == RUN_STATE_PRELAUNCH) {
+        take_cards_out(pci, settle); /* no guest has seen it */
+        return true;
     }
     if (power_indicator(pci) == PCI_EXP_SLTCTL_PWR_IND_BLINK) {
         error_set(error, "'%s' cannot be unplugged now: the guest is about to take it in or to let go of it",
