@@ -25,11 +25,24 @@ static bool read_at(int fd, void *buffer, size_t length, uint64_t offset)
     return pread(fd, buffer, length, offset) == (ssize_t)length;
 }
 
-static bool read_stats(int fd, void (*fn)(const char *name, uint64_t value, void *opaque), void *opaque)
+/* A descriptor's flags: type, unit, base, four bits each. */
+static bool describe(const struct kvm_stats_desc *d, AccelStat *ret)
+{
+    unsigned kind = d->flags & 15, unit = d->flags >> 4 & 15;
+
+    *ret = (AccelStat) {
+        .kind = (AccelStatKind)kind, .unit = (AccelStatUnit)unit, .base = d->flags >> 8 & 15 ? 2 : 10,
+        .exponent = d->exponent, .bucket_size = d->bucket_size, .n = MIN(d->size, VALUES_MAX),
+    };
+    return kind < ACCEL_STAT_KINDS && unit < ACCEL_STAT_UNITS && ret->n;
+}
+
+static bool read_stats(int fd, AccelStatFn fn, void *opaque)
 {
     struct kvm_stats_header h;
     size_t stride;
     g_autofree uint8_t *descriptors = NULL;
+    g_autofree uint64_t *values = g_new(uint64_t, VALUES_MAX);
 
     if (!read_at(fd, &h, sizeof(h), 0) || h.name_size > NAME_MAX_BYTES || h.num_desc > DESCRIPTORS_MAX) {
         return false;
@@ -42,21 +55,22 @@ static bool read_stats(int fd, void (*fn)(const char *name, uint64_t value, void
     for (uint32_t i = 0; i < h.num_desc; i++) {
         const struct kvm_stats_desc *d = (void *)(descriptors + i * stride);
         g_autofree char *name = g_strndup(d->name, h.name_size);
-        uint64_t value;
+        AccelStat stat;
 
-        for (uint16_t n = 0; n < MIN(d->size, VALUES_MAX); n++) {
-            g_autofree char *element = d->size > 1 ? g_strdup_printf("%s[%u]", name, n) : g_strdup(name);
-
-            if (!read_at(fd, &value, sizeof(value), h.data_offset + d->offset + n * sizeof(value))) {
-                return false;
-            }
-            fn(element, value, opaque);
+        if (!describe(d, &stat)) { /* of a kernel that knows more kinds */
+            continue;
         }
+        if (!read_at(fd, values, stat.n * sizeof(*values), h.data_offset + d->offset)) {
+            return false;
+        }
+        stat.name = name;
+        stat.values = values;
+        fn(&stat, opaque);
     }
     return true;
 }
 
-bool kvm_stats(Accel *accel, Vcpu *vcpu, void (*fn)(const char *name, uint64_t value, void *opaque), void *opaque)
+bool kvm_stats(Accel *accel, Vcpu *vcpu, AccelStatFn fn, void *opaque)
 {
     Kvm *kvm = kvm_of(accel);
     int of = vcpu ? kvm_vcpu_of(vcpu)->fd : kvm->vm;
@@ -67,7 +81,7 @@ bool kvm_stats(Accel *accel, Vcpu *vcpu, void (*fn)(const char *name, uint64_t v
         close(fd);
     }
     for (unsigned i = 0; vcpu && i < VCPU_COUNTERS; i++) {
-        fn(counter_names[i], vcpu->exits[i], opaque);
+        fn(&(AccelStat) { .name = counter_names[i], .base = 10, .values = &vcpu->exits[i], .n = 1 }, opaque);
     }
     return ok || vcpu;
 }

@@ -49,6 +49,7 @@ typedef struct SoftVcpu {
     Vcpu *vcpu;
     SoftCpu *cpu;
     Lapic *lapic;
+    AccelBreakpoint *breakpoints; /* as in `cpu`; written while parked */
     uint64_t stopped_tsc;    /* while time stands still */
     uint64_t system_time;    /* MSR_KVM_SYSTEM_TIME_NEW */
     uint32_t clock_version;  /* of the page there */
@@ -100,7 +101,7 @@ bool soft_vcpu_store(Vcpu *vcpu, bool full, GError **error);
 bool soft_vcpu_nmi(Vcpu *vcpu, GError **error);
 bool soft_vcpu_smi(Vcpu *vcpu, GError **error);
 bool soft_set_breakpoints(Vcpu *vcpu, const AccelBreakpoint *list, unsigned n, bool step, GError **error);
-bool soft_stats(Accel *accel, Vcpu *vcpu, void (*fn)(const char *name, uint64_t value, void *opaque), void *opaque);
+bool soft_stats(Accel *accel, Vcpu *vcpu, AccelStatFn fn, void *opaque);
 
 /* ---- accel-soft-irq.c ---- */
 void soft_fabric_create(SoftAccel *soft);

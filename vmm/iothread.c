@@ -5,6 +5,7 @@
  * Locking: none; made and changed on the main thread, the loop guards itself.
  */
 #include "vmm/error.h"
+#include "vmm/iothread-commands.h"
 #include "vmm/object.h"
 
 struct IoThread {
@@ -90,3 +91,49 @@ Loop *iothread_loop(IoThread *thread)
 {
     return thread->loop;
 }
+
+/* ---- query-iothreads (QEMU 7.2, qapi/misc.json) ---- */
+
+typedef struct IoThreadInfo { char *id; int64_t thread_id, poll_max_ns, poll_grow, poll_shrink; } IoThreadInfo;
+static const FieldStruct iothread_info = {
+    .name = "IOThreadInfo",
+    .size = sizeof(IoThreadInfo),
+    .fields = (const Field[]){
+        F_STR("id", IoThreadInfo, id, NULL, .flags = FIELD_REQUIRED, .help = "its id"),
+        F_INT("thread-id", IoThreadInfo, thread_id, 0, .flags = FIELD_REQUIRED, .help = "the host's thread"),
+        F_INT("poll-max-ns", IoThreadInfo, poll_max_ns, 0, .flags = FIELD_REQUIRED, .help = "as -object iothread has it"),
+        F_INT("poll-grow", IoThreadInfo, poll_grow, 0, .flags = FIELD_REQUIRED, .help = "as -object iothread has it"),
+        F_INT("poll-shrink", IoThreadInfo, poll_shrink, 0, .flags = FIELD_REQUIRED, .help = "as -object iothread has it"),
+        FIELD_END,
+    },
+};
+static const Field iothread_info_element = FIELD_VALUE(FIELD_STRUCT, IoThreadInfo, .of.structure = &iothread_info);
+
+static bool add_info(Object *obj, void *list)
+{
+    const IoThread *t = (const IoThread *)obj;
+    IoThreadInfo info;
+
+    if (obj->class == &iothread_class) {
+        info = (IoThreadInfo){ g_strdup(obj->id), loop_thread_id(t->loop), t->poll_max_ns, t->poll_grow, t->poll_shrink };
+        g_array_append_val((GArray *)list, info);
+    }
+    return true;
+}
+
+static bool query_iothreads(CommandCall *call, const void *args, void *ret, GError **error)
+{
+    GArray *all = g_array_new(FALSE, FALSE, sizeof(IoThreadInfo));
+    FieldList *list = ret;
+
+    object_each(call->domain, add_info, all);
+    list->n = all->len;
+    list->items = g_array_free(all, FALSE);
+    return true;
+}
+
+const Command iothread_commands[] = {
+    { "query-iothreads", query_iothreads, NULL, COMMAND_RETURNS_LIST(&iothread_info_element),
+      .help = "List the iothreads" },
+    COMMAND_END
+};

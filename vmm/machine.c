@@ -171,9 +171,10 @@ static bool build_cpu_model(Machine *machine, GError **error)
     return machine->cpu_model != NULL;
 }
 
+/* A machine without memory has nothing that a CPU could run. */
 static bool build_cpus(Machine *machine, GError **error)
 {
-    for (unsigned i = 0; i < machine->topology.cpus; i++) {
+    for (unsigned i = 0; machine->ram_size && i < machine->topology.cpus; i++) {
         if (!vcpu_new(machine->domain, i, cpu_topology_apic_id(&machine->topology, i), error)) {
             return false;
         }

@@ -250,3 +250,62 @@ RamBlock *memory_backend_ram(const MemoryBackend *backend)
 {
     return backend->ram;
 }
+
+/* ---- query-memdev (QEMU 7.2, qapi/machine.json) ---- */
+
+typedef struct Memdev {
+    char *id;
+    uint64_t size;
+    bool merge, dump, prealloc, share, reserve;
+    FieldList host_nodes;
+    int policy;
+} Memdev;
+static const FieldStruct memdev_info = {
+    .name = "Memdev",
+    .size = sizeof(Memdev),
+    .fields = (const Field[]){
+        F_STR("id", Memdev, id, NULL, .help = "its id"),
+        F_SIZE("size", Memdev, size, 0, .flags = FIELD_REQUIRED, .help = "bytes"),
+        F_BOOL("merge", Memdev, merge, false, .flags = FIELD_REQUIRED, .help = "equal pages may be merged"),
+        F_BOOL("dump", Memdev, dump, false, .flags = FIELD_REQUIRED, .help = "part of a core dump"),
+        F_BOOL("prealloc", Memdev, prealloc, false, .flags = FIELD_REQUIRED, .help = "all of it was taken at once"),
+        F_BOOL("share", Memdev, share, false, .flags = FIELD_REQUIRED, .help = "other processes may map it"),
+        F_BOOL("reserve", Memdev, reserve, true, .flags = FIELD_REQUIRED, .help = "swap or huge pages are reserved"),
+        F_LIST("host-nodes", Memdev, host_nodes, &host_node, .flags = FIELD_REQUIRED, .help = "NUMA nodes of the host"),
+        F_ENUM("policy", Memdev, policy, &policy_enum, 0, .flags = FIELD_REQUIRED, .help = "how those nodes are used"),
+        FIELD_END,
+    },
+};
+static const Field memdev_element = FIELD_VALUE(FIELD_STRUCT, Memdev, .of.structure = &memdev_info);
+
+static bool add_memdev(Object *obj, void *list)
+{
+    const MemoryBackend *mb = (const MemoryBackend *)obj;
+    Memdev m;
+
+    if (is_backend(obj)) {
+        m = (Memdev){
+            .id = g_strdup(obj->id), .size = mb->size, .merge = mb->merge, .dump = mb->dump, .prealloc = mb->prealloc,
+            .share = mb->share, .reserve = mb->reserve, .policy = mb->policy,
+            .host_nodes = { g_memdup2(mb->host_nodes.items, mb->host_nodes.n * sizeof(uint16_t)), mb->host_nodes.n },
+        };
+        g_array_append_val((GArray *)list, m);
+    }
+    return true;
+}
+
+static bool query_memdev(CommandCall *call, const void *args, void *ret, GError **error)
+{
+    GArray *all = g_array_new(FALSE, FALSE, sizeof(Memdev));
+    FieldList *list = ret;
+
+    object_each(call->domain, add_memdev, all);
+    list->n = all->len;
+    list->items = g_array_free(all, FALSE);
+    return true;
+}
+
+const Command memory_backend_commands[] = {
+    { "query-memdev", query_memdev, NULL, COMMAND_RETURNS_LIST(&memdev_element), .help = "List the memory backends" },
+    COMMAND_END
+};

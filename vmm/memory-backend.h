@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "vmm/command.h"
 #include "vmm/object.h"
 #include "vmm/ram.h"
 
@@ -14,6 +15,7 @@ extern const ObjectClass memory_backend_ram_class;
 extern const ObjectClass memory_backend_file_class;
 extern const ObjectClass memory_backend_memfd_class;
 extern const FieldStruct memory_backend_ram_props, memory_backend_file_props, memory_backend_memfd_props;
+extern const Command memory_backend_commands[];
 
 /* The backend of that name, for one user: a second one is refused. */
 MemoryBackend *memory_backend_claim(Domain *domain, const char *id, GError **error);

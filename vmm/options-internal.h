@@ -9,7 +9,7 @@
 
 /* vmm/options-values.c: languages */
 extern const FieldStruct overcommit_options, name_options, rtc_options, icount_options, global_options,
-    boot_options, add_fd_options, message_options;
+    boot_options, add_fd_options, message_options, audiodev_options;
 
 typedef struct GlobalOptions { char *driver, *property, *value; } GlobalOptions;
 typedef struct AddFdOptions { char *fd, *opaque; uint32_t set; } AddFdOptions;
@@ -23,11 +23,12 @@ bool option_no_acpi(Options *options, const char *argument, GError **error);
 bool option_no_hpet(Options *options, const char *argument, GError **error);
 bool option_boot(Options *options, const char *argument, GError **error);
 bool option_parallel(Options *options, const char *argument, GError **error);
-bool option_monitor(Options *options, const char *argument, GError **error);
 bool option_display(Options *options, const char *argument, GError **error);
 bool option_vga(Options *options, const char *argument, GError **error);
+bool option_audiodev(Options *options, const char *argument, GError **error);
 bool option_net(Options *options, const char *argument, GError **error);
 bool option_nic(Options *options, const char *argument, GError **error);
+bool option_gdb_default(Options *options, const char *argument, GError **error);
 bool option_no_reboot(Options *options, const char *argument, GError **error);
 bool option_no_shutdown(Options *options, const char *argument, GError **error);
 bool option_nothing(Options *options, const char *argument, GError **error);

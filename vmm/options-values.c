@@ -126,6 +126,20 @@ const FieldStruct boot_options = {
     },
 };
 
+typedef struct AudiodevOptions { char *id; int driver; } AudiodevOptions;
+static const FieldEnum audiodev_driver_enum = { "AudiodevDriver", (const char *const[]){ "none", NULL } };
+
+const FieldStruct audiodev_options = {
+    .name = "Audiodev",
+    .size = sizeof(AudiodevOptions),
+    .fields = (const Field[]){
+        F_STR("id", AudiodevOptions, id, NULL, .flags = FIELD_REQUIRED, .help = "name for a sound device to refer to"),
+        F_ENUM("driver", AudiodevOptions, driver, &audiodev_driver_enum, 0, .flags = FIELD_REQUIRED,
+               .help = "where sound goes: nowhere"),
+        FIELD_END,
+    },
+};
+
 /* ---- handlers ---- */
 
 static bool add_text(GPtrArray *texts, const char *text)
@@ -243,6 +257,13 @@ static bool apply_to(Options *options, const char *name, const char *argument, G
     return options_apply(options, option_find(name), argument, error);
 }
 
+bool option_gdb_default(Options *options, const char *argument, GError **error)
+{
+    g_free(options->gdb);
+    options->gdb = g_strdup("tcp::1234");
+    return true;
+}
+
 bool option_no_reboot(Options *options, const char *argument, GError **error)
 {
     return apply_to(options, "action", "reboot=shutdown", error);
@@ -261,8 +282,10 @@ bool option_nothing(Options *options, const char *argument, GError **error)
 bool option_uuid(Options *options, const char *argument, GError **error)
 {
     uint8_t uuid[16];
-    const char *p = argument;
+    const char *p;
 
+    argument += g_str_has_prefix(argument, "uuid=") ? strlen("uuid=") : 0; /* of a -readconfig file */
+    p = argument;
     for (size_t i = 0; i < sizeof(uuid); i++) {
         int high, low;
 
@@ -318,11 +341,6 @@ bool option_parallel(Options *options, const char *argument, GError **error)
     return only_none(argument, "parallel port", "Use -serial.", error);
 }
 
-bool option_monitor(Options *options, const char *argument, GError **error)
-{
-    return only_none(argument, "monitor", NULL, error);
-}
-
 bool option_display(Options *options, const char *argument, GError **error)
 {
     return only_none(argument, "screen", NULL, error);
@@ -331,6 +349,17 @@ bool option_display(Options *options, const char *argument, GError **error)
 bool option_vga(Options *options, const char *argument, GError **error)
 {
     return only_none(argument, "screen", NULL, error);
+}
+
+bool option_audiodev(Options *options, const char *argument, GError **error)
+{
+    AudiodevOptions o;
+
+    if (!field_struct_parse_text(&audiodev_options, argument, "driver", &o, error)) {
+        return false;
+    }
+    field_struct_clear(&audiodev_options, &o);
+    return true;
 }
 
 bool option_net(Options *options, const char *argument, GError **error)
@@ -387,7 +416,7 @@ bool options_check(Options *options, GError **error)
                   options->initrd ? "initrd" : options->append ? "append" : "dtb");
         return error_hint(error, "Add -kernel FILE.");
     }
-    if (options->daemonize && options->nographic) {
+    if (options->daemonize && options->nographic && !options->nodefaults && !options->serials->len) {
         error_set(error, "-daemonize leaves the terminal, and -nographic uses it");
         return error_hint(error, "Use -display none, and -serial file:FILE or another backend.");
     }

@@ -33,6 +33,7 @@ typedef struct Lpc {
     IrqLine *sci;
     MemoryRegion apm, port92;
     bool pm_mapped;
+    bool no_s3, no_s4;
     /* Guest state */
     Ich9Pm pm;
     uint8_t apm_control, apm_status, fast_init;
@@ -289,6 +290,32 @@ static const StateDesc lpc_state = {
     },
 };
 
+/* Sleep states S3 and S4 are not there, which is what these properties can say. */
+static bool parse_disable(const char *text, void *value, GError **error)
+{
+    if (g_str_equal(text, "1") || g_str_equal(text, "on") || g_str_equal(text, "true")) {
+        *(bool *)value = true;
+        return true;
+    }
+    return error_set(error, "only 1 is possible: this machine cannot sleep");
+}
+
+static char *format_disable(const void *value)
+{
+    return g_strdup("1");
+}
+
+static const FieldCodec disable_codec = {
+    .name = "'1'", .example = "1", .size = sizeof(bool), .accepts_int = true, .parse = parse_disable,
+    .format = format_disable,
+};
+
+static const Property lpc_props[] = {
+    PROP_CODED("disable_s3", Lpc, no_s3, &disable_codec, .def.s = "1", .help = "No suspend to memory, which there is not"),
+    PROP_CODED("disable_s4", Lpc, no_s4, &disable_codec, .def.s = "1", .help = "No suspend to disk, which there is not"),
+    PROP_END
+};
+
 const DeviceClass ich9_lpc_class = {
     .name = "ICH9-LPC",
     .desc = "ICH9 LPC bridge",
@@ -297,6 +324,7 @@ const DeviceClass ich9_lpc_class = {
     .bus = &pci_bus_class,
     .size = sizeof(Lpc),
     .board_only = true,
+    .props = lpc_props,
     .state = &lpc_state,
     .realize = lpc_realize,
     .unrealize = lpc_unrealize,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A CPU model, as cpu-model.c (making one) and cpu-cpuid.c (its leaves) share it.
+ * A CPU model, as cpu-model.c (making one), cpu-cpuid.c (its leaves) and
+ * cpu-model-commands.c (showing it) share it.
  * Constant once made.
  */
 #pragma once
@@ -18,12 +19,15 @@ struct CpuModel {
     char model_id[49];
     unsigned phys_bits;
     CpuFeatures features;
+    CpuFeatures missing; /* wanted, and not given by the accelerator */
     bool kvm, pmu, l3_cache, host_cache;
     uint32_t tsc_khz;
     /* What the accelerator gives at most. */
     X86Cpuid *host;
     unsigned host_leaves;
 };
+
+extern const FieldStruct cpu_options; /* what -cpu takes beside features */
 
 /* The accelerator's leaf, all zero if it has none. */
 X86Cpuid cpu_model_host_leaf(const CpuModel *model, uint32_t leaf, uint32_t subleaf);

@@ -40,7 +40,7 @@ typedef struct CpuOptions {
     uint64_t tsc_frequency;
 } CpuOptions;
 
-static const FieldStruct cpu_options = {
+const FieldStruct cpu_options = {
     .name = "CpuOptions", .size = sizeof(CpuOptions), .help = "Options of -cpu MODEL, beside features",
     .fields = (const Field[]) {
         F_BOOL("check", CpuOptions, check, true, .help = "warn of features that cannot be given"),
@@ -121,16 +121,17 @@ static const CpuModelDef *def_find(const char *name)
     return NULL;
 }
 
+static void add_model_name(const char *name, const char *desc, void *names)
+{
+    g_ptr_array_add(names, (gpointer)name);
+}
+
 static bool unknown_model(const char *name, GError **error)
 {
     g_autoptr(GPtrArray) names = g_ptr_array_new();
     const char *nearest;
 
-    g_ptr_array_add(names, (gpointer)"host");
-    g_ptr_array_add(names, (gpointer)"max");
-    for (const CpuModelDef *d = cpu_model_defs; d->name; d++) {
-        g_ptr_array_add(names, (gpointer)d->name);
-    }
+    cpu_models_each(add_model_name, names);
     g_ptr_array_add(names, NULL);
     nearest = error_nearest(name, (const char *const *)names->pdata);
     error_set(error, "there is no CPU model '%s'", name);
@@ -318,6 +319,7 @@ static bool filter(CpuModel *m, const CpuFeatures *host, const CpuOptions *o, GE
     g_autoptr(GString) names = g_string_new(NULL);
 
     cpu_features_remove(&missing, host);
+    m->missing = missing;
     if (!cpu_features_any(&missing)) {
         return true;
     }
@@ -362,8 +364,10 @@ static bool build(CpuModel *m, char **items, GError **error)
         take_host(m, &host, o.migratable);
     } else {
         take_def(m, def);
-        cpu_features_add(&m->features, "hypervisor x2apic tsc-deadline arat");
-        add_paravirtual(m, &host);
+        if (!def->bare) {
+            cpu_features_add(&m->features, "hypervisor x2apic tsc-deadline arat");
+            add_paravirtual(m, &host);
+        }
         m->features.word[WORD_1_ECX] &= host.word[WORD_1_ECX] | ~(1u << 31 | 1u << 24 | 1u << 21);
         m->features.word[WORD_6_EAX] &= host.word[WORD_6_EAX];
     }
@@ -459,17 +463,27 @@ uint64_t cpu_model_feature_msr(const CpuModel *model, uint32_t msr)
     }
 }
 
+void cpu_models_each(CpuModelFn fn, void *opaque)
+{
+    fn("host", "this host's processor, as far as the accelerator gives it", opaque);
+    fn("max", "every feature the accelerator can give", opaque);
+    for (const CpuModelDef *d = cpu_model_defs; d->name; d++) {
+        fn(d->name, d->model_id, opaque);
+    }
+}
+
+static void help_model(const char *name, const char *desc, void *out)
+{
+    g_string_append_printf(out, "  %-26s %s\n", name, desc);
+}
+
 void cpu_models_help(GString *out)
 {
     g_autofree const char **names = cpu_feature_names();
     unsigned column = 0;
 
-    g_string_append(out, "CPU models:\n"
-                         "  host                       this host's processor, as far as the accelerator gives it\n"
-                         "  max                        every feature the accelerator can give\n");
-    for (const CpuModelDef *d = cpu_model_defs; d->name; d++) {
-        g_string_append_printf(out, "  %-26s %s\n", d->name, d->model_id);
-    }
+    g_string_append(out, "CPU models:\n");
+    cpu_models_each(help_model, out);
     g_string_append(out, "\nFeatures (+NAME, -NAME, NAME=on|off):\n");
     for (unsigned i = 0; names[i]; i++) {
         if (column + strlen(names[i]) > 100) {

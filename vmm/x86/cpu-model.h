@@ -37,3 +37,5 @@ unsigned cpu_model_phys_bits(const CpuModel *model);
 uint64_t cpu_model_feature_msr(const CpuModel *model, uint32_t msr);
 uint32_t cpu_model_tsc_khz(const CpuModel *model); /* asked for by tsc-frequency; 0: the host's */
 void cpu_models_help(GString *out); /* -cpu help */
+typedef void (*CpuModelFn)(const char *name, const char *desc, void *opaque);
+void cpu_models_each(CpuModelFn fn, void *opaque);

@@ -18,7 +18,7 @@
 
 /* What each row builds on; indices into cpu_model_defs. */
 enum {
-    QEMU64, KVM64, V2, V3, NEHALEM, WESTMERE, SANDY_BRIDGE, IVY_BRIDGE, HASWELL, HASWELL_NO_TSX, BROADWELL,
+    BASE, QEMU64, KVM64, V2, V3, NEHALEM, WESTMERE, SANDY_BRIDGE, IVY_BRIDGE, HASWELL, HASWELL_NO_TSX, BROADWELL,
     BROADWELL_NO_TSX, SKYLAKE_CLIENT, SKYLAKE_CLIENT_NO_TSX, SKYLAKE_SERVER, SKYLAKE_SERVER_NO_TSX, CASCADELAKE,
     CASCADELAKE_NO_TSX, ICELAKE, ICELAKE_NO_TSX, EPYC, EPYC_IBPB, EPYC_ROME, EPYC_MILAN, MODELS
 };
@@ -26,6 +26,10 @@ enum {
 #define ON(M) .base = &cpu_model_defs[M]
 
 const CpuModelDef cpu_model_defs[MODELS + 1] = {
+    [BASE] = {
+        .name = "base", .vendor = AMD, .family = 15, .model = 107, .stepping = 1, .level = 0xd, .xlevel = 0x80000008,
+        .model_id = "No features but those asked for", .bare = true,
+    },
     [QEMU64] = {
         .name = "qemu64", .vendor = AMD, .family = 15, .model = 107, .stepping = 1, .level = 0xd, .xlevel = 0x8000000a,
         .model_id = "QEMU Virtual CPU version 2.5+",

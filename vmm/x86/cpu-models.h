@@ -18,6 +18,7 @@ struct CpuModelDef {
     uint32_t level, xlevel;       /* highest basic and extended leaf */
     const char *model_id;         /* 0x80000002, at most 48 letters */
     const char *features, *without; /* names, blanks between them; NULL: none */
+    bool bare;                    /* none but these: nor those that every model here gets */
 };
 
 /* name NULL ends; `host` and `max` are not in it. */
