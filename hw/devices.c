@@ -24,12 +24,14 @@
     X(pvpanic_class) \
     X(q35_host_class) \
     X(q35_mch_class) \
+    X(virtio_balloon_pci_class) \
     X(virtio_blk_pci_class) \
     X(virtio_mmio_class) \
     X(virtio_rng_pci_class) \
     X(virtio_serial_pci_class)
 
 #define VIRTIO_DEVICES(X) \
+    X(virtio_balloon_class) \
     X(virtio_blk_class) \
     X(virtio_rng_class) \
     X(virtio_serial_class)

@@ -6,19 +6,24 @@
 
 #include "block/block-commands.h"
 #include "hw/pci/pci-commands.h"
+#include "hw/timer/mc146818.h"
 #include "hw/virtio/virtio-serial.h"
 #include "monitor/command-line.h"
+#include "monitor/hmp.h"
 #include "monitor/introspect.h"
 #include "monitor/qmp.h"
 #include "vmm/accel-commands.h"
+#include "vmm/balloon.h"
 #include "vmm/chardev-commands.h"
 #include "vmm/device-commands.h"
 #include "vmm/domain-commands.h"
+#include "vmm/dump.h"
 #include "vmm/error.h"
 #include "vmm/host-commands.h"
 #include "vmm/iothread-commands.h"
 #include "vmm/machine-commands.h"
 #include "vmm/memory-backend.h"
+#include "vmm/memory-commands.h"
 #include "vmm/object-commands.h"
 #include "vmm/qom.h"
 #include "vmm/runstate-commands.h"
@@ -28,19 +33,23 @@
 
 const Command *const command_tables[] = {
     qmp_commands,
-    introspect_commands,
-    command_line_commands,
     accel_commands,
+    balloon_commands,
     block_commands,
     block_stats_commands,
     chardev_commands,
+    command_line_commands,
     cpu_model_commands,
     device_commands,
     domain_commands,
+    dump_commands,
+    hmp_qmp_commands,
     host_commands,
+    introspect_commands,
     iothread_commands,
     machine_commands,
     memory_backend_commands,
+    memory_commands,
     object_commands,
     pci_commands,
     qom_commands,
@@ -51,9 +60,10 @@ const Command *const command_tables[] = {
 };
 
 const EventType *const event_types[] = {
-    &event_stop, &event_resume, &event_reset, &event_shutdown, &event_powerdown, &event_suspend, &event_wakeup,
-    &event_guest_panicked, &event_guest_crashloaded, &event_watchdog,
-    &event_block_io_error, &event_device_deleted, &event_device_unplug_guest_error, &event_vserport_change,
+    &event_balloon_change, &event_block_io_error, &event_device_deleted, &event_device_unplug_guest_error,
+    &event_dump_completed, &event_guest_crashloaded, &event_guest_panicked, &event_powerdown, &event_reset,
+    &event_resume, &event_rtc_change, &event_shutdown, &event_stop, &event_suspend, &event_vserport_change, &event_wakeup,
+    &event_watchdog,
     NULL
 };
 
@@ -111,7 +121,8 @@ static bool run_checked(const Command *command, CommandCall *call, void *ret, GE
     if (command->flags & COMMAND_UNCHECKED) {
         return command->run(call, NULL, ret, error);
     }
-    if (!field_struct_parse(desc, call->arguments ? call->arguments : none, FIELD_STRICT, args, error)) {
+    if (!field_struct_parse(desc, call->arguments ? call->arguments : none,
+                            call->lenient ? FIELD_LENIENT : FIELD_STRICT, args, error)) {
         return false;
     }
     ok = command->run(call, args, ret, error);

@@ -4,6 +4,9 @@
  */
 #include "monitor/monitor.h"
 
+#include "monitor/control.h"
+#include "monitor/gdb.h"
+#include "monitor/hmp.h"
 #include "monitor/qmp.h"
 #include "vmm/error.h"
 
@@ -25,6 +28,9 @@ const FieldStruct monitor_options = {
 struct Monitors {
     Domain *domain;
     GPtrArray *qmp; /* Qmp, owned */
+    GPtrArray *hmp; /* Hmp, owned */
+    Control *control; /* NULL: there is none */
+    GdbServer *gdb; /* NULL: none */
     unsigned unnamed;
 };
 
@@ -38,6 +44,16 @@ static bool add_qmp(Monitors *m, Chardev *chr, bool pretty, GError **error)
     return qmp != NULL;
 }
 
+static bool add_hmp(Monitors *m, Chardev *chr, GError **error)
+{
+    Hmp *hmp = hmp_new(m->domain, chr, error);
+
+    if (hmp) {
+        g_ptr_array_add(m->hmp, hmp);
+    }
+    return hmp != NULL;
+}
+
 static bool add(Monitors *m, const char *text, GError **error)
 {
     MonitorOptions o;
@@ -47,36 +63,68 @@ static bool add(Monitors *m, const char *text, GError **error)
     if (!field_struct_parse_text(&monitor_options, text, "chardev", &o, error)) {
         return false;
     }
-    if (o.mode == MODE_READLINE) {
-        error_set(error, "There is no monitor for people yet");
-        ok = error_hint(error, "Use mode=control.");
+    chr = chardev_find(m->domain, o.chardev, error);
+    if (chr && o.pretty && o.mode == MODE_READLINE) {
+        ok = error_set(error, "'pretty' is for mode=control");
     } else {
-        chr = chardev_find(m->domain, o.chardev, error);
-        ok = chr && add_qmp(m, chr, o.pretty, error);
+        ok = chr && (o.mode == MODE_READLINE ? add_hmp(m, chr, error) : add_qmp(m, chr, o.pretty, error));
     }
     field_struct_clear(&monitor_options, &o);
     return ok;
 }
 
-static bool add_short(Monitors *m, const char *text, bool pretty, GError **error)
+typedef enum Kind { KIND_QMP, KIND_QMP_PRETTY, KIND_HMP } Kind;
+
+static bool add_short(Monitors *m, const char *text, Kind kind, GError **error)
 {
     g_autofree char *id = g_strdup_printf("compat_monitor%u", m->unnamed++);
     Chardev *chr;
 
-    return chardev_add_short(m->domain, id, text, &chr, error) && (!chr || add_qmp(m, chr, pretty, error));
+    if (!chardev_add_short(m->domain, id, text, &chr, error)) {
+        return false;
+    }
+    return !chr || (kind == KIND_HMP ? add_hmp(m, chr, error) : add_qmp(m, chr, kind == KIND_QMP_PRETTY, error));
+}
+
+static bool add_list(Monitors *m, const char *option, const GPtrArray *texts, Kind kind, GError **error)
+{
+    for (guint i = 0; i < texts->len; i++) {
+        if (!add_short(m, texts->pdata[i], kind, error)) {
+            return error_subject(error, option);
+        }
+    }
+    return true;
+}
+
+static bool collect_shared(Chardev *chr, void *opaque)
+{
+    if (chardev_wants_monitor(chr)) {
+        g_ptr_array_add(opaque, chr);
+    }
+    return true;
+}
+
+/* "mon:" in front of -serial: the human monitor is behind Ctrl-A c. */
+static bool add_behind_serials(Monitors *m, GError **error)
+{
+    g_autoptr(GPtrArray) chardevs = g_ptr_array_new();
+
+    chardev_each(m->domain, collect_shared, chardevs);
+    for (guint i = 0; i < chardevs->len; i++) {
+        if (!add_hmp(m, chardevs->pdata[i], error)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool add_all(Monitors *m, const Options *options, GError **error)
 {
-    for (guint i = 0; i < options->qmp->len; i++) {
-        if (!add_short(m, options->qmp->pdata[i], false, error)) {
-            return error_subject(error, "-qmp");
-        }
-    }
-    for (guint i = 0; i < options->qmp_pretty->len; i++) {
-        if (!add_short(m, options->qmp_pretty->pdata[i], true, error)) {
-            return error_subject(error, "-qmp-pretty");
-        }
+    if (!add_behind_serials(m, error) ||
+        !add_list(m, "-monitor", options->hmp, KIND_HMP, error) ||
+        !add_list(m, "-qmp", options->qmp, KIND_QMP, error) ||
+        !add_list(m, "-qmp-pretty", options->qmp_pretty, KIND_QMP_PRETTY, error)) {
+        return false;
     }
     for (guint i = 0; i < options->monitors->len; i++) {
         if (!add(m, options->monitors->pdata[i], error)) {
@@ -86,22 +134,48 @@ static bool add_all(Monitors *m, const Options *options, GError **error)
     return true;
 }
 
+/* gdb's command `monitor`. */
+static void say_to_gdb(Domain *domain, const char *line, GString *out, void *opaque)
+{
+    hmp_say(domain, NULL, line, out);
+}
+
+static bool add_gdb(Monitors *m, const char *device, GError **error)
+{
+    if (!gdb_server_new(m->domain, device, &m->gdb, error)) {
+        return error_subject(error, "-gdb");
+    }
+    if (m->gdb) {
+        gdb_server_set_monitor(m->gdb, say_to_gdb, NULL);
+    }
+    return true;
+}
+
 Monitors *monitors_new(Domain *domain, const Options *options, GError **error)
 {
     Monitors *m = g_new0(Monitors, 1);
 
     m->domain = domain;
+    m->hmp = g_ptr_array_new_with_free_func((GDestroyNotify)hmp_free);
     m->qmp = g_ptr_array_new_with_free_func((GDestroyNotify)qmp_free);
-    if (!add_all(m, options, error)) {
+    if (!add_all(m, options, error) || (options->gdb && !add_gdb(m, options->gdb, error))) {
         g_clear_pointer(&m, monitors_free);
     }
     return m;
 }
 
+void monitors_serve(Monitors *m, int listener)
+{
+    m->control = control_new(m->domain, listener);
+}
+
 void monitors_free(Monitors *m)
 {
     if (m) {
+        control_free(m->control);
+        gdb_server_free(m->gdb);
         g_ptr_array_unref(m->qmp);
+        g_ptr_array_unref(m->hmp);
         g_free(m);
     }
 }

@@ -66,6 +66,8 @@ struct Qmp {
     Domain *domain;
     Chardev *chr;
     bool pretty;
+    void (*closed)(void *opaque); /* NULL: nobody wants to know */
+    void *closed_opaque;
     /* Of the present client. */
     bool open, negotiated, oob, lossy;
     JsonStream *in;
@@ -345,7 +347,15 @@ static void on_chardev_event(void *opaque, ChardevEvent event)
     if (event == CHARDEV_OPENED) {
         greet(qmp);
         chardev_accept_input(qmp->chr);
+    } else if (event == CHARDEV_CLOSED && qmp->closed) {
+        qmp->closed(qmp->closed_opaque);
     }
+}
+
+void qmp_on_close(Qmp *qmp, void (*fn)(void *opaque), void *opaque)
+{
+    qmp->closed = fn;
+    qmp->closed_opaque = opaque;
 }
 
 Qmp *qmp_new(Domain *domain, Chardev *chr, bool pretty, GError **error)

@@ -20,3 +20,5 @@ extern const Command qmp_commands[]; /* qmp_capabilities, query-version */
 
 Qmp *qmp_new(Domain *domain, Chardev *chr, bool pretty, GError **error);
 void qmp_free(Qmp *qmp);
+/* fn is called when a client has left; it does not free the session or the chardev at once. */
+void qmp_on_close(Qmp *qmp, void (*fn)(void *opaque), void *opaque);

@@ -3,14 +3,14 @@
 
 # To build lodge.
 BUILD_PACKAGES="meson ninja-build pkg-config gcc libc6-dev python3 libglib2.0-dev liburing-dev libjson-c-dev
-    libseccomp-dev libnuma-dev libfdt-dev libzydis-dev"
+    libseccomp-dev libnuma-dev libfdt-dev libzydis-dev zlib1g-dev"
 # To make guests from stock kernels.
 GUEST_PACKAGES="python3 busybox-static kmod xz-utils zstd e2fsprogs"
 # To boot them where the host has no hardware virtualization.
 NESTED_PACKAGES="qemu-system-x86"
 # To run every test.
 CHECK_PACKAGES="clang libclang-rt-14-dev llvm libcmocka-dev acpica-tools device-tree-compiler qemu-utils cpio
-    mmdebstrap fio strace socat libvirt-daemon-system libvirt-clients"
+    mmdebstrap fio strace socat gdb libvirt-daemon-system libvirt-clients"
 
 # install_packages NAME...: install those that are missing.
 install_packages()

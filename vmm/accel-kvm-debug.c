@@ -14,6 +14,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "vmm/vcpu-memory.h"
+
 #define INT3 0xcc
 #define HARDWARE_MAX 4
 
@@ -35,9 +37,8 @@ static bool soft_insert(KvmVcpu *kv, uint64_t address, GError **error)
 {
     Kvm *kvm = kv->kvm;
     AddressSpace *memory = domain_memory(kvm->accel.domain);
-    struct kvm_translation t = { .linear_address = address };
     KvmSoftBreak *b = g_hash_table_lookup(kvm->breakpoints, &address);
-    uint8_t int3 = INT3;
+    uint8_t int3 = INT3, now = 0;
 
     if (b) {
         b->users++;
@@ -46,14 +47,14 @@ static bool soft_insert(KvmVcpu *kv, uint64_t address, GError **error)
     b = g_new0(KvmSoftBreak, 1);
     b->address = address;
     b->users = 1;
-    if (kvm_ioctl(kv->fd, KVM_TRANSLATE, &t) < 0 || !t.valid ||
-        memory_read(memory, t.physical_address, &b->original, 1) != MEMORY_OK ||
-        memory_write(memory, t.physical_address, &int3, 1) != MEMORY_OK) {
+    if (!vcpu_translate(kv->vcpu, address, &b->physical) ||
+        memory_read(memory, b->physical, &b->original, 1) != MEMORY_OK ||
+        memory_patch(memory, b->physical, &int3, 1) != MEMORY_OK ||
+        memory_read(memory, b->physical, &now, 1) != MEMORY_OK || now != INT3) {
         g_free(b);
         return error_set(error, "vCPU %u: no memory of the guest can hold a breakpoint at %#" PRIx64, kv->vcpu->index,
                          address);
     }
-    b->physical = t.physical_address;
     g_hash_table_insert(kvm->breakpoints, &b->address, b);
     return true;
 }
@@ -61,21 +62,25 @@ static bool soft_insert(KvmVcpu *kv, uint64_t address, GError **error)
 static void soft_remove(Kvm *kvm, uint64_t address)
 {
     KvmSoftBreak *b = g_hash_table_lookup(kvm->breakpoints, &address);
+    AddressSpace *memory = domain_memory(kvm->accel.domain);
+    uint8_t now = 0;
 
     if (!b || --b->users) {
         return;
     }
-    /* A guest that wrote its own code over it has taken it away already. */
-    memory_write(domain_memory(kvm->accel.domain), b->physical, &b->original, 1);
+    /* Who wrote other code over it (the guest; a reset, which loads the kernel anew) has taken it away already. */
+    if (memory_read(memory, b->physical, &now, 1) == MEMORY_OK && now == INT3) {
+        memory_patch(memory, b->physical, &b->original, 1);
+    }
     g_hash_table_remove(kvm->breakpoints, &address);
 }
 
-static void soft_remove_all(KvmVcpu *kv)
+static void soft_remove_all(Kvm *kvm, GArray *addresses)
 {
-    for (unsigned i = 0; i < kv->soft->len; i++) {
-        soft_remove(kv->kvm, g_array_index(kv->soft, uint64_t, i));
+    for (unsigned i = 0; i < addresses->len; i++) {
+        soft_remove(kvm, g_array_index(addresses, uint64_t, i));
     }
-    g_array_set_size(kv->soft, 0);
+    g_array_set_size(addresses, 0);
 }
 
 /* SDM 3-18.2.4: enable bits at 2n, type and length at 16 + 4n. */
@@ -96,7 +101,7 @@ static bool hardware_add(KvmVcpu *kv, const AccelBreakpoint *b, struct kvm_guest
     dbg->control |= KVM_GUESTDBG_USE_HW_BP;
     dbg->arch.debugreg[n] = b->address;
     dbg->arch.debugreg[7] |= DR7_FIXED | DR7_GLOBAL | 2u << (2 * n) | (type | code << 2) << (16 + 4 * n);
-    kv->watches++;
+    kv->watch[kv->watches++] = *b;
     return true;
 }
 
@@ -104,9 +109,11 @@ bool kvm_set_breakpoints(Vcpu *vcpu, const AccelBreakpoint *list, unsigned n, bo
 {
     KvmVcpu *kv = kvm_vcpu_of(vcpu);
     struct kvm_guest_debug dbg = { .control = n || step ? KVM_GUESTDBG_ENABLE : 0 };
+    g_autoptr(GArray) before = g_steal_pointer(&kv->soft);
     bool ok = true;
 
-    soft_remove_all(kv);
+    /* What stays is not taken out meanwhile: it might be mapped no more where this vCPU is now. */
+    kv->soft = g_array_new(false, false, sizeof(uint64_t));
     kv->watches = 0;
     kv->stepping = step;
     for (unsigned i = 0; i < n && ok; i++) {
@@ -120,14 +127,15 @@ bool kvm_set_breakpoints(Vcpu *vcpu, const AccelBreakpoint *list, unsigned n, bo
             ok = hardware_add(kv, &list[i], &dbg, error);
         }
     }
-    dbg.control |= step ? KVM_GUESTDBG_SINGLESTEP : 0;
+    dbg.control |= step ? KVM_GUESTDBG_SINGLESTEP | kv->kvm->step_control : 0;
+    soft_remove_all(kv->kvm, before);
     if (ok && kvm_ioctl(kv->fd, KVM_SET_GUEST_DEBUG, &dbg) < 0) {
         ok = error_set_errno(error, errno, "vCPU %u: KVM refuses to debug", vcpu->index);
     }
     if (!ok) {
         struct kvm_guest_debug off = { 0 };
 
-        soft_remove_all(kv);
+        soft_remove_all(kv->kvm, kv->soft);
         kv->watches = 0;
         kv->stepping = false;
         kvm_ioctl(kv->fd, KVM_SET_GUEST_DEBUG, &off);
@@ -150,18 +158,31 @@ static void reinject(KvmVcpu *kv, uint8_t vector)
     kvm_ioctl(kv->fd, KVM_SET_VCPU_EVENTS, &events);
 }
 
+/* A breakpoint before the step that ended with it: it is the rarer news. */
+static bool say_stop(KvmVcpu *kv, uint64_t dr6)
+{
+    for (unsigned i = 0; i < kv->watches; i++) {
+        if (dr6 >> i & 1) {
+            kv->vcpu->stop = (VcpuStop) { .kind = kv->watch[i].kind, .address = kv->watch[i].address };
+            return true;
+        }
+    }
+    kv->vcpu->stop = (VcpuStop) { .step = true };
+    return kv->stepping && dr6 & DR6_STEP;
+}
+
 bool kvm_debug_exit(KvmVcpu *kv)
 {
     const struct kvm_debug_exit_arch *d = &kv->run->debug.arch;
-    bool ours;
+    bool ours = false;
 
     if (d->exception == VECTOR_BP) {
-        ours = false;
         for (unsigned i = 0; i < kv->soft->len; i++) {
             ours |= g_array_index(kv->soft, uint64_t, i) == d->pc;
         }
+        kv->vcpu->stop = (VcpuStop) { .kind = ACCEL_BREAK_SOFTWARE, .address = d->pc };
     } else {
-        ours = (kv->stepping && (d->dr6 & DR6_STEP)) || (d->dr6 & ((1u << kv->watches) - 1));
+        ours = say_stop(kv, d->dr6);
     }
     if (!ours) {
         reinject(kv, d->exception == VECTOR_BP ? VECTOR_BP : VECTOR_DB);

@@ -190,6 +190,7 @@ static void read_capabilities(Kvm *kvm)
     kvm->smm = kvm_check(kvm, KVM_CAP_X86_SMM) && kvm_check(kvm, KVM_CAP_MULTI_ADDRESS_SPACE) >= KVM_SPACES;
     kvm->tsc_control = kvm_check(kvm, KVM_CAP_TSC_CONTROL);
     kvm->stats_fd = kvm_check(kvm, KVM_CAP_BINARY_STATS_FD);
+    kvm->step_control = (uint32_t)kvm_check(kvm, KVM_CAP_SET_GUEST_DEBUG2) & KVM_GUESTDBG_BLOCKIRQ;
     if (mce > 0 && kvm_ioctl(kvm->fd, KVM_X86_GET_MCE_CAP_SUPPORTED, &kvm->mce_capabilities) == 0) {
         kvm->mce_banks = MIN(mce, MCE_BANKS);
         kvm->mce_capabilities = (kvm->mce_capabilities & (MCG_CTL_P | MCG_SER_P)) | kvm->mce_banks;

@@ -72,6 +72,7 @@ typedef struct KvmVcpu {
     /* Debugging from outside. */
     bool stepping;
     unsigned watches;        /* debug registers in use */
+    AccelBreakpoint watch[4]; /* ... and for what */
     GArray *soft;            /* uint64_t: addresses of its code breakpoints */
 } KvmVcpu;
 
@@ -105,6 +106,7 @@ struct Kvm {
     GArray *msrs;       /* uint32_t */
     struct kvm_pit_state2 paused_pit;
     bool pit_saved;
+    uint32_t step_control;   /* KVM_GUESTDBG_ bits: interrupts wait while stepping, where this kernel can */
     GHashTable *breakpoints; /* linear address to KvmSoftBreak; main thread */
     /* Split irqchip: the INTR pin of our PIC, which goes to vCPU 0. */
     KvmVcpu *bsp;

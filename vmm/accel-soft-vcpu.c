@@ -230,6 +230,7 @@ void soft_vcpu_destroy(Vcpu *vcpu)
     lapic_free(sv->lapic);
     epoch_synchronize(); /* nobody is sending to it any more */
     soft_cpu_free(sv->cpu);
+    g_free(sv->breakpoints);
     g_free(sv);
     vcpu->accel = NULL;
 }
@@ -269,6 +270,14 @@ bool soft_vcpu_set_cpuid(Vcpu *vcpu, const X86Cpuid *cpuid, unsigned n, GError *
 
 /* ---- running ---- */
 
+static void say_stop(SoftVcpu *sv)
+{
+    int hit = soft_cpu_debug_hit(sv->cpu);
+    const AccelBreakpoint *b = hit >= 0 ? &sv->breakpoints[hit] : NULL;
+
+    sv->vcpu->stop = b ? (VcpuStop) { .kind = b->kind, .address = b->address } : (VcpuStop) { .step = true };
+}
+
 VcpuExit soft_vcpu_run(Vcpu *vcpu, GError **error)
 {
     SoftVcpu *sv = soft_vcpu_of(vcpu);
@@ -284,6 +293,7 @@ VcpuExit soft_vcpu_run(Vcpu *vcpu, GError **error)
     case SOFT_EXIT_TRIPLE_FAULT:
         return VCPU_EXIT_RESET;
     case SOFT_EXIT_DEBUG:
+        say_stop(sv);
         return VCPU_EXIT_DEBUG;
     case SOFT_EXIT_EXCEPTION: /* only for who asked by soft_cpu_trap() */
         break;
@@ -352,7 +362,9 @@ bool soft_vcpu_store(Vcpu *vcpu, bool full, GError **error)
 
 bool soft_set_breakpoints(Vcpu *vcpu, const AccelBreakpoint *list, unsigned n, bool step, GError **error)
 {
+    SoftVcpu *sv = soft_vcpu_of(vcpu);
     g_autofree SoftWatch *watches = g_new0(SoftWatch, n + 1);
+    bool ok = true;
 
     for (unsigned i = 0; i < n; i++) {
         AccelBreakKind kind = list[i].kind;
@@ -363,9 +375,17 @@ bool soft_set_breakpoints(Vcpu *vcpu, const AccelBreakpoint *list, unsigned n, b
             .read = kind == ACCEL_WATCH_READ || kind == ACCEL_WATCH_ACCESS,
             .write = kind == ACCEL_WATCH_WRITE || kind == ACCEL_WATCH_ACCESS,
         };
+        ok &= watches[i].length > 0;
     }
-    soft_cpu_set_debug(soft_vcpu_of(vcpu)->cpu, watches, n, step);
-    return true;
+    if (!ok) {
+        error_set(error, "a watchpoint covers at least a byte");
+        n = 0;
+        step = false;
+    }
+    g_free(sv->breakpoints);
+    sv->breakpoints = g_memdup2(list, n * sizeof(*list));
+    soft_cpu_set_debug(sv->cpu, watches, n, step);
+    return ok;
 }
 
 typedef struct StatPass { AccelStatFn fn; void *opaque; } StatPass;

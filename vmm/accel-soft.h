@@ -49,6 +49,7 @@ typedef struct SoftVcpu {
     Vcpu *vcpu;
     SoftCpu *cpu;
     Lapic *lapic;
+    AccelBreakpoint *breakpoints; /* as in `cpu`; written while parked */
     uint64_t stopped_tsc;    /* while time stands still */
     uint64_t system_time;    /* MSR_KVM_SYSTEM_TIME_NEW */
     uint32_t clock_version;  /* of the page there */

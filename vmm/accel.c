@@ -44,15 +44,19 @@ static const AccelClass *class_find(const char *name, GError **error)
     return NULL;
 }
 
-/* One text of -accel: a name, then the options of that class. */
+/* One text of -accel: a name, which may have its key in front (as a -readconfig file must), then the options of that class. */
 static Accel *open_text(Domain *domain, const char *text, GError **error)
 {
-    size_t length = strcspn(text, ",");
-    g_autofree char *name = g_strndup(text, length);
-    const AccelClass *class = class_find(name, error);
+    g_autofree char *name = NULL;
     g_autofree void *options = NULL;
+    const AccelClass *class;
+    size_t length;
     Accel *accel;
 
+    text += g_str_has_prefix(text, "accel=") ? strlen("accel=") : 0;
+    length = strcspn(text, ",");
+    name = g_strndup(text, length);
+    class = class_find(name, error);
     if (!class) {
         return NULL;
     }

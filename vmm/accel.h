@@ -33,7 +33,7 @@ typedef enum VcpuExit {
     VCPU_EXIT_RESET,    /* triple fault, or asked for by the guest */
     VCPU_EXIT_SHUTDOWN, /* guest asked (KVM_SYSTEM_EVENT_SHUTDOWN) */
     VCPU_EXIT_CRASH,    /* guest reported a crash */
-    VCPU_EXIT_DEBUG,
+    VCPU_EXIT_DEBUG,    /* vcpu->stop says why */
     VCPU_EXIT_FAILED,   /* cannot go on: vcpu->domain pauses with internal-error; error set */
 } VcpuExit;
 
@@ -51,8 +51,6 @@ typedef enum VcpuCounter { VCPU_COUNT_RUNS, VCPU_COUNT_PIO, VCPU_COUNT_MMIO, VCP
 /* Chips whose state the accelerator may hold (irqchip whole). */
 typedef enum AccelChip { ACCEL_PIC_MASTER, ACCEL_PIC_SLAVE, ACCEL_IOAPIC, ACCEL_PIT, ACCEL_CHIPS } AccelChip;
 
-typedef enum AccelBreakKind { ACCEL_BREAK_SOFTWARE, ACCEL_BREAK_HARDWARE, ACCEL_WATCH_WRITE, ACCEL_WATCH_READ,
-                              ACCEL_WATCH_ACCESS } AccelBreakKind;
 typedef struct AccelBreakpoint { AccelBreakKind kind; uint64_t address; uint64_t length; } AccelBreakpoint;
 
 /* One statistic: a number, or the counts of a histogram (KVM API 4.132, "KVM_GET_STATS_FD"). */
@@ -119,6 +117,8 @@ struct AccelClass {
     /* No in-kernel LAPIC/PIC: external interrupt pin of the BSP. */
     void (*set_extint)(Accel *accel, bool level, int (*acknowledge)(void *opaque), void *opaque);
 
+    /* Parked; the whole list each time.  step: stop after one instruction, which no interrupt comes before.  False: as if
+     * the list were empty. */
     bool (*set_breakpoints)(Vcpu *vcpu, const AccelBreakpoint *list, unsigned n, bool step, GError **error);
     /* Counters of a vCPU, or (NULL) of the VM; main thread.  false: this host has none. */
     bool (*stats)(Accel *accel, Vcpu *vcpu, AccelStatFn fn, void *opaque);

@@ -58,6 +58,7 @@ struct Chardev {
     ChardevFrontend fe;
     bool attached;
     bool frontend_open;
+    bool wants_monitor;
     bool announced;      /* the front end knows that it is open */
     unsigned users;      /* links of devices and muxes */
     bool connected;      /* atomic */

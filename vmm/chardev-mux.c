@@ -82,7 +82,7 @@ static void focus_next(Mux *mux)
     }
 }
 
-/* The newest has the focus: a machine's serial port comes after the monitor. */
+/* The newest has the focus, but for a monitor, which comes after a machine's serial port. */
 static bool mux_attach(Chardev *chr, const ChardevFrontend *fe, GError **error)
 {
     Mux *mux = (Mux *)chr;
@@ -93,7 +93,9 @@ static bool mux_attach(Chardev *chr, const ChardevFrontend *fe, GError **error)
             mux->fronts[i].used = true;
             mux->fronts[i].unannounced = true;
             mux->fronts[i].n = 0;
-            mux->focus = i;
+            if (!fe->background || !mux->fronts[mux->focus].used || mux->focus == i) {
+                mux->focus = i;
+            }
             chr->attached = true;
             chr->frontend_open = true;
             chardev_accept_input(chr); /* announces it, on the main loop */

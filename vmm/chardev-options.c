@@ -453,6 +453,7 @@ bool chardev_add_short(Domain *domain, const char *id, const char *text, Chardev
         chr = chardev_add_text(domain, full, error);
     }
     if (chr) {
+        chr->wants_monitor |= shared;
         *ret = chr;
     }
     return chr != NULL;

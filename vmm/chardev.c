@@ -230,6 +230,16 @@ bool chardev_frontend_open(const Chardev *chr)
     return chr->frontend_open;
 }
 
+bool chardev_is_mux(const Chardev *chr)
+{
+    return chr->class->below != NULL;
+}
+
+bool chardev_wants_monitor(const Chardev *chr)
+{
+    return chr->wants_monitor;
+}
+
 void chardev_set_frontend_open(Chardev *chr, bool open)
 {
     chr->frontend_open = open;

@@ -31,6 +31,7 @@ typedef struct ChardevFrontend {
     void (*event)(void *opaque, ChardevEvent event);
     void (*writable)(void *opaque); /* once, after chardev_want_write() */
     void *opaque;
+    bool background; /* on a mux: leaves the focus to another front end, if there is one */
 } ChardevFrontend;
 
 /* ---- main thread ---- */
@@ -51,6 +52,8 @@ bool chardev_each(Domain *domain, ChardevFn fn, void *opaque); /* by id */
 const char *chardev_id(const Chardev *chr);
 char *chardev_filename(const Chardev *chr); /* "pty:/dev/pts/3"; caller frees */
 bool chardev_frontend_open(const Chardev *chr);
+bool chardev_is_mux(const Chardev *chr);
+bool chardev_wants_monitor(const Chardev *chr); /* "mon:" stood in front of its short form */
 extern const FieldStruct chardev_text_options; /* -chardev */
 void chardev_help(GString *out);
 bool chardev_backend_help(const char *backend, GString *out, GError **error);

@@ -34,6 +34,7 @@ typedef struct CommandCall {
     const Json *arguments; /* as they came; NULL: none */
     CommandFds *fds;       /* NULL: the client has none */
     void *session;         /* monitor/'s own */
+    bool lenient;          /* arguments are text, from people: numbers stand in strings, "on" is true */
 } CommandCall;
 
 typedef enum CommandFlags {

@@ -157,6 +157,7 @@ void device_unplug_refused(Device *dev);
 Device *device_find(Domain *domain, const char *id); /* id or path; NULL: none */
 typedef bool (*DeviceFn)(Device *dev, void *opaque); /* false: stop */
 bool device_each(Domain *domain, DeviceFn fn, void *opaque);
+void device_dump_tree(Domain *domain, GString *out); /* buses, devices, properties: `info qtree` */
 
 /* ---- for device code ---- */
 /* A region that dispatches to class->regs (or to ops), under the device lock; not mapped yet. */

@@ -65,7 +65,12 @@ struct Domain {
     bool complete;      /* the board is there: devices that come now are hot plugged */
     RunControl run;
     EventHub *events;
+    struct DumpControl *dump; /* of the last dump; NULL: there was none */
+    struct { const struct BalloonClass *class; void *opaque; } balloon; /* the main thread's; NULL: there is none */
 };
+
+/* vmm/dump-commands.c */
+void dump_control_free(struct DumpControl *control); /* ends a dump that is under way; NULL is fine */
 
 /* vmm/event.c */
 EventHub *event_hub_new(Domain *domain);

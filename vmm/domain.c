@@ -58,6 +58,7 @@ void domain_free(Domain *domain)
         return;
     }
     domain->run.quit = true; /* requests that are still posted come too late */
+    dump_control_free(domain->dump);
     machine_free(domain->machine);
     epoch_synchronize(); /* devices are gone before what they point to */
     if (domain->accel) {

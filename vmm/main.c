@@ -3,10 +3,10 @@
  * lodge: the order of start-up and shutdown, nothing else.
  *
  *   1. parse the command line; answer help
- *   2. fork into the background, if asked; open the log
+ *   2. fork into the background, if asked; open the log; enter the registry
  *   3. domain, machine (not built), accelerator
  *   4. objects, character devices, block nodes
- *   5. build the machine, plug serial ports, devices and drives, finalize; monitors
+ *   5. build the machine, plug serial ports, devices and drives, finalize; monitors and gdb
  *   6. sandbox, run, and the way back
  *
  * This is the only file of vmm/ that knows hw/, block/ and monitor/.
@@ -24,6 +24,7 @@
 #include "vmm/log.h"
 #include "vmm/object.h"
 #include "vmm/options-apply.h"
+#include "vmm/registry.h"
 #include "vmm/sandbox.h"
 #include "vmm/signals.h"
 
@@ -75,8 +76,8 @@ static bool build(const Options *options, Domain *domain, GError **error)
            machine_finalize(machine, error);
 }
 
-static bool start(const Options *options, Domain *domain, const MachineClass *class, Monitors **ret_monitors,
-                  GError **error)
+static bool start(const Options *options, Domain *domain, const MachineClass *class, Registry *registry,
+                  Monitors **ret_monitors, GError **error)
 {
     if (!options_set_domain(options, domain, error) || !add_backends(options, domain, class, error) ||
         !build(options, domain, error)) {
@@ -85,6 +86,9 @@ static bool start(const Options *options, Domain *domain, const MachineClass *cl
     *ret_monitors = monitors_new(domain, options, error);
     if (!*ret_monitors) {
         return false;
+    }
+    if (registry) {
+        monitors_serve(*ret_monitors, registry_take_listener(registry));
     }
     if (options->pidfile && !host_write_pidfile(options->pidfile, error)) {
         return false;
@@ -110,25 +114,20 @@ static void stop(Domain *domain, Monitors *monitors)
     domain_free(domain);
 }
 
-static int run(const Options *options, GError **error)
+static int run_domain(const Options *options, const MachineClass *class, Registry *registry, GError **error)
 {
-    const MachineClass *class = options_machine_class(options, error);
     int status = EXIT_FAILURE;
     Monitors *monitors = NULL;
     Signals *signals;
     Domain *domain;
 
-    if (!class || (options->daemonize && !host_daemonize(error)) || !options_prepare_process(options, error) ||
-        !options_check_files(options, error) || !sandbox_configure(options->sandbox, error)) {
-        return EXIT_FAILURE;
-    }
     signals_block(); /* before there are threads */
     domain = domain_new(options->name.guest, error);
     if (!domain) {
         return EXIT_FAILURE;
     }
     signals = signals_attach(domain, error);
-    if (signals && start(options, domain, class, &monitors, error)) {
+    if (signals && start(options, domain, class, registry, &monitors, error)) {
         status = domain_main(domain);
     } else if (*error) { /* before a monitor's connection ends: who is at its other end reads the log then */
         log_error(*error);
@@ -136,6 +135,23 @@ static int run(const Options *options, GError **error)
     }
     signals_detach(signals);
     stop(domain, monitors);
+    return status;
+}
+
+static int run(const Options *options, GError **error)
+{
+    const MachineClass *class = options_machine_class(options, error);
+    Registry *registry = NULL;
+    int status;
+
+    if (!class || (options->daemonize && !host_daemonize(error)) || !options_prepare_process(options, error) ||
+        !options_check_files(options, error) || !sandbox_configure(options->sandbox, error) ||
+        (options->name.guest && !registry_enter(options->name.guest, options->has_uuid ? options->uuid : NULL,
+                                                &registry, error))) {
+        return EXIT_FAILURE;
+    }
+    status = run_domain(options, class, registry, error);
+    registry_leave(registry);
     return status;
 }
 

@@ -479,6 +479,39 @@ MemoryResult memory_write(AddressSpace *as, uint64_t address, const void *buffer
     return write_buffer(as, address, buffer, length, 0);
 }
 
+/* A file that cannot be written is mapped so. */
+static bool is_patchable(const ViewRange *r)
+{
+    return r && reads_memory(r) && ram_block_is_writable(r->ram);
+}
+
+MemoryResult memory_patch(AddressSpace *as, uint64_t address, const void *buffer, uint64_t length)
+{
+    MemoryResult result = MEMORY_OK;
+
+    for (uint64_t done = 0, n; done < length; done += n) {
+        const ViewRange *r = find(as, address_space_view(as), address + done);
+        const uint8_t *from = (const uint8_t *)buffer + done;
+        MemoryResult got = MEMORY_OK;
+
+        n = length - done;
+        if (is_patchable(r)) {
+            uint64_t delta = address + done - r->first;
+
+            n = MIN(n - 1, r->last - r->first - delta) + 1;
+            memcpy(r->host + delta, from, n);
+            ram_dirty_set(r->ram, r->ram_offset + delta, n);
+        } else if (r && r->ram && r->readonly) {
+            n = 1;
+            got = MEMORY_ACCESS_ERROR;
+        } else {
+            got = write_prefix(as, address + done, from, &n, 0);
+        }
+        result = MAX(result, got);
+    }
+    return result;
+}
+
 /* ---- lookup ---- */
 
 bool memory_lookup(AddressSpace *as, uint64_t address, MemoryRange *ret)

@@ -131,6 +131,8 @@ bool address_space_is_ports(const AddressSpace *as);
 typedef enum MemoryResult { MEMORY_OK = 0, MEMORY_UNASSIGNED, MEMORY_ACCESS_ERROR } MemoryResult;
 MemoryResult memory_read(AddressSpace *as, uint64_t address, void *buffer, uint64_t length);
 MemoryResult memory_write(AddressSpace *as, uint64_t address, const void *buffer, uint64_t length);
+/* As memory_write(), but ROM is changed, too: for debuggers. */
+MemoryResult memory_patch(AddressSpace *as, uint64_t address, const void *buffer, uint64_t length);
 /* One access of 1, 2, 4 or 8 bytes, little endian as x86 makes it. */
 MemoryResult memory_load(AddressSpace *as, uint64_t address, unsigned size, uint64_t *value);
 MemoryResult memory_store(AddressSpace *as, uint64_t address, unsigned size, uint64_t value);

@@ -6,7 +6,7 @@
  */
 #include "vmm/options-internal.h"
 
-/* Roff takes a backslash and a leading dot or quote for its own. */
+/* Roff takes a backslash and a leading dot or quote for its own.  A line may end behind a bar, of which long arguments have many. */
 static void man_text(GString *out, const char *text)
 {
     for (const char *p = text; *p; p++) {
@@ -14,6 +14,8 @@ static void man_text(GString *out, const char *text)
             g_string_append(out, "\\e");
         } else if (*p == '-') {
             g_string_append(out, "\\-");
+        } else if (*p == '|') {
+            g_string_append(out, "|\\:");
         } else if ((*p == '.' || *p == '\'') && (p == text || p[-1] == '\n')) {
             g_string_append_printf(out, "\\&%c", *p);
         } else {

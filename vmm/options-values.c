@@ -257,6 +257,13 @@ static bool apply_to(Options *options, const char *name, const char *argument, G
     return options_apply(options, option_find(name), argument, error);
 }
 
+bool option_gdb_default(Options *options, const char *argument, GError **error)
+{
+    g_free(options->gdb);
+    options->gdb = g_strdup("tcp::1234");
+    return true;
+}
+
 bool option_no_reboot(Options *options, const char *argument, GError **error)
 {
     return apply_to(options, "action", "reboot=shutdown", error);
@@ -275,8 +282,10 @@ bool option_nothing(Options *options, const char *argument, GError **error)
 bool option_uuid(Options *options, const char *argument, GError **error)
 {
     uint8_t uuid[16];
-    const char *p = argument;
+    const char *p;
 
+    argument += g_str_has_prefix(argument, "uuid=") ? strlen("uuid=") : 0; /* of a -readconfig file */
+    p = argument;
     for (size_t i = 0; i < sizeof(uuid); i++) {
         int high, low;
 
@@ -330,11 +339,6 @@ static bool only_none(const char *argument, const char *what, const char *hint, 
 bool option_parallel(Options *options, const char *argument, GError **error)
 {
     return only_none(argument, "parallel port", "Use -serial.", error);
-}
-
-bool option_monitor(Options *options, const char *argument, GError **error)
-{
-    return only_none(argument, "monitor", NULL, error);
 }
 
 bool option_display(Options *options, const char *argument, GError **error)

@@ -62,7 +62,8 @@ const Option option_table[] = {
       .language = &overcommit_options },
     { "name", NULL, SECTION_MACHINE, KEYS(name), "[guest=]NAME[,process=NAME]", "Name the domain, and its process",
       .group = "name", .language = &name_options, .implied = "guest" },
-    { "uuid", NULL, SECTION_MACHINE, CALL, "UUID", "Set the domain's UUID", .call = option_uuid, .plain = true },
+    { "uuid", NULL, SECTION_MACHINE, CALL, "UUID", "Set the domain's UUID", .group = "uuid",
+      .call = option_uuid, .plain = true },
     { "rtc", NULL, SECTION_MACHINE, KEYS(rtc), "[base=]utc|localtime|DATETIME[,clock=host|rt|vm][,driftfix=none|slew]",
       "Set what the clock of the machine starts from and follows", .group = "rtc", .language = &rtc_options,
       .implied = "base" },
@@ -99,8 +100,6 @@ const Option option_table[] = {
       "Add a serial port, connected to that", .plain = true },
     { "parallel", NULL, SECTION_DEVICES, CALL, "none", "There is no parallel port", .call = option_parallel,
       .plain = true },
-    { "monitor", NULL, SECTION_DEVICES, CALL, "none", "There is no monitor yet", .call = option_monitor,
-      .plain = true },
     { "display", NULL, SECTION_DEVICES, CALL, "none", "There is no screen yet", .call = option_display, .plain = true },
     { "vga", NULL, SECTION_DEVICES, CALL, "none", "There is no screen yet", .call = option_vga, .plain = true },
     { "audiodev", NULL, SECTION_DEVICES, CALL, "[driver=]none,id=NAME", "There is no sound yet", .group = "audiodev",
@@ -108,7 +107,8 @@ const Option option_table[] = {
     { "net", NULL, SECTION_DEVICES, CALL, "none", "There is no network yet", .call = option_net, .plain = true },
     { "nic", NULL, SECTION_DEVICES, CALL, "none", "There is no network yet", .call = option_nic, .plain = true },
     { "nographic", NULL, SECTION_DEVICES, FLAG(nographic), NULL,
-      "No screen; the first serial port, unless -serial says otherwise, is on the terminal: Ctrl-A h lists its keys" },
+      "No screen; the first serial port and a monitor, unless -serial says otherwise, are on the terminal: Ctrl-A h lists "
+      "its keys" },
     { "nodefaults", NULL, SECTION_DEVICES, FLAG(nodefaults), NULL, "Add no device that was not asked for" },
     /* ---- disks ---- */
     { "drive", NULL, SECTION_DISKS, TEXTS(drives), "file=FILE,format=raw,if=virtio|none[,KEY=VALUE...]",
@@ -116,14 +116,20 @@ const Option option_table[] = {
     { "blockdev", NULL, SECTION_DISKS, TEXTS(blockdevs), "[driver=]DRIVER,node-name=NAME[,KEY=VALUE...]",
       "Add a block node for devices to be connected to", .group = "blockdev", .implied = "driver" },
     /* ---- monitors ---- */
-    { "qmp", NULL, SECTION_MONITOR, TEXTS(qmp), "unix:PATH,server=on,wait=off|tcp:HOST:PORT,...|stdio|chardev:ID|...",
+    { "monitor", NULL, SECTION_MONITOR, TEXTS(hmp), "stdio|unix:PATH,server=on,wait=off|...|none",
+      "Let people control the domain there. Its command `help` lists the others", .plain = true },
+    { "qmp", NULL, SECTION_MONITOR, TEXTS(qmp), "unix:PATH,server=on,wait=off|stdio|...",
       "Let a program control the domain there, in JSON (QMP)", .plain = true },
     { "qmp-pretty", NULL, SECTION_MONITOR, TEXTS(qmp_pretty), "DEV", "The same, with line breaks and indentation",
       .plain = true },
-    { "mon", NULL, SECTION_MONITOR, TEXTS(monitors), "[chardev=]ID,mode=control[,pretty=on]",
-      "The same, on a character device of -chardev", .group = "mon", .implied = "chardev" },
+    { "mon", NULL, SECTION_MONITOR, TEXTS(monitors), "[chardev=]ID[,mode=readline|control][,pretty=on]",
+      "The monitor for people, or (control) for programs, on a character device of -chardev", .group = "mon", .implied = "chardev" },
     /* ---- running ---- */
     { "S", NULL, SECTION_RUN, FLAG(paused), NULL, "Do not start the CPUs" },
+    { "gdb", NULL, SECTION_RUN, TEXT(gdb), "tcp:[HOST]:PORT|unix:PATH|stdio|chardev:ID|...|none",
+      "Let a gdb debug the guest through that. tcp is a server, on the host itself unless HOST says otherwise",
+      .plain = true },
+    { "s", NULL, SECTION_RUN, CALL, NULL, "The same as -gdb tcp::1234", .call = option_gdb_default },
     { "action", NULL, SECTION_RUN, KEYS(actions), "EVENT=ACTION[,...]",
       "Say what a reboot, shutdown, panic or watchdog does",
       .group = "action", .language = &action_options },
@@ -333,7 +339,7 @@ static void options_init(Options *o)
     GPtrArray **lists[] = { &o->machine, &o->accel,   &o->smp,      &o->memory,  &o->numa,
                             &o->smbios,  &o->globals, &o->devices,  &o->objects, &o->chardevs,
                             &o->serials, &o->drives,  &o->blockdevs, &o->images, &o->fds,
-                            &o->monitors, &o->qmp, &o->qmp_pretty };
+                            &o->monitors, &o->hmp, &o->qmp, &o->qmp_pretty };
 
     memset(o, 0, sizeof(*o));
     for (size_t i = 0; i < G_N_ELEMENTS(lists); i++) {

@@ -42,11 +42,12 @@ typedef struct Options {
     /* devices and backends */
     GPtrArray *devices, *objects, *chardevs, *serials, *drives, *blockdevs;
     GPtrArray *images;   /* positional: raw disk images */
-    GPtrArray *monitors, *qmp, *qmp_pretty;
+    GPtrArray *monitors, *hmp, *qmp, *qmp_pretty;
     bool nodefaults, nographic;
     /* process */
     Actions actions;
     bool paused;         /* -S */
+    char *gdb;           /* what its server is on; NULL: none */
     char *sandbox, *log_file, *log_categories, *pidfile;
     MessageOptions message;
     bool daemonize;

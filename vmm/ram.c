@@ -183,6 +183,11 @@ uint64_t ram_block_size(const RamBlock *block)
     return block->map.size;
 }
 
+bool ram_block_is_writable(const RamBlock *block)
+{
+    return !block->map.readonly;
+}
+
 unsigned ram_block_abilities(const RamBlock *block)
 {
     unsigned abilities = 0;

@@ -59,6 +59,7 @@ void ram_block_unref(RamBlock *block); /* NULL is fine; the last one unmaps */
 const char *ram_block_id(const RamBlock *block);
 uint8_t *ram_block_host(const RamBlock *block);
 uint64_t ram_block_size(const RamBlock *block);
+bool ram_block_is_writable(const RamBlock *block); /* by this process */
 unsigned ram_block_abilities(const RamBlock *block); /* RamAbility bits */
 int ram_block_fd(const RamBlock *block, uint64_t *offset); /* -1: none */
 /* The block at a host address; NULL: not guest RAM. */

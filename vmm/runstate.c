@@ -220,6 +220,13 @@ bool domain_cont(Domain *domain, GError **error)
     if (state == RUN_STATE_INMIGRATE) {
         return error_set(error, "The domain cannot go on while its state is coming in");
     }
+    for (unsigned i = 0; i < domain_vcpus(domain); i++) {
+        Vcpu *vcpu = domain_vcpu(domain, i);
+
+        if (!vcpu->held) {
+            vcpu_take_stop(vcpu, NULL); /* whatever stopped it, it goes on */
+        }
+    }
     set_state(domain, RUN_STATE_RUNNING);
     notify(domain, RUN_EVENT_RESUME, REASON_NONE);
     go_on(domain);
@@ -242,6 +249,11 @@ void domain_quit(Domain *domain, int status)
     domain->run.quit = true;
     domain->run.status = status;
     loop_stop(domain->loop);
+}
+
+int domain_exit_status(const Domain *domain)
+{
+    return domain->run.status;
 }
 
 int domain_main(Domain *domain)

@@ -63,6 +63,7 @@ bool domain_cont(Domain *domain, GError **error);
 bool domain_stop(Domain *domain, RunState why);
 bool domain_inject_nmi(Domain *domain, GError **error); /* into every vCPU */
 void domain_quit(Domain *domain, int status); /* leaves domain_main() */
+int domain_exit_status(const Domain *domain); /* what was said so last; 0 before */
 
 /* -action reboot=reset|shutdown,shutdown=poweroff|pause,panic=pause|shutdown|exit-failure|none,watchdog=... */
 typedef enum RebootAction { REBOOT_RESET, REBOOT_SHUTDOWN } RebootAction;

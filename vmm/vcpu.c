@@ -187,10 +187,11 @@ static bool serve_requests(Vcpu *vcpu)
     return run;
 }
 
-static void park_self(Vcpu *vcpu)
+static void park_self(Vcpu *vcpu, bool stopped)
 {
     pthread_mutex_lock(&vcpu->mutex);
     vcpu->park_wanted = true;
+    vcpu->stopped |= stopped;
     pthread_mutex_unlock(&vcpu->mutex);
 }
 
@@ -234,8 +235,9 @@ static void handle_exit(Vcpu *vcpu, VcpuExit why, GError *error)
         domain_request_panic(domain, PANIC_PANICKED);
         break;
     case VCPU_EXIT_DEBUG:
+        park_self(vcpu, true);
         domain_request_pause(domain, RUN_STATE_DEBUG);
-        break;
+        return;
     case VCPU_EXIT_FAILED:
         fail(vcpu, error);
         g_error_free(error);
@@ -243,7 +245,7 @@ static void handle_exit(Vcpu *vcpu, VcpuExit why, GError *error)
     }
     /* Parked before the main loop can have carried it out, or unparked by it right after: then it
      * runs into the same once more. */
-    park_self(vcpu);
+    park_self(vcpu, false);
 }
 
 static void run(Vcpu *vcpu)
@@ -362,11 +364,36 @@ void vcpus_unpark(Domain *domain)
         Vcpu *vcpu = domain_vcpu(domain, i);
 
         pthread_mutex_lock(&vcpu->mutex);
-        vcpu->park_wanted = false;
-        vcpu->parked = false;
-        pthread_cond_broadcast(&vcpu->cond);
+        if (!vcpu->held && !vcpu->stopped) {
+            vcpu->park_wanted = false;
+            vcpu->parked = false;
+            pthread_cond_broadcast(&vcpu->cond);
+        }
         pthread_mutex_unlock(&vcpu->mutex);
     }
+}
+
+/* ---- for a debugger ---- */
+
+void vcpu_hold(Vcpu *vcpu, bool held)
+{
+    pthread_mutex_lock(&vcpu->mutex);
+    vcpu->held = held;
+    pthread_mutex_unlock(&vcpu->mutex);
+}
+
+bool vcpu_take_stop(Vcpu *vcpu, VcpuStop *ret)
+{
+    bool stopped;
+
+    pthread_mutex_lock(&vcpu->mutex);
+    stopped = vcpu->stopped;
+    vcpu->stopped = false;
+    pthread_mutex_unlock(&vcpu->mutex);
+    if (stopped && ret) {
+        *ret = vcpu->stop;
+    }
+    return stopped;
 }
 
 bool vcpus_parked(Domain *domain)

@@ -22,6 +22,15 @@ typedef struct Domain Domain;
 typedef struct Vcpu Vcpu;
 typedef struct CpuModel CpuModel;
 
+/* What a debugger asks the accelerator to stop at, and what stopped a vCPU. */
+typedef enum AccelBreakKind { ACCEL_BREAK_SOFTWARE, ACCEL_BREAK_HARDWARE, ACCEL_WATCH_WRITE, ACCEL_WATCH_READ,
+                              ACCEL_WATCH_ACCESS } AccelBreakKind;
+typedef struct VcpuStop {
+    bool step;           /* one instruction was asked for, and is done; nothing else below */
+    AccelBreakKind kind;
+    uint64_t address;    /* of the breakpoint, as it was given */
+} VcpuStop;
+
 struct Vcpu {
     Domain *domain;
     unsigned index;
@@ -38,8 +47,11 @@ struct Vcpu {
     bool dirty;             /* write cpu back before the next run */
     bool full;              /* ... all of it: after a reset */
     bool halted, kicked;    /* atomics */
+    VcpuStop stop;          /* why run() ended with VCPU_EXIT_DEBUG; its thread writes */
     /* Under mutex; cond tells of every change. */
     bool park_wanted, parked, quit;
+    bool held;              /* a debugger's, set by the main thread: stays parked while the others run */
+    bool stopped;           /* by a debugger, which has not heard of it yet: stays parked */
     GError *failure;        /* of the thread's first step, for vcpu_start() */
     uint64_t exits[16];     /* counters by kind, this vCPU's thread writes */
     pthread_mutex_t mutex;
@@ -58,6 +70,10 @@ void vcpus_unpark(Domain *domain);
  * (which may send the others INIT at once). */
 void vcpus_store(Domain *domain);
 bool vcpus_parked(Domain *domain);
+/* Whether vcpus_unpark() leaves it out from now on. */
+void vcpu_hold(Vcpu *vcpu, bool held);
+/* Why it ended by VCPU_EXIT_DEBUG, told once; until then it stays parked.  False: it did not.  ret may be NULL. */
+bool vcpu_take_stop(Vcpu *vcpu, VcpuStop *ret);
 /* Runs fn on the vCPU's thread between two runs and waits. */
 void vcpu_call(Vcpu *vcpu, void (*fn)(Vcpu *vcpu, void *opaque), void *opaque);
 /* Parked: brings the state into vcpu->cpu / marks it as to be written back. */

@@ -135,9 +135,11 @@ static bool set_presence(PciDevice *pci, bool present)
     return update_link(pci);
 }
 
+/* Where a slot has a button, Linux waits for it (and then blinks for 5 s), or for the link; so a card that comes
+ * reports a change of the link, which comes up when software has switched the slot on. */
 static void change_presence(PciDevice *pci, bool present)
 {
-    bool link = set_presence(pci, present);
+    bool link = set_presence(pci, present) || present;
 
     raise_events(pci, PCI_EXP_SLTSTA_PDC | (link ? PCI_EXP_SLTSTA_DLLSC : 0));
 }

@@ -273,10 +273,10 @@ static void on_signal(int number, siginfo_t *info, void *context)
     if (child.shared->fsgsbase) {
         __asm__ volatile("wrfsbase %0" : : "r"(child.fs_base));
     }
-    if (number == SIGALRM) {
+    if (number == SIGVTALRM) {
         hung = is_hung();
     }
-    if (number != SIGALRM || hung) {
+    if (number != SIGVTALRM || hung) {
         if (child.started) {
             save_result(context, &segments, hung);
         }
@@ -371,7 +371,7 @@ static void stay_on_processor(void)
 
 static _Noreturn void child_main(Native *n)
 {
-    static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGALRM };
+    static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGVTALRM };
     const struct itimerval timer = { { 0, TICK_US }, { 0, TICK_US } };
     stack_t stack = { .ss_size = STACK_BYTES };
     struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK };
@@ -391,7 +391,7 @@ static _Noreturn void child_main(Native *n)
     if (n->shared->fsgsbase) {
         __asm__ volatile("rdfsbase %0" : "=r"(child.fs_base));
     }
-    setitimer(ITIMER_REAL, &timer, NULL);
+    setitimer(ITIMER_VIRTUAL, &timer, NULL);
     allow_only_what_is_needed();
     __asm__ volatile("int3");
     _exit(1);

@@ -262,6 +262,7 @@ static VcpuExit fake_run(Vcpu *vcpu, GError **error)
     }
     if (!fv->kicked) {
         why = fake->next_exit;
+        vcpu->stop = fake->next_stop;
         fake->next_exit = VCPU_EXIT_KICKED;
     }
     fv->kicked = false;
@@ -297,7 +298,19 @@ static bool fake_store(Vcpu *vcpu, bool full, GError **error)
     pthread_mutex_lock(&fake->mutex);
     fake->stores++;
     pthread_mutex_unlock(&fake->mutex);
-    return true;
+    return !fake->fail_store || error_set(error, "asked by a test to fail");
+}
+
+static bool fake_set_breakpoints(Vcpu *vcpu, const AccelBreakpoint *list, unsigned n, bool step, GError **error)
+{
+    FakeAccel *fake = fake_accel(vcpu->domain);
+
+    fake->armed_count = fake->fail_breakpoints ? 0 : MIN(n, G_N_ELEMENTS(fake->armed));
+    for (unsigned i = 0; i < fake->armed_count; i++) {
+        fake->armed[i] = list[i];
+    }
+    fake->steps = (fake->steps & ~(1u << vcpu->index)) | (unsigned)step << vcpu->index;
+    return !n || !fake->fail_breakpoints || error_set(error, "asked by a test to fail");
 }
 
 static bool fake_nmi(Vcpu *vcpu, GError **error)
@@ -331,7 +344,7 @@ static const AccelClass fake_class = {
     .supported_cpuid = fake_supported_cpuid, .supported_msr_features = fake_msr_features,
     .vcpu_create = fake_vcpu_create, .vcpu_destroy = fake_vcpu_destroy, .vcpu_begin = fake_vcpu_begin,
     .vcpu_set_cpuid = fake_set_cpuid, .run = fake_run, .kick = fake_kick, .fetch = fake_fetch, .store = fake_store,
-    .nmi = fake_nmi, .clock_get = fake_clock_get, .clock_set = fake_clock_set,
+    .set_breakpoints = fake_set_breakpoints, .nmi = fake_nmi, .clock_get = fake_clock_get, .clock_set = fake_clock_set,
     .chip_get = fake_chip_get, .chip_set = fake_chip_set,
     .set_eoi_handler = fake_set_eoi_handler, .set_extint = fake_set_extint,
 };

@@ -21,7 +21,13 @@ typedef struct FakeAccel {
     VcpuExit next_exit;   /* of the next run() of any vCPU, unless KICKED */
     unsigned runs, stores; /* run() and store() so far */
     unsigned inside;      /* vCPUs within run() */
-    bool fail_begin, fail_fetch;
+    bool fail_begin, fail_fetch, fail_store;
+    VcpuStop next_stop;   /* of an exit by VCPU_EXIT_DEBUG */
+    /* What set_breakpoints() said last, and of which vCPUs (bits by index) it asked a step.  fail_breakpoints: it refuses
+     * any. */
+    AccelBreakpoint armed[8];
+    unsigned armed_count, steps;
+    bool fail_breakpoints;
     uint64_t kvmclock_ns;
     /* What chip_set() stored and chip_get() gives, when irqchip is IRQCHIP_ON. */
     IrqchipMode irqchip;

@@ -18,8 +18,8 @@ GUEST = Path(__file__).parent / "guest"
 BUSYBOX = Path("/bin/busybox")
 
 # What a guest of any of our machines may want; a kernel that lacks one goes without.
-GUEST_MODULES = ["virtio_pci", "virtio_mmio", "virtio_blk", "virtio-rng", "virtio_console", "ext4", "crc32c_generic",
-                 "pvpanic-mmio", "pvpanic-pci", "evdev", "button", "rtc-cmos"]
+GUEST_MODULES = ["virtio_pci", "virtio_mmio", "virtio_blk", "virtio-rng", "virtio_console", "virtio_balloon", "ext4",
+                 "crc32c_generic", "pvpanic-mmio", "pvpanic-pci", "evdev", "button", "rtc-cmos"]
 # What the first level needs besides: KVM on an emulated AMD processor, and network backends.
 HOST_MODULES = ["irqbypass", "ccp", "kvm", "kvm-amd", "kvm-intel", "tun", "vhost_net", "virtio_net"]
 

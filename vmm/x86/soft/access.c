@@ -283,6 +283,7 @@ static uint64_t load_span(SoftCpu *cpu, uint64_t linear, unsigned size, unsigned
     Span s;
 
     find_span(cpu, linear, size, access, &s);
+    soft_watch_before(cpu, linear, size, access);
     read_span(cpu, &s, (uint8_t *)&value);
     watch(cpu, linear, size, access);
     return value;
@@ -302,6 +303,7 @@ uint64_t soft_load(SoftCpu *cpu, uint64_t linear, unsigned size, unsigned access
         return host_load(place.host, size);
     }
     soft_resolve(cpu, linear, access, &place);
+    soft_watch_before(cpu, linear, size, access);
     if (LIKELY(place.host)) {
         value = host_load(place.host, size);
     } else {
@@ -323,6 +325,7 @@ void soft_store(SoftCpu *cpu, uint64_t linear, unsigned size, uint64_t value, un
     check_alignment(cpu, linear, size, access);
     if (UNLIKELY(crosses(linear, size))) {
         find_span(cpu, linear, size, access, &s);
+        soft_watch_before(cpu, linear, size, access);
         write_span(cpu, &s, (const uint8_t *)&value);
         watch(cpu, linear, size, access);
         return;
@@ -335,6 +338,7 @@ void soft_store(SoftCpu *cpu, uint64_t linear, unsigned size, uint64_t value, un
         return;
     }
     soft_resolve(cpu, linear, access, &place);
+    soft_watch_before(cpu, linear, size, access);
     if (LIKELY(place.host)) {
         host_store(place.host, size, value);
         soft_wrote(cpu, place.flags, place.host, size);
@@ -352,14 +356,15 @@ void soft_probe(SoftCpu *cpu, uint64_t linear, uint64_t size, unsigned access)
 
     linear &= cpu->linear_mask;
     check_alignment(cpu, linear, size, access);
-    while (size) {
-        uint64_t piece = PAGE_SIZE - (linear & (PAGE_SIZE - 1));
+    for (uint64_t at = linear, rest = size; rest;) {
+        uint64_t piece = PAGE_SIZE - (at & (PAGE_SIZE - 1));
 
-        find(cpu, linear, access, &place);
-        piece = piece < size ? piece : size;
-        linear = (linear + piece) & cpu->linear_mask;
-        size -= piece;
+        find(cpu, at, access, &place);
+        piece = piece < rest ? piece : rest;
+        at = (at + piece) & cpu->linear_mask;
+        rest -= piece;
     }
+    soft_watch_before(cpu, linear, size, access);
 }
 
 /* ---- operands of any size ---- */
@@ -374,6 +379,7 @@ const void *soft_read_begin(SoftCpu *cpu, uint64_t linear, unsigned size, unsign
         return s.place[0].host;
     }
     find_span(cpu, linear, size, access, &s);
+    soft_watch_before(cpu, linear, size, access);
     watch(cpu, linear, size, access);
     if (s.parts == 1 && s.place[0].host) {
         return s.place[0].host;
@@ -419,6 +425,7 @@ void *soft_write_begin(SoftCpu *cpu, uint64_t linear, unsigned size, unsigned ac
         return s.place[0].host;
     }
     find_span(cpu, linear, size, access, &s);
+    soft_watch_before(cpu, linear, size, access);
     mmu->write_watched = soft_watched_page(cpu, linear) || soft_watched_page(cpu, linear + size - 1);
     if (s.parts == 1 && s.place[0].host && !alone) {
         cpu->write.host = s.place[0].host;

@@ -236,8 +236,11 @@ struct SoftCpu {
     /* Debugging. */
     bool step, trap;              /* a debugger's; soft_cpu_trap() */
     SoftWatch *watch;
-    unsigned watches;
-    bool watch_hit;               /* the instruction accessed what a debugger watches */
+    unsigned watches, breaks;     /* breaks: those of them on execution only */
+    bool on_break_page;           /* of such a one */
+    bool watch_single;            /* the instruction is about to access what is watched */
+    unsigned watch_hit;           /* the instruction accessed what a debugger watches: its number in `watch`, plus 1 */
+    int debug_hit;                /* why SOFT_EXIT_DEBUG: the number, -1: the step */
     uint32_t began_eflags;        /* RF and TF when it began; SYSCALL and SYSRET set TF to the new one */
     uint64_t began_count;         /* `instructions` then */
     uint64_t debug_hits;          /* DR6 bits of its data and port accesses */
@@ -277,6 +280,8 @@ _Noreturn void soft_raise_error(SoftCpu *cpu, unsigned vector, uint32_t error); 
 _Noreturn void soft_raise_event(SoftCpu *cpu, const SoftEvent *event);
 /* Ends soft_run(); rip must be the next instruction's. */
 _Noreturn void soft_leave(SoftCpu *cpu, SoftExit why);
+/* The present instruction, which has done nothing yet, is decoded and executed once more. */
+_Noreturn void soft_begin_anew(SoftCpu *cpu);
 /* Around everything that is not the library's, or may wait: puts the vector registers away and lets requests of other
  * threads pass; _end() serves what has come.  Pointers and TLB entries from before are void after it. Nests not. */
 void soft_outside_begin(SoftCpu *cpu);
@@ -372,6 +377,13 @@ void soft_cpu_init_state(SoftCpu *cpu, bool power_on); /* power-on or INIT, SDM 
 void soft_enter_smm(SoftCpu *cpu);
 
 /* ---- debug.c ---- */
+/* While there are cpu->watches: before each block. */
+void soft_debug_page(SoftCpu *cpu);
+/* An access that nothing was done for yet, but that will not fault: if a debugger watches it, the instruction begins
+ * anew with MODE_SINGLE. */
+void soft_watch_before(SoftCpu *cpu, uint64_t linear, uint64_t size, unsigned access);
+/* An event has been delivered instead of the instruction: a step ends there. */
+bool soft_debug_event(SoftCpu *cpu);
 /* Before the instruction at cpu->rip: raises #DB, or leaves for a debugger.  Only called with MODE_SINGLE. */
 void soft_debug_before(SoftCpu *cpu);
 /* After it: single step, data breakpoints that were hit. */
@@ -382,6 +394,8 @@ void soft_watch_access(SoftCpu *cpu, uint64_t linear, uint64_t size, unsigned ac
 void soft_debug_port(SoftCpu *cpu, unsigned port, unsigned size); /* IN, OUT */
 /* Any breakpoint in DR7 or of a debugger, or anything else than TF and step, that needs MODE_SINGLE. */
 bool soft_debug_single(const SoftCpu *cpu);
+/* One instruction at a time, and one iteration of a repeated one: single step, data breakpoints. */
+bool soft_debug_iterates(const SoftCpu *cpu);
 
 /* ---- fpu.c ---- */
 void soft_fp_load(SoftCpu *cpu); /* registers of the host become the guest's */

@@ -7,6 +7,12 @@
  * instruction.  Data breakpoints keep their pages out of the TLB, so mmu.c asks about each
  * access to them.
  *
+ * A debugger's breakpoints on execution ask for MODE_SINGLE on their pages only: who branches
+ * to another page comes by the run loop, or by the jump cache, which knows no block of such a
+ * page in another mode.  An instruction that is about to access what it watches begins anew with
+ * MODE_SINGLE, so that nothing follows it.  An access that cannot begin anew, of the delivery of an
+ * event, tells at the next boundary.
+ *
  *     before: traps that had to wait; breakpoints on execution (faults; not with RF); RF is used up
  *     after:  single step, by TF when the instruction began; data and port breakpoints (traps)
  *
@@ -65,16 +71,36 @@ static uint64_t execution_hits(const SoftCpu *cpu, uint64_t linear)
     return hits;
 }
 
-static bool debugger_stops_at(const SoftCpu *cpu, uint64_t linear)
+static bool debugger_stops_at(SoftCpu *cpu, uint64_t linear)
 {
     for (unsigned i = 0; i < cpu->watches; i++) {
         const SoftWatch *w = &cpu->watch[i];
 
         if (w->execute && linear - w->address < w->length) {
+            cpu->debug_hit = (int)i;
             return true;
         }
     }
     return false;
+}
+
+void soft_debug_page(SoftCpu *cpu)
+{
+    uint64_t page = code_address(cpu) & PAGE_MASK;
+    bool here = false;
+
+    if (UNLIKELY(cpu->watch_hit)) {
+        cpu->debug_hit = (int)cpu->watch_hit - 1;
+        cpu->watch_hit = 0;
+        soft_leave(cpu, SOFT_EXIT_DEBUG);
+    }
+    for (unsigned i = 0; i < cpu->watches && !here; i++) {
+        here = cpu->watch[i].execute && overlap(page, PAGE_SIZE, cpu->watch[i].address, cpu->watch[i].length);
+    }
+    if (here != cpu->on_break_page) {
+        cpu->on_break_page = here;
+        soft_update_mode(cpu);
+    }
 }
 
 static _Noreturn void raise_debug(SoftCpu *cpu, SoftEventKind kind, uint64_t dr6)
@@ -102,7 +128,7 @@ void soft_debug_before(SoftCpu *cpu)
         if (cpu->debug_pending) {
             take_traps(cpu);
         }
-        if (debugger_stops_at(cpu, linear)) {
+        if (!cpu->step && debugger_stops_at(cpu, linear)) { /* a step is how a debugger gets over it */
             soft_leave(cpu, SOFT_EXIT_DEBUG);
         }
         hits = cpu->eflags & EFLAGS_RF ? 0 : execution_hits(cpu, linear);
@@ -113,7 +139,7 @@ void soft_debug_before(SoftCpu *cpu)
     cpu->began_eflags = cpu->eflags & (EFLAGS_TF | EFLAGS_RF);
     cpu->began_count = cpu->instructions;
     cpu->debug_hits = 0;
-    cpu->watch_hit = false;
+    cpu->watch_hit = 0;
     cpu->eflags &= ~(uint32_t)EFLAGS_RF;
 }
 
@@ -142,9 +168,34 @@ bool soft_watched_page(const SoftCpu *cpu, uint64_t linear)
     return false;
 }
 
+/* The number in cpu->watch plus 1, of what a debugger watches; 0: nothing. */
+static unsigned find_watch(const SoftCpu *cpu, uint64_t linear, uint64_t size, bool write)
+{
+    for (unsigned i = 0; i < cpu->watches; i++) {
+        const SoftWatch *w = &cpu->watch[i];
+
+        if ((write ? w->write : w->read) && overlap(linear, size, w->address, w->length)) {
+            return i + 1;
+        }
+    }
+    return 0;
+}
+
+void soft_watch_before(SoftCpu *cpu, uint64_t linear, uint64_t size, unsigned access)
+{
+    if (LIKELY(cpu->watches == cpu->breaks) || !size || soft_debug_iterates(cpu) || cpu->in_delivery ||
+        access & (ACCESS_EXEC | ACCESS_SYSTEM) || !find_watch(cpu, linear, size, access & ACCESS_WRITE)) {
+        return;
+    }
+    cpu->watch_single = true;
+    soft_update_mode(cpu);
+    soft_begin_anew(cpu);
+}
+
 void soft_watch_access(SoftCpu *cpu, uint64_t linear, uint64_t size, unsigned access)
 {
     bool write = access & ACCESS_WRITE;
+    unsigned hit;
 
     if (access & ACCESS_EXEC || !size) {
         return;
@@ -155,12 +206,10 @@ void soft_watch_access(SoftCpu *cpu, uint64_t linear, uint64_t size, unsigned ac
             cpu->debug_hits |= UINT64_C(1) << n;
         }
     }
-    for (unsigned i = 0; i < cpu->watches; i++) {
-        const SoftWatch *w = &cpu->watch[i];
-
-        if ((write ? w->write : w->read) && overlap(linear, size, w->address, w->length)) {
-            cpu->watch_hit = true;
-        }
+    hit = find_watch(cpu, linear, size, write);
+    if (hit) {
+        cpu->watch_hit = hit;
+        __atomic_store_n(&cpu->attention, 1, __ATOMIC_SEQ_CST);
     }
 }
 
@@ -189,9 +238,11 @@ void soft_debug_after(SoftCpu *cpu)
     }
     cpu->debug_pending |= cpu->debug_hits | (cpu->began_eflags & EFLAGS_TF && !blocked ? DR6_BS : 0);
     cpu->debug_hits = 0;
+    cpu->watch_single = false;
     soft_update_mode(cpu);
     if (cpu->watch_hit || cpu->step) {
-        cpu->watch_hit = false;
+        cpu->debug_hit = (int)cpu->watch_hit - 1;
+        cpu->watch_hit = 0;
         soft_leave(cpu, SOFT_EXIT_DEBUG);
     }
     if (cpu->debug_pending && !blocked) {
@@ -201,19 +252,41 @@ void soft_debug_after(SoftCpu *cpu)
 
 bool soft_debug_single(const SoftCpu *cpu)
 {
-    return cpu->dr7 & 0xff || cpu->watches || cpu->debug_pending || cpu->eflags & EFLAGS_RF;
+    return cpu->dr7 & 0xff || cpu->on_break_page || cpu->watch_single || cpu->debug_pending ||
+           cpu->eflags & EFLAGS_RF;
+}
+
+bool soft_debug_iterates(const SoftCpu *cpu)
+{
+    return cpu->mode & MODE_SINGLE && (cpu->eflags & EFLAGS_TF || cpu->step || soft_debug_single(cpu));
+}
+
+bool soft_debug_event(SoftCpu *cpu)
+{
+    if (cpu->step) {
+        cpu->debug_hit = -1;
+    }
+    return cpu->step;
 }
 
 void soft_cpu_set_debug(SoftCpu *cpu, const SoftWatch *list, unsigned n, bool step)
 {
-    cpu->watches = 0;
+    cpu->watches = n;
+    cpu->breaks = 0;
     cpu->watch = g_renew(SoftWatch, cpu->watch, n);
     for (unsigned i = 0; i < n; i++) {
-        if (list[i].length) {
-            cpu->watch[cpu->watches++] = list[i];
-        }
+        cpu->watch[i] = list[i];
+        cpu->breaks += !list[i].read && !list[i].write;
     }
+    cpu->on_break_page = false; /* until the run loop has looked */
+    cpu->watch_single = false;
+    cpu->watch_hit = 0;
     cpu->step = step;
     soft_tlb_flush(cpu);
     soft_update_mode(cpu);
+}
+
+int soft_cpu_debug_hit(const SoftCpu *cpu)
+{
+    return cpu->debug_hit;
 }

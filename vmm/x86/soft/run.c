@@ -13,7 +13,7 @@
 #include "vmm/x86/soft/trace.h"
 #include "vmm/x86/soft/vm.h"
 
-enum { JUMP_EVENT = 1, JUMP_LEAVE = 2 };
+enum { JUMP_EVENT = 1, JUMP_LEAVE, JUMP_ANEW };
 
 /* ---- leaving the present instruction ---- */
 
@@ -79,6 +79,13 @@ void soft_raise_error(SoftCpu *cpu, unsigned vector, uint32_t error)
     SoftEvent event = { .kind = EVENT_FAULT, .vector = (uint8_t)vector, .has_error = true, .error = error };
 
     soft_raise_event(cpu, &event);
+}
+
+void soft_begin_anew(SoftCpu *cpu)
+{
+    uncount(cpu);
+    cpu->rip = cpu->ip;
+    jump(cpu, JUMP_ANEW);
 }
 
 void soft_leave(SoftCpu *cpu, SoftExit why)
@@ -309,6 +316,7 @@ static void take_interrupt(SoftCpu *cpu)
 static bool attend(SoftCpu *cpu)
 {
     uint32_t pending = __atomic_load_n(&cpu->pending, __ATOMIC_SEQ_CST);
+    bool held = cpu->step && !cpu->halted; /* a debugger's step is of the program, not into a handler */
 
     if (__atomic_load_n(&cpu->requests, __ATOMIC_SEQ_CST)) {
         soft_outside_begin(cpu);
@@ -328,6 +336,9 @@ static bool attend(SoftCpu *cpu)
     if (cpu->wait_sipi || cpu->shutdown) {
         cpu->exit = cpu->shutdown ? SOFT_EXIT_TRIPLE_FAULT : SOFT_EXIT_HALTED;
         return false;
+    }
+    if (held) {
+        pending = 0;
     }
     if (pending & SOFT_SMI && !cpu->in_smm && take(cpu, SOFT_SMI) && cpu->vm->smm) {
         soft_enter_smm(cpu);
@@ -404,6 +415,9 @@ static void run_loop(SoftCpu *cpu)
         if (UNLIKELY(__atomic_load_n(&cpu->attention, __ATOMIC_RELAXED)) && !attend(cpu)) {
             return;
         }
+        if (UNLIKELY(cpu->watches)) {
+            soft_debug_page(cpu);
+        }
         if (UNLIKELY(cpu->shadow || cpu->mode & MODE_SINGLE)) {
             run_single(cpu);
         } else {
@@ -429,6 +443,10 @@ static bool handle_event(SoftCpu *cpu)
         return false;
     }
     soft_deliver(cpu);
+    if (UNLIKELY(soft_debug_event(cpu))) {
+        cpu->exit = SOFT_EXIT_DEBUG;
+        return false;
+    }
     return true;
 }
 
@@ -452,6 +470,9 @@ SoftExit soft_run(SoftCpu *cpu)
         if (!handle_event(cpu)) {
             break;
         }
+        /* fall through */
+    case JUMP_ANEW:
+        cpu->linked_from = NULL;
         /* fall through */
     case 0:
         deliver_loaded(cpu);

@@ -97,9 +97,12 @@ void soft_cpu_set_tsc(SoftCpu *cpu, uint64_t value);
 /* What is added to the host's TSC: equal offsets are equal clocks. */
 uint64_t soft_cpu_tsc_offset(const SoftCpu *cpu);
 void soft_cpu_set_tsc_offset(SoftCpu *cpu, uint64_t offset);
-/* A debugger's: exits with SOFT_EXIT_DEBUG; the guest's own debug registers stay its own. */
+/* A debugger's: exits with SOFT_EXIT_DEBUG; the guest's own debug registers stay its own.  No length is 0.  A step takes
+ * no interrupt before its instruction; it ends at the first instruction of a handler if that raises an exception. */
 typedef struct SoftWatch { uint64_t address, length; bool read, write, execute; } SoftWatch;
 void soft_cpu_set_debug(SoftCpu *cpu, const SoftWatch *list, unsigned n, bool step);
+/* Which of the list was the reason for SOFT_EXIT_DEBUG; -1: the step. */
+int soft_cpu_debug_hit(const SoftCpu *cpu);
 /* Exceptions end soft_run() with SOFT_EXIT_EXCEPTION, the state as before the instruction (after it, for traps). */
 typedef struct SoftException { uint8_t vector; bool has_error; uint32_t error; uint64_t address; } SoftException;
 void soft_cpu_trap(SoftCpu *cpu, bool on);

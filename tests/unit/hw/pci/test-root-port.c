@@ -249,6 +249,7 @@ static void test_a_card_that_comes_is_told(void **state)
     plug_card(r);
     assert_true(slot_status(port) & PCI_EXP_SLTSTA_PDS);
     assert_true(slot_status(port) & PCI_EXP_SLTSTA_PDC);
+    assert_true(slot_status(port) & PCI_EXP_SLTSTA_DLLSC); /* what Linux listens to */
     assert_int_equal(r->messages, 1);
 }
 

@@ -1,0 +1,711 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""lodgectl and the registry from outside: real domains (`lodge -M none`), killed ones, and such as only pretend.
+
+    test-lodgectl.py BUILD/lodge BUILD/lodgectl
+
+Each test has folders of its own for what runs and for what is defined, so it sees no other domain.
+"""
+
+import fcntl
+import json
+import os
+import pathlib
+import pty
+import resource
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+LODGE = pathlib.Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else None
+LODGECTL = pathlib.Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else None
+UUID = "550e8400-e29b-41d4-a716-446655440000"
+F_OFD_SETLK = 37
+NONE = '[machine]\n  type = "none"\n'
+
+
+class Scratch(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = pathlib.Path(directory.name)
+        self.run_dir = self.directory / "run"
+        self.config = self.directory / "config"
+        self.environment = {**os.environ, "LODGE_RUNTIME_DIR": str(self.run_dir), "LODGE_CONFIG_DIR": str(self.config),
+                            "LODGE": str(LODGE), "LC_ALL": "C.UTF-8"}
+        self.addCleanup(self.end_all)
+
+    def end_all(self):
+        for pid in self.run_dir.glob("*/pid"):
+            try:
+                os.kill(int(pid.read_text()), signal.SIGKILL)
+            except (OSError, ValueError):
+                pass
+
+    def call(self, *arguments, **keywords):
+        return subprocess.run([LODGECTL, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=40, check=False, env=self.environment, **keywords)
+
+    def ctl(self, *arguments, **keywords):
+        """What it prints; it must succeed and say nothing else."""
+        result = self.call(*arguments, **keywords)
+        self.assertEqual((result.returncode, result.stderr), (0, ""), result.stdout)
+        return result.stdout
+
+    def refused(self, *arguments, says="", **keywords):
+        """One sentence that holds what is said."""
+        result = self.call(*arguments, **keywords)
+        self.assertEqual(result.returncode, 1, result.stdout + result.stderr)
+        self.assertTrue(result.stderr.startswith("error: "), result.stderr)
+        self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+        self.assertIn(says, result.stderr)
+        return result.stderr
+
+    def domain(self, name, *arguments, **keywords):
+        """Starts a plain lodge and waits until it is listed."""
+        process = subprocess.Popen([LODGE, "-M", "none", "-accel", "tcg", "-name", name, *arguments],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                   text=True, env=self.environment, **keywords)
+        self.addCleanup(self.end, process)
+        self.eventually(lambda: name in self.names() or process.poll() is not None)
+        return process
+
+    def end(self, process):
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream:
+                stream.close()
+
+    def names(self, *arguments):
+        return self.ctl("list", "--name", *arguments).split()
+
+    def eventually(self, condition, seconds=10):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, "it did not happen in time")
+            time.sleep(0.02)
+
+    def file(self, name, text):
+        path = self.directory / name
+        path.write_text(text)
+        return str(path)
+
+    def define(self, name, text=NONE):
+        self.ctl("define", self.file(f"{name}.conf", text))
+
+    def on_a_terminal(self, *arguments):
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execve(LODGECTL, [LODGECTL, *arguments], self.environment)
+        self.addCleanup(os.close, terminal)
+        return terminal, lambda: os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    def heard(self, terminal, words):
+        text = b""
+        while words not in text:
+            self.assertTrue(select.select([terminal], [], [], 10)[0], text)
+            text += os.read(terminal, 1024)
+        return text.decode()
+
+
+class Registered(Scratch):
+    def test_plain_domain_is_listed_and_gone_when_it_ends(self):
+        process = self.domain("x", "-uuid", UUID)
+        self.assertEqual(self.ctl("list"), " Id   Name   State\n----------------------\n 1    x      running\n\n")
+        self.assertEqual(self.ctl("domuuid", "x").strip(), UUID)
+        self.assertEqual(self.ctl("domname", UUID.upper()).strip(), "x")
+        self.assertEqual(self.ctl("domname", "1").strip(), "x")
+        self.assertEqual(self.ctl("domid", "x").strip(), "1")
+        self.assertEqual((self.run_dir / "x").stat().st_mode & 0o777, 0o700)
+        self.assertEqual((self.run_dir / "x/control.sock").stat().st_mode & 0o777, 0o600)
+        process.terminate()
+        process.communicate(timeout=10)
+        self.assertEqual(self.names("--all"), [])
+        self.assertEqual([p.name for p in self.run_dir.iterdir()], [".lock"])
+
+    def test_ids_are_not_given_twice(self):
+        self.domain("a")
+        self.domain("b").kill()
+        self.domain("c")
+        self.assertEqual(self.ctl("list", "--id").split(), ["1", "3"])
+        (self.run_dir / ".lock").unlink()
+        self.domain("d")
+        self.assertEqual(self.ctl("domid", "d").strip(), "4")
+
+    def test_name_and_uuid_are_unique(self):
+        self.domain("x", "-uuid", UUID)
+        for arguments, word in ((["x"], "runs already"), (["y", "-uuid", UUID], "'x' has the UUID")):
+            other = self.domain(*arguments)
+            self.assertIn(word, other.communicate(timeout=10)[1].splitlines()[-1])
+            self.assertEqual(other.returncode, 1)
+        self.assertEqual(self.names(), ["x"])
+        self.assertFalse((self.run_dir / "y").exists())
+
+    def test_killed_domain_is_taken_over(self):
+        process = self.domain("x", "-uuid", UUID)
+        process.kill()
+        process.communicate()
+        self.assertTrue((self.run_dir / "x/control.sock").exists())
+        self.assertEqual(self.names("--all"), [])
+        self.domain("x")
+        self.assertEqual(self.ctl("domid", "x").strip(), "2")
+        self.refused("domuuid", "x", says="no UUID")
+        self.domain("y", "-uuid", UUID)
+        self.assertEqual(self.names(), ["x", "y"])
+
+    def test_of_starters_at_once_one_wins(self):
+        (self.run_dir / "x").mkdir(mode=0o700, parents=True)  # a stale folder, too
+        (self.run_dir / "x/pid").write_text("1\n")
+        argv = [LODGE, "-M", "none", "-accel", "tcg", "-name", "x"]
+        all_of_them = [subprocess.Popen(argv, env=self.environment, stderr=subprocess.PIPE, text=True) for _ in range(6)]
+        for process in all_of_them:
+            self.addCleanup(self.end, process)
+        self.eventually(lambda: sum(p.poll() is not None for p in all_of_them) >= 5)
+        self.eventually(lambda: self.names() == ["x"])
+        winner = [p for p in all_of_them if p.poll() is None]
+        self.assertEqual(len(winner), 1)
+        self.assertEqual(int((self.run_dir / "x/pid").read_text()), winner[0].pid)
+        for loser in all_of_them:
+            if loser is not winner[0]:
+                self.assertEqual(loser.returncode, 1)
+                self.assertIn("runs already", loser.communicate()[1])
+
+    def test_control_socket_has_several_clients(self):
+        self.domain("x")
+        clients = []
+        for _ in range(70):  # more than are served at once: the rest waits
+            client = socket.socket(socket.AF_UNIX)
+            self.addCleanup(client.close)
+            client.connect(str(self.run_dir / "x/control.sock"))
+            client.settimeout(5)
+            clients.append(client)
+            if len(clients) >= 80:
+                break
+        for client in clients[:64]:
+            self.assertIn(b"QMP", client.recv(4096))
+        for client in clients[:64]:
+            client.close()
+        for client in clients[64:]:
+            self.assertIn(b"QMP", client.recv(4096))
+        self.assertEqual(self.ctl("domstate", "x").strip(), "running")
+
+    def test_domain_runs_unlisted_where_nothing_can_be_written(self):
+        self.run_dir.write_text("in the way")
+        process = subprocess.Popen([LODGE, "-M", "none", "-accel", "tcg", "-name", "x", "-qmp",
+                                    f"unix:{self.directory}/q,server=on,wait=off"],
+                                   env=self.environment, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(self.end, process)
+        self.eventually((self.directory / "q").exists)
+        self.assertIsNone(process.poll())
+        process.terminate()
+        self.assertIn("domain 'x' is not listed", process.communicate(timeout=10)[1])
+        self.assertEqual(self.names("--all"), [])
+
+    def read_until(self, stream, words):
+        for line in stream:
+            if words in line:
+                return line
+        return ""
+
+    def test_names_that_are_no_folders(self):
+        process = subprocess.Popen([LODGE, "-M", "none", "-accel", "tcg", "-name", "../x"], env=self.environment,
+                                   stderr=subprocess.PIPE, text=True)
+        self.addCleanup(self.end, process)
+        self.assertIn("not listed", self.read_until(process.stderr, "not listed"))
+        self.assertFalse((self.directory / "x").exists())
+
+
+def no_more_bytes():
+    """As a full disk: writing to a file fails."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+@unittest.skipUnless(os.geteuid() == 0, "only root can be two users")
+class TwoUsers(Scratch):
+    def test_each_sees_its_own(self):
+        os.chmod(self.directory, 0o755)
+        mine = self.directory / "theirs"
+        mine.mkdir(mode=0o700)
+        os.chown(mine, 65534, 65534)
+        theirs = {**self.environment, "XDG_RUNTIME_DIR": str(mine), "XDG_CONFIG_HOME": str(mine)}
+        del theirs["LODGE_RUNTIME_DIR"], theirs["LODGE_CONFIG_DIR"]
+        as_nobody = {"user": 65534, "group": 65534, "extra_groups": [], "env": theirs, "cwd": "/"}
+        try:
+            subprocess.run([LODGECTL, "--version"], check=True, capture_output=True, **as_nobody)
+        except OSError as e:
+            self.skipTest(f"another user cannot run {LODGECTL}: {e}")
+        self.domain("x", "-uuid", UUID)
+        other = subprocess.Popen([LODGE, "-M", "none", "-accel", "tcg", "-name", "x", "-uuid", UUID],
+                                 stderr=subprocess.DEVNULL, **as_nobody)
+        self.addCleanup(self.end, other)
+        self.eventually((mine / "lodge/x/pid").exists)
+        listed = subprocess.run([LODGECTL, "list", "--json"], check=True, capture_output=True, **as_nobody)
+        self.assertEqual([d["pid"] for d in json.loads(listed.stdout)], [other.pid])
+        self.assertNotIn(str(other.pid), self.ctl("list", "--json"))
+        # Another's folder is not written to, whatever the mode.
+        stranger = subprocess.run([LODGE, "-M", "none", "-accel", "tcg", "-name", "y"], capture_output=True, text=True,
+                                  env={**self.environment, "LODGE_RUNTIME_DIR": str(mine), "LODGE_LISTED": "1"},
+                                  check=False, timeout=20)
+        self.assertEqual(stranger.returncode, 1)
+        self.assertIn("cannot be listed", stranger.stderr)
+
+
+class Defined(Scratch):
+    def test_life_of_a_persistent_domain(self):
+        self.define("x")
+        self.assertEqual(self.names(), [])
+        self.assertEqual(self.ctl("list", "--all"), " Id   Name   State\n-----------------------\n -    x      shut off\n\n")
+        uuid = self.ctl("domuuid", "x").strip()
+        self.assertEqual(self.ctl("start", "x"), "Domain 'x' started\n\n")
+        self.assertEqual(self.ctl("domuuid", "x").strip(), uuid)
+        self.refused("start", "x", says="already active")
+        self.assertEqual(self.ctl("suspend", "x"), "Domain 'x' suspended\n\n")
+        self.assertEqual(self.ctl("domstate", "x", "--reason").strip(), "paused (user)")
+        self.assertEqual(self.ctl("resume", "x"), "Domain 'x' resumed\n\n")
+        self.assertEqual(self.ctl("domstate", "x", "--reason").strip(), "running (booted)")
+        self.assertEqual(self.ctl("reset", uuid), "Domain 'x' was reset\n\n")
+        self.assertEqual(self.ctl("shutdown", "x"), "Domain 'x' is being shutdown\n\n")
+        self.assertEqual(self.ctl("destroy", "x", "--graceful"), "Domain 'x' destroyed\n\n")
+        self.assertEqual(self.ctl("domstate", "x").strip(), "shut off")
+        self.refused("suspend", "x", says="not running")
+        self.refused("destroy", "x", says="not running")
+        self.assertEqual(self.ctl("undefine", "x"), "Domain 'x' has been undefined\n\n")
+        self.refused("dominfo", "x", says="none of that name")
+
+    def test_start_paused(self):
+        self.define("x")
+        self.ctl("start", "--paused", "x")
+        self.assertEqual(self.ctl("domstate", "x", "--reason").strip(), "paused (starting up)")
+
+    def test_killed_domain_has_crashed(self):
+        self.define("x")
+        self.ctl("start", "x")
+        os.kill(int((self.run_dir / "x/pid").read_text()), signal.SIGKILL)
+        self.eventually(lambda: self.names() == [])
+        self.assertEqual(self.ctl("domstate", "x", "--reason").strip(), "shut off (crashed)")
+        self.ctl("start", "x")
+        self.assertEqual(self.names(), ["x"])
+
+    def test_definition_comes_and_goes_while_it_runs(self):
+        self.domain("x", "-uuid", UUID)
+        self.assertEqual(self.names("--transient"), ["x"])
+        self.refused("dumpconfig", "x", says="transient")
+        self.define("x")
+        self.assertEqual((self.names("--persistent"), self.names("--transient")), (["x"], []))
+        self.assertIn(UUID, self.ctl("dumpconfig", "x"))
+        self.ctl("undefine", "x")
+        self.assertEqual(self.names("--transient"), ["x"])
+
+    def test_mistake_in_a_definition_is_told_and_nothing_is_written(self):
+        self.refused("define", self.file("x.conf", "[machine]\n  typ = none\n"), says="x.conf:2: the value of 'typ'")
+        self.refused("define", self.file("x.conf", '[overcommit]\n  mem-lock = "maybe"\n'), says="x.conf: [overcommit]")
+        self.refused("define", self.file("x.conf", '[name]\n  guest = "a/b"\n'), says="'a/b'")
+        self.refused("define", "/nonexistent/x.conf", says="/nonexistent/x.conf")
+        self.assertEqual([p.name for p in (self.config / "domains").iterdir() if p.name != ".lock"], [])
+
+    def test_name_and_uuid_of_a_definition(self):
+        self.ctl("define", self.file("other.conf", NONE + f'[name]\n  guest = "x"\n[uuid]\n  uuid = "{UUID}"\n'))
+        self.assertEqual(self.ctl("domuuid", "x").strip(), UUID)
+        self.refused("define", self.file("y.conf", NONE + f'[uuid]\n  uuid = "{UUID}"\n'), says="'x' has the UUID")
+        self.refused("define", self.file("x.conf", NONE + f'[uuid]\n  uuid = "{UUID[:-1]}1"\n'), says="defined already")
+        self.define("x", NONE + '[memory]\n  size = "64M"\n')
+        self.assertEqual(self.ctl("domuuid", "x").strip(), UUID)
+
+    def test_full_disk_loses_no_definition(self):
+        self.define("x")
+        before = self.ctl("dumpconfig", "x")
+        bigger = self.file("x.conf", NONE + "# more\n")
+        self.refused("define", bigger, says="Cannot write", preexec_fn=no_more_bytes)
+        self.assertEqual(self.ctl("dumpconfig", "x"), before)
+        self.assertEqual(sorted(p.name for p in (self.config / "domains").iterdir()), [".lock", "x.conf"])
+
+    def test_failed_start_is_told_in_lodges_words(self):
+        self.define("x", '[machine]\n  type = "q35"\n  kernel = "/nonexistent/k"\n')
+        self.refused("start", "x", says="Failed to start domain 'x': -kernel /nonexistent/k")
+        self.assertEqual(self.names(), [])
+
+    def test_domain_that_cannot_be_listed_is_not_started(self):
+        self.define("x")
+        self.run_dir.write_text("in the way")
+        self.refused("start", "x", says="cannot be listed")
+
+    def test_two_at_once(self):
+        definitions = [self.file(f"{name}.conf", NONE + f'[uuid]\n  uuid = "{UUID}"\n') for name in "abcd"]
+        self.at_once([["define", d] for d in definitions], "UUID")
+        self.define("x")
+        self.at_once([["start", "x"]] * 4, "x")
+        self.assertEqual(self.names(), ["x"])
+
+    def at_once(self, commands, losers_say):
+        """Of these exactly one succeeds."""
+        all_of_them = [subprocess.Popen([LODGECTL, *c], env=self.environment, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.PIPE, text=True) for c in commands]
+        said = [p.communicate(timeout=30)[1] for p in all_of_them]
+        self.assertEqual([p.returncode for p in all_of_them].count(0), 1, said)
+        self.assertEqual([losers_say in text for text in said].count(True), len(commands) - 1, said)
+
+    def test_edit(self):
+        self.define("x")
+        self.assertIn("not changed", self.edit("true"))
+        self.assertIn("edited", self.edit("""sh -c 'printf "\\n[memory]\\n  size = \\"64M\\"\\n" >> "$0"'"""))
+        after = self.ctl("dumpconfig", "x")
+        self.assertIn("64M", after)
+        self.environment["EDITOR"] = """sh -c 'echo nonsense >> "$0"'"""
+        result = self.call("edit", "x")
+        self.assertEqual(result.returncode, 1)
+        kept = pathlib.Path(result.stderr.rsplit("'", 2)[1])
+        self.assertIn("nonsense", kept.read_text())
+        kept.unlink()
+        self.assertEqual(self.ctl("dumpconfig", "x"), after)
+        self.environment["EDITOR"] = """sh -c 'printf "[name]\\n  guest = \\"y\\"\\n" >> "$0"'"""
+        result = self.call("edit", "x")
+        self.assertIn("cannot rename", result.stderr)
+        pathlib.Path(result.stderr.rsplit("'", 2)[1]).unlink()
+        self.assertEqual(self.names("--all"), ["x"])
+
+    def edit(self, editor):
+        self.environment["EDITOR"] = editor
+        self.environment.pop("VISUAL", None)
+        return self.ctl("edit", "x")
+
+    def test_autostart(self):
+        for name in "abc":
+            self.define(name)
+        self.assertEqual(self.ctl("autostart", "a"), "Domain 'a' marked as autostarted\n\n")
+        self.ctl("autostart", "b")
+        self.ctl("autostart", "c")
+        self.assertEqual(self.ctl("autostart", "--disable", "b"), "Domain 'b' unmarked as autostarted\n\n")
+        self.assertEqual(self.names("--all", "--autostart"), ["a", "c"])
+        self.ctl("start", "c")
+        self.assertEqual(self.ctl("autostart", "--run"), "Domain 'a' started\n\n")
+        self.assertEqual(sorted(self.names()), ["a", "c"])
+        self.ctl("undefine", "a")
+        self.assertEqual(list((self.config / "autostart").glob("a*")), [])
+        self.refused("autostart", "a", says="transient")
+
+    def test_domain_gets_a_console(self):
+        self.define_guest("x", b"hello\r\n")
+        self.ctl("start", "--paused", "x")
+        self.assertTrue((self.run_dir / "x/console.sock").is_socket())
+        self.refused("console", "x", says="terminal")
+        self.ctl("destroy", "x")
+        self.assertFalse((self.run_dir / "x").exists())
+
+    def test_run_shows_all_that_the_guest_says(self):
+        self.define_guest("x", b"hello\r\n")
+        terminal, status = self.on_a_terminal("run", "x")
+        self.assertIn("Domain 'x' started\r\n\r\nConnected to domain 'x'", self.heard(terminal, b"hello"))
+        os.write(terminal, b"\x1d")
+        self.assertEqual(status(), 0)
+        self.assertEqual(self.ctl("domstate", "x").strip(), "running")
+
+    def define_guest(self, name, text):
+        """A q35 whose kernel writes text to the serial port and halts."""
+        code = b"\x66\xba\xf8\x03" + b"".join(bytes([0xb0, c, 0xee]) for c in text) + b"\xf4\xeb\xfd"
+        elf = struct.pack("<4s5B7xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 0, 0, 2, 62, 1, 1 << 20, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+        elf += struct.pack("<IIQQQQQQ", 1, 5, 4096, 1 << 20, 1 << 20, len(code), len(code), 4096)
+        kernel = self.directory / "kernel"
+        kernel.write_bytes(elf.ljust(4096, b"\0") + code)
+        self.define(name, f'[machine]\n  type = "q35"\n  kernel = "{kernel}"\n[accel]\n  accel = "tcg"\n'
+                          '[memory]\n  size = "16M"\n')
+
+
+class Pretender:
+    """Holds an entry of the registry as a domain does, and answers as the test says."""
+
+    def __init__(self, test, name, serve):
+        self.folder = test.run_dir / name
+        self.folder.mkdir(mode=0o700, parents=True)
+        test.run_dir.chmod(0o700)
+        for file, text in (("pid", "999999999"), ("id", "77"), ("uuid", UUID), ("lock", "")):
+            (self.folder / file).write_text(text)
+        self.lock = open(self.folder / "lock", "r+b")
+        fcntl.fcntl(self.lock, F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(self.folder / "control.sock"))
+        self.listener.listen(8)
+        self.serve = serve
+        self.said = []
+        test.addCleanup(self.close)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def close(self):
+        self.listener.close()
+        self.lock.close()
+
+    def accept(self):
+        try:
+            while True:
+                client, _ = self.listener.accept()
+                threading.Thread(target=self.guard, args=[client], daemon=True).start()
+        except OSError:
+            pass
+
+    def guard(self, client):
+        try:
+            with client:
+                self.serve(self, client)
+        except OSError:
+            pass
+
+
+def qmp(answers):
+    """A server that greets, and answers each command by answers[name] (a value, or a function of its arguments)."""
+    def serve(pretender, client):
+        client.sendall(b'{"QMP": {"version": {}, "capabilities": []}}\r\n')
+        for line in client.makefile():
+            request = json.loads(line)
+            name = request["execute"]
+            pretender.said.append((name, request.get("arguments")))
+            if name == "qmp_capabilities":
+                reply = {"return": {}}
+            elif name in answers:
+                reply = {"return": answers[name]}
+            else:
+                reply = {"error": {"class": "CommandNotFound", "desc": f"The command {name} has not been found"}}
+            client.sendall(json.dumps(reply).encode() + b"\r\n")
+            for event in EVENTS_AFTER.get(name, []):
+                client.sendall(json.dumps({"event": event, "data": {"guest": True}}).encode() + b"\r\n")
+    return serve
+
+
+EVENTS_AFTER = {"system_powerdown": ["POWERDOWN", "SHUTDOWN"]}
+
+
+class Hostile(Scratch):
+    def survives(self, serve):
+        Pretender(self, "x", serve)
+        started = time.monotonic()
+        self.assertIn(" 77   x      no state\n", self.ctl("list"))
+        self.refused("qmp", "x", "--timeout", "1", "query-status", says="Domain 'x'")
+        self.assertLess(time.monotonic() - started, 4)
+
+    def test_silence(self):
+        self.survives(lambda p, client: time.sleep(20))
+
+    def test_immediate_end(self):
+        self.survives(lambda p, client: None)
+
+    def test_garbage(self):
+        self.survives(lambda p, client: client.sendall(os.urandom(100000)))
+
+    def test_endless_string(self):
+        def serve(p, client):
+            client.sendall(b'{"QMP": "')
+            while True:
+                client.sendall(b"x" * 65536)
+        self.survives(serve)
+
+    def test_endless_events(self):
+        def serve(p, client):
+            client.sendall(b'{"QMP": {}}\n{"return": {}}\n')
+            while True:
+                client.sendall(b'{"event": "STOP"}\n' * 1000)
+        self.survives(serve)
+
+    def test_depth(self):
+        self.survives(lambda p, client: client.sendall(b"[" * 1000000))
+
+    def test_wrong_types(self):
+        Pretender(self, "x", qmp({"query-status": [1], "query-cpus-fast": {"a": 1}, "query-blockstats": [3, {"stats": 7}],
+                                  "query-block": [[], None], "query-memory-size-summary": "much",
+                                  "query-balloon": {"actual": "x"}}))
+        for verb in ("domstate", "dominfo", "domstats", "vcpuinfo", "vcpucount", "domblklist", "domblkstat", "dommemstat"):
+            self.ctl(verb, "x")
+
+    def test_control_characters_do_not_reach_the_terminal(self):
+        Pretender(self, "x", qmp({"human-monitor-command": "a\x1b[2Jb\tc\r\n",
+                                  "query-block": [{"device": "d\x1b", "inserted": {"file": "f\x07"}}]}))
+        self.assertEqual(self.ctl("hmp", "x", "info", "x"), "a?[2Jb\tc?\n")
+        self.assertIn("f?", self.ctl("domblklist", "x"))
+        self.assertNotIn("\x1b", self.ctl("domblklist", "x"))
+
+    def test_stopped_process(self):
+        process = self.domain("x")
+        process.send_signal(signal.SIGSTOP)
+        started = time.monotonic()
+        self.assertIn("no state", self.ctl("list"))
+        self.refused("destroy", "nobody", says="nobody")
+        self.assertLess(time.monotonic() - started, 4)
+
+
+class Driven(Scratch):
+    def test_reboot_is_power_off_and_reset(self):
+        x = Pretender(self, "x", qmp({"set-action": {}, "system_powerdown": {}, "system_reset": {}, "cont": {}}))
+        self.assertEqual(self.ctl("reboot", "x"), "Domain 'x' is being rebooted\n\n")
+        self.assertEqual(x.said[1:], [("set-action", {"shutdown": "pause"}), ("system_powerdown", None),
+                                      ("system_reset", None), ("cont", None), ("set-action", {"shutdown": "poweroff"})])
+
+    def test_reboot_of_a_deaf_guest_is_given_up(self):
+        self.domain("x")
+        self.refused("reboot", "x", "--timeout", "1", says="has not shut down within 1 s")
+        self.assertEqual(self.ctl("domstate", "x").strip(), "running")
+
+    def test_statistics(self):
+        cpus = [{"cpu-index": 0, "thread-id": os.getpid()}]
+        stats = {"rd_operations": 5, "rd_bytes": 4096, "wr_operations": 0, "flush_total_time_ns": 9}
+        Pretender(self, "x", qmp({"query-cpus-fast": cpus, "query-memory-size-summary": {"base-memory": 1 << 30},
+                                  "query-status": {"running": True, "status": "running"},
+                                  "query-block": [{"device": "virtio0", "inserted": {"file": "/d/x.img"}}],
+                                  "query-blockstats": [{"device": "virtio0", "stats": stats}]}))
+        said = self.ctl("domstats", "x")
+        for line in ("Domain: 'x'\n  state.state=1\n", "balloon.maximum=1048576\n", "vcpu.current=1\n", "block.count=1\n",
+                     "block.0.name=virtio0\n", "block.0.rd.reqs=5\n", "block.0.fl.times=9\n"):
+            self.assertIn(line, said)
+        self.assertEqual(json.loads(self.ctl("domstats", "--json", "--block"))["stats"]["block.0.rd.bytes"], 4096)
+        self.assertNotIn("block", self.ctl("domstats", "--state", "x"))
+        self.assertIn("virtio0 rd_req 5\n", self.ctl("domblkstat", "x", "virtio0"))
+        self.refused("domblkstat", "x", "sda", says="'sda'")
+        self.assertIn(" virtio0   /d/x.img\n", self.ctl("domblklist", "x"))
+        self.assertIn("CPU(s):         1\n", self.ctl("dominfo", "x"))
+        self.assertRegex(self.ctl("vcpuinfo", "x"), r"VCPU:           0\nCPU:            \d+\nState:          running\n")
+        self.assertEqual(self.ctl("vcpucount", "x"), "current      live           1\n\n")
+
+    def test_command_that_a_domain_lacks_is_one_sentence(self):
+        Pretender(self, "x", qmp({}))
+        self.refused("domblklist", "x", says="The command query-block has not been found")
+
+    def test_qmp(self):
+        self.domain("x")
+        self.assertEqual(json.loads(self.ctl("qmp", "x", "query-status"))["return"]["status"], "running")
+        self.ctl("qmp", "x", "set-action", '{"reboot": "shutdown"}')
+        self.ctl("qmp", "x", '{"execute": "stop"}')
+        self.assertIn("paused", self.ctl("hmp", "x", "info", "status"))
+        result = self.call("qmp", "x", "nonsense")
+        self.assertEqual((result.returncode, json.loads(result.stdout)["error"]["class"]), (1, "CommandNotFound"))
+        self.refused("qmp", "x", "stop", "{", says="arguments")
+
+    def test_list_filters(self):
+        self.define("off")
+        self.define("on")
+        self.ctl("start", "--paused", "on")
+        self.domain("t")
+        self.assertEqual(self.names("--all"), ["on", "t", "off"])
+        self.assertEqual(self.names("--inactive"), ["off"])
+        self.assertEqual(self.names("--state-paused"), ["on"])
+        self.assertEqual(self.names("--all", "--state-shutoff"), ["off"])
+        self.assertEqual(self.names("--all", "--persistent"), ["on", "off"])
+        listed = {d["name"]: d for d in json.loads(self.ctl("list", "--all", "--json"))}
+        self.assertEqual(listed["off"]["id"], None)
+        self.assertEqual((listed["on"]["state"], listed["on"]["persistent"], listed["t"]["persistent"]),
+                         ("paused", True, False))
+
+    def test_events_as_they_happen(self):
+        self.domain("x")
+        watcher = subprocess.Popen([LODGECTL, "event", "--all", "--loop"], stdout=subprocess.PIPE, text=True,
+                                   env=self.environment)
+        self.addCleanup(self.end, watcher)
+        time.sleep(0.3)
+        self.ctl("suspend", "x")
+        self.ctl("resume", "x")
+        self.ctl("reset", "x")
+        y = self.domain("y")
+        wanted = ["event 'lifecycle' for domain 'x': Suspended Paused", "event 'lifecycle' for domain 'x': Resumed Unpaused",
+                  "event 'reboot' for domain 'x'", "event 'lifecycle' for domain 'y': Started Booted",
+                  "event 'lifecycle' for domain 'y': Stopped Crashed",
+                  "event 'lifecycle' for domain 'x': Shutdown Finished after host request",
+                  "event 'lifecycle' for domain 'x': Stopped Shutdown"]
+        for line in wanted[:4]:
+            self.assertEqual(watcher.stdout.readline().strip(), line)
+        y.kill()
+        y.communicate()
+        self.assertEqual(watcher.stdout.readline().strip(), wanted[4])
+        self.ctl("destroy", "x")
+        for line in wanted[5:]:
+            self.assertEqual(watcher.stdout.readline().strip(), line)
+        watcher.send_signal(signal.SIGINT)
+        self.assertIn("events received: 7", watcher.communicate(timeout=10)[0])
+
+    def test_event_of_a_type_and_timeout(self):
+        self.domain("x")
+        self.assertEqual(self.ctl("event", "x", "--event", "reboot", "--timeout", "1"),
+                         "event loop timed out\nevents received: 0\n\n")
+        self.refused("event", "--event", "nonsense", says="nonsense")
+        self.assertIn("lifecycle\n", self.ctl("event", "--list"))
+
+    def test_console(self):
+        def echo(listener):
+            client, _ = listener.accept()
+            with client:
+                client.sendall(b"welcome\r\n")
+                while data := client.recv(1024):
+                    client.sendall(data.upper())
+        x = Pretender(self, "x", qmp({}))
+        listener = socket.socket(socket.AF_UNIX)
+        self.addCleanup(listener.close)
+        listener.bind(str(x.folder / "console.sock"))
+        listener.listen(1)
+        threading.Thread(target=echo, args=[listener], daemon=True).start()
+        terminal, status = self.on_a_terminal("console", "x")
+        self.assertIn("Escape character is ^]", self.heard(terminal, b"welcome"))
+        os.write(terminal, b"hello\x03")
+        self.assertIn("HELLO\x03", self.heard(terminal, b"HELLO\x03"))
+        other, other_status = self.on_a_terminal("console", "x")
+        self.heard(other, b"Active console session exists")
+        self.assertEqual(other_status(), 1)
+        os.write(terminal, b"\x1d")
+        self.assertEqual(status(), 0)
+
+
+class Tables(Scratch):
+    def verbs(self):
+        return [line.split()[0] for line in self.ctl("help").splitlines() if line.startswith("    ")]
+
+    def test_each_verb_has_help(self):
+        verbs = self.verbs()
+        self.assertIn("list", verbs)
+        for verb in verbs:
+            self.assertIn(f"    {verb} - ", self.ctl("help", verb))
+            self.assertEqual(self.ctl("help", verb), self.ctl(verb, "--help"))
+        self.assertIn("lodgectl version", self.ctl("--version"))
+
+    def test_mistakes_name_what_is_near(self):
+        self.refused("lst", says="Did you mean 'list'?")
+        self.refused("list", "--al", says="Did you mean '--all'?")
+        self.refused("list", "x", says="one word too many")
+        self.refused("start", says="needs a domain")
+        self.refused("event", "--timeout", "soon", says="'soon'")
+        self.refused(says="A command is missing")
+
+    @unittest.skipUnless(shutil.which("man"), "no man program")
+    def test_manual_page_is_clean_roff(self):
+        page = self.ctl("--man")
+        result = subprocess.run(["man", "--warnings", "-l", "-"], input=page, capture_output=True, text=True, check=False)
+        self.assertEqual(result.stderr, "")
+        for verb in self.verbs():
+            self.assertIn(f"\n.B {verb}", page)
+
+    def test_completion(self):
+        self.define("alpha")
+        self.define("alto")
+        self.assertEqual(self.complete("lodgectl", "domst"), ["domstate", "domstats"])
+        self.assertEqual(self.complete("lodgectl", "start", "al"), ["alpha", "alto"])
+        self.assertEqual(self.complete("lodgectl", "suspend", "al"), [])
+        self.assertEqual(self.complete("lodgectl", "start", "--co"), ["--console"])
+
+    def complete(self, *words):
+        script = f'. <({LODGECTL} --completion); COMP_WORDS=({LODGECTL} "${{@:2}}"); COMP_CWORD=$(($# - 1)); ' \
+                 '_lodgectl; printf "%s\\n" "${COMPREPLY[@]}"'
+        result = subprocess.run(["bash", "-c", script, "bash", *words], capture_output=True, text=True, check=True,
+                                env=self.environment)
+        self.assertEqual(result.stderr, "")
+        return result.stdout.split()
+
+    def test_output_that_cannot_be_written_is_a_failure(self):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            status = subprocess.run([LODGECTL, "help"], stdout=full, env=self.environment, check=False).returncode
+        self.assertEqual(status, 1)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The definitions of persistent domains: -readconfig files CONFIG/domains/NAME.conf, and links CONFIG/autostart/NAME.conf
+ * to those that start with the host.  A file is replaced as a whole or not at all.
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "vmm/options.h"
+
+/* Their names, sorted; char *, owned. */
+GPtrArray *definitions_list(void);
+char *definition_path(const char *name);
+bool definition_exists(const char *name);
+bool definition_autostarts(const char *name);
+
+/* Whole and checked; the caller's.  NULL: error is set. */
+char *definition_read(const char *name, GError **error);
+/* What it says, for options_clear(). */
+bool definition_load(const char *name, Options *ret, GError **error);
+/* Its UUID, the caller's; NULL: it has none, or cannot be read. */
+char *definition_uuid(const char *name);
+char *options_uuid(const Options *options);
+
+/* Checks by lodge's own parser, and writes; `from` is what errors call the text.  A UUID that is missing is added.  name
+ * NULL: the text's own, else that of the file `from`.
+ * only_name: it must be that one (an edit renames nothing).  Returns the name, the caller's. */
+char *definition_write(const char *text, const char *from, const char *only_name, GError **error);
+bool definition_remove(const char *name, GError **error);
+bool definition_set_autostart(const char *name, bool on, GError **error);

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Starting a defined domain: lodge in the background, from its definition.
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+
+/* Returns when it runs (paused: when it could).  What failed is said in lodge's own words. */
+bool launch(const char *name, bool paused, GError **error);
+/* Where systemd runs the host, its unit of that domain is enabled or disabled; a warning if that fails. */
+void launch_tell_systemd(const char *name, bool on);

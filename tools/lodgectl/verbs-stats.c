@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Statistics: vcpuinfo, vcpucount, domblklist, domblkstat, dommemstat, domstats.  What a domain cannot tell, as it lacks the
+ * command, is an error of those that show one thing, and left out by those that show all.
+ */
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/lodgectl/domains.h"
+#include "tools/lodgectl/print.h"
+#include "tools/lodgectl/process.h"
+#include "tools/lodgectl/reply.h"
+#include "tools/lodgectl/verbs.h"
+#include "vmm/error.h"
+
+/* ---- CPUs ---- */
+
+static int64_t thread_of(const Json *cpu)
+{
+    int64_t tid = 0;
+
+    return reply_int(cpu, "thread-id", &tid) && tid > 0 && tid <= G_MAXINT ? tid : 0;
+}
+
+static char *affinity_text(pid_t tid)
+{
+    long n = sysconf(_SC_NPROCESSORS_CONF);
+    GString *text = g_string_new(NULL);
+    cpu_set_t set;
+
+    if (sched_getaffinity(tid, sizeof(set), &set) < 0) {
+        return g_string_free(text, FALSE);
+    }
+    for (int i = 0; i < n && i < CPU_SETSIZE; i++) {
+        g_string_append_c(text, CPU_ISSET(i, &set) ? 'y' : '-');
+    }
+    return g_string_free(text, FALSE);
+}
+
+static bool vcpuinfo(const Cmd *cmd, GError **error)
+{
+    g_autoptr(Client) client = cmd_connect(cmd, NULL, error);
+    g_autoptr(Json) cpus = client ? client_run(client, "query-cpus-fast", NULL, error) : NULL;
+    DomState state;
+
+    if (!cpus) {
+        return false;
+    }
+    state = dom_state_by(client);
+    for (size_t i = 0; i < reply_length(cpus); i++) {
+        pid_t tid = (pid_t)thread_of(json_array_get(cpus, i));
+        g_autofree char *affinity = tid ? affinity_text(tid) : NULL;
+        int64_t index = (int64_t)i;
+        ProcessTimes times;
+
+        reply_int(json_array_get(cpus, i), "cpu-index", &index);
+        printf("%-15s %" G_GINT64_FORMAT "\n", "VCPU:", index);
+        if (tid && process_times(client_pid(client), tid, &times)) {
+            printf("%-15s %d\n%-15s %s\n%-15s %.1fs\n", "CPU:", times.cpu, "State:", state.state, "CPU time:",
+                   (double)(times.user_ns + times.system_ns) / 1e9);
+        }
+        if (affinity) {
+            printf("%-15s %s\n", "CPU Affinity:", affinity);
+        }
+        puts("");
+    }
+    return true;
+}
+
+static bool vcpucount(const Cmd *cmd, GError **error)
+{
+    g_autoptr(Client) client = cmd_connect(cmd, NULL, error);
+    g_autoptr(Json) cpus = client ? client_run(client, "query-cpus-fast", NULL, error) : NULL;
+    g_autoptr(Json) slots = cpus ? client_run(client, "query-hotpluggable-cpus", NULL, NULL) : NULL;
+
+    if (!cpus) {
+        return false;
+    }
+    if (slots) {
+        printf("%-12s %-12s %3zu\n", "maximum", "live", reply_length(slots));
+    }
+    printf("%-12s %-12s %3zu\n\n", "current", "live", reply_length(cpus));
+    return true;
+}
+
+/* ---- disks ---- */
+
+/* What a disk is called: its drive, its device, its node. */
+static const char *disk_name(const Json *item)
+{
+    static const char *const members[] = { "device", "qdev", "node-name" };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(members); i++) {
+        const char *name = reply_text(item, members[i]);
+
+        if (name && *name) {
+            return name;
+        }
+    }
+    return "-";
+}
+
+static const char *disk_source(const Json *item)
+{
+    const Json *inserted = reply_member(item, "inserted", JSON_OBJECT);
+    const char *file = reply_text(inserted, "file");
+
+    return file ? file : "-";
+}
+
+static bool domblklist(const Cmd *cmd, GError **error)
+{
+    g_autoptr(Client) client = cmd_connect(cmd, NULL, error);
+    g_autoptr(Json) disks = client ? client_run(client, "query-block", NULL, error) : NULL;
+    Table *table;
+
+    if (!disks) {
+        return false;
+    }
+    table = table_new(2, "Target", "Source");
+    for (size_t i = 0; i < reply_length(disks); i++) {
+        const Json *item = json_array_get(disks, i);
+
+        table_row(table, disk_name(item), disk_source(item));
+    }
+    table_print(table);
+    return true;
+}
+
+/* virsh's name for domblkstat, for domstats, and the member of query-blockstats. */
+static const struct { const char *stat, *key, *member; } disk_stats[] = {
+    { "rd_req", "rd.reqs", "rd_operations" },
+    { "rd_bytes", "rd.bytes", "rd_bytes" },
+    { "rd_total_times", "rd.times", "rd_total_time_ns" },
+    { "wr_req", "wr.reqs", "wr_operations" },
+    { "wr_bytes", "wr.bytes", "wr_bytes" },
+    { "wr_total_times", "wr.times", "wr_total_time_ns" },
+    { "flush_operations", "fl.reqs", "flush_operations" },
+    { "flush_total_times", "fl.times", "flush_total_time_ns" },
+};
+
+static bool domblkstat(const Cmd *cmd, GError **error)
+{
+    const char *device = cmd_text(cmd, "device");
+    g_autoptr(Client) client = cmd_connect(cmd, NULL, error);
+    g_autoptr(Json) disks = client ? client_run(client, "query-blockstats", NULL, error) : NULL;
+    bool found = false;
+
+    if (!disks) {
+        return false;
+    }
+    for (size_t i = 0; i < reply_length(disks); i++) {
+        const Json *item = json_array_get(disks, i), *stats = reply_member(item, "stats", JSON_OBJECT);
+        g_autofree char *name = clean_text(disk_name(item), "");
+
+        if (device && !g_str_equal(device, disk_name(item))) {
+            continue;
+        }
+        found = true;
+        for (size_t k = 0; k < G_N_ELEMENTS(disk_stats); k++) {
+            int64_t n;
+
+            if (reply_int(stats, disk_stats[k].member, &n)) {
+                printf("%s %s %" G_GINT64_FORMAT "\n", name, disk_stats[k].stat, n);
+            }
+        }
+    }
+    puts("");
+    return found || !device || error_set(error, "The domain has no disk '%s'", device);
+}
+
+/* ---- memory ---- */
+
+static bool dommemstat(const Cmd *cmd, GError **error)
+{
+    g_autoptr(Client) client = cmd_connect(cmd, NULL, error);
+    g_autoptr(Json) balloon = client ? client_run(client, "query-balloon", NULL, NULL) : NULL;
+    uint64_t rss;
+    int64_t n;
+
+    if (!client) {
+        return false;
+    }
+    if (reply_int(balloon, "actual", &n)) {
+        printf("actual %" G_GINT64_FORMAT "\n", n / 1024);
+    }
+    if (process_rss(client_pid(client), &rss)) {
+        printf("rss %" G_GUINT64_FORMAT "\n", rss / 1024);
+    }
+    puts("");
+    return true;
+}
+
+/* ---- domstats ---- */
+
+static void put_int(Json *out, const char *key, int64_t value)
+{
+    json_object_put_member(out, key, json_new_int(value));
+}
+
+static void put_cpu(Json *out, Client *client)
+{
+    ProcessTimes times;
+
+    if (process_times(client_pid(client), 0, &times)) {
+        put_int(out, "cpu.time", (int64_t)(times.user_ns + times.system_ns));
+        put_int(out, "cpu.user", (int64_t)times.user_ns);
+        put_int(out, "cpu.system", (int64_t)times.system_ns);
+    }
+}
+
+static void put_balloon(Json *out, Client *client)
+{
+    g_autoptr(Json) memory = client_run(client, "query-memory-size-summary", NULL, NULL);
+    g_autoptr(Json) balloon = client_run(client, "query-balloon", NULL, NULL);
+    uint64_t rss;
+    int64_t n;
+
+    if (reply_int(balloon, "actual", &n) || reply_int(memory, "base-memory", &n)) {
+        put_int(out, "balloon.current", n / 1024);
+    }
+    if (reply_int(memory, "base-memory", &n)) {
+        put_int(out, "balloon.maximum", n / 1024);
+    }
+    if (process_rss(client_pid(client), &rss)) {
+        put_int(out, "balloon.rss", (int64_t)(rss / 1024));
+    }
+}
+
+static void put_vcpus(Json *out, Client *client)
+{
+    g_autoptr(Json) cpus = client_run(client, "query-cpus-fast", NULL, NULL);
+
+    if (!cpus) {
+        return;
+    }
+    put_int(out, "vcpu.current", (int64_t)reply_length(cpus));
+    for (size_t i = 0; i < reply_length(cpus); i++) {
+        pid_t tid = (pid_t)thread_of(json_array_get(cpus, i));
+        ProcessTimes times;
+
+        if (tid && process_times(client_pid(client), tid, &times)) {
+            g_autofree char *state = g_strdup_printf("vcpu.%zu.state", i);
+            g_autofree char *time = g_strdup_printf("vcpu.%zu.time", i);
+
+            put_int(out, state, 1);
+            put_int(out, time, (int64_t)(times.user_ns + times.system_ns));
+        }
+    }
+}
+
+static void put_disk(Json *out, size_t i, const Json *item)
+{
+    const Json *stats = reply_member(item, "stats", JSON_OBJECT);
+    g_autofree char *name = g_strdup_printf("block.%zu.name", i);
+
+    json_object_put_member(out, name, json_new_string(disk_name(item)));
+    for (size_t k = 0; k < G_N_ELEMENTS(disk_stats); k++) {
+        g_autofree char *key = g_strdup_printf("block.%zu.%s", i, disk_stats[k].key);
+        int64_t n;
+
+        if (reply_int(stats, disk_stats[k].member, &n)) {
+            put_int(out, key, n);
+        }
+    }
+}
+
+static void put_disks(Json *out, Client *client)
+{
+    g_autoptr(Json) disks = client_run(client, "query-blockstats", NULL, NULL);
+
+    if (disks) {
+        put_int(out, "block.count", (int64_t)reply_length(disks));
+    }
+    for (size_t i = 0; i < reply_length(disks); i++) {
+        put_disk(out, i, json_array_get(disks, i));
+    }
+}
+
+static const struct { const char *flag; void (*put)(Json *out, Client *client); } groups[] = {
+    { "cpu-total", put_cpu }, { "balloon", put_balloon }, { "vcpu", put_vcpus }, { "block", put_disks },
+};
+
+static bool wants(const Cmd *cmd, const char *flag)
+{
+    bool any = cmd_flag(cmd, "state");
+
+    for (size_t i = 0; i < G_N_ELEMENTS(groups); i++) {
+        any = any || cmd_flag(cmd, groups[i].flag);
+    }
+    return !any || cmd_flag(cmd, flag);
+}
+
+static Json *collect(const Cmd *cmd, const Dom *dom)
+{
+    g_autoptr(Client) client = dom->active ? dom_connect(dom, DOM_STATE_TIMEOUT_MS, NULL) : NULL;
+    Json *out = json_new_object();
+
+    if (wants(cmd, "state")) {
+        DomState state = client ? dom_state_by(client) : dom_state(dom);
+
+        put_int(out, "state.state", state.number);
+        put_int(out, "state.reason", state.reason_number);
+    }
+    for (size_t i = 0; client && i < G_N_ELEMENTS(groups); i++) {
+        if (wants(cmd, groups[i].flag)) {
+            groups[i].put(out, client);
+        }
+    }
+    return out;
+}
+
+static bool print_line(const char *name, Json *value, void *opaque)
+{
+    if (json_type_of(value) == JSON_STRING) {
+        g_autofree char *clean = clean_text(json_get_string(value), "");
+
+        printf("  %s=%s\n", name, clean);
+    } else {
+        printf("  %s=%" G_GINT64_FORMAT "\n", name, json_get_int(value));
+    }
+    return true;
+}
+
+static void print_stats(const Cmd *cmd, const Dom *dom)
+{
+    g_autoptr(Json) stats = collect(cmd, dom);
+    g_autofree char *name = clean_text(dom->name, "");
+
+    if (cmd_flag(cmd, "json")) {
+        JsonWriter *w = json_writer_new(false);
+
+        json_write_begin_object(w, NULL);
+        json_write_string(w, "name", dom->name);
+        json_write_int(w, "time_us", g_get_real_time());
+        json_write_value(w, "stats", stats);
+        json_write_end_object(w);
+        print_json(w);
+    } else {
+        printf("Domain: '%s'\n", name);
+        json_object_each(stats, print_line, NULL);
+        puts("");
+    }
+}
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int number)
+{
+    interrupted = 1;
+}
+
+/* Of one domain, or of all that run.  false: there is none any more. */
+static bool print_round(const Cmd *cmd, GError **error)
+{
+    g_autoptr(GPtrArray) all = cmd_text(cmd, "domain") ? NULL : domains_list();
+    g_autoptr(Dom) dom = all ? NULL : cmd_domain(cmd, error);
+
+    for (guint i = 0; all && i < all->len; i++) {
+        if (((Dom *)all->pdata[i])->active) {
+            print_stats(cmd, all->pdata[i]);
+        }
+    }
+    if (dom) {
+        print_stats(cmd, dom);
+    }
+    fflush(stdout);
+    return all || dom;
+}
+
+static bool domstats(const Cmd *cmd, GError **error)
+{
+    struct sigaction action = { .sa_handler = interrupt };
+    uint32_t seconds = cmd_number(cmd, "interval", 1);
+
+    if (!cmd_flag(cmd, "watch")) {
+        return print_round(cmd, error);
+    }
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    while (!interrupted && !ferror(stdout)) {
+        if (!print_round(cmd, error)) {
+            return false;
+        }
+        sleep(MAX(seconds, 1)); /* a signal ends it */
+    }
+    return true;
+}
+
+const Verb stats_verbs[] = {
+    { "vcpuinfo", ARGS(ARG_DOMAIN(OF_ACTIVE)), vcpuinfo, "Tell of each virtual CPU where it runs" },
+    { "vcpucount", ARGS(ARG_DOMAIN(OF_ACTIVE)), vcpucount, "Count the virtual CPUs" },
+    { "domblklist", ARGS(ARG_DOMAIN(OF_ACTIVE)), domblklist, "List the disks" },
+    { "domblkstat", ARGS(ARG_DOMAIN(OF_ACTIVE), { "device", ARG_TEXT, .help = "One of domblklist; not given: all" }),
+      domblkstat, "Count what disks have done" },
+    { "dommemstat", ARGS(ARG_DOMAIN(OF_ACTIVE)), dommemstat, "Tell how much memory is used, in KiB" },
+    { "domstats", ARGS({ "domain", ARG_TEXT, false, OF_DOMAIN, "One domain; not given: all that run" },
+                       { "state", ARG_FLAG, .help = "Its state" },
+                       { "cpu-total", ARG_FLAG, .help = "Time of its process, in ns" },
+                       { "balloon", ARG_FLAG, .help = "Memory, in KiB" },
+                       { "vcpu", ARG_FLAG, .help = "Its CPUs" },
+                       { "block", ARG_FLAG, .help = "Its disks" },
+                       { "json", ARG_FLAG, .help = "Print an object a line" },
+                       { "watch", ARG_FLAG, .help = "Again and again, until interrupted" },
+                       { "interval", ARG_NUMBER, .help = "Seconds between rounds of --watch (1)" }),
+      domstats, "Print statistics as KEY=VALUE", "Without a choice of groups, all that the domain can tell." },
+    { NULL },
+};

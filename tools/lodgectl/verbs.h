@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The tables of verbs, one a file.
+ */
+#pragma once
+
+#include "tools/lodgectl/verb.h"
+
+extern const Verb list_verbs[], define_verbs[], run_verbs[], console_verbs[], monitor_verbs[], event_verbs[], stats_verbs[];

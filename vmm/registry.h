@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The registry of one user's running domains: a folder, and in it one for each domain that
+ * has a name.  There is no daemon; files and locks say it all.
+ *
+ *     ROOT/                 0700; root: /run/lodge, others: $XDG_RUNTIME_DIR/lodge
+ *         .lock             held while an entry is made or removed; its text is the last id that was given
+ *         .uuid-UUID        a link to the NAME that has it
+ *         NAME/             0700
+ *             lock          held as long as the domain lives, whatever else the folder says
+ *             pid id uuid   one line each; no uuid: it was given none
+ *             control.sock  QMP, for several clients at once
+ *
+ * An entry whose lock nobody holds is what a killed domain left behind; the next of that name
+ * takes it over.  Both locks are of the open file (F_OFD_SETLK), so they end with the process,
+ * and whether one is held can be seen without taking it.
+ *
+ * Files that others put into NAME/ by the names below are removed with it.
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define REGISTRY_CONTROL      "control.sock"
+#define REGISTRY_CONSOLE      "console.sock" /* lodgectl's: the serial port of a domain that it starts */
+#define REGISTRY_CONSOLE_LOCK "console.lock" /* held by the one who is attached to it */
+
+/* ---- where ---- */
+/* The folder of runtime files, or of definitions; the caller's.  LODGE_RUNTIME_DIR and LODGE_CONFIG_DIR say it for
+ * any user.  NULL: there is none. */
+char *registry_root(void);
+char *registry_config(void);
+/* May a domain of this name be listed?  It becomes the name of a folder. */
+bool registry_check_name(const char *name, GError **error);
+
+/* ---- the domain's side: main thread ---- */
+#define REGISTRY_REQUIRED "LODGE_LISTED" /* a variable that is set: a domain that cannot be listed does not start */
+typedef struct Registry Registry;
+/* uuid NULL: none was given.  Makes the entry and listens.  false: the name or the UUID is taken, or the name is none.
+ * Where no entry can be made the domain is unlisted: *ret is NULL, and the log says why; or it is an error, by
+ * REGISTRY_REQUIRED. */
+bool registry_enter(const char *name, const uint8_t *uuid, Registry **ret, GError **error);
+/* The listening control socket, the caller's then. */
+int registry_take_listener(Registry *registry);
+void registry_leave(Registry *registry); /* NULL is fine */
+
+/* ---- the reader's side: any thread ---- */
+typedef struct RegistryEntry {
+    char *name, *folder;
+    char *uuid; /* NULL: none */
+    unsigned id;
+    pid_t pid;
+    bool alive; /* false: the domain was killed */
+} RegistryEntry;
+
+/* Every entry in the order of ids, dead ones too. */
+GPtrArray *registry_list(const char *root);
+RegistryEntry *registry_read(const char *root, const char *name); /* NULL: there is none */
+bool registry_is_alive(const char *root, const char *name);
+void registry_entry_free(RegistryEntry *entry);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(RegistryEntry, registry_entry_free)
