@@ -166,7 +166,8 @@ class Registered(Scratch):
         (self.run_dir / "x").mkdir(mode=0o700, parents=True)  # a stale folder, too
         (self.run_dir / "x/pid").write_text("1\n")
         argv = [LODGE, "-M", "none", "-accel", "tcg", "-name", "x"]
-        all_of_them = [subprocess.Popen(argv, env=self.environment, stderr=subprocess.PIPE, text=True) for _ in range(6)]
+        all_of_them = [subprocess.Popen(argv, env=self.environment, stderr=subprocess.PIPE, text=True)
+                       for _ in range(6)]
         for process in all_of_them:
             self.addCleanup(self.end, process)
         self.eventually(lambda: sum(p.poll() is not None for p in all_of_them) >= 5)
@@ -264,7 +265,8 @@ class Defined(Scratch):
     def test_life_of_a_persistent_domain(self):
         self.define("x")
         self.assertEqual(self.names(), [])
-        self.assertEqual(self.ctl("list", "--all"), " Id   Name   State\n-----------------------\n -    x      shut off\n\n")
+        self.assertEqual(self.ctl("list", "--all"),
+                         " Id   Name   State\n-----------------------\n -    x      shut off\n\n")
         uuid = self.ctl("domuuid", "x").strip()
         self.assertEqual(self.ctl("start", "x"), "Domain 'x' started\n\n")
         self.assertEqual(self.ctl("domuuid", "x").strip(), uuid)
@@ -412,7 +414,8 @@ class Defined(Scratch):
     def define_guest(self, name, text):
         """A q35 whose kernel writes text to the serial port and halts."""
         code = b"\x66\xba\xf8\x03" + b"".join(bytes([0xb0, c, 0xee]) for c in text) + b"\xf4\xeb\xfd"
-        elf = struct.pack("<4s5B7xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 0, 0, 2, 62, 1, 1 << 20, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+        elf = struct.pack("<4s5B7xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 0, 0, 2, 62, 1, 1 << 20, 64, 0, 0, 64, 56,
+                          1, 0, 0, 0)
         elf += struct.pack("<IIQQQQQQ", 1, 5, 4096, 1 << 20, 1 << 20, len(code), len(code), 4096)
         kernel = self.directory / "kernel"
         kernel.write_bytes(elf.ljust(4096, b"\0") + code)
@@ -517,10 +520,11 @@ class Hostile(Scratch):
         self.survives(lambda p, client: client.sendall(b"[" * 1000000))
 
     def test_wrong_types(self):
-        Pretender(self, "x", qmp({"query-status": [1], "query-cpus-fast": {"a": 1}, "query-blockstats": [3, {"stats": 7}],
-                                  "query-block": [[], None], "query-memory-size-summary": "much",
+        Pretender(self, "x", qmp({"query-status": [1], "query-cpus-fast": {"a": 1},
+                                  "query-blockstats": [3, {"stats": 7}], "query-block": [[], None], "query-memory-size-summary": "much",
                                   "query-balloon": {"actual": "x"}}))
-        for verb in ("domstate", "dominfo", "domstats", "vcpuinfo", "vcpucount", "domblklist", "domblkstat", "dommemstat"):
+        for verb in ("domstate", "dominfo", "domstats", "vcpuinfo", "vcpucount", "domblklist", "domblkstat",
+                     "dommemstat"):
             self.ctl(verb, "x")
 
     def test_control_characters_do_not_reach_the_terminal(self):
@@ -559,8 +563,8 @@ class Driven(Scratch):
                                   "query-block": [{"device": "virtio0", "inserted": {"file": "/d/x.img"}}],
                                   "query-blockstats": [{"device": "virtio0", "stats": stats}]}))
         said = self.ctl("domstats", "x")
-        for line in ("Domain: 'x'\n  state.state=1\n", "balloon.maximum=1048576\n", "vcpu.current=1\n", "block.count=1\n",
-                     "block.0.name=virtio0\n", "block.0.rd.reqs=5\n", "block.0.fl.times=9\n"):
+        for line in ("Domain: 'x'\n  state.state=1\n", "balloon.maximum=1048576\n", "vcpu.current=1\n",
+                     "block.count=1\n", "block.0.name=virtio0\n", "block.0.rd.reqs=5\n", "block.0.fl.times=9\n"):
             self.assertIn(line, said)
         self.assertEqual(json.loads(self.ctl("domstats", "--json", "--block"))["stats"]["block.0.rd.bytes"], 4096)
         self.assertNotIn("block", self.ctl("domstats", "--state", "x"))
@@ -568,7 +572,8 @@ class Driven(Scratch):
         self.refused("domblkstat", "x", "sda", says="'sda'")
         self.assertIn(" virtio0   /d/x.img\n", self.ctl("domblklist", "x"))
         self.assertIn("CPU(s):         1\n", self.ctl("dominfo", "x"))
-        self.assertRegex(self.ctl("vcpuinfo", "x"), r"VCPU:           0\nCPU:            \d+\nState:          running\n")
+        self.assertRegex(self.ctl("vcpuinfo", "x"),
+                         r"VCPU:           0\nCPU:            \d+\nState:          running\n")
         self.assertEqual(self.ctl("vcpucount", "x"), "current      live           1\n\n")
 
     def test_command_that_a_domain_lacks_is_one_sentence(self):
@@ -610,8 +615,8 @@ class Driven(Scratch):
         self.ctl("resume", "x")
         self.ctl("reset", "x")
         y = self.domain("y")
-        wanted = ["event 'lifecycle' for domain 'x': Suspended Paused", "event 'lifecycle' for domain 'x': Resumed Unpaused",
-                  "event 'reboot' for domain 'x'", "event 'lifecycle' for domain 'y': Started Booted",
+        wanted = ["event 'lifecycle' for domain 'x': Suspended Paused",
+                  "event 'lifecycle' for domain 'x': Resumed Unpaused", "event 'reboot' for domain 'x'", "event 'lifecycle' for domain 'y': Started Booted",
                   "event 'lifecycle' for domain 'y': Stopped Crashed",
                   "event 'lifecycle' for domain 'x': Shutdown Finished after host request",
                   "event 'lifecycle' for domain 'x': Stopped Shutdown"]
@@ -680,7 +685,8 @@ class Tables(Scratch):
     @unittest.skipUnless(shutil.which("man"), "no man program")
     def test_manual_page_is_clean_roff(self):
         page = self.ctl("--man")
-        result = subprocess.run(["man", "--warnings", "-l", "-"], input=page, capture_output=True, text=True, check=False)
+        result = subprocess.run(["man", "--warnings", "-l", "-"], input=page, capture_output=True, text=True,
+                                check=False)
         self.assertEqual(result.stderr, "")
         for verb in self.verbs():
             self.assertIn(f"\n.B {verb}", page)

@@ -240,7 +240,7 @@ static void print_running(const Dom *dom, Client *client)
         printf("%-15s %zu\n", "CPU(s):", reply_length(cpus));
     }
     if (process_times(client_pid(client), 0, &times)) {
-        printf("%-15s %.1fs\n", "CPU time:", (double)(times.user_ns + times.system_ns) / 1e9);
+        printf("%-15s %.1fs\n", "CPU time:", (double)times.total_ns / 1e9);
     }
     print_size("Max memory:", memory, "base-memory");
     print_size("Used memory:", balloon ? balloon : memory, balloon ? "actual" : "base-memory");
@@ -272,8 +272,8 @@ static bool dominfo(const Cmd *cmd, GError **error)
 }
 
 const Verb list_verbs[] = {
-    { "list", list_args, list, "List domains", "Without options, those that run. A domain that does not answer within a "
-      "second has \"no state\"." },
+    { "list", list_args, list, "List domains",
+      "Without options, those that run. A domain that does not answer within a second has \"no state\"." },
     { "dominfo", ARGS(ARG_DOMAIN(OF_DOMAIN)), dominfo, "Tell the main facts of a domain" },
     { "domid", ARGS(ARG_DOMAIN(OF_DOMAIN)), domid, "Tell the id of a domain" },
     { "domname", ARGS(ARG_DOMAIN(OF_DOMAIN)), domname, "Tell the name of a domain" },
