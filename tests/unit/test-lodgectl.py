@@ -32,6 +32,8 @@ NONE = '[machine]\n  type = "none"\n'
 
 
 class Scratch(unittest.TestCase):
+    maxDiff = None
+
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
@@ -56,7 +58,8 @@ class Scratch(unittest.TestCase):
     def ctl(self, *arguments, **keywords):
         """What it prints; it must succeed and say nothing else."""
         result = self.call(*arguments, **keywords)
-        self.assertEqual((result.returncode, result.stderr), (0, ""), result.stdout)
+        self.assertEqual(result.stderr, "", result.stdout)
+        self.assertEqual(result.returncode, 0)
         return result.stdout
 
     def refused(self, *arguments, says="", **keywords):
@@ -521,7 +524,8 @@ class Hostile(Scratch):
 
     def test_wrong_types(self):
         Pretender(self, "x", qmp({"query-status": [1], "query-cpus-fast": {"a": 1},
-                                  "query-blockstats": [3, {"stats": 7}], "query-block": [[], None], "query-memory-size-summary": "much",
+                                  "query-blockstats": [3, {"stats": 7}], "query-block": [[], None],
+                                  "query-memory-size-summary": "much",
                                   "query-balloon": {"actual": "x"}}))
         for verb in ("domstate", "dominfo", "domstats", "vcpuinfo", "vcpucount", "domblklist", "domblkstat",
                      "dommemstat"):
@@ -616,7 +620,8 @@ class Driven(Scratch):
         self.ctl("reset", "x")
         y = self.domain("y")
         wanted = ["event 'lifecycle' for domain 'x': Suspended Paused",
-                  "event 'lifecycle' for domain 'x': Resumed Unpaused", "event 'reboot' for domain 'x'", "event 'lifecycle' for domain 'y': Started Booted",
+                  "event 'lifecycle' for domain 'x': Resumed Unpaused", "event 'reboot' for domain 'x'",
+                  "event 'lifecycle' for domain 'y': Started Booted",
                   "event 'lifecycle' for domain 'y': Stopped Crashed",
                   "event 'lifecycle' for domain 'x': Shutdown Finished after host request",
                   "event 'lifecycle' for domain 'x': Stopped Shutdown"]
