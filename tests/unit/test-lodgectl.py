@@ -105,6 +105,17 @@ class Scratch(unittest.TestCase):
     def define(self, name, text=NONE):
         self.ctl("define", self.file(f"{name}.conf", text))
 
+    def define_guest(self, name, text):
+        """A q35 whose kernel writes text to the serial port and halts."""
+        code = b"\x66\xba\xf8\x03" + b"".join(bytes([0xb0, c, 0xee]) for c in text) + b"\xf4\xeb\xfd"
+        elf = struct.pack("<4s5B7xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 0, 0, 2, 62, 1, 1 << 20, 64, 0, 0, 64, 56,
+                          1, 0, 0, 0)
+        elf += struct.pack("<IIQQQQQQ", 1, 5, 4096, 1 << 20, 1 << 20, len(code), len(code), 4096)
+        kernel = self.directory / "kernel"
+        kernel.write_bytes(elf.ljust(4096, b"\0") + code)
+        self.define(name, f'[machine]\n  type = "q35"\n  kernel = "{kernel}"\n[accel]\n  accel = "tcg"\n'
+                          '[memory]\n  size = "16M"\n')
+
     def on_a_terminal(self, *arguments):
         pid, terminal = pty.fork()
         if pid == 0:
@@ -414,17 +425,6 @@ class Defined(Scratch):
         self.assertEqual(status(), 0)
         self.assertEqual(self.ctl("domstate", "x").strip(), "running")
 
-    def define_guest(self, name, text):
-        """A q35 whose kernel writes text to the serial port and halts."""
-        code = b"\x66\xba\xf8\x03" + b"".join(bytes([0xb0, c, 0xee]) for c in text) + b"\xf4\xeb\xfd"
-        elf = struct.pack("<4s5B7xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 0, 0, 2, 62, 1, 1 << 20, 64, 0, 0, 64, 56,
-                          1, 0, 0, 0)
-        elf += struct.pack("<IIQQQQQQ", 1, 5, 4096, 1 << 20, 1 << 20, len(code), len(code), 4096)
-        kernel = self.directory / "kernel"
-        kernel.write_bytes(elf.ljust(4096, b"\0") + code)
-        self.define(name, f'[machine]\n  type = "q35"\n  kernel = "{kernel}"\n[accel]\n  accel = "tcg"\n'
-                          '[memory]\n  size = "16M"\n')
-
 
 class Pretender:
     """Holds an entry of the registry as a domain does, and answers as the test says."""
@@ -579,6 +579,46 @@ class Driven(Scratch):
         self.assertRegex(self.ctl("vcpuinfo", "x"),
                          r"VCPU:           0\nCPU:            \d+\nState:          running\n")
         self.assertEqual(self.ctl("vcpucount", "x"), "current      live           1\n\n")
+
+    def test_pinning(self):
+        self.define_guest("x", b"")
+        self.ctl("start", "x")
+        cpu = str(min(os.sched_getaffinity(0)))
+        self.assertIn(" VCPU   CPU Affinity\n", self.ctl("vcpupin", "x"))
+        self.ctl("vcpupin", "x", "0", cpu)
+        self.assertRegex(self.ctl("vcpupin", "x"), rf" 0      {cpu}\n")
+        tid = json.loads(self.ctl("qmp", "x", "query-cpus-fast"))["return"][0]["thread-id"]
+        self.assertEqual(os.sched_getaffinity(tid), {int(cpu)})
+        self.ctl("emulatorpin", "x", cpu)
+        self.assertRegex(self.ctl("emulatorpin", "x"), rf" \*          {cpu}\n")
+        self.assertEqual(os.sched_getaffinity(int((self.run_dir / "x/pid").read_text())), {int(cpu)})
+        self.assertIn("IOThread", self.ctl("iothreadpin", "x"))
+        self.refused("vcpupin", "x", "0", "1-0", says="no list of CPUs")
+        self.refused("vcpupin", "x", "0", "0,^0", says="leaves no CPU")
+        self.refused("vcpupin", "x", "9", cpu, says="'9'")
+        self.refused("iothreadpin", "x", "io0", cpu, says="'io0'")
+
+    def test_another_process_is_not_pinned(self):
+        # What a domain says of its threads is checked against its process.
+        Pretender(self, "x", qmp({"query-cpus-fast": [{"cpu-index": 0, "thread-id": os.getppid()}],
+                                  "query-iothreads": []}))
+        before = os.sched_getaffinity(os.getppid())
+        self.refused("vcpupin", "x", "0", str(min(before)), says="no '0'")
+        self.assertEqual(os.sched_getaffinity(os.getppid()), before)
+
+    def test_setmem(self):
+        x = Pretender(self, "x", qmp({"balloon": {}}))
+        for size, number in (("1024", 1 << 20), ("5M", 5 << 20), ("1GiB", 1 << 30), ("7b", 7)):
+            self.ctl("setmem", "x", size)
+            self.assertEqual(x.said[-1], ("balloon", {"value": number}))
+        for size in ("much", "-1", "1X", "99999999999999999999", ""):
+            self.refused("setmem", "x", size, says="no size")
+
+    def test_top(self):
+        self.domain("x")
+        said = self.ctl("top", "--rounds", "2", "--interval", "1")
+        self.assertEqual(said.count(" Id   Name   State     CPU%   Time"), 2)
+        self.assertRegex(said, r" 1    x      running   \d+\.\d   ")
 
     def test_command_that_a_domain_lacks_is_one_sentence(self):
         Pretender(self, "x", qmp({}))
