@@ -45,11 +45,11 @@ static bool iothread_create(Object *obj, GError **error)
     if (!t->loop) {
         return false;
     }
-    apply_poll(t); /* it does not run yet */
     if (!loop_thread_start(t->loop, error)) {
         loop_free(t->loop);
         return false;
     }
+    loop_call(t->loop, apply_poll, t); /* and so the thread runs, and has an id, when the object is there */
     return true;
 }
 
