@@ -44,7 +44,7 @@ static const AccelClass *class_find(const char *name, GError **error)
     return NULL;
 }
 
-/* One text of -accel: a name, which may have its key in front (as a -readconfig file must), then the options of that class. */
+/* One text of -accel: a name, with its key in front if it comes from a -readconfig file, then options of that class. */
 static Accel *open_text(Domain *domain, const char *text, GError **error)
 {
     g_autofree char *name = NULL;

@@ -15,6 +15,8 @@
 #include "vmm/error.h"
 #include "vmm/registry-internal.h"
 
+#define READ_TRIES 8
+
 /* ---- where ---- */
 
 static char *place(const char *variable, const char *of_root, const char *xdg, const char *fallback)
@@ -114,12 +116,17 @@ void registry_format_uuid(const uint8_t uuid[16], char ret[37])
 
 /* ---- entries ---- */
 
-/* Asks who holds the lock; taking it would look like a domain to one that starts just now. */
-static bool lock_is_held(int folder)
+bool registry_lock_is_held(int lock_fd)
 {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+    return fcntl(lock_fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+static bool lock_is_held(int folder)
+{
     int fd = openat(folder, "lock", O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    bool held = fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    bool held = fd >= 0 && registry_lock_is_held(fd);
 
     if (fd >= 0) {
         close(fd);
@@ -154,6 +161,18 @@ static unsigned read_number(int folder, const char *name)
     return text && g_ascii_string_to_unsigned(text, 10, 1, G_MAXINT, &n, NULL) ? (unsigned)n : 0;
 }
 
+static void read_entry(int folder, RegistryEntry *e)
+{
+    bool held = lock_is_held(folder);
+
+    e->id = read_number(folder, "id");
+    e->pid = (pid_t)read_number(folder, "pid");
+    g_free(e->uuid);
+    e->uuid = registry_read_line(folder, "uuid");
+    e->alive = held && e->id && e->pid; /* one that has no id yet is being made */
+}
+
+/* As it was at one moment: between two looks that agree.  It may be taken over in between, and over again. */
 RegistryEntry *registry_read(const char *root, const char *name)
 {
     int fd = open_entry(root, name);
@@ -165,11 +184,12 @@ RegistryEntry *registry_read(const char *root, const char *name)
     e = g_new0(RegistryEntry, 1);
     e->name = g_strdup(name);
     e->folder = g_build_filename(root, name, NULL);
-    e->id = read_number(fd, "id");
-    e->pid = (pid_t)read_number(fd, "pid");
-    e->uuid = registry_read_line(fd, "uuid");
-    /* Last: one that has no id yet is being made. */
-    e->alive = lock_is_held(fd) && e->id && e->pid;
+    for (unsigned tries = 0; tries < READ_TRIES; tries++) {
+        read_entry(fd, e);
+        if (lock_is_held(fd) == e->alive && read_number(fd, "id") == e->id) {
+            break;
+        }
+    }
     close(fd);
     return e;
 }

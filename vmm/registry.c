@@ -195,20 +195,20 @@ static bool open_entry(Registry *r, GError **error)
     if (r->lock_fd < 0) {
         return false;
     }
-    err = lock_file(r->lock_fd, F_WRLCK);
-    if (err == EAGAIN || err == EACCES) {
+    if (registry_lock_is_held(r->lock_fd)) {
         close(r->lock_fd);
         r->lock_fd = -1;
         name_is_taken(r, error);
-        err = 0;
-    } else if (!err) {
-        if (!made) {
-            clear_dead(r);
-        }
-        return true;
+        errno = 0;
+        return false;
     }
+    /* Nobody else takes it, as .lock is held; and no reader sees it held beside what a dead domain has said. */
+    if (!made) {
+        clear_dead(r);
+    }
+    err = lock_file(r->lock_fd, F_WRLCK);
     errno = err;
-    return false;
+    return !err;
 }
 
 /* errno 0: error is set. */

@@ -64,6 +64,10 @@ BREAKPOINTS = [
     ("awatch page_map[511]", r"Hardware access \(read/write\) watchpoint 6"),
     ("continue", r"Hardware read watchpoint 5: cpus_wanted\s+Value = 2"),
     ("delete", r""),
+    ("hbreak *0x8000", r"Hardware assisted breakpoint 7"),  # the second processor's first instruction, in real mode
+    ("continue", r"Thread 2 received signal SIGTRAP"),
+    ("info registers cs rip", r"cs +0x800 [\s\S]*rip +0x0 "),
+    ("info registers cr0", r"cr0 .*\[ ET NW CD \]"),
 ]
 
 ALSO_ON_WEAK_KVM = [

@@ -32,6 +32,8 @@ NONE = '[machine]\n  type = "none"\n'
 
 
 class Scratch(unittest.TestCase):
+    maxDiff = None
+
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
@@ -56,7 +58,8 @@ class Scratch(unittest.TestCase):
     def ctl(self, *arguments, **keywords):
         """What it prints; it must succeed and say nothing else."""
         result = self.call(*arguments, **keywords)
-        self.assertEqual((result.returncode, result.stderr), (0, ""), result.stdout)
+        self.assertEqual(result.stderr, "", result.stdout)
+        self.assertEqual(result.returncode, 0)
         return result.stdout
 
     def refused(self, *arguments, says="", **keywords):
@@ -101,6 +104,17 @@ class Scratch(unittest.TestCase):
 
     def define(self, name, text=NONE):
         self.ctl("define", self.file(f"{name}.conf", text))
+
+    def define_guest(self, name, text):
+        """A q35 whose kernel writes text to the serial port and halts."""
+        code = b"\x66\xba\xf8\x03" + b"".join(bytes([0xb0, c, 0xee]) for c in text) + b"\xf4\xeb\xfd"
+        elf = struct.pack("<4s5B7xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 0, 0, 2, 62, 1, 1 << 20, 64, 0, 0, 64, 56,
+                          1, 0, 0, 0)
+        elf += struct.pack("<IIQQQQQQ", 1, 5, 4096, 1 << 20, 1 << 20, len(code), len(code), 4096)
+        kernel = self.directory / "kernel"
+        kernel.write_bytes(elf.ljust(4096, b"\0") + code)
+        self.define(name, f'[machine]\n  type = "q35"\n  kernel = "{kernel}"\n[accel]\n  accel = "tcg"\n'
+                          '[memory]\n  size = "16M"\n')
 
     def on_a_terminal(self, *arguments):
         pid, terminal = pty.fork()
@@ -166,7 +180,8 @@ class Registered(Scratch):
         (self.run_dir / "x").mkdir(mode=0o700, parents=True)  # a stale folder, too
         (self.run_dir / "x/pid").write_text("1\n")
         argv = [LODGE, "-M", "none", "-accel", "tcg", "-name", "x"]
-        all_of_them = [subprocess.Popen(argv, env=self.environment, stderr=subprocess.PIPE, text=True) for _ in range(6)]
+        all_of_them = [subprocess.Popen(argv, env=self.environment, stderr=subprocess.PIPE, text=True)
+                       for _ in range(6)]
         for process in all_of_them:
             self.addCleanup(self.end, process)
         self.eventually(lambda: sum(p.poll() is not None for p in all_of_them) >= 5)
@@ -264,7 +279,8 @@ class Defined(Scratch):
     def test_life_of_a_persistent_domain(self):
         self.define("x")
         self.assertEqual(self.names(), [])
-        self.assertEqual(self.ctl("list", "--all"), " Id   Name   State\n-----------------------\n -    x      shut off\n\n")
+        self.assertEqual(self.ctl("list", "--all"),
+                         " Id   Name   State\n-----------------------\n -    x      shut off\n\n")
         uuid = self.ctl("domuuid", "x").strip()
         self.assertEqual(self.ctl("start", "x"), "Domain 'x' started\n\n")
         self.assertEqual(self.ctl("domuuid", "x").strip(), uuid)
@@ -409,16 +425,6 @@ class Defined(Scratch):
         self.assertEqual(status(), 0)
         self.assertEqual(self.ctl("domstate", "x").strip(), "running")
 
-    def define_guest(self, name, text):
-        """A q35 whose kernel writes text to the serial port and halts."""
-        code = b"\x66\xba\xf8\x03" + b"".join(bytes([0xb0, c, 0xee]) for c in text) + b"\xf4\xeb\xfd"
-        elf = struct.pack("<4s5B7xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 0, 0, 2, 62, 1, 1 << 20, 64, 0, 0, 64, 56, 1, 0, 0, 0)
-        elf += struct.pack("<IIQQQQQQ", 1, 5, 4096, 1 << 20, 1 << 20, len(code), len(code), 4096)
-        kernel = self.directory / "kernel"
-        kernel.write_bytes(elf.ljust(4096, b"\0") + code)
-        self.define(name, f'[machine]\n  type = "q35"\n  kernel = "{kernel}"\n[accel]\n  accel = "tcg"\n'
-                          '[memory]\n  size = "16M"\n')
-
 
 class Pretender:
     """Holds an entry of the registry as a domain does, and answers as the test says."""
@@ -517,10 +523,12 @@ class Hostile(Scratch):
         self.survives(lambda p, client: client.sendall(b"[" * 1000000))
 
     def test_wrong_types(self):
-        Pretender(self, "x", qmp({"query-status": [1], "query-cpus-fast": {"a": 1}, "query-blockstats": [3, {"stats": 7}],
-                                  "query-block": [[], None], "query-memory-size-summary": "much",
+        Pretender(self, "x", qmp({"query-status": [1], "query-cpus-fast": {"a": 1},
+                                  "query-blockstats": [3, {"stats": 7}], "query-block": [[], None],
+                                  "query-memory-size-summary": "much",
                                   "query-balloon": {"actual": "x"}}))
-        for verb in ("domstate", "dominfo", "domstats", "vcpuinfo", "vcpucount", "domblklist", "domblkstat", "dommemstat"):
+        for verb in ("domstate", "dominfo", "domstats", "vcpuinfo", "vcpucount", "domblklist", "domblkstat",
+                     "dommemstat"):
             self.ctl(verb, "x")
 
     def test_control_characters_do_not_reach_the_terminal(self):
@@ -559,8 +567,8 @@ class Driven(Scratch):
                                   "query-block": [{"device": "virtio0", "inserted": {"file": "/d/x.img"}}],
                                   "query-blockstats": [{"device": "virtio0", "stats": stats}]}))
         said = self.ctl("domstats", "x")
-        for line in ("Domain: 'x'\n  state.state=1\n", "balloon.maximum=1048576\n", "vcpu.current=1\n", "block.count=1\n",
-                     "block.0.name=virtio0\n", "block.0.rd.reqs=5\n", "block.0.fl.times=9\n"):
+        for line in ("Domain: 'x'\n  state.state=1\n", "balloon.maximum=1048576\n", "vcpu.current=1\n",
+                     "block.count=1\n", "block.0.name=virtio0\n", "block.0.rd.reqs=5\n", "block.0.fl.times=9\n"):
             self.assertIn(line, said)
         self.assertEqual(json.loads(self.ctl("domstats", "--json", "--block"))["stats"]["block.0.rd.bytes"], 4096)
         self.assertNotIn("block", self.ctl("domstats", "--state", "x"))
@@ -568,8 +576,49 @@ class Driven(Scratch):
         self.refused("domblkstat", "x", "sda", says="'sda'")
         self.assertIn(" virtio0   /d/x.img\n", self.ctl("domblklist", "x"))
         self.assertIn("CPU(s):         1\n", self.ctl("dominfo", "x"))
-        self.assertRegex(self.ctl("vcpuinfo", "x"), r"VCPU:           0\nCPU:            \d+\nState:          running\n")
+        self.assertRegex(self.ctl("vcpuinfo", "x"),
+                         r"VCPU:           0\nCPU:            \d+\nState:          running\n")
         self.assertEqual(self.ctl("vcpucount", "x"), "current      live           1\n\n")
+
+    def test_pinning(self):
+        self.define_guest("x", b"")
+        self.ctl("start", "x")
+        cpu = str(min(os.sched_getaffinity(0)))
+        self.assertIn(" VCPU   CPU Affinity\n", self.ctl("vcpupin", "x"))
+        self.ctl("vcpupin", "x", "0", cpu)
+        self.assertRegex(self.ctl("vcpupin", "x"), rf" 0      {cpu}\n")
+        tid = json.loads(self.ctl("qmp", "x", "query-cpus-fast"))["return"][0]["thread-id"]
+        self.assertEqual(os.sched_getaffinity(tid), {int(cpu)})
+        self.ctl("emulatorpin", "x", cpu)
+        self.assertRegex(self.ctl("emulatorpin", "x"), rf" \*          {cpu}\n")
+        self.assertEqual(os.sched_getaffinity(int((self.run_dir / "x/pid").read_text())), {int(cpu)})
+        self.assertIn("IOThread", self.ctl("iothreadpin", "x"))
+        self.refused("vcpupin", "x", "0", "1-0", says="no list of CPUs")
+        self.refused("vcpupin", "x", "0", "0,^0", says="leaves no CPU")
+        self.refused("vcpupin", "x", "9", cpu, says="'9'")
+        self.refused("iothreadpin", "x", "io0", cpu, says="'io0'")
+
+    def test_another_process_is_not_pinned(self):
+        # What a domain says of its threads is checked against its process.
+        Pretender(self, "x", qmp({"query-cpus-fast": [{"cpu-index": 0, "thread-id": os.getppid()}],
+                                  "query-iothreads": []}))
+        before = os.sched_getaffinity(os.getppid())
+        self.refused("vcpupin", "x", "0", str(min(before)), says="no '0'")
+        self.assertEqual(os.sched_getaffinity(os.getppid()), before)
+
+    def test_setmem(self):
+        x = Pretender(self, "x", qmp({"balloon": {}}))
+        for size, number in (("1024", 1 << 20), ("5M", 5 << 20), ("1GiB", 1 << 30), ("7b", 7)):
+            self.ctl("setmem", "x", size)
+            self.assertEqual(x.said[-1], ("balloon", {"value": number}))
+        for size in ("much", "-1", "1X", "99999999999999999999", ""):
+            self.refused("setmem", "x", size, says="no size")
+
+    def test_top(self):
+        self.domain("x")
+        said = self.ctl("top", "--rounds", "2", "--interval", "1")
+        self.assertEqual(said.count(" Id   Name   State     CPU%   Time"), 2)
+        self.assertRegex(said, r" 1    x      running   \d+\.\d   ")
 
     def test_command_that_a_domain_lacks_is_one_sentence(self):
         Pretender(self, "x", qmp({}))
@@ -610,8 +659,9 @@ class Driven(Scratch):
         self.ctl("resume", "x")
         self.ctl("reset", "x")
         y = self.domain("y")
-        wanted = ["event 'lifecycle' for domain 'x': Suspended Paused", "event 'lifecycle' for domain 'x': Resumed Unpaused",
-                  "event 'reboot' for domain 'x'", "event 'lifecycle' for domain 'y': Started Booted",
+        wanted = ["event 'lifecycle' for domain 'x': Suspended Paused",
+                  "event 'lifecycle' for domain 'x': Resumed Unpaused", "event 'reboot' for domain 'x'",
+                  "event 'lifecycle' for domain 'y': Started Booted",
                   "event 'lifecycle' for domain 'y': Stopped Crashed",
                   "event 'lifecycle' for domain 'x': Shutdown Finished after host request",
                   "event 'lifecycle' for domain 'x': Stopped Shutdown"]
@@ -680,7 +730,8 @@ class Tables(Scratch):
     @unittest.skipUnless(shutil.which("man"), "no man program")
     def test_manual_page_is_clean_roff(self):
         page = self.ctl("--man")
-        result = subprocess.run(["man", "--warnings", "-l", "-"], input=page, capture_output=True, text=True, check=False)
+        result = subprocess.run(["man", "--warnings", "-l", "-"], input=page, capture_output=True, text=True,
+                                check=False)
         self.assertEqual(result.stderr, "")
         for verb in self.verbs():
             self.assertIn(f"\n.B {verb}", page)

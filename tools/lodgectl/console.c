@@ -276,7 +276,7 @@ static bool console(const Cmd *cmd, GError **error)
 }
 
 const Verb console_verbs[] = {
-    { "console", ARGS(ARG_DOMAIN(OF_ACTIVE), { "devname", ARG_TEXT, .help = "Id of the character device to attach to" }),
+    { "console", ARGS(ARG_DOMAIN(OF_ACTIVE), { "devname", ARG_TEXT, .help = "Id of the chardev to attach to" }),
       console, "Attach the terminal to a domain's serial port", "Ctrl-] leaves it." },
     { NULL },
 };

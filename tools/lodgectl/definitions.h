@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The definitions of persistent domains: -readconfig files CONFIG/domains/NAME.conf, and links CONFIG/autostart/NAME.conf
- * to those that start with the host.  A file is replaced as a whole or not at all.
+ * The definitions of persistent domains: -readconfig files CONFIG/domains/NAME.conf, and links
+ * CONFIG/autostart/NAME.conf to those that start with the host.  A file is replaced as a whole or not at all.
  */
 #pragma once
 
@@ -24,8 +24,8 @@ bool definition_load(const char *name, Options *ret, GError **error);
 char *definition_uuid(const char *name);
 char *options_uuid(const Options *options);
 
-/* Checks by lodge's own parser, and writes; `from` is what errors call the text.  A UUID that is missing is added.  name
- * NULL: the text's own, else that of the file `from`.
+/* Checks by lodge's own parser, and writes; `from` is what errors call the text.  A UUID that is missing is added.
+ * The name is the text's own, else that of the file `from`.
  * only_name: it must be that one (an edit renames nothing).  Returns the name, the caller's. */
 char *definition_write(const char *text, const char *from, const char *only_name, GError **error);
 bool definition_remove(const char *name, GError **error);

@@ -2,8 +2,8 @@
 /*
  * See tools/lodgectl/launch.h.
  *
- * A definition without a serial port gets one, on a unix socket in the domain's folder of the registry, so that there is
- * a console; machine `none` has no place for it.
+ * A definition without a serial port gets one, on a unix socket in the domain's folder of the registry, so that there
+ * is a console; machine `none` has no place for it.
  */
 #include "tools/lodgectl/launch.h"
 
@@ -163,8 +163,8 @@ void launch_tell_systemd(const char *name, bool on)
     }
     if (!is_instance_name(name)) {
         if (on) {
-            say_warning("systemd cannot start domain '%s', as its name has unusual characters; lodgectl autostart --run can",
-                        name);
+            say_warning("systemd cannot start domain '%s', as its name has unusual characters; "
+                        "lodgectl autostart --run can", name);
         }
         return;
     }
@@ -173,8 +173,8 @@ void launch_tell_systemd(const char *name, bool on)
     }
     argv[n++] = on ? "enable" : "disable";
     argv[n++] = unit;
-    if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, NULL, &said,
-                      &status, NULL) || !g_spawn_check_wait_status(status, NULL)) {
+    if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, NULL,
+                      &said, &status, NULL) || !g_spawn_check_wait_status(status, NULL)) {
         why = last_words(said ? said : "");
         say_warning("systemd does not %s %s: %s", on ? "enable" : "disable", unit, why);
     }

@@ -9,7 +9,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-typedef struct ProcessTimes { uint64_t user_ns, system_ns; int cpu; /* on which it ran last */ } ProcessTimes;
+typedef struct ProcessTimes {
+    uint64_t total_ns;           /* exact */
+    uint64_t user_ns, system_ns; /* in ticks of the host */
+    int cpu;                     /* on which it ran last */
+} ProcessTimes;
 
 /* tid 0: of the whole process. */
 bool process_times(pid_t pid, pid_t tid, ProcessTimes *ret);

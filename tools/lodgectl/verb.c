@@ -111,7 +111,7 @@ static bool read_option(Cmd *cmd, const char *word, const char *next, int *ret_u
     return value ? set_value(cmd, i, value, error) : error_set(error, "%s needs a value", word);
 }
 
-/* A word by itself: for the first text that has no value yet.  Where a rest follows, only what is required comes before. */
+/* A word by itself is for the first text that has no value yet; before a rest, only for what is required. */
 static int next_positional(const Cmd *cmd)
 {
     const Arg *args = cmd->verb->args;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Verbs as tables: a row is what `lodgectl VERB` does and takes.  From the rows come parsing, `lodgectl help`, the manual
- * page and bash completion.  Verbs, options and what they print are virsh's, wherever virsh has them.
+ * Verbs as tables: a row is what `lodgectl VERB` does and takes.  From the rows come parsing, `lodgectl help`, the
+ * manual page and bash completion.  Verbs, options and what they print are virsh's, wherever virsh has them.
  */
 #pragma once
 

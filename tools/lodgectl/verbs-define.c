@@ -200,8 +200,8 @@ static bool autostart(const Cmd *cmd, GError **error)
     g_autoptr(Dom) dom = NULL;
 
     if (cmd_flag(cmd, "run")) {
-        return cmd_text(cmd, "domain") || disable ? error_set(error, "autostart --run starts all, and takes nothing else")
-                                                  : run_all(cmd, error);
+        return cmd_text(cmd, "domain") || disable
+                   ? error_set(error, "autostart --run starts all, and takes nothing else") : run_all(cmd, error);
     }
     if (!cmd_text(cmd, "domain")) {
         return error_set(error, "autostart needs a domain, or --run");
@@ -216,10 +216,11 @@ static bool autostart(const Cmd *cmd, GError **error)
 }
 
 const Verb define_verbs[] = {
-    { "define", ARGS({ "file", ARG_TEXT, true, OF_FILE, "A file as lodge reads it with -readconfig; -: standard input" }),
+    { "define", ARGS({ "file", ARG_TEXT, true, OF_FILE,
+                       "A file as lodge reads it with -readconfig; -: standard input" }),
       define, "Make a domain persistent, or change its definition",
-      "The domain is named by [name] guest, else by the file. A UUID that is missing in [uuid] is added. A transient domain "
-      "of that name becomes persistent while it runs." },
+      "The domain is named by [name] guest, else by the file. A UUID that is missing in [uuid] is added. A transient "
+      "domain of that name becomes persistent while it runs." },
     { "undefine", ARGS(ARG_DOMAIN(OF_DEFINED)), undefine, "Remove the definition of a domain",
       "If it runs, it runs on, and is transient from then on." },
     { "edit", ARGS(ARG_DOMAIN(OF_DEFINED)), edit, "Edit the definition of a domain",
@@ -229,7 +230,7 @@ const Verb define_verbs[] = {
                         { "disable", ARG_FLAG, .help = "Do not start it with the host" },
                         { "run", ARG_FLAG, .help = "Start all that are marked and do not run" }),
       autostart, "Start a domain with the host",
-      "Where systemd runs, its unit lodge@NAME.service does it; elsewhere whatever starts the host calls lodgectl autostart "
-      "--run." },
+      "Where systemd runs, its unit lodge@NAME.service does it; elsewhere whatever starts the host calls lodgectl "
+      "autostart --run." },
     { NULL },
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * event: what happens to domains, as it happens.  Each domain that runs is connected to; those that start later are found by
- * watching the registry's folder.
+ * event: what happens to domains, as it happens.  Each domain that runs is connected to; those that start later are
+ * found by watching the registry's folder.
  */
 #include <errno.h>
 #include <poll.h>

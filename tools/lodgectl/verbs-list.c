@@ -98,7 +98,7 @@ static char *id_text(const Dom *dom)
 }
 
 /* Prints columns as they are asked for, without headings. */
-static bool list_plain(const Cmd *cmd, Dom *dom)
+static void list_plain(const Cmd *cmd, Dom *dom)
 {
     g_autoptr(GString) line = g_string_new(NULL);
     g_autofree char *id = id_text(dom), *clean = NULL;
@@ -115,50 +115,64 @@ static bool list_plain(const Cmd *cmd, Dom *dom)
     }
     clean = clean_text(line->str, "");
     puts(clean);
-    return true;
 }
 
-static bool list(const Cmd *cmd, GError **error)
-{
-    g_autoptr(GPtrArray) all = domains_list();
-    bool json = cmd_flag(cmd, "json");
-    bool plain = !json && (cmd_flag(cmd, "name") || cmd_flag(cmd, "uuid") || cmd_flag(cmd, "id"));
-    Table *table = table_new(3, "Id", "Name", "State");
-    JsonWriter *w = json_writer_new(true);
+typedef enum Form { FORM_TABLE, FORM_PLAIN, FORM_JSON } Form;
 
-    if (cmd_flag(cmd, "table") && plain) {
-        return error_set(error, "--table is one form, and --name, --uuid, --id are another");
+static bool is_listed(const Cmd *cmd, const Dom *dom)
+{
+    return passes_activity(cmd, dom) && passes(cmd, "persistent", "transient", dom->persistent) &&
+           passes(cmd, "autostart", "no-autostart", dom->autostart);
+}
+
+static void list_as(const Cmd *cmd, GPtrArray *all, Form form)
+{
+    Table *table = form == FORM_TABLE ? table_new(3, "Id", "Name", "State") : NULL;
+    JsonWriter *w = form == FORM_JSON ? json_writer_new(true) : NULL;
+
+    if (w) {
+        json_write_begin_array(w, NULL);
     }
-    json_write_begin_array(w, NULL);
     for (guint i = 0; i < all->len; i++) {
         Dom *dom = all->pdata[i];
-        DomState state = { "", "", 0 };
         g_autofree char *id = id_text(dom);
+        DomState state = { "", "", 0, 0 };
 
-        if (!passes_activity(cmd, dom) || !passes(cmd, "persistent", "transient", dom->persistent) ||
-            !passes(cmd, "autostart", "no-autostart", dom->autostart)) {
+        if (!is_listed(cmd, dom)) {
             continue;
         }
-        if (!plain || wants_state(cmd)) {
+        if (form != FORM_PLAIN || wants_state(cmd)) {
             state = dom_state(dom);
         }
         if (!passes_state(cmd, &state)) {
             continue;
         }
-        if (plain) {
-            list_plain(cmd, dom);
-        } else if (json) {
+        if (table) {
+            table_row(table, id, dom->name, state.state);
+        } else if (w) {
             write_json(w, dom, &state);
         } else {
-            table_row(table, id, dom->name, state.state);
+            list_plain(cmd, dom);
         }
     }
-    json_write_end_array(w);
-    if (json) {
-        print_json(w);
-    } else if (!plain) {
+    if (table) {
         table_print(table);
+    } else if (w) {
+        json_write_end_array(w);
+        print_json(w);
     }
+}
+
+static bool list(const Cmd *cmd, GError **error)
+{
+    bool plain = cmd_flag(cmd, "name") || cmd_flag(cmd, "uuid") || cmd_flag(cmd, "id");
+    g_autoptr(GPtrArray) all = NULL;
+
+    if (plain + cmd_flag(cmd, "table") + cmd_flag(cmd, "json") > 1) {
+        return error_set(error, "--table is one form, --json another, and --name, --uuid, --id a third");
+    }
+    all = domains_list();
+    list_as(cmd, all, plain ? FORM_PLAIN : cmd_flag(cmd, "json") ? FORM_JSON : FORM_TABLE);
     return true;
 }
 
@@ -240,7 +254,7 @@ static void print_running(const Dom *dom, Client *client)
         printf("%-15s %zu\n", "CPU(s):", reply_length(cpus));
     }
     if (process_times(client_pid(client), 0, &times)) {
-        printf("%-15s %.1fs\n", "CPU time:", (double)(times.user_ns + times.system_ns) / 1e9);
+        printf("%-15s %.1fs\n", "CPU time:", (double)times.total_ns / 1e9);
     }
     print_size("Max memory:", memory, "base-memory");
     print_size("Used memory:", balloon ? balloon : memory, balloon ? "actual" : "base-memory");
@@ -272,8 +286,8 @@ static bool dominfo(const Cmd *cmd, GError **error)
 }
 
 const Verb list_verbs[] = {
-    { "list", list_args, list, "List domains", "Without options, those that run. A domain that does not answer within a "
-      "second has \"no state\"." },
+    { "list", list_args, list, "List domains",
+      "Without options, those that run. A domain that does not answer within a second has \"no state\"." },
     { "dominfo", ARGS(ARG_DOMAIN(OF_DOMAIN)), dominfo, "Tell the main facts of a domain" },
     { "domid", ARGS(ARG_DOMAIN(OF_DOMAIN)), domid, "Tell the id of a domain" },
     { "domname", ARGS(ARG_DOMAIN(OF_DOMAIN)), domname, "Tell the name of a domain" },

@@ -34,7 +34,7 @@ static Dom *startable(const Cmd *cmd, GError **error)
     return g_steal_pointer(&dom);
 }
 
-/* The domain has accepted us by then: what was ready before the first request has been seen when the second is answered. */
+/* The domain has accepted us by then: what was ready before the first request is seen when the second is answered. */
 static bool wait_until_attached(Client *client, GError **error)
 {
     return client_do(client, "query-status", error) && client_do(client, "query-status", error);
@@ -315,9 +315,9 @@ const Verb run_verbs[] = {
                     { "paused", ARG_FLAG, .help = "Do not let it run yet" }),
       start, "Start a defined domain", "One whose definition has no serial port gets one, for `lodgectl console`." },
     { "run", ARGS(ARG_DOMAIN(OF_INACTIVE)), run, "Start a defined domain and attach to its console" },
-    { "shutdown", ARGS(ARG_DOMAIN(OF_ACTIVE), { "wait", ARG_NUMBER, .help = "Wait for its end, at most so many seconds" }),
+    { "shutdown", ARGS(ARG_DOMAIN(OF_ACTIVE), { "wait", ARG_NUMBER, .help = "Wait for its end, at most so long (s)" }),
       shutdown_domain, "Ask a guest to shut down", "Its power button is pressed; what follows is the guest's matter." },
-    { "reboot", ARGS(ARG_DOMAIN(OF_ACTIVE), { "timeout", ARG_NUMBER, .help = "Seconds for the guest to shut down (120)" }),
+    { "reboot", ARGS(ARG_DOMAIN(OF_ACTIVE), { "timeout", ARG_NUMBER, .help = "Seconds for it to shut down (120)" }),
       reboot_domain, "Let a guest shut down and start again",
       "Its power button is pressed, and when it is off the machine is reset. lodgectl waits for that." },
     { "reset", ARGS(ARG_DOMAIN(OF_ACTIVE)), reset, "Reset a machine at once, as its button would" },

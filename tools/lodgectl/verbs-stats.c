@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Statistics: vcpuinfo, vcpucount, domblklist, domblkstat, dommemstat, domstats.  What a domain cannot tell, as it lacks the
- * command, is an error of those that show one thing, and left out by those that show all.
+ * Statistics: vcpuinfo, vcpucount, domblklist, domblkstat, dommemstat, domstats.  What a domain cannot tell, as it
+ * lacks the command, is an error of those that show one thing, and left out by those that show all.
  */
 #include <sched.h>
 #include <signal.h>
@@ -60,7 +60,7 @@ static bool vcpuinfo(const Cmd *cmd, GError **error)
         printf("%-15s %" G_GINT64_FORMAT "\n", "VCPU:", index);
         if (tid && process_times(client_pid(client), tid, &times)) {
             printf("%-15s %d\n%-15s %s\n%-15s %.1fs\n", "CPU:", times.cpu, "State:", state.state, "CPU time:",
-                   (double)(times.user_ns + times.system_ns) / 1e9);
+                   (double)times.total_ns / 1e9);
         }
         if (affinity) {
             printf("%-15s %s\n", "CPU Affinity:", affinity);
@@ -206,7 +206,7 @@ static void put_cpu(Json *out, Client *client)
     ProcessTimes times;
 
     if (process_times(client_pid(client), 0, &times)) {
-        put_int(out, "cpu.time", (int64_t)(times.user_ns + times.system_ns));
+        put_int(out, "cpu.time", (int64_t)times.total_ns);
         put_int(out, "cpu.user", (int64_t)times.user_ns);
         put_int(out, "cpu.system", (int64_t)times.system_ns);
     }
@@ -247,7 +247,7 @@ static void put_vcpus(Json *out, Client *client)
             g_autofree char *time = g_strdup_printf("vcpu.%zu.time", i);
 
             put_int(out, state, 1);
-            put_int(out, time, (int64_t)(times.user_ns + times.system_ns));
+            put_int(out, time, (int64_t)times.total_ns);
         }
     }
 }

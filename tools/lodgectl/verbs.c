@@ -12,5 +12,7 @@ const VerbSection verb_sections[] = {
     { "Monitors", monitor_verbs },
     { "Events", event_verbs },
     { "Statistics", stats_verbs },
+    { "All of them at a glance", top_verbs },
+    { "What they get", tune_verbs },
     { NULL },
 };

@@ -6,4 +6,5 @@
 
 #include "tools/lodgectl/verb.h"
 
-extern const Verb list_verbs[], define_verbs[], run_verbs[], console_verbs[], monitor_verbs[], event_verbs[], stats_verbs[];
+extern const Verb list_verbs[], define_verbs[], run_verbs[], console_verbs[], monitor_verbs[], event_verbs[],
+    stats_verbs[], top_verbs[], tune_verbs[];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* vmm/registry*.c: entries of domains, in a folder of the test's own.  Locks are of open files, so one process can be two
- * domains. */
+/* vmm/registry*.c: entries of domains, in a folder of the test's own.  Locks are of open files, so one process can be
+ * two domains. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +18,9 @@
 
 #include "vmm/registry.h"
 
-static const uint8_t uuid[16] = { 0x55, 0x0e, 0x84, 0, 0xe2, 0x9b, 0x41, 0xd4, 0xa7, 0x16, 0x44, 0x66, 0x55, 0x44, 0, 0 };
+static const uint8_t uuid[16] = {
+    0x55, 0x0e, 0x84, 0x00, 0xe2, 0x9b, 0x41, 0xd4, 0xa7, 0x16, 0x44, 0x66, 0x55, 0x44, 0x00, 0x00
+};
 #define UUID_TEXT "550e8400-e29b-41d4-a716-446655440000"
 
 typedef struct Rig {

@@ -237,6 +237,8 @@ struct SoftCpu {
     bool step, trap;              /* a debugger's; soft_cpu_trap() */
     SoftWatch *watch;
     unsigned watches, breaks;     /* breaks: those of them on execution only */
+    bool passes;                  /* ... but not at `pass`, once */
+    uint64_t pass;
     bool on_break_page;           /* of such a one */
     bool watch_single;            /* the instruction is about to access what is watched */
     unsigned watch_hit;           /* the instruction accessed what a debugger watches: its number in `watch`, plus 1 */

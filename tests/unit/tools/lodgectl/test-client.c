@@ -81,7 +81,8 @@ static Client *open_client(Rig *r, const char *says, GError **error)
 
 static void test_value_and_events_in_order(void **state)
 {
-    g_autoptr(Client) c = open_client(*state, HELLO "{\"event\": \"A\"}\r\n{\"return\": 7}\r\n{\"event\": \"B\"}\r\n", NULL);
+    static const char says[] = HELLO "{\"event\": \"A\"}\r\n{\"return\": 7}\r\n{\"event\": \"B\"}\r\n";
+    g_autoptr(Client) c = open_client(*state, says, NULL);
     g_autoptr(Json) value = client_run(c, "query", NULL, NULL);
     g_autoptr(Json) a = NULL;
     g_autoptr(Json) b = NULL;
@@ -99,9 +100,9 @@ static void test_value_and_events_in_order(void **state)
 
 static void test_error_keeps_its_class(void **state)
 {
+    static const char says[] = HELLO "{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"no\"}}\r\n";
     g_autoptr(GError) error = NULL;
-    g_autoptr(Client) c = open_client(*state, HELLO "{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"no\"}}\r\n",
-                                      NULL);
+    g_autoptr(Client) c = open_client(*state, says, NULL);
 
     assert_false(client_do(c, "query", &error));
     assert_string_equal(error_class_name(error), "CommandNotFound");

@@ -264,6 +264,24 @@ static void test_a_watch_sees_what_an_event_pushes(void **state)
     assert_int_equal(soft_cpu_debug_hit(rig->cpu), 0);
 }
 
+static void test_a_debugger_goes_on_from_a_breakpoint_once(void **state)
+{
+    static const uint8_t loop[] = { 0xff, 0xc9, 0x75, 0xfc, 0x0f, 0x0b }; /* 1: dec ecx; jnz 1b; ud2 */
+    const SoftWatch watch = { RIG_CODE, 1, .execute = true };
+    SoftRig *rig = *state;
+
+    soft_rig_code(rig, loop, sizeof(loop));
+    rig->cpu->gpr[X86_RCX] = 3;
+    soft_cpu_set_debug(rig->cpu, &watch, 1, false);
+    assert_int_equal(soft_rig_run(rig), SOFT_EXIT_DEBUG);
+    assert_int_equal(soft_rig_run(rig), SOFT_EXIT_DEBUG); /* nobody has heard of it */
+    assert_int_equal(rig->cpu->gpr[X86_RCX], 3);
+    soft_cpu_pass_breakpoint(rig->cpu, RIG_CODE);
+    assert_int_equal(soft_rig_run(rig), SOFT_EXIT_DEBUG);
+    assert_int_equal(rig->cpu->rip, RIG_CODE);
+    assert_int_equal(rig->cpu->gpr[X86_RCX], 2);
+}
+
 static void test_a_debuggers_step_gets_over_its_breakpoint(void **state)
 {
     const SoftWatch watch = { RIG_CODE, 1, .execute = true };
@@ -374,6 +392,7 @@ int main(void)
         T(test_a_breakpoint_is_found_in_code_that_has_run_already),
         T(test_a_watch_stops_between_elements_of_a_string),
         T(test_a_watch_sees_what_an_event_pushes),
+        T(test_a_debugger_goes_on_from_a_breakpoint_once),
         T(test_a_debuggers_step_gets_over_its_breakpoint),
         T(test_a_debuggers_step_takes_no_interrupt),
         T(test_a_debuggers_step_ends_at_the_handler_of_an_exception),
