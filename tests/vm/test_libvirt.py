@@ -42,7 +42,7 @@ DOMAIN = """
     {serial}
     <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
     <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
-    <memballoon model='none'/>
+    <memballoon model='virtio'/>
     <video><model type='none'/></video>
   </devices>
 </domain>
@@ -171,6 +171,17 @@ def test_libvirt_runs_a_domain_from_its_definition_to_its_end(vm):
         wait_for_state(daemon, "journey", "running (unpaused)")
         assert "migrate" in fails(daemon, "managedsave", "journey")
         wait_for_state(daemon, "journey", "running (save canceled)")
+        assert "VM status: running" in virsh("qemu-monitor-command", "journey", "--hmp", "info status")
+        virsh("dump", "journey", "--memory-only", "/var/lib/libvirt/journey.dump")
+        virsh("setmem", "journey", "160M")
+        wait_until(lambda: "actual 163840" in virsh("dommemstat", "journey"), "smaller balloon", 30)
+        second = daemon.top / "second.img"
+        second.write_bytes(bytes(1 << 20))
+        virsh("attach-disk", "journey", str(second), "vdb", "--driver", "qemu", "--subdriver", "raw", "--targetbus",
+              "virtio")
+        time.sleep(2)   # until the guest has it
+        virsh("detach-disk", "journey", "vdb")
+        wait_until(lambda: "vdb" not in virsh("domblklist", "journey"), "end of the second disk", 30)
 
         daemon.stop("libvirtd")
         daemon.start("libvirtd")
