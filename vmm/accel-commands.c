@@ -120,7 +120,8 @@ static bool wants(const StatsFilter *filter, int provider, const char *name)
 static const Field count_element = FIELD_VALUE(FIELD_UINT, uint64_t, .flags = FIELD_REQUIRED);
 static const Field value_int = FIELD_VALUE(FIELD_UINT, uint64_t, .flags = FIELD_REQUIRED);
 static const Field value_bool = FIELD_VALUE(FIELD_BOOL, bool, .flags = FIELD_REQUIRED);
-static const Field value_list = FIELD_VALUE(FIELD_LIST, FieldList, .of.element = &count_element, .flags = FIELD_REQUIRED);
+static const Field value_list = FIELD_VALUE(FIELD_LIST, FieldList, .of.element = &count_element,
+                                            .flags = FIELD_REQUIRED);
 static const FieldAlternateDesc stats_value = {
     .name = "StatsValue", .int_branch = &value_int, .bool_branch = &value_bool, .array_branch = &value_list,
 };

@@ -45,7 +45,8 @@ typedef struct TargetInfo { int arch; } TargetInfo;
 static const FieldStruct target_info = {
     .name = "TargetInfo", .size = sizeof(TargetInfo),
     .fields = (const Field[]) {
-        F_ENUM("arch", TargetInfo, arch, &sys_emu_target_enum, 0, .flags = FIELD_REQUIRED, .help = "The guest's architecture"),
+        F_ENUM("arch", TargetInfo, arch, &sys_emu_target_enum, 0, .flags = FIELD_REQUIRED,
+               .help = "The guest's architecture"),
         FIELD_END
     },
 };

@@ -45,11 +45,11 @@ static bool iothread_create(Object *obj, GError **error)
     if (!t->loop) {
         return false;
     }
-    apply_poll(t); /* it does not run yet */
     if (!loop_thread_start(t->loop, error)) {
         loop_free(t->loop);
         return false;
     }
+    loop_call(t->loop, apply_poll, t); /* and so the thread runs, and has an id, when the object is there */
     return true;
 }
 
@@ -101,9 +101,11 @@ static const FieldStruct iothread_info = {
     .fields = (const Field[]){
         F_STR("id", IoThreadInfo, id, NULL, .flags = FIELD_REQUIRED, .help = "its id"),
         F_INT("thread-id", IoThreadInfo, thread_id, 0, .flags = FIELD_REQUIRED, .help = "the host's thread"),
-        F_INT("poll-max-ns", IoThreadInfo, poll_max_ns, 0, .flags = FIELD_REQUIRED, .help = "as -object iothread has it"),
+        F_INT("poll-max-ns", IoThreadInfo, poll_max_ns, 0, .flags = FIELD_REQUIRED,
+              .help = "as -object iothread has it"),
         F_INT("poll-grow", IoThreadInfo, poll_grow, 0, .flags = FIELD_REQUIRED, .help = "as -object iothread has it"),
-        F_INT("poll-shrink", IoThreadInfo, poll_shrink, 0, .flags = FIELD_REQUIRED, .help = "as -object iothread has it"),
+        F_INT("poll-shrink", IoThreadInfo, poll_shrink, 0, .flags = FIELD_REQUIRED,
+              .help = "as -object iothread has it"),
         FIELD_END,
     },
 };
@@ -115,7 +117,9 @@ static bool add_info(Object *obj, void *list)
     IoThreadInfo info;
 
     if (obj->class == &iothread_class) {
-        info = (IoThreadInfo){ g_strdup(obj->id), loop_thread_id(t->loop), t->poll_max_ns, t->poll_grow, t->poll_shrink };
+        info = (IoThreadInfo){
+            g_strdup(obj->id), loop_thread_id(t->loop), t->poll_max_ns, t->poll_grow, t->poll_shrink
+        };
         g_array_append_val((GArray *)list, info);
     }
     return true;

@@ -82,7 +82,8 @@ static bool ends_with_path(const char *path, const char *end)
 
 static const Node *find(const GArray *nodes, const char *path, GError **error)
 {
-    g_autofree char *plain = g_str_has_suffix(path, "/") && path[1] ? g_strndup(path, strlen(path) - 1) : g_strdup(path);
+    bool slash = g_str_has_suffix(path, "/") && path[1]; /* at the end, which changes nothing */
+    g_autofree char *plain = g_strndup(path, strlen(path) - slash);
     const Node *found = NULL;
 
     for (unsigned i = 0; i < nodes->len; i++) {

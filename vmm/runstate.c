@@ -296,7 +296,9 @@ static void reset(Domain *domain, RequestReason reason)
         return;
     }
     go_quiet(domain);
-    machine_reset(domain->machine);
+    if (domain->machine) { /* tests have domains without one */
+        machine_reset(domain->machine);
+    }
     notify(domain, RUN_EVENT_RESET, reason);
     if (state == RUN_STATE_RUNNING || state == RUN_STATE_SUSPENDED) {
         set_state(domain, RUN_STATE_RUNNING);

@@ -9,7 +9,8 @@
 
 char *vcpu_path(const Vcpu *vcpu)
 {
-    return vcpu->id ? g_strconcat("/machine/peripheral/", vcpu->id, NULL) : g_strdup_printf("/machine/cpu[%u]", vcpu->index);
+    return vcpu->id ? g_strconcat("/machine/peripheral/", vcpu->id, NULL)
+                    : g_strdup_printf("/machine/cpu[%u]", vcpu->index);
 }
 
 typedef struct CpuInstance { bool has_node; int64_t node, socket, die, core, thread; } CpuInstance;

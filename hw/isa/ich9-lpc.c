@@ -354,8 +354,8 @@ static const FieldCodec disable_codec = {
 };
 
 static const Property lpc_props[] = {
-    PROP_CODED("disable_s3", Lpc, no_s3, &disable_codec, .def.s = "1", .help = "No suspend to memory, which there is not"),
-    PROP_CODED("disable_s4", Lpc, no_s4, &disable_codec, .def.s = "1", .help = "No suspend to disk, which there is not"),
+    PROP_CODED("disable_s3", Lpc, no_s3, &disable_codec, .def.s = "1", .help = "No suspend to memory: there is none"),
+    PROP_CODED("disable_s4", Lpc, no_s4, &disable_codec, .def.s = "1", .help = "No suspend to disk: there is none"),
     PROP_BOOL("acpi-pci-hotplug-with-bridge-support", Lpc, acpi_hotplug, false,
               .help = "Tell of hot plug in root ports by ACPI instead of by the ports themselves"),
     PROP_END

@@ -67,7 +67,8 @@ static const FieldStruct bus_desc = {
         F_INT("secondary", BusInfo, secondary, 0, .flags = FIELD_REQUIRED, .help = "The bus behind it"),
         F_INT("subordinate", BusInfo, subordinate, 0, .flags = FIELD_REQUIRED, .help = "The last bus behind it"),
         F_STRUCT("io_range", BusInfo, io, &range_desc, .flags = FIELD_REQUIRED, .help = "Ports that it forwards"),
-        F_STRUCT("memory_range", BusInfo, memory, &range_desc, .flags = FIELD_REQUIRED, .help = "Memory that it forwards"),
+        F_STRUCT("memory_range", BusInfo, memory, &range_desc, .flags = FIELD_REQUIRED,
+                 .help = "Memory that it forwards"),
         F_STRUCT("prefetchable_range", BusInfo, prefetchable, &range_desc, .flags = FIELD_REQUIRED,
                  .help = "Prefetchable memory that it forwards"),
         FIELD_END
@@ -164,7 +165,8 @@ static BusInfo read_bridge(const PciDevice *pci)
         .number = pci_config_byte(pci, PCI_PRIMARY_BUS),
         .secondary = pci_config_byte(pci, PCI_SECONDARY_BUS),
         .subordinate = pci_config_byte(pci, PCI_SUBORDINATE_BUS),
-        .io = { (pci_config_byte(pci, PCI_IO_BASE) & 0xf0u) << 8 | (uint32_t)pci_config_word(pci, PCI_IO_BASE_UPPER16) << 16,
+        .io = { (pci_config_byte(pci, PCI_IO_BASE) & 0xf0u) << 8 |
+                    (uint32_t)pci_config_word(pci, PCI_IO_BASE_UPPER16) << 16,
                 (pci_config_byte(pci, PCI_IO_LIMIT) & 0xf0u) << 8 | 0xfff |
                     (uint32_t)pci_config_word(pci, PCI_IO_LIMIT_UPPER16) << 16 },
         .memory = { (pci_config_word(pci, PCI_MEMORY_BASE) & 0xfff0u) << 16,

@@ -2,9 +2,10 @@
 """A libvirtd of our own, started by hand: the distribution's program, without systemd and apart from the host's.
 
 It has a mount namespace in which libvirt's directories are fresh ones, so it sees no domain, network or socket of the
-host's libvirtd, and a process namespace, with which everything ends. It runs as root, as on a normal host: the emulator
-runs as libvirt-qemu, in cgroups where the host lets libvirt make them. There is no /dev/kvm: where its user may not open it libvirt finds that,
-but an emulator that it probes still has the capability to, and libvirt believes neither.
+host's libvirtd, and a process namespace, with which everything ends but libvirt's empty cgroup `machine`. It runs as
+root, as on a normal host: the emulator runs as libvirt-qemu, in cgroups where the host lets libvirt make them. There is
+no /dev/kvm: where its user may not open it libvirt finds that, but an emulator that it probes still has the capability
+to, and libvirt believes neither.
 """
 
 import os

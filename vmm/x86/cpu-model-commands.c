@@ -199,7 +199,8 @@ typedef struct Expansion { ModelInfo model; } Expansion;
 static const FieldStruct expansion_desc = {
     .name = "CpuModelExpansionInfo", .size = sizeof(Expansion),
     .fields = (const Field[]) {
-        F_STRUCT("model", Expansion, model, &model_info, .flags = FIELD_REQUIRED, .help = "The expanded model"), FIELD_END
+        F_STRUCT("model", Expansion, model, &model_info, .flags = FIELD_REQUIRED, .help = "The expanded model"),
+        FIELD_END
     },
 };
 

@@ -51,13 +51,13 @@ void monitor_rig_disconnect(MonitorRig *r)
     assert_true(monitor_rig_is_silent(r));
 }
 
-int monitor_rig_setup(void **state)
+MonitorRig *monitor_rig_new(Domain *domain)
 {
     MonitorRig *r = g_new0(MonitorRig, 1);
     g_autofree char *options = NULL;
     Chardev *chr;
 
-    r->domain = domain_new("test", NULL);
+    r->domain = domain;
     r->folder = g_dir_make_tmp("lodge-monitor-XXXXXX", NULL);
     r->path = g_build_filename(r->folder, "qmp", NULL);
     r->heard = g_string_new(NULL);
@@ -67,7 +67,12 @@ int monitor_rig_setup(void **state)
     r->qmp = qmp_new(r->domain, chr, false, NULL);
     assert_non_null(r->qmp);
     monitor_rig_connect(r);
-    *state = r;
+    return r;
+}
+
+int monitor_rig_setup(void **state)
+{
+    *state = monitor_rig_new(domain_new("test", NULL));
     return 0;
 }
 
@@ -82,23 +87,28 @@ int monitor_rig_negotiated(void **state)
     return 0;
 }
 
-int monitor_rig_teardown(void **state)
+void monitor_rig_free(MonitorRig *r)
 {
-    MonitorRig *r = *state;
-
     if (r->client >= 0) {
         close(r->client);
     }
     qmp_free(r->qmp);
     chardev_remove_all(r->domain);
-    domain_free(r->domain);
-    epoch_synchronize();
     unlink(r->path);
     rmdir(r->folder);
     g_string_free(r->heard, TRUE);
     g_free(r->folder);
     g_free(r->path);
     g_free(r);
+}
+
+int monitor_rig_teardown(void **state)
+{
+    Domain *domain = ((MonitorRig *)*state)->domain;
+
+    monitor_rig_free(*state);
+    domain_free(domain);
+    epoch_synchronize();
     return 0;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A QMP client at the other end of a socket, of a domain without a machine.
+ * A QMP client at the other end of a socket, of a domain without a machine or of one that the test has.
  */
 #pragma once
 
@@ -15,6 +15,8 @@ typedef struct MonitorRig {
     GString *heard; /* what came and was not asked for yet */
 } MonitorRig;
 
+MonitorRig *monitor_rig_new(Domain *domain); /* of a domain that there is; connected, nothing read */
+void monitor_rig_free(MonitorRig *r);        /* the domain stays */
 int monitor_rig_setup(void **state);    /* connected, nothing read */
 int monitor_rig_negotiated(void **state); /* ... greeted, and capabilities negotiated */
 int monitor_rig_teardown(void **state);

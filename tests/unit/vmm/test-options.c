@@ -252,6 +252,25 @@ static void test_a_daemon_has_no_terminal(void **state)
                    "Use -display none, and -serial file:FILE or another backend.");
 }
 
+static void test_a_daemon_may_be_nographic_where_nothing_needs_the_terminal(void **state)
+{
+    Options bare = parse(ARGV("-daemonize", "-nographic", "-nodefaults"));
+    Options elsewhere = parse(ARGV("-daemonize", "-nographic", "-serial", "file:log"));
+
+    assert_true(bare.daemonize && elsewhere.daemonize);
+    options_clear(&bare);
+    options_clear(&elsewhere);
+}
+
+static void test_sound_goes_nowhere(void **state)
+{
+    Options o = parse(ARGV("-audiodev", "{\"id\": \"audio1\", \"driver\": \"none\"}"));
+
+    options_clear(&o);
+    assert_refused(ARGV("-audiodev", "pa,id=a"), "-audiodev pa,id=a: Parameter 'driver' does not accept 'pa'. "
+                   "It is one of: none.");
+}
+
 static void test_thread_names_cannot_be_switched_off(void **state)
 {
     assert_refused(ARGV("-name", "x,debug-threads=off"),
@@ -463,6 +482,8 @@ int main(void)
         cmocka_unit_test(test_a_disk_needs_a_kernel),
         cmocka_unit_test(test_initrd_needs_a_kernel),
         cmocka_unit_test(test_a_daemon_has_no_terminal),
+        cmocka_unit_test(test_a_daemon_may_be_nographic_where_nothing_needs_the_terminal),
+        cmocka_unit_test(test_sound_goes_nowhere),
         cmocka_unit_test(test_thread_names_cannot_be_switched_off),
         cmocka_unit_test(test_help_lists_every_option),
         cmocka_unit_test(test_help_of_single_options),

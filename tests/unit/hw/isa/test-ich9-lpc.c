@@ -251,6 +251,20 @@ static void test_a_port_under_acpi_has_no_button(void **state)
     assert_int_equal(rig_config_read(r, PORT, port->pcie_cap + PCI_EXP_SLTCAP, 4) & 0x7ffff, 0);
 }
 
+/* ---- properties ---- */
+
+static void test_sleep_can_only_be_disabled(void **state)
+{
+    Rig *r = rig_new(NULL);
+    g_autoptr(GError) error = NULL;
+
+    assert_true(device_global_add(r->domain, "ICH9-LPC", "disable_s3", "1", NULL));
+    assert_true(device_global_add(r->domain, "ICH9-LPC", "disable_s4", "1", NULL));
+    assert_false(device_global_add(r->domain, "ICH9-LPC", "disable_s3", "0", &error));
+    assert_non_null(strstr(error->message, "this machine cannot sleep"));
+    rig_free(r);
+}
+
 #define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, setup, teardown)
 #define HOTPLUG_TEST(NAME) cmocka_unit_test_setup_teardown(NAME, setup_hotplug, teardown)
 
@@ -267,6 +281,7 @@ int main(void)
         TEST(test_sleep_type_5_is_soft_off),
         TEST(test_other_sleep_types_do_nothing),
         TEST(test_pending_events_survive_save_and_restore),
+        cmocka_unit_test(test_sleep_can_only_be_disabled),
         HOTPLUG_TEST(test_acpi_tells_of_a_card_that_comes),
         HOTPLUG_TEST(test_acpi_asks_for_a_card_and_ejecting_takes_it_out),
         HOTPLUG_TEST(test_events_that_nobody_asked_for_are_saved),
