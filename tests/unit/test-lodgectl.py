@@ -91,7 +91,7 @@ class Scratch(unittest.TestCase):
     def names(self, *arguments):
         return self.ctl("list", "--name", *arguments).split()
 
-    def eventually(self, condition, seconds=10):
+    def eventually(self, condition, seconds=30):
         deadline = time.monotonic() + seconds
         while not condition():
             self.assertLess(time.monotonic(), deadline, "it did not happen in time")
@@ -126,7 +126,7 @@ class Scratch(unittest.TestCase):
     def heard(self, terminal, words):
         text = b""
         while words not in text:
-            self.assertTrue(select.select([terminal], [], [], 10)[0], text)
+            self.assertTrue(select.select([terminal], [], [], 30)[0], text)
             text += os.read(terminal, 1024)
         return text.decode()
 
@@ -320,6 +320,7 @@ class Defined(Scratch):
         self.assertEqual((self.names("--persistent"), self.names("--transient")), (["x"], []))
         self.assertIn(UUID, self.ctl("dumpconfig", "x"))
         self.ctl("undefine", "x")
+        self.refused("define", self.file("x.conf", NONE + f'[uuid]\n  uuid = "{UUID[:-1]}1"\n'), says="exists already")
         self.assertEqual(self.names("--transient"), ["x"])
 
     def test_mistake_in_a_definition_is_told_and_nothing_is_written(self):
@@ -333,7 +334,7 @@ class Defined(Scratch):
         self.ctl("define", self.file("other.conf", NONE + f'[name]\n  guest = "x"\n[uuid]\n  uuid = "{UUID}"\n'))
         self.assertEqual(self.ctl("domuuid", "x").strip(), UUID)
         self.refused("define", self.file("y.conf", NONE + f'[uuid]\n  uuid = "{UUID}"\n'), says="'x' has the UUID")
-        self.refused("define", self.file("x.conf", NONE + f'[uuid]\n  uuid = "{UUID[:-1]}1"\n'), says="defined already")
+        self.refused("define", self.file("x.conf", NONE + f'[uuid]\n  uuid = "{UUID[:-1]}1"\n'), says="exists already")
         self.define("x", NONE + '[memory]\n  size = "64M"\n')
         self.assertEqual(self.ctl("domuuid", "x").strip(), UUID)
 
@@ -387,6 +388,12 @@ class Defined(Scratch):
         result = self.call("edit", "x")
         self.assertIn("cannot rename", result.stderr)
         pathlib.Path(result.stderr.rsplit("'", 2)[1]).unlink()
+        bigger = self.file("x.conf", NONE + '[memory]\n  size = "128M"\n')
+        self.environment["EDITOR"] = f"""sh -c '{LODGECTL} -q define {bigger}; echo "# mine" >> "$0"'"""
+        result = self.call("edit", "x")
+        self.assertIn("changed meanwhile", result.stderr)
+        pathlib.Path(result.stderr.rsplit("'", 2)[1]).unlink()
+        self.assertIn("128M", self.ctl("dumpconfig", "x"))
         self.assertEqual(self.names("--all"), ["x"])
 
     def edit(self, editor):
@@ -494,7 +501,7 @@ class Hostile(Scratch):
         started = time.monotonic()
         self.assertIn(" 77   x      no state\n", self.ctl("list"))
         self.refused("qmp", "x", "--timeout", "1", "query-status", says="Domain 'x'")
-        self.assertLess(time.monotonic() - started, 4)
+        self.assertLess(time.monotonic() - started, 10)
 
     def test_silence(self):
         self.survives(lambda p, client: time.sleep(20))
@@ -544,7 +551,7 @@ class Hostile(Scratch):
         started = time.monotonic()
         self.assertIn("no state", self.ctl("list"))
         self.refused("destroy", "nobody", says="nobody")
-        self.assertLess(time.monotonic() - started, 4)
+        self.assertLess(time.monotonic() - started, 10)
 
 
 class Driven(Scratch):
