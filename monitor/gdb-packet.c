@@ -20,6 +20,8 @@
 #define ESCAPE    '}'
 #define FLIP      0x20
 
+static const char digits[] = "0123456789abcdef";
+
 void gdb_wire_init(GdbWire *wire, const GdbWireOps *ops, void *opaque)
 {
     wire->ops = ops;
@@ -43,34 +45,36 @@ void gdb_wire_reset(GdbWire *wire)
 
 /* ---- sending ---- */
 
-static void append_framed(GByteArray *out, const uint8_t *data, size_t length)
+static bool must_be_escaped(uint8_t byte)
 {
-    static const char digits[] = "0123456789abcdef";
-    uint8_t sum = 0;
-    char end[3];
+    return byte == '#' || byte == '$' || byte == ESCAPE || byte == '*';
+}
 
-    g_byte_array_append(out, (const uint8_t *)"$", 1);
+static void frame(GByteArray *out, const uint8_t *data, size_t length)
+{
+    uint8_t sum = 0, *p;
+
+    g_byte_array_set_size(out, (guint)(2 * length + 4)); /* at most */
+    p = out->data;
+    *p++ = '$';
     for (size_t i = 0; i < length; i++) {
-        uint8_t escaped[2] = { ESCAPE, data[i] ^ FLIP };
+        uint8_t byte = data[i];
 
-        if (data[i] && strchr("#$}*", data[i])) {
-            g_byte_array_append(out, escaped, 2);
-            sum += escaped[0] + escaped[1];
-        } else {
-            g_byte_array_append(out, &data[i], 1);
-            sum += data[i];
+        if (must_be_escaped(byte)) {
+            sum += *p++ = ESCAPE;
+            byte ^= FLIP;
         }
+        sum += *p++ = byte;
     }
-    end[0] = '#';
-    end[1] = digits[sum >> 4];
-    end[2] = digits[sum & 15];
-    g_byte_array_append(out, (const uint8_t *)end, 3);
+    *p++ = '#';
+    *p++ = (uint8_t)digits[sum >> 4];
+    *p++ = (uint8_t)digits[sum & 15];
+    g_byte_array_set_size(out, (guint)(p - out->data));
 }
 
 void gdb_wire_send(GdbWire *wire, const void *data, size_t length)
 {
-    g_byte_array_set_size(wire->last, 0);
-    append_framed(wire->last, data, length);
+    frame(wire->last, data, length);
     wire->waits = wire->acknowledge;
     wire->ops->send(wire->opaque, wire->last->data, wire->last->len);
 }
@@ -248,12 +252,13 @@ bool gdb_parse_char(const char **text, char c)
 
 void gdb_append_bytes(GString *out, const void *data, size_t length)
 {
-    static const char digits[] = "0123456789abcdef";
+    size_t at = out->len;
 
+    g_string_set_size(out, at + 2 * length);
     for (size_t i = 0; i < length; i++) {
         uint8_t byte = ((const uint8_t *)data)[i];
 
-        g_string_append_c(out, digits[byte >> 4]);
-        g_string_append_c(out, digits[byte & 15]);
+        out->str[at++] = digits[byte >> 4];
+        out->str[at++] = digits[byte & 15];
     }
 }

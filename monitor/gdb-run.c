@@ -49,7 +49,14 @@ static unsigned signal_of(RunState state)
     }
 }
 
-static void append_reason(GdbServer *s, GString *out, const VcpuStop *stop)
+/* GDB passes over a breakpoint that is not where it knows one: in code whose segment has a base the address and RIP
+ * differ, and a mere trap is what it stops at. */
+static bool is_at(Vcpu *vcpu, const VcpuStop *stop)
+{
+    return vcpu_fetch(vcpu, NULL) && vcpu->cpu.rip == stop->address;
+}
+
+static void append_reason(GdbServer *s, GString *out, Vcpu *vcpu, const VcpuStop *stop)
 {
     static const char *const watches[] = {
         [ACCEL_WATCH_WRITE] = "watch", [ACCEL_WATCH_READ] = "rwatch", [ACCEL_WATCH_ACCESS] = "awatch",
@@ -60,10 +67,10 @@ static void append_reason(GdbServer *s, GString *out, const VcpuStop *stop)
     }
     switch (stop->kind) {
     case ACCEL_BREAK_SOFTWARE:
-        g_string_append(out, s->swbreak ? "swbreak:;" : "");
+        g_string_append(out, s->swbreak && is_at(vcpu, stop) ? "swbreak:;" : "");
         break;
     case ACCEL_BREAK_HARDWARE:
-        g_string_append(out, s->hwbreak ? "hwbreak:;" : "");
+        g_string_append(out, s->hwbreak && is_at(vcpu, stop) ? "hwbreak:;" : "");
         break;
     default:
         g_string_append_printf(out, "%s:%" G_GINT64_MODIFIER "x;", watches[stop->kind], stop->address);
@@ -72,15 +79,17 @@ static void append_reason(GdbServer *s, GString *out, const VcpuStop *stop)
 }
 
 /* vcpu: which one stopped; NULL: all did, and the client is shown the one that it ran. */
-static void report(GdbServer *s, unsigned signal, const Vcpu *vcpu, const VcpuStop *stop)
+static void report(GdbServer *s, unsigned signal, Vcpu *vcpu, const VcpuStop *stop)
 {
     g_autoptr(GString) out = g_string_new(NULL);
 
-    s->stepped = vcpu ? vcpu->index : s->stepped;
-    s->current = s->stepped;
+    if (!vcpu) {
+        vcpu = gdb_vcpu(s, s->stepped);
+    }
+    s->current = s->stepped = vcpu ? vcpu->index : 0; /* unplugged: the first never is */
     g_string_append_printf(out, "T%02xthread:%x;", signal, s->current + 1);
     if (stop) {
-        append_reason(s, out, stop);
+        append_reason(s, out, vcpu, stop);
     }
     s->awaits_stop = false;
     gdb_reply(s, out->str);

@@ -171,10 +171,20 @@ static size_t fe_can_receive(void *opaque)
     return s->out->len ? 0 : INPUT_MAX;
 }
 
+static void open_connection(GdbServer *s)
+{
+    if (!s->connected) {
+        s->connected = true;
+        gdb_run_attach(s);
+    }
+}
+
+/* A chardev that was open before it had a front end may bring bytes before it says so. */
 static void fe_receive(void *opaque, const uint8_t *data, size_t length)
 {
     GdbServer *s = opaque;
 
+    open_connection(s);
     gdb_wire_receive(&s->wire, data, length);
 }
 
@@ -202,9 +212,7 @@ static void fe_event(void *opaque, ChardevEvent event)
     GdbServer *s = opaque;
 
     if (event == CHARDEV_OPENED) {
-        close_connection(s);
-        s->connected = true;
-        gdb_run_attach(s);
+        open_connection(s);
     } else if (event == CHARDEV_CLOSED) {
         close_connection(s);
     } else if (event == CHARDEV_BREAK && s->connected) {
@@ -219,7 +227,7 @@ static char *complete(const char *device)
 {
     size_t address = strcspn(device, ",");
 
-    if (!g_str_has_prefix(device, "tcp:")) {
+    if (!g_str_has_prefix(device, "tcp:") || !strchr(device + 4, ':')) {
         return g_strdup(device);
     }
     return g_strdup_printf("tcp:%s%.*s,server=on,wait=off,nodelay=on%s", device[4] == ':' ? "127.0.0.1" : "",

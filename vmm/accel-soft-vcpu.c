@@ -283,6 +283,9 @@ VcpuExit soft_vcpu_run(Vcpu *vcpu, GError **error)
     SoftVcpu *sv = soft_vcpu_of(vcpu);
 
     soft_clock_resume(sv->soft);
+    if (vcpu->told && !vcpu->stop.step) {
+        soft_cpu_pass_breakpoint(sv->cpu, vcpu->stop.address);
+    }
     vcpu->exits[VCPU_COUNT_RUNS]++;
     switch (sv->soft->count.on ? soft_count_run(sv) : soft_run(sv->cpu)) {
     case SOFT_EXIT_KICKED:

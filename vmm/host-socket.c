@@ -121,6 +121,15 @@ int host_connect_unix(const char *path, GError **error)
 
 /* ---- TCP ---- */
 
+/* getaddrinfo() cuts a number that is too large. */
+static bool check_port(const char *port, GError **error)
+{
+    bool number = *port && !port[strspn(port, "0123456789")];
+
+    return !number || g_ascii_string_to_unsigned(port, 10, 0, UINT16_MAX, NULL, NULL) ||
+           error_set(error, "there is no TCP port '%s'; they go up to %d", port, UINT16_MAX);
+}
+
 static struct addrinfo *look_up(const char *host, const char *port, bool ipv4, bool ipv6, int flags, GError **error)
 {
     struct addrinfo hints = {
@@ -129,8 +138,12 @@ static struct addrinfo *look_up(const char *host, const char *port, bool ipv4, b
         .ai_flags = flags,
     };
     struct addrinfo *found = NULL;
-    int err = getaddrinfo(host && *host ? host : NULL, port, &hints, &found);
+    int err;
 
+    if (!check_port(port, error)) {
+        return NULL;
+    }
+    err = getaddrinfo(host && *host ? host : NULL, port, &hints, &found);
     if (err) {
         error_set(error, "cannot find the address '%s:%s': %s", host ? host : "", port, gai_strerror(err));
         return NULL;

@@ -126,7 +126,7 @@ const Option option_table[] = {
       "The monitor for people, or (control) for programs, on a character device of -chardev", .group = "mon", .implied = "chardev" },
     /* ---- running ---- */
     { "S", NULL, SECTION_RUN, FLAG(paused), NULL, "Do not start the CPUs" },
-    { "gdb", NULL, SECTION_RUN, TEXT(gdb), "tcp:[HOST]:PORT|unix:PATH,server=on,wait=off|stdio|chardev:ID|...|none",
+    { "gdb", NULL, SECTION_RUN, TEXT(gdb), "tcp:[HOST]:PORT|unix:PATH|stdio|chardev:ID|...|none",
       "Let a gdb debug the guest through that. tcp is a server, on the host itself unless HOST says otherwise",
       .plain = true },
     { "s", NULL, SECTION_RUN, CALL, NULL, "The same as -gdb tcp::1234", .call = option_gdb_default },

@@ -259,6 +259,7 @@ static void run(Vcpu *vcpu)
         vcpu->full = false;
         vcpu->fetched = false;
         why = accel_of(vcpu)->run(vcpu, &error);
+        vcpu->told = false;
     }
     handle_exit(vcpu, why, error);
     epoch_quiescent();
@@ -392,6 +393,7 @@ bool vcpu_take_stop(Vcpu *vcpu, VcpuStop *ret)
     pthread_mutex_unlock(&vcpu->mutex);
     if (stopped && ret) {
         *ret = vcpu->stop;
+        vcpu->told = true;
     }
     return stopped;
 }

@@ -52,6 +52,7 @@ struct Vcpu {
     bool park_wanted, parked, quit;
     bool held;              /* a debugger's, set by the main thread: stays parked while the others run */
     bool stopped;           /* by a debugger, which has not heard of it yet: stays parked */
+    bool told;              /* it has heard of `stop`: to go on is to get over that breakpoint; while parked */
     GError *failure;        /* of the thread's first step, for vcpu_start() */
     uint64_t exits[16];     /* counters by kind, this vCPU's thread writes */
     pthread_mutex_t mutex;

@@ -82,6 +82,12 @@ void ich9_pm_power_button(Ich9Pm *pm)
     update(pm);
 }
 
+void ich9_pm_raise_gpe(Ich9Pm *pm, unsigned event)
+{
+    pm->gpe0_sts |= UINT64_C(1) << event;
+    update(pm);
+}
+
 void ich9_pm_set_acpi(Ich9Pm *pm, bool enable)
 {
     pm->pm1_cnt = (uint16_t)(enable ? pm->pm1_cnt | CNT_SCI_EN : pm->pm1_cnt & ~CNT_SCI_EN);

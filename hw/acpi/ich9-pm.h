@@ -27,5 +27,6 @@ void ich9_pm_init(Ich9Pm *pm, Device *dev, IrqLine *sci, Timer *timer);
 void ich9_pm_reset(Ich9Pm *pm);
 void ich9_pm_tick(Ich9Pm *pm);
 void ich9_pm_power_button(Ich9Pm *pm);
+void ich9_pm_raise_gpe(Ich9Pm *pm, unsigned event); /* a general purpose event, 0 to 63 */
 void ich9_pm_set_acpi(Ich9Pm *pm, bool enable); /* SCI_EN, as SMM firmware does on the SMI command */
 extern const StateDesc ich9_pm_state;

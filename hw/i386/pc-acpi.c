@@ -12,8 +12,9 @@
 #include "vmm/error.h"
 
 #define PCI_OSC_UUID "33db4d5b-1ff7-401c-9657-7441c03dd766"
-/* PCIe hotplug, PME, AER, capability structure: what a kernel may control itself. */
-#define OSC_CONTROL 0x1d
+/* What a kernel may control itself: PME, AER, the capability structure, and PCIe hot plug. */
+#define OSC_CONTROL 0x1c
+#define OSC_HOTPLUG 0x01
 
 /* \_PIC tells which interrupt controllers the OS uses; _PRT answers accordingly. */
 static void write_pic_mode(Aml *aml)
@@ -37,7 +38,7 @@ static void write_sleep_state(Aml *aml, const char *name, uint8_t type)
     aml_end(aml);
 }
 
-static void write_osc(Aml *aml)
+static void write_osc(Aml *aml, bool native_hotplug)
 {
     aml_begin_method(aml, "_OSC", 4, true);
     aml_op(aml, AML_CREATE_DWORD_FIELD);
@@ -53,9 +54,9 @@ static void write_osc(Aml *aml)
         aml_arg(aml, 3);
         aml_int(aml, 8);
         aml_new_name(aml, "CDW3");
-        aml_op(aml, AML_AND); /* Local0 = CDW3 & OSC_CONTROL */
+        aml_op(aml, AML_AND); /* Local0 = CDW3 & what is granted */
         aml_path(aml, "CDW3");
-        aml_int(aml, OSC_CONTROL);
+        aml_int(aml, OSC_CONTROL | (native_hotplug ? OSC_HOTPLUG : 0));
         aml_local(aml, 0);
         aml_begin_if(aml); /* unknown revision */
         aml_op(aml, AML_LNOT);
@@ -238,6 +239,9 @@ static void write_board_resources(Aml *aml, const PcAcpi *pc)
     aml_name(aml, "_CRS");
     aml_begin_resources(aml);
     aml_res_io(aml, pc->pm_base, pc->pm_base, 1, 0x80);
+    if (pc->hotplug_base) {
+        aml_res_io(aml, pc->hotplug_base, pc->hotplug_base, 1, pc->hotplug_ports);
+    }
     if (pc->ecam) {
         aml_res_memory32(aml, false, (uint32_t)pc->ecam, (pc->last_bus + 1u) << 20);
     }
@@ -275,7 +279,7 @@ static GByteArray *write_dsdt(const PcAcpi *pc)
     aml_name_int(aml, "_UID", 0);
     aml_name_int(aml, "_BBN", 0);
     write_windows(aml, pc);
-    write_osc(aml);
+    write_osc(aml, !pc->hotplug_base);
     write_lpc(aml, pc);
     for (unsigned n = 0; n < PC_PIRQS; n++) {
         write_link(aml, n);

@@ -33,6 +33,8 @@ typedef struct PcAcpi {
     uint64_t mem32_first, mem32_last, mem64_first, mem64_last; /* mem64_last 0: none */
     uint8_t lpc_devfn;     /* the ISA bridge; PIRQ registers at config 0x60-0x63 and 0x68-0x6b */
     unsigned (*pirq)(unsigned slot, unsigned pin); /* 0..7: PIRQA-PIRQH of INTA + pin of a slot of bus 0 */
+    uint16_t hotplug_base; /* ports of PCI hot plug by ACPI; 0: none, the kernel controls that of PCI Express itself */
+    uint8_t hotplug_ports;
     uint32_t pirq_gsi;     /* GSI of PIRQA in APIC mode, the others follow */
 } PcAcpi;
 

@@ -16,6 +16,7 @@
  */
 #include "hw/i386/q35.h"
 
+#include "hw/acpi/pci-hotplug.h"
 #include "hw/i386/boot.h"
 #include "hw/i386/pc-acpi.h"
 #include "hw/i386/pc-tables.h"
@@ -248,6 +249,8 @@ static bool build_acpi(Machine *machine, uint64_t *ret_rsdp, GError **error)
         .lpc_devfn = Q35_LPC_DEVFN,
         .pirq = ich9_pirq,
         .pirq_gsi = Q35_PIRQ_GSI,
+        .hotplug_base = ich9_lpc_hotplug_by_acpi(lpc(machine)) ? Q35_PCI_HOTPLUG : 0,
+        .hotplug_ports = ACPI_PCI_HOTPLUG_SIZE,
     };
     AcpiTables tables;
 

@@ -19,6 +19,7 @@
 #include "hw/isa/ich9-lpc.h"
 
 #include "hw/acpi/ich9-pm.h"
+#include "hw/acpi/pci-hotplug.h"
 #include "hw/i386/q35.h"
 #include "vmm/domain.h"
 #include "vmm/error.h"
@@ -33,9 +34,10 @@ typedef struct Lpc {
     IrqLine *sci;
     MemoryRegion apm, port92;
     bool pm_mapped;
-    bool no_s3, no_s4;
+    bool no_s3, no_s4, acpi_hotplug;
     /* Guest state */
     Ich9Pm pm;
+    AcpiPciHotplug hotplug; /* unused without acpi_hotplug */
     uint8_t apm_control, apm_status, fast_init;
 } Lpc;
 
@@ -187,6 +189,41 @@ static void port92_write(void *opaque, uint64_t offset, uint64_t value, unsigned
 
 static const MemoryOps port92_ops = { .read = port92_read, .write = port92_write, .min = 1, .max = 1 };
 
+/* ---- hot plug by ACPI ---- */
+static void slot_event(PciBus *bus, PciDevice *port, bool came)
+{
+    Lpc *l = bus->opaque;
+
+    lock_acquire(l->pci.dev.lock);
+    acpi_pci_hotplug_event(&l->hotplug, port, came);
+    ich9_pm_raise_gpe(&l->pm, ACPI_PCI_HOTPLUG_GPE);
+    lock_release(l->pci.dev.lock);
+}
+
+bool ich9_lpc_hotplug_by_acpi(Device *dev)
+{
+    return lpc(dev)->acpi_hotplug;
+}
+
+static void lpc_aml(Device *dev, struct Aml *aml)
+{
+    if (lpc(dev)->acpi_hotplug) {
+        acpi_pci_hotplug_aml(&lpc(dev)->hotplug, aml);
+    }
+}
+
+static bool hotplug_needed(const void *opaque)
+{
+    return ((const Lpc *)opaque)->acpi_hotplug;
+}
+
+static const StateDesc hotplug_state = {
+    .name = "acpi-pci-hotplug",
+    .version = 1,
+    .needed = hotplug_needed,
+    .fields = (const StateField[]) { STATE_STRUCT(Lpc, hotplug, &acpi_pci_hotplug_state), STATE_END },
+};
+
 /* ---- lifecycle ---- */
 static void press_power_button(Device *dev)
 {
@@ -266,6 +303,10 @@ static bool lpc_realize(Device *dev, GError **error)
     bus->connect_pin = connect_pin;
     bus->disconnect_pin = disconnect_pin;
     bus->opaque = l;
+    if (l->acpi_hotplug) {
+        acpi_pci_hotplug_init(&l->hotplug, dev, bus, Q35_PCI_HOTPLUG);
+        bus->slot_event = slot_event;
+    }
     return true;
 }
 
@@ -274,6 +315,7 @@ static void lpc_reset(Device *dev)
     Lpc *l = lpc(dev);
 
     l->apm_control = l->apm_status = l->fast_init = 0;
+    acpi_pci_hotplug_reset(&l->hotplug);
     ich9_pm_reset(&l->pm);
     lpc_config_wrote(&l->pci, 0, PCI_CONFIG_SIZE);
 }
@@ -288,6 +330,7 @@ static const StateDesc lpc_state = {
         STATE_U8(Lpc, fast_init),
         STATE_END,
     },
+    .subsections = (const StateDesc *const[]) { &hotplug_state, NULL },
 };
 
 /* Sleep states S3 and S4 are not there, which is what these properties can say. */
@@ -313,6 +356,8 @@ static const FieldCodec disable_codec = {
 static const Property lpc_props[] = {
     PROP_CODED("disable_s3", Lpc, no_s3, &disable_codec, .def.s = "1", .help = "No suspend to memory, which there is not"),
     PROP_CODED("disable_s4", Lpc, no_s4, &disable_codec, .def.s = "1", .help = "No suspend to disk, which there is not"),
+    PROP_BOOL("acpi-pci-hotplug-with-bridge-support", Lpc, acpi_hotplug, false,
+              .help = "Tell of hot plug in root ports by ACPI instead of by the ports themselves"),
     PROP_END
 };
 
@@ -329,4 +374,5 @@ const DeviceClass ich9_lpc_class = {
     .realize = lpc_realize,
     .unrealize = lpc_unrealize,
     .reset = lpc_reset,
+    .aml = lpc_aml,
 };

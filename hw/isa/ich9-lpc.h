@@ -17,6 +17,7 @@
 
 extern const DeviceClass ich9_lpc_class;
 
+bool ich9_lpc_hotplug_by_acpi(Device *lpc);
 void ich9_lpc_enable_acpi(Device *lpc); /* as firmware leaves it: SCI_EN.  Main thread */
 /* PIRQ (0: A) that pin `pin` (0: INTA) of a function in `slot` of bus 0 drives. */
 unsigned ich9_pirq(unsigned slot, unsigned pin);

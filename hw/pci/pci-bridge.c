@@ -70,6 +70,18 @@ void pci_bridge_finish(PciBridge *bridge)
     memory_region_finish(&bridge->ports);
 }
 
+bool pci_bridge_ejectable(PciDevice *bridge)
+{
+    return pci_bridge(bridge)->secondary.ejected != NULL;
+}
+
+void pci_bridge_ejected(PciDevice *bridge)
+{
+    if (pci_bridge_ejectable(bridge)) {
+        loop_post(domain_loop(bridge->dev.domain), pci_bridge(bridge)->secondary.ejected, bridge);
+    }
+}
+
 /* ---- windows ---- */
 static PciWindow window_of(const PciDevice *pci, PciWindowKind kind)
 {

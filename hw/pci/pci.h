@@ -98,6 +98,11 @@ struct PciBus {
     /* Hot plug, asked of the bridge above; NULL: devices stay. */
     void (*plugged)(PciBus *bus, PciDevice *pci);
     bool (*unplug)(PciBus *bus, PciDevice *pci, GError **error);
+    /* Root buses: ACPI tells of cards that come and are to go in place of their ports; NULL: the ports do.  Main thread,
+     * no lock held. */
+    void (*slot_event)(PciBus *bus, PciDevice *port, bool came);
+    /* The operating system let go of the cards: on the main loop, with the bridge.  NULL: none ever goes so. */
+    void (*ejected)(void *bridge);
     void *opaque;
 };
 
@@ -141,6 +146,10 @@ void pci_set_intx(PciDevice *pci, bool level);
 /* ---- host bridges and bridges: main thread ---- */
 /* memory and ports: containers for what lies behind the bus; bus->bridge etc. are the caller's. */
 void pci_bus_init(PciBus *bus, Domain *domain, Device *parent, const char *name);
+
+/* ACPI's part: can the cards behind the bridge go so; and they may go now.  Any thread. */
+bool pci_bridge_ejectable(PciDevice *bridge);
+void pci_bridge_ejected(PciDevice *bridge);
 
 /* ---- config cycles and walks: any thread, no device lock held ---- */
 uint32_t pci_config_load(PciBus *root, uint8_t bus, uint8_t devfn, unsigned offset, unsigned size);

@@ -16,7 +16,11 @@
  *                     present, on <--- refuse_unplugs(): no longer blinks, still on
  *
  * Nothing behind a slot that is off can be reached.  Before the guest's first
- * instruction a card that comes is as one that always was there.
+ * instruction a card that comes is as one that always was there, and one that
+ * goes as one that never was.
+ *
+ * Where the board does hot plug by ACPI the port has no button and no power
+ * controller: the root bus's slot_event asks for a card, and ejected() ends it.
  *
  * Not modelled: MRL sensor, electromechanical interlock, AER, PME, other link
  * speeds; a card that is kept while its slot is off and on again is not reset.
@@ -63,6 +67,18 @@ typedef struct RootPort {
 static RootPort *root_port(PciDevice *pci)
 {
     return (RootPort *)pci;
+}
+
+/* ACPI does it for the port. */
+static bool by_acpi(PciDevice *pci)
+{
+    return root_port(pci)->hotplug && pci_bus(pci)->slot_event;
+}
+
+/* The slot has the registers and lights of hot plug. */
+static bool is_native(PciDevice *pci)
+{
+    return root_port(pci)->hotplug && !pci_bus(pci)->slot_event;
 }
 
 static uint16_t get(const PciDevice *pci, unsigned at)
@@ -135,9 +151,11 @@ static bool set_presence(PciDevice *pci, bool present)
     return update_link(pci);
 }
 
+/* Where a slot has a button, Linux waits for it (and then blinks for 5 s), or for the link; so a card that comes
+ * reports a change of the link, which comes up when software has switched the slot on. */
 static void change_presence(PciDevice *pci, bool present)
 {
-    bool link = set_presence(pci, present);
+    bool link = set_presence(pci, present) || present;
 
     raise_events(pci, PCI_EXP_SLTSTA_PDC | (link ? PCI_EXP_SLTSTA_DLLSC : 0));
 }
@@ -148,7 +166,7 @@ static void settle(PciDevice *pci)
     bool present = pci_bridge(pci)->secondary.bus.children->len > 0;
     uint16_t control = get(pci, PCI_EXP_SLTCTL) & ~SLOT_OFF;
 
-    if (root_port(pci)->hotplug) {
+    if (is_native(pci)) {
         put(pci, PCI_EXP_SLTCTL,
             control | PCI_EXP_SLTCTL_ATTN_IND_OFF | (present ? PCI_EXP_SLTCTL_PWR_IND_ON : SLOT_OFF));
     }
@@ -159,36 +177,62 @@ static void settle(PciDevice *pci)
 static void slot_plugged(PciBus *bus, PciDevice *card)
 {
     PciDevice *pci = bus->bridge;
+    bool cold = !card->dev.hotplugged || domain_run_state(pci->dev.domain) == RUN_STATE_PRELAUNCH;
+    bool whole = PCI_FUNC(card->devfn) == 0; /* 3.2.2.3.4: software looks for a card's functions when this one came */
 
     lock_acquire(pci->dev.lock);
-    if (!card->dev.hotplugged || domain_run_state(pci->dev.domain) == RUN_STATE_PRELAUNCH) {
+    if (cold) {
         settle(pci);
-    } else if (PCI_FUNC(card->devfn) == 0) { /* 3.2.2.3.4: software looks for a card's functions when this one came */
+    } else if (whole) {
         change_presence(pci, true);
     }
     lock_release(pci->dev.lock);
+    if (!cold && whole && by_acpi(pci)) {
+        pci_bus(pci)->slot_event(pci_bus(pci), pci, true);
+    }
+}
+
+/* Main thread; `then` with the lock held. */
+static void take_cards_out(PciDevice *pci, void (*then)(PciDevice *pci))
+{
+    GPtrArray *cards = pci_bridge(pci)->secondary.bus.children;
+
+    while (cards->len) {
+        device_free(g_ptr_array_index(cards, cards->len - 1));
+    }
+    lock_acquire(pci->dev.lock);
+    then(pci);
+    lock_release(pci->dev.lock);
+}
+
+static void card_went(PciDevice *pci)
+{
+    change_presence(pci, false);
 }
 
 /* Main thread. */
 static void remove_cards(void *opaque)
 {
     PciDevice *pci = opaque;
-    GPtrArray *cards = pci_bridge(pci)->secondary.bus.children;
 
-    if (!cards->len || (get(pci, PCI_EXP_SLTCTL) & SLOT_OFF) != SLOT_OFF) {
-        return; /* the guest thought better of it */
-    }
-    while (cards->len) {
-        device_free(g_ptr_array_index(cards, cards->len - 1));
-    }
-    lock_acquire(pci->dev.lock);
-    change_presence(pci, false);
-    lock_release(pci->dev.lock);
+    if (pci_bridge(pci)->secondary.bus.children->len && (get(pci, PCI_EXP_SLTCTL) & SLOT_OFF) == SLOT_OFF) {
+        take_cards_out(pci, card_went);
+    } /* else the guest thought better of it */
 }
 
-static void press_button(PciDevice *pci, Device *card)
+/* Main loop. */
+static void eject_cards(void *opaque)
+{
+    take_cards_out(opaque, card_went);
+}
+
+static void ask_for(PciDevice *pci, Device *card)
 {
     card->unplug_until_ns = clock_ns(domain_clock(pci->dev.domain)) + ANSWER_NS;
+    if (by_acpi(pci)) {
+        pci_bus(pci)->slot_event(pci_bus(pci), pci, false);
+        return;
+    }
     lock_acquire(pci->dev.lock);
     raise_events(pci, PCI_EXP_SLTSTA_ABP);
     lock_release(pci->dev.lock);
@@ -202,6 +246,10 @@ static bool slot_unplug(PciBus *bus, PciDevice *card, GError **error)
         return error_set(error, "'%s' cannot be unplugged: its port '%s' has hotplug=off", device_name(&card->dev),
                          device_name(&pci->dev));
     }
+    if (domain_run_state(pci->dev.domain) == RUN_STATE_PRELAUNCH) {
+        take_cards_out(pci, settle); /* no guest has seen it */
+        return true;
+    }
     if (power_indicator(pci) == PCI_EXP_SLTCTL_PWR_IND_BLINK) {
         error_set(error, "'%s' cannot be unplugged now: the guest is about to take it in or to let go of it",
                   device_name(&card->dev));
@@ -210,7 +258,7 @@ static bool slot_unplug(PciBus *bus, PciDevice *card, GError **error)
     if ((get(pci, PCI_EXP_SLTCTL) & SLOT_OFF) == SLOT_OFF) {
         remove_cards(pci); /* the guest does not use it */
     } else {
-        press_button(pci, &card->dev);
+        ask_for(pci, &card->dev);
     }
     return true;
 }
@@ -254,7 +302,7 @@ static void root_port_config_wrote(PciDevice *pci, unsigned offset, unsigned siz
         rp->control = get(pci, PCI_EXP_SLTCTL);
         update_link(pci);
         rp->interrupting = event_wanted(pci);
-    } else if (rp->hotplug && offset < control + 2 && offset + size > control) {
+    } else if (is_native(pci) && offset < control + 2 && offset + size > control) {
         slot_control_wrote(pci);
     } else {
         update_interrupt(pci);
@@ -299,12 +347,12 @@ static void init_slot(RootPort *rp)
     uint8_t at = pci->pcie_cap;
 
     pci_set16(pci->config + at + PCI_EXP_FLAGS, pci_get16(pci->config + at + PCI_EXP_FLAGS) | PCI_EXP_FLAGS_SLOT);
-    pci_set32(pci->config + at + PCI_EXP_SLTCAP, (uint32_t)rp->slot << 19 | (rp->hotplug ? SLOT_CAPABILITIES : 0));
+    pci_set32(pci->config + at + PCI_EXP_SLTCAP, (uint32_t)rp->slot << 19 | (is_native(pci) ? SLOT_CAPABILITIES : 0));
     pci_set32(pci->config + at + PCI_EXP_LNKCAP,
               pci_get32(pci->config + at + PCI_EXP_LNKCAP) | PCI_EXP_LNKCAP_DLLLARC | (uint32_t)rp->port << 24);
     pci_set16(pci->hwmask + at + PCI_EXP_LNKSTA, PCI_EXP_LNKSTA_DLLLA);
     pci_set16(pci->hwmask + at + PCI_EXP_SLTSTA, SLOT_EVENTS | PCI_EXP_SLTSTA_PDS);
-    if (rp->hotplug) {
+    if (is_native(pci)) {
         pci_set16(pci->wmask + at + PCI_EXP_SLTCTL, SLOT_CONTROL_WRITABLE);
         pci_set16(pci->w1cmask + at + PCI_EXP_SLTSTA, SLOT_EVENTS);
     }
@@ -358,6 +406,7 @@ static bool root_port_realize(Device *dev, GError **error)
     bus->slot_max = 0;
     bus->plugged = slot_plugged;
     bus->unplug = slot_unplug;
+    bus->ejected = by_acpi(pci) ? eject_cards : NULL;
     bus->bus.hotplug = rp->hotplug;
     return true;
 }

@@ -5,6 +5,8 @@
  */
 #include "hw/timer/mc146818-time.h"
 
+#include "hw/timer/mc146818.h"
+
 #define DAY_SECONDS   INT64_C(86400)
 #define HOUR_PM       0x80
 #define ALARM_ANY     0xc0
@@ -113,4 +115,22 @@ int64_t rtc_alarm_after(const uint8_t *cmos, RtcForm form, int64_t after)
         }
     }
     return INT64_MAX;
+}
+
+/* ---- RTC_CHANGE (QEMU 7.2, qapi/misc-target.json) ---- */
+
+typedef struct RtcChange { int64_t offset; char *path; } RtcChange;
+static const FieldStruct rtc_change = {
+    .name = "RtcChangeData", .size = sizeof(RtcChange),
+    .fields = (const Field[]) {
+        F_INT("offset", RtcChange, offset, 0, .flags = FIELD_REQUIRED, .help = "Seconds from what -rtc asked for"),
+        F_STR("qom-path", RtcChange, path, NULL, .flags = FIELD_REQUIRED, .help = "The clock"),
+        FIELD_END
+    },
+};
+const EventType event_rtc_change = { "RTC_CHANGE", &rtc_change, .interval_ms = 1000, .help = "The guest has set its clock" };
+
+void rtc_time_changed(Device *dev, int64_t seconds)
+{
+    event_emit(dev->domain, &event_rtc_change, &(RtcChange) { seconds, dev->path });
 }

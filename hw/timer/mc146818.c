@@ -132,6 +132,7 @@ static void release(Mc146818 *r)
 
     r->offset_ns = seconds * NS_PER_SEC + r->fraction_ns - clock_ns(r->clock);
     r->seen_ns = time_ns(r);
+    rtc_time_changed(&r->dev, floor_second(r->offset_ns - r->start_offset_ns + NS_PER_SEC / 2));
 }
 
 /* ---- flags ---- */
@@ -419,17 +420,6 @@ void mc146818_set_memory(Device *dev, uint64_t below_4g, uint64_t above_4g)
     set_word(dev, 0x34, below_4g > 16 * mib ? (below_4g - 16 * mib) / (64 * kib) : 0);
     set_word(dev, 0x5b, high & 0xffff);
     mc146818_set_nvram(dev, 0x5d, (uint8_t)(high >> 16));
-}
-
-int64_t mc146818_guest_offset_ns(Device *dev)
-{
-    Mc146818 *r = mc146818(dev);
-    int64_t offset;
-
-    lock_acquire(dev->lock);
-    offset = r->offset_ns - r->start_offset_ns;
-    lock_release(dev->lock);
-    return offset;
 }
 
 /* ---- state ---- */

@@ -5,13 +5,12 @@
 #pragma once
 
 #include "vmm/device.h"
+#include "vmm/event.h"
 
 extern const DeviceClass mc146818_class;
+extern const EventType event_rtc_change;
 
 /* ---- main thread, before the guest runs ---- */
 /* What a PC's firmware reads of the memory's size: CMOS 0x15-0x18, 0x30-0x35, 0x5b-0x5d. */
 void mc146818_set_memory(Device *dev, uint64_t below_4g, uint64_t above_4g);
 void mc146818_set_nvram(Device *dev, unsigned index, uint8_t value); /* 0x0e to 0x7f */
-
-/* How far the guest has moved its clock from what -rtc asked for, in ns.  Any thread. */
-int64_t mc146818_guest_offset_ns(Device *dev);

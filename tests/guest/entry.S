@@ -1,41 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Entry of the bare-metal guest: the PVH note (Xen docs/misc/pvh.pandoc), the way to
- * long mode, the trampoline of the other processors, trap entries, ring 3.
+ * Entry of the bare-metal guest behind pvh.inc: 64-bit code, the trampoline of the other
+ * processors, trap entries, ring 3.
  */
+#include "pvh.inc"
 
-    .section .note.pvh, "a", @note
-    .long 4, 4, 18                      /* XEN_ELFNOTE_PHYS32_ENTRY */
-    .asciz "Xen"
-    .long pvh_entry
-
-/* ---- 32 bits, paging off, EBX: start_info ---- */
-    .text
-    .code32
-    .globl pvh_entry
-pvh_entry:
-    cli
-    mov $stack_top, %esp
-    mov %ebx, start_info_address
-    call enable_long_mode
+pvh_started:
     lgdt gdt_pointer
     ljmp $0x08, $entry64
-
-enable_long_mode:
-    mov %cr4, %eax
-    or $0x620, %eax                     /* PAE, OSFXSR, OSXMMEXCPT */
-    mov %eax, %cr4
-    mov $page_map, %eax
-    mov %eax, %cr3
-    mov $0xc0000080, %ecx               /* EFER */
-    rdmsr
-    or $0x100, %eax                     /* LME */
-    wrmsr
-    mov %cr0, %eax
-    and $0xfffffffb, %eax               /* no EM */
-    or $0x80010003, %eax                /* PG, WP, MP, PE */
-    mov %eax, %cr0
-    ret
 
     .code64
 entry64:
@@ -47,7 +19,7 @@ entry64:
     mov %eax, %fs
     mov %eax, %gs
     mov $stack_top, %rsp
-    mov start_info_address(%rip), %edi
+    mov start_info(%rip), %edi
     call guest_main
 1:  hlt
     jmp 1b
@@ -248,7 +220,7 @@ gdt_end:
 gdt_pointer:
     .word gdt_end - gdt - 1
     .long gdt
-start_info_address:
+start_info:
     .long 0
     .balign 8
     .globl ap_stack

@@ -120,6 +120,13 @@ class Refusals(Scratch):
     def test_control_characters_are_not_repeated_to_the_terminal(self):
         self.refused(["-\x1b[2J"], "?[2J")
 
+    def test_gdb_server_on_nothing(self):
+        machine = ["-M", "none", "-accel", "tcg"]
+        self.refused([*machine, "-gdb", "nonsense"], "-gdb", "'nonsense'")
+        self.refused([*machine, "-gdb", "tcp:1234"], "'tcp:1234' has no port")
+        self.refused([*machine, "-gdb", "tcp::99999"], "99999", "65535")
+        self.refused([*machine, "-gdb", "chardev:x"], "chardev 'x'")
+
     def test_one_thread_for_all_vcpus_is_refused(self):
         self.refused(["-accel", "tcg,thread=single", "-M", "none"], "thread=single")
 

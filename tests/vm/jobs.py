@@ -56,21 +56,25 @@ class Job:
 
     def wait(self, timeout):
         """The Result. A job that takes longer is killed, and Timeout raised."""
-        deadline = time.monotonic() + timeout
-        while not self._result:
-            if not self._read(deadline):
-                self.kill()
-                raise Timeout(f"it did not end in {timeout:.0f} s")
+        if not self.ends_within(timeout):
+            self.kill()
+            raise Timeout(f"it did not end in {timeout:.0f} s")
         return self._result
 
+    def ends_within(self, timeout):
+        """Whether it does; its output is read meanwhile."""
+        deadline = time.monotonic() + timeout
+        while not self._result and self._read(deadline):
+            pass
+        return self._result is not None
+
     def kill(self):
-        """Kill it with everything it started, and collect its end."""
+        """Kill it with everything it started, and collect its end. Raises Timeout where it survives."""
         if self._result:
             return
         self._kill(self)
-        deadline = time.monotonic() + 60
-        while not self._result and self._read(deadline):
-            pass
+        if not self.ends_within(60):
+            raise Timeout("it does not end when it is killed")
 
     def send(self, data):
         self._write(data.encode() if isinstance(data, str) else data)

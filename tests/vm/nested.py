@@ -38,7 +38,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from images import cache, disks, initramfs, kernels  # noqa: E402
 from jobs import Died, Job, Result, Timeout, interact  # noqa: E402
 
-PORTS = 4
+PORTS = 5           # one of them is for killing the others' jobs
+KILL = 20           # seconds that a first level in good health takes for it
 # Two first-level guests at once would push each other past every time limit.
 LOCK = "/tmp/lodge-guest.lock"
 # What QEMU as the VMM inside needs of its data files, and where the distribution's packages put them.
@@ -111,6 +112,7 @@ class Nested:
         self._log = log or (lambda text: None)
         self._stack = contextlib.ExitStack()
         self._free_ports = []
+        self._control = None            # the port of _kill
         self._number = 0
         self.console = None             # path of the console's log
         self.boot_seconds = None
@@ -138,17 +140,24 @@ class Nested:
     def start(self, script):
         """Start a shell script; returns the Job."""
         if not self._free_ports:
-            raise RuntimeError("all ports are busy")
-        port = self._free_ports.pop()
+            raise Died("every port of the first-level guest is busy")
+        return self._start(self._free_ports, script)
+
+    def _start(self, ports, script):
         self._number += 1
-        return _PortJob(port, self._number, script, self._kill, self._free_ports)
+        return _PortJob(ports.pop(), self._number, script, self._kill, ports)
 
     def run(self, script, timeout=60):
         """Run a shell script to its end."""
         return self.start(script).wait(timeout)
 
     def _kill(self, job):
-        self.run(f"kill -9 -$(cat /tmp/job-{job.number}.pid)", 60)
+        """What does not answer to this is stuck as a whole, and its control port is never free again."""
+        if not self._control:
+            raise Died("the first-level guest is stuck")
+        killer = self._start(self._control, f"kill -9 -$(cat /tmp/job-{job.number}.pid)")
+        if not killer.ends_within(KILL):
+            raise Died("the first-level guest is stuck")
 
     def _boot(self):
         qemu = shutil.which("qemu-system-x86_64")
@@ -194,6 +203,7 @@ class Nested:
             port = self._stack.enter_context(socket.socket(socket.AF_UNIX))
             port.connect(f"{work}/p{n}")
             self._free_ports.append(port)
+        self._control = [self._free_ports.pop()]
         self.boot_seconds = time.monotonic() - began
         if "@@level1 kvm" not in self._console_text():
             raise Died(f"the first level has no /dev/kvm:\n{self.console_tail()}")

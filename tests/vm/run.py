@@ -111,14 +111,14 @@ class Runner:
         try:
             if test.on_host:
                 with direct.Direct(images, self.program_tree()) as place:
-                    vm = self.vm(place)
+                    vm = self.vm(place, images)
                     test.function(vm)
                     vm.finish()
             else:
                 if not self.place:
                     self.open(images)
                     began = time.monotonic()
-                vm = self.vm(self.place)
+                vm = self.vm(self.place, images)
                 test.function(vm)
             outcome, words = "passed", ""
         except vmtest.Skip as e:
@@ -146,11 +146,17 @@ class Runner:
             return
         self.record(test, outcome, words, seconds, " at the second try" if last else "")
 
-    def vm(self, place):
+    def vm(self, place, images):
         program = "qemu-system-x86_64" if self.args.peer else "lodge"
         if isinstance(place, direct.Direct) and not self.args.peer:
             program = str(Path(self.args.lodge).resolve())
-        return vmtest.Vm(place, program, self.args.accel, self.args.peer, str(Path(self.args.lodge).resolve()))
+        return vmtest.Vm(place, lambda: self.reopen(images), program, self.args.accel, self.args.peer,
+                         str(Path(self.args.lodge).resolve()))
+
+    def reopen(self, images):
+        self.close()
+        self.open(images)
+        return self.place
 
     def open(self, images):
         here = self.args.accel == "tcg" or direct.usable_kvm()

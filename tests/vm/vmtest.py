@@ -109,8 +109,9 @@ IMAGES = {name: _kernel_image(name) for name in kernels.PACKAGES} | {
 class Vm:
     """The VMM under test in its place. `path` names an image there; `start` and `run` take QEMU-dialect options."""
 
-    def __init__(self, place, program, accel, peer, program_here):
+    def __init__(self, place, new_place, program, accel, peer, program_here):
         self.place = place
+        self._new_place = new_place
         self.program_here = program_here    # the same program on this host
         self.program = program
         self.accel = accel
@@ -158,6 +159,11 @@ class Vm:
 
     def cpu(self):
         return "host" if self.accel == "kvm" else "max"
+
+    def give_up_place(self):
+        """Go on in a new place, where this one is stuck. What the test wrote in the old one is lost."""
+        self.jobs.clear()
+        self.place = self._new_place()
 
     def finish(self):
         for job in self.jobs:

@@ -1,30 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Entry of the modes guest: the PVH note (Xen docs/misc/pvh.pandoc) and the way to long mode.
+ * Entry of the modes guest: the way to 64-bit code behind pvh.inc, and home's tables.
  */
-    .section .note.pvh, "a", @note
-    .long 4, 4, 18                      /* XEN_ELFNOTE_PHYS32_ENTRY */
-    .asciz "Xen"
-    .long pvh_entry
+#include "../pvh.inc"
 
-    .text
-    .code32
-    .globl pvh_entry
-pvh_entry:
-    cli
-    mov $stack_top, %esp
-    mov %ebx, start_info
-    mov %cr4, %eax
-    or $0x620, %eax                     /* PAE, OSFXSR, OSXMMEXCPT */
-    mov %eax, %cr4
-    mov $home_map, %eax
-    mov %eax, %cr3
-    mov $0xc0000080, %ecx               /* EFER */
-    rdmsr
-    or $0x900, %eax                     /* LME, NXE */
-    wrmsr
-    mov $0x80000033, %eax               /* PG, NE, ET, MP, PE */
-    mov %eax, %cr0
+pvh_started:
     lgdt home_gdt_pointer
     ljmp $0x18, $1f
     .code64
@@ -53,8 +33,8 @@ start_info:
 
 /* One to one, 4 GiB in pages of 2 MiB. */
     .balign 4096
-    .globl home_map
-home_map:
+    .globl page_map
+page_map:
     .quad home_pointers + 3
     .fill 511, 8, 0
 home_pointers:

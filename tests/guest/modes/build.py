@@ -20,7 +20,8 @@ def sources():
 
 def inputs():
     """Everything that the guest is made from."""
-    return [*sources(), *sorted(HERE.glob("*.h")), HERE.parent / "guest.h", HERE / "modes.ld", Path(__file__)]
+    shared = [HERE.parent / name for name in ("guest.h", "pvh.inc")]
+    return [*sources(), *sorted(HERE.glob("*.h")), *shared, HERE / "modes.ld", Path(__file__)]
 
 
 def build(output):

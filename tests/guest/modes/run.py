@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs the modes guest on this host: run.py LODGE GUEST tcg|kvm.
+"""Runs the modes guest on this host: run.py LODGE GUEST tcg|kvm. Or compares two kept transcripts, as often as their
+excuses change: run.py compare TCG KVM nested|weak.
 
 tcg: the software CPU runs every probe, and only those that must end the machine. kvm: it sees what this host's
 /dev/kvm sees, one that emulates ring 0 (excuses.py lists what such a one cannot), in the modes that it has. With KVM
@@ -10,6 +11,7 @@ on hardware, or in an emulated host, tests/vm compares everything. Exit status: 
 import os
 import re
 import sys
+from pathlib import Path
 
 import excuses
 import transcript
@@ -27,25 +29,40 @@ def collect(lodge, guest, accel, skip):
     return transcript.collect(lambda append: transcript.run_once([*command, append], quiet=5), skip)
 
 
-def main():
-    lodge, guest, accel = sys.argv[1:]
-    if accel == "tcg":
-        ours = collect(lodge, guest, "tcg", 0)
-        wrong = [f"{name}: {seen}" for name, seen in ours.lines.items()
-                 if seen == "hangs" or seen not in ("absent", "the machine ends") and ENDS.fullmatch(name)
-                 or seen == "the machine ends" and not ENDS.fullmatch(name)]
-        print("\n".join(wrong))
-        print(f"{len(ours.lines)} probes, {len(wrong)} went wrong")
-        return bool(wrong)
+def report(comparison):
+    unused = [f"excuses nothing: {text}" for text in comparison.unused]
+    print("\n".join([*comparison.different, *unused, str(comparison)]))
+    return bool(comparison.different or comparison.unused)
+
+
+def compare(ours, theirs, which):
+    ours, theirs = (transcript.Transcript.lines_of(Path(path).read_text()) for path in (ours, theirs))
+    return report(excuses.compare_nested(ours, theirs) if which == "nested" else excuses.compare_weak(ours, theirs))
+
+
+def run_tcg(lodge, guest):
+    ours = collect(lodge, guest, "tcg", 0)
+    wrong = [f"{name}: {seen}" for name, seen in ours.lines.items()
+             if seen == "hangs" or seen not in ("absent", "the machine ends") and ENDS.fullmatch(name)
+             or seen == "the machine ends" and not ENDS.fullmatch(name)]
+    print("\n".join(wrong))
+    print(f"{len(ours.lines)} probes, {len(wrong)} went wrong")
+    return bool(wrong)
+
+
+def run_kvm(lodge, guest):
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         print("skipped: this host has no usable /dev/kvm")
         return 77
     skip = SKIP_RING_0 | ((1 << 10) - 1 - sum(1 << n for n in WEAK_MODES.values()))
-    differences, excused, compared = transcript.compare(
-        collect(lodge, guest, "tcg", skip), collect(lodge, guest, "kvm", skip), excuses.WEAK)
-    print("\n".join(differences))
-    print(f"{compared} probes compared, {len(differences)} differ, {sum(excused.values())} excused")
-    return bool(differences)
+    return report(excuses.compare_weak(*(collect(lodge, guest, accel, skip).lines for accel in ("tcg", "kvm"))))
+
+
+def main():
+    if sys.argv[1] == "compare":
+        return compare(*sys.argv[2:])
+    lodge, guest, accel = sys.argv[1:]
+    return run_tcg(lodge, guest) if accel == "tcg" else run_kvm(lodge, guest)
 
 
 if __name__ == "__main__":

@@ -137,7 +137,7 @@ go_home:
     mov %eax, %cr0
     mov $0x620, %eax
     mov %eax, %cr4
-    mov $home_map, %eax
+    mov $page_map, %eax
     mov %eax, %cr3
     mov $0xc0000080, %ecx
     mov $0x900, %eax

@@ -12,6 +12,7 @@
 
 #include "monitor/gdb.h"
 #include "tests/unit/rig.h"
+#include "vmm/chardev.h"
 #include "vmm/host.h"
 
 typedef struct Fixture {
@@ -215,6 +216,28 @@ static void test_monitor_commands_go_to_who_knows_them(void **state)
     assert_asked(f, "qRcmd,00", "E22");
 }
 
+/* Descriptors and terminals are open from the start. */
+static void test_what_is_said_before_the_chardev_opens_counts(void **state)
+{
+    Fixture *f = *state;
+    g_autofree char *chardev = NULL;
+    GdbServer *server;
+    int fds[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    chardev = g_strdup_printf("socket,id=open,fd=%d", fds[1]);
+    disconnect_client(f);
+    f->fd = fds[0];
+    say(f, "Z0,1000,1");
+    assert_non_null(chardev_add_text(f->rig->domain, chardev, NULL));
+    loop_run_once(loop_of(f), false); /* the bytes are there, and seen */
+    assert_true(gdb_server_new(f->rig->domain, "chardev:open", &server, NULL));
+    assert_heard(f, "OK");
+    settle(f);
+    assert_int_equal(f->fake->armed_count, 1);
+    gdb_server_free(server);
+}
+
 /* ---- registers and memory ---- */
 
 static void test_registers_are_the_current_vcpus(void **state)
@@ -334,12 +357,25 @@ static void test_a_breakpoint_stops_all_and_names_the_thread(void **state)
 
     assert_asked(f, "qSupported:swbreak+",
                  "PacketSize=4000;QStartNoAckMode+;qXfer:features:read+;vContSupported+;swbreak+;hwbreak+");
+    vcpu(f, 1)->cpu.rip = 0x1000;
     resume(f, "vCont;c:2", 1);
     stop_one(f, (VcpuStop) { .kind = ACCEL_BREAK_SOFTWARE, .address = 0x1000 });
     assert_heard(f, "T05thread:2;swbreak:;");
     assert_int_equal(domain_run_state(f->rig->domain), RUN_STATE_DEBUG);
     assert_asked(f, "qC", "QC2");
     resume(f, "c", 2);
+}
+
+static void test_a_breakpoint_in_a_segment_with_a_base_is_a_trap(void **state)
+{
+    Fixture *f = *state;
+
+    assert_asked(f, "qSupported:hwbreak+",
+                 "PacketSize=4000;QStartNoAckMode+;qXfer:features:read+;vContSupported+;swbreak+;hwbreak+");
+    vcpu(f, 1)->cpu.rip = 0;
+    resume(f, "vCont;c:2", 1);
+    stop_one(f, (VcpuStop) { .kind = ACCEL_BREAK_HARDWARE, .address = 0x8000 });
+    assert_heard(f, "T05thread:2;");
 }
 
 static void test_a_watchpoint_tells_its_address(void **state)
@@ -520,6 +556,7 @@ int main(void)
         TEST(test_description_comes_in_pieces),
         TEST(test_vcpus_are_threads),
         TEST(test_monitor_commands_go_to_who_knows_them),
+        TEST(test_what_is_said_before_the_chardev_opens_counts),
         TEST(test_registers_are_the_current_vcpus),
         TEST(test_all_registers_can_be_written_back),
         TEST(test_memory_is_read_and_written),
@@ -528,6 +565,7 @@ int main(void)
         TEST(test_a_refused_breakpoint_is_an_error),
         TEST(test_their_number_is_bounded),
         TEST(test_a_breakpoint_stops_all_and_names_the_thread),
+        TEST(test_a_breakpoint_in_a_segment_with_a_base_is_a_trap),
         TEST(test_a_watchpoint_tells_its_address),
         TEST(test_a_step_is_of_one_thread),
         TEST(test_news_of_a_watchpoint_waits_for_its_thread),

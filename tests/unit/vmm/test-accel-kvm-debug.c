@@ -73,6 +73,9 @@ static void test_hardware_breakpoint_stops(void **state)
     start_at_code(f, vcpu, code, sizeof(code));
     set(f, vcpu, &at, false);
     assert_stops_at(f, vcpu, CODE + 1);
+    assert_false(vcpu->stop.step);
+    assert_int_equal(vcpu->stop.kind, ACCEL_BREAK_HARDWARE);
+    assert_int_equal(vcpu->stop.address, CODE + 1);
     set(f, vcpu, NULL, false);
     assert_goes_on(f, vcpu);
     fixture_free(f);
@@ -87,6 +90,7 @@ static void test_single_step_is_one_instruction(void **state)
     start_at_code(f, vcpu, code, sizeof(code));
     set(f, vcpu, NULL, true);
     assert_stops_at(f, vcpu, CODE + 1);
+    assert_true(vcpu->stop.step);
     assert_stops_at(f, vcpu, CODE + 2);
     set(f, vcpu, NULL, false);
     assert_goes_on(f, vcpu);
@@ -105,6 +109,40 @@ static void test_code_breakpoint_is_an_int3_while_it_is_set(void **state)
     assert_int_equal(ram_block_host(f->ram)[CODE + 1], 0xcc);
     set(f, vcpu, NULL, false);
     assert_int_equal(ram_block_host(f->ram)[CODE + 1], 0x90);
+    fixture_free(f);
+}
+
+static void test_code_breakpoint_stays_while_the_list_changes(void **state)
+{
+    static const uint8_t code[] = { 0x90, 0x90, 0xb0, 'd', 0xe6, 0xe9, END };
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    AccelBreakpoint at = { ACCEL_BREAK_SOFTWARE, CODE + 1, 1 };
+
+    start_at_code(f, vcpu, code, sizeof(code));
+    set(f, vcpu, &at, false);
+    /* Where it is now, the address is mapped no more. */
+    vcpu->cpu.cr0 |= UINT64_C(0x80000001);
+    vcpu->cpu.cr3 = 0x80000;
+    set(f, vcpu, &at, true);
+    assert_int_equal(ram_block_host(f->ram)[CODE + 1], 0xcc);
+    set(f, vcpu, NULL, false);
+    assert_int_equal(ram_block_host(f->ram)[CODE + 1], 0x90);
+    fixture_free(f);
+}
+
+static void test_code_breakpoint_is_not_taken_out_of_other_code(void **state)
+{
+    static const uint8_t code[] = { 0x90, 0x90, 0xb0, 'd', 0xe6, 0xe9, END };
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    AccelBreakpoint at = { ACCEL_BREAK_SOFTWARE, CODE + 1, 1 };
+
+    start_at_code(f, vcpu, code, sizeof(code));
+    set(f, vcpu, &at, false);
+    ram_block_host(f->ram)[CODE + 1] = 0x42; /* a kernel that was loaded anew */
+    set(f, vcpu, NULL, false);
+    assert_int_equal(ram_block_host(f->ram)[CODE + 1], 0x42);
     fixture_free(f);
 }
 
@@ -271,6 +309,8 @@ int main(void)
         cmocka_unit_test(test_hardware_breakpoint_stops),
         cmocka_unit_test(test_single_step_is_one_instruction),
         cmocka_unit_test(test_code_breakpoint_is_an_int3_while_it_is_set),
+        cmocka_unit_test(test_code_breakpoint_stays_while_the_list_changes),
+        cmocka_unit_test(test_code_breakpoint_is_not_taken_out_of_other_code),
         cmocka_unit_test(test_code_breakpoint_stops),
         cmocka_unit_test(test_watchpoint_stops_after_the_write),
         cmocka_unit_test(test_watchpoint_of_odd_length_is_refused),

@@ -346,10 +346,14 @@ static void test_breakpoint_stops_and_single_step_moves_on(void **state)
         assert_true(f->accel->class->set_breakpoints(vcpu, &at, 1, false, NULL));
         assert_int_equal(ram_block_host(f->ram)[CODE + 1], 0x90); /* the guest's memory is left alone */
         assert_int_equal(run_here(f, vcpu, NULL), VCPU_EXIT_DEBUG);
+        assert_false(vcpu->stop.step);
+        assert_int_equal(vcpu->stop.kind, kind);
+        assert_int_equal(vcpu->stop.address, CODE + 1);
         f->accel->class->fetch(vcpu, NULL);
         assert_int_equal(vcpu->cpu.rip, CODE + 1);
         assert_true(f->accel->class->set_breakpoints(vcpu, NULL, 0, true, NULL));
         assert_int_equal(run_here(f, vcpu, NULL), VCPU_EXIT_DEBUG);
+        assert_true(vcpu->stop.step);
         f->accel->class->fetch(vcpu, NULL);
         assert_int_equal(vcpu->cpu.rip, CODE + 2);
         assert_true(f->accel->class->set_breakpoints(vcpu, NULL, 0, false, NULL));
@@ -370,6 +374,8 @@ static void test_watchpoint_stops_at_a_write(void **state)
     start_at_code(f, vcpu, code, sizeof(code));
     assert_true(f->accel->class->set_breakpoints(vcpu, &at, 1, false, NULL));
     assert_int_equal(run_here(f, vcpu, NULL), VCPU_EXIT_DEBUG);
+    assert_int_equal(vcpu->stop.kind, ACCEL_WATCH_WRITE);
+    assert_int_equal(vcpu->stop.address, 0x3001);
     f->accel->class->fetch(vcpu, NULL);
     assert_int_equal(vcpu->cpu.rip, CODE + 6);
     fixture_free(f);

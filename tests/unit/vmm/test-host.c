@@ -231,6 +231,14 @@ static void test_refused_connection_is_named(void **state)
     assert_non_null(strstr(error->message, "127.0.0.1:1"));
 }
 
+static void test_port_that_cannot_be_is_refused(void **state)
+{
+    g_autoptr(GError) error = NULL;
+
+    assert_int_equal(host_listen_tcp("127.0.0.1", "65536", true, true, &error), -1);
+    assert_non_null(strstr(error->message, "65536"));
+}
+
 static void test_unknown_host_is_named(void **state)
 {
     g_autoptr(GError) error = NULL;
@@ -341,6 +349,7 @@ int main(void)
         ROW(test_too_long_a_socket_name_is_refused),
         ROW(test_file_is_not_replaced_by_a_socket),
         ROW(test_refused_connection_is_named),
+        ROW(test_port_that_cannot_be_is_refused),
         ROW(test_unknown_host_is_named),
         ROW(test_parent_ends_when_the_daemon_is_ready),
         ROW(test_parent_ends_as_a_daemon_that_fails),

@@ -326,6 +326,29 @@ static void test_rom_ignores_writes(void **state)
     memory_region_finish(&rom);
 }
 
+static void test_a_patch_changes_rom_too(void **state)
+{
+    Fixture *f = *state;
+    MemoryRegion rom;
+
+    memory_region_init_rom(&rom, "rom", f->ram, PAGE, PAGE);
+    memory_add(&f->root, 0, &f->low, 0);
+    memory_add(&f->root, PAGE, &rom, 1);
+    memory_add(&f->root, 2 * PAGE, &f->io, 1);
+    memory_log_start(f->ram, DIRTY_MIGRATION);
+    while (ram_dirty_take(f->ram, DIRTY_MIGRATION, PAGE)) {
+    }
+    assert_int_equal(memory_patch(f->as, PAGE - 2, "abcd", 4), MEMORY_OK);
+    assert_memory_equal(ram_block_host(f->ram) + PAGE - 2, "abcd", 4);
+    assert_true(ram_dirty_take(f->ram, DIRTY_MIGRATION, PAGE));
+    assert_int_equal(memory_patch(f->as, 2 * PAGE, "a", 1), MEMORY_OK);
+    assert_string_equal(calls(f), "w1@0=61 ");
+    assert_int_equal(memory_patch(f->as, 64 * PAGE, "a", 1), MEMORY_UNASSIGNED);
+    memory_remove(&rom);
+    epoch_synchronize();
+    memory_region_finish(&rom);
+}
+
 static void test_rom_device_reads_memory_and_writes_to_the_device(void **state)
 {
     Fixture *f = *state;
@@ -775,6 +798,7 @@ int main(void)
         TEST(test_ram_keeps_what_is_written),
         TEST(test_load_across_two_ranges_takes_bytes_of_both),
         TEST(test_rom_ignores_writes),
+        TEST(test_a_patch_changes_rom_too),
         TEST(test_rom_device_reads_memory_and_writes_to_the_device),
         TEST(test_ram_pointer_is_cut_to_what_is_contiguous),
         TEST(test_writes_mark_pages_dirty),

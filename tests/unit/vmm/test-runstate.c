@@ -308,6 +308,63 @@ static void test_a_breakpoint_stops_the_domain_and_it_can_go_on(void **state)
     assert_string_equal(f->events->str, "RsR");
 }
 
+static void test_a_held_vcpu_stays_parked_while_the_others_run(void **state)
+{
+    Fixture *f = *state;
+
+    vcpu_hold(domain_vcpu(f->domain, 2), true);
+    assert_true(domain_cont(f->domain, NULL));
+    wait_inside(f, CPUS - 1);
+    assert_true(domain_vcpu(f->domain, 2)->parked);
+    assert_true(domain_stop(f->domain, RUN_STATE_PAUSED));
+    vcpu_hold(domain_vcpu(f->domain, 2), false);
+    start(f);
+}
+
+static Vcpu *find_stopped(Fixture *f)
+{
+    for (unsigned i = 0; i < CPUS; i++) {
+        if (domain_vcpu(f->domain, i)->stopped) {
+            return domain_vcpu(f->domain, i);
+        }
+    }
+    return NULL;
+}
+
+static void test_why_a_vcpu_stopped_is_told_once(void **state)
+{
+    Fixture *f = *state;
+    VcpuStop stop;
+    Vcpu *vcpu;
+
+    start(f);
+    f->fake->next_stop = (VcpuStop) { .kind = ACCEL_WATCH_READ, .address = 0x1234 };
+    fake_accel_exit(f->domain, VCPU_EXIT_DEBUG);
+    run_until(f, RUN_STATE_DEBUG);
+    vcpu = find_stopped(f);
+    assert_non_null(vcpu);
+    assert_true(vcpu_take_stop(vcpu, &stop));
+    assert_int_equal(stop.kind, ACCEL_WATCH_READ);
+    assert_int_equal(stop.address, 0x1234);
+    assert_false(vcpu_take_stop(vcpu, &stop));
+}
+
+static void test_other_requests_do_not_let_a_stopped_vcpu_run_on(void **state)
+{
+    Fixture *f = *state;
+
+    unsigned runs;
+
+    start(f);
+    runs = f->fake->runs;
+    fake_accel_exit(f->domain, VCPU_EXIT_DEBUG);
+    wait_inside(f, CPUS - 1);
+    vcpus_unpark(f->domain); /* as the main loop does after each request */
+    run_until(f, RUN_STATE_DEBUG);
+    assert_int_equal(f->fake->runs, runs);
+    assert_non_null(find_stopped(f));
+}
+
 static void test_suspend_and_wakeup(void **state)
 {
     Fixture *f = *state;
@@ -525,6 +582,9 @@ int main(void)
         TEST(test_panic_none_lets_the_vcpu_go_on),
         TEST(test_a_failed_vcpu_stops_the_domain),
         TEST(test_a_breakpoint_stops_the_domain_and_it_can_go_on),
+        TEST(test_a_held_vcpu_stays_parked_while_the_others_run),
+        TEST(test_why_a_vcpu_stopped_is_told_once),
+        TEST(test_other_requests_do_not_let_a_stopped_vcpu_run_on),
         TEST(test_suspend_and_wakeup),
         TEST(test_a_wakeup_of_what_is_awake_does_nothing),
         TEST(test_any_thread_may_ask_for_a_pause),

@@ -237,6 +237,8 @@ struct SoftCpu {
     bool step, trap;              /* a debugger's; soft_cpu_trap() */
     SoftWatch *watch;
     unsigned watches, breaks;     /* breaks: those of them on execution only */
+    bool passes;                  /* ... but not at `pass`, once */
+    uint64_t pass;
     bool on_break_page;           /* of such a one */
     bool watch_single;            /* the instruction is about to access what is watched */
     unsigned watch_hit;           /* the instruction accessed what a debugger watches: its number in `watch`, plus 1 */
@@ -394,6 +396,8 @@ void soft_watch_access(SoftCpu *cpu, uint64_t linear, uint64_t size, unsigned ac
 void soft_debug_port(SoftCpu *cpu, unsigned port, unsigned size); /* IN, OUT */
 /* Any breakpoint in DR7 or of a debugger, or anything else than TF and step, that needs MODE_SINGLE. */
 bool soft_debug_single(const SoftCpu *cpu);
+/* One instruction at a time, and one iteration of a repeated one: single step, data breakpoints. */
+bool soft_debug_iterates(const SoftCpu *cpu);
 
 /* ---- fpu.c ---- */
 void soft_fp_load(SoftCpu *cpu); /* registers of the host become the guest's */

@@ -123,12 +123,14 @@ void soft_debug_before(SoftCpu *cpu)
 {
     bool blocked = cpu->shadow && !cpu->shadow_sti;
     uint64_t linear = code_address(cpu), hits;
+    bool passes = cpu->step || (cpu->passes && cpu->pass == linear); /* a step is how a debugger gets over it */
 
+    cpu->passes = false;
     if (!blocked) {
         if (cpu->debug_pending) {
             take_traps(cpu);
         }
-        if (debugger_stops_at(cpu, linear)) {
+        if (!passes && debugger_stops_at(cpu, linear)) {
             soft_leave(cpu, SOFT_EXIT_DEBUG);
         }
         hits = cpu->eflags & EFLAGS_RF ? 0 : execution_hits(cpu, linear);
@@ -183,7 +185,7 @@ static unsigned find_watch(const SoftCpu *cpu, uint64_t linear, uint64_t size, b
 
 void soft_watch_before(SoftCpu *cpu, uint64_t linear, uint64_t size, unsigned access)
 {
-    if (LIKELY(cpu->watches == cpu->breaks) || !size || cpu->mode & MODE_SINGLE || cpu->in_delivery ||
+    if (LIKELY(cpu->watches == cpu->breaks) || !size || soft_debug_iterates(cpu) || cpu->in_delivery ||
         access & (ACCESS_EXEC | ACCESS_SYSTEM) || !find_watch(cpu, linear, size, access & ACCESS_WRITE)) {
         return;
     }
@@ -256,6 +258,11 @@ bool soft_debug_single(const SoftCpu *cpu)
            cpu->eflags & EFLAGS_RF;
 }
 
+bool soft_debug_iterates(const SoftCpu *cpu)
+{
+    return cpu->mode & MODE_SINGLE && (cpu->eflags & EFLAGS_TF || cpu->step || soft_debug_single(cpu));
+}
+
 bool soft_debug_event(SoftCpu *cpu)
 {
     if (cpu->step) {
@@ -273,6 +280,7 @@ void soft_cpu_set_debug(SoftCpu *cpu, const SoftWatch *list, unsigned n, bool st
         cpu->watch[i] = list[i];
         cpu->breaks += !list[i].read && !list[i].write;
     }
+    cpu->passes = false;
     cpu->on_break_page = false; /* until the run loop has looked */
     cpu->watch_single = false;
     cpu->watch_hit = 0;
@@ -284,4 +292,10 @@ void soft_cpu_set_debug(SoftCpu *cpu, const SoftWatch *list, unsigned n, bool st
 int soft_cpu_debug_hit(const SoftCpu *cpu)
 {
     return cpu->debug_hit;
+}
+
+void soft_cpu_pass_breakpoint(SoftCpu *cpu, uint64_t linear)
+{
+    cpu->passes = true;
+    cpu->pass = linear;
 }

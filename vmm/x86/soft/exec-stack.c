@@ -239,28 +239,23 @@ static void set_stack_pointer(SoftCpu *cpu, uint64_t value)
     cpu->gpr[X86_RSP] = mask == UINT16_MAX ? (cpu->gpr[X86_RSP] & ~mask) | (value & mask) : value & mask;
 }
 
-/* imm: bytes to reserve, nesting level in bits 16-20.  All words that it reads and writes are checked first, and the one
- * at the new top of the stack; then they are copied one after the other, since frames may overlap. */
+/* imm: bytes to reserve, nesting level in bits 16-20.  Words are read and pushed one after the other, as the host does, and
+ * stay where a later one faults; the word at the new top of the stack is checked last, then the registers change. */
 const Op *stack_enter(SoftCpu *cpu, const Op *op)
 {
     unsigned size = op->size, level = (unsigned)(op->imm >> 16) & 31, pushes = level ? level + 1 : 1;
-    uint64_t sp = cpu->gpr[X86_RSP], bp = cpu->gpr[X86_RBP], frame = sp - size, mask = stack_mask(cpu), slot[32];
+    uint64_t sp = cpu->gpr[X86_RSP], bp = cpu->gpr[X86_RBP], frame = sp - size, mask = stack_mask(cpu), word = bp;
 
     soft_sync(cpu, op);
     for (unsigned i = 0; i < pushes; i++) {
         if (i && i < level) {
-            soft_stack_read(cpu, (int64_t)(bp - i * size - sp), size);
+            word = soft_stack_read(cpu, (int64_t)(bp - i * size - sp), size);
+        } else if (i) {
+            word = (sp & ~mask) | (frame & mask);
         }
-        slot[i] = writable_slot(cpu, sp - (i + 1) * size, size);
+        soft_store(cpu, writable_slot(cpu, sp - (i + 1) * size, size), size, word, ACCESS_STACK);
     }
     writable_slot(cpu, sp - pushes * size - (uint16_t)op->imm, size);
-    soft_store(cpu, slot[0], size, bp, ACCESS_STACK);
-    for (unsigned i = 1; i < level; i++) {
-        soft_store(cpu, slot[i], size, soft_stack_read(cpu, (int64_t)(bp - i * size - sp), size), ACCESS_STACK);
-    }
-    if (level) {
-        soft_store(cpu, slot[level], size, (sp & ~mask) | (frame & mask), ACCESS_STACK);
-    }
     set_stack_pointer(cpu, frame);
     set_register(cpu, X86_RBP * 8, size, cpu->gpr[X86_RSP]);
     set_stack_pointer(cpu, sp - pushes * size - (uint16_t)op->imm);

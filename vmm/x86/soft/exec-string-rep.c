@@ -120,15 +120,9 @@ static uint64_t room(const SoftCpu *cpu, const Op *op, unsigned seg, uint64_t of
     return last - offset < PAGE_SIZE ? MIN(n, (last - offset + 1) / size) : n;
 }
 
-/* One iteration at a time: single step, data breakpoints. */
-static bool is_single(const SoftCpu *cpu)
-{
-    return cpu->mode & MODE_SINGLE && (cpu->eflags & EFLAGS_TF || cpu->step || soft_debug_single(cpu));
-}
-
 static inline uint64_t round_limit(const SoftCpu *cpu, uint64_t count)
 {
-    return UNLIKELY(is_single(cpu)) ? 1 : count;
+    return UNLIKELY(soft_debug_iterates(cpu)) ? 1 : count;
 }
 
 /* The lowest of n elements from linear on. */
@@ -194,7 +188,7 @@ void soft_rep_truncate(SoftCpu *cpu, const Op *op, bool movs, bool stos)
 
 const Op *soft_rep_leave(SoftCpu *cpu, const Op *op)
 {
-    bool single = is_single(cpu);
+    bool single = soft_debug_iterates(cpu);
 
     cpu->eflags |= EFLAGS_RF;
     soft_update_mode(cpu);
@@ -211,7 +205,7 @@ bool soft_rep_wanted_elsewhere(const SoftCpu *cpu)
 {
     return UNLIKELY(__atomic_load_n(&cpu->attention, __ATOMIC_RELAXED)) &&
            (__atomic_load_n(&cpu->pending, __ATOMIC_RELAXED) || __atomic_load_n(&cpu->requests, __ATOMIC_RELAXED) ||
-            cpu->code_generation != __atomic_load_n(&cpu->vm->code_generation, __ATOMIC_RELAXED) || is_single(cpu));
+            cpu->code_generation != __atomic_load_n(&cpu->vm->code_generation, __ATOMIC_RELAXED) || soft_debug_iterates(cpu));
 }
 
 /* After a round of n elements.  True: go on with the next round. */

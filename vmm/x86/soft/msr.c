@@ -22,6 +22,8 @@ enum {
     MSR_READ_ONLY = 2,
     MSR_WRITE_ONLY = 4,
     MSR_CANONICAL = 8,  /* a linear address */
+    MSR_LOW = 16,       /* WRMSR ignores bits 63:32 */
+    MSR_LOW_AMD = 32,   /* ... of AMD's */
 };
 
 typedef struct MsrRow {
@@ -247,9 +249,11 @@ static const MsrRow rows[] = {
     { 0x10b, 0x10b, "FLUSH_CMD", FEATURE_FLUSH_L1D, MSR_WRITE_ONLY, .mask = 1 },
     { 0x140, 0x140, "MISC_FEATURES_ENABLES", FEATURE_ALWAYS, MSR_SAVED, FIELD(misc_features), MISC_FEATURE_CPUID_FAULT,
       valid_misc_features },
-    { 0x174, 0x174, "SYSENTER_CS", FEATURE_SEP, MSR_SAVED, FIELD(sysenter_cs), LOW32 },
-    { 0x175, 0x175, "SYSENTER_ESP", FEATURE_SEP, MSR_SAVED | MSR_CANONICAL, FIELD(sysenter_esp), ANY },
-    { 0x176, 0x176, "SYSENTER_EIP", FEATURE_SEP, MSR_SAVED | MSR_CANONICAL, FIELD(sysenter_eip), ANY },
+    { 0x174, 0x174, "SYSENTER_CS", FEATURE_SEP, MSR_SAVED | MSR_LOW, FIELD(sysenter_cs), LOW32 },
+    { 0x175, 0x175, "SYSENTER_ESP", FEATURE_SEP, MSR_SAVED | MSR_CANONICAL | MSR_LOW_AMD, FIELD(sysenter_esp),
+      ANY },
+    { 0x176, 0x176, "SYSENTER_EIP", FEATURE_SEP, MSR_SAVED | MSR_CANONICAL | MSR_LOW_AMD, FIELD(sysenter_eip),
+      ANY },
     { 0x179, 0x179, "MCG_CAP", FEATURE_MCA, MSR_READ_ONLY, .get = get_mcg_cap },
     { 0x17a, 0x17a, "MCG_STATUS", FEATURE_MCA, MSR_SAVED, FIELD(mcg_status), 7 },
     { 0x17b, 0x17b, "MCG_CTL", FEATURE_MCA, MSR_SAVED, FIELD(mcg_ctl), ANY, valid_mcg_ctl },
@@ -266,13 +270,13 @@ static const MsrRow rows[] = {
     { 0xc0000081, 0xc0000081, "STAR", FEATURE_SYSCALL, MSR_SAVED, FIELD(star), ANY },
     { 0xc0000082, 0xc0000082, "LSTAR", FEATURE_LM, MSR_SAVED | MSR_CANONICAL, FIELD(lstar), ANY },
     { 0xc0000083, 0xc0000083, "CSTAR", FEATURE_LM, MSR_SAVED | MSR_CANONICAL, FIELD(cstar), ANY },
-    { 0xc0000084, 0xc0000084, "FMASK", FEATURE_LM, MSR_SAVED, FIELD(fmask), LOW32 },
+    { 0xc0000084, 0xc0000084, "FMASK", FEATURE_LM, MSR_SAVED | MSR_LOW, FIELD(fmask), LOW32 },
     { 0xc0000100, 0xc0000100, "FS_BASE", FEATURE_LM, MSR_CANONICAL, .mask = ANY, .get = get_fs_base,
       .set = set_fs_base },
     { 0xc0000101, 0xc0000101, "GS_BASE", FEATURE_LM, MSR_CANONICAL, .mask = ANY, .get = get_gs_base,
       .set = set_gs_base },
     { 0xc0000102, 0xc0000102, "KERNEL_GS_BASE", FEATURE_LM, MSR_SAVED | MSR_CANONICAL, FIELD(kernel_gs_base), ANY },
-    { 0xc0000103, 0xc0000103, "TSC_AUX", FEATURE_TSC_AUX, MSR_SAVED, FIELD(tsc_aux), LOW32 },
+    { 0xc0000103, 0xc0000103, "TSC_AUX", FEATURE_TSC_AUX, MSR_SAVED | MSR_LOW_AMD, FIELD(tsc_aux), LOW32 },
     /* Performance counters that every AMD processor has; these count nothing, and hold nothing. */
     { 0xc0010000, 0xc0010007, "PERF", FEATURE_AMD, 0, .mask = ANY, .set = set_nothing },
     { 0xc0010010, 0xc0010010, "SYSCFG", FEATURE_AMD, 0, .mask = ANY },
@@ -385,12 +389,24 @@ static bool is_status_set(const SoftCpu *cpu, uint32_t index, uint64_t value)
     return index >= 0x400 && index <= 0x427 && (index & 3) == 1 && value && !(cpu->hwcr & HWCR_STATUS_WRITE);
 }
 
+/*
+ * Not every upper half that is reserved or not used (SDM 3-5.8.8, 4 table 2-2; APM 2-6.1) raises #GP: processors of both
+ * vendors ignore those of SYSENTER_CS and FMASK, and AMD's, without SYSENTER in long mode, those of its addresses, too.
+ */
+static bool ignores_upper_half(const SoftCpu *cpu, const MsrRow *row)
+{
+    return row->flags & MSR_LOW || (row->flags & MSR_LOW_AMD && !cpu->vm->intel);
+}
+
 bool soft_msr_write(SoftCpu *cpu, uint32_t index, uint64_t value)
 {
     const MsrRow *row = find(index);
 
     if (!row || !soft_offers(cpu, row->feature)) {
         return hooks_write(cpu, index, value);
+    }
+    if (ignores_upper_half(cpu, row)) {
+        value = (uint32_t)value;
     }
     if (row->flags & MSR_READ_ONLY || !is_valid(cpu, row, index, value) || is_status_set(cpu, index, value)) {
         return false;

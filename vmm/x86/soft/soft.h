@@ -101,6 +101,8 @@ void soft_cpu_set_tsc_offset(SoftCpu *cpu, uint64_t offset);
  * no interrupt before its instruction; it ends at the first instruction of a handler if that raises an exception. */
 typedef struct SoftWatch { uint64_t address, length; bool read, write, execute; } SoftWatch;
 void soft_cpu_set_debug(SoftCpu *cpu, const SoftWatch *list, unsigned n, bool step);
+/* The next instruction, if it is there, is not stopped at: a debugger that knows of it goes on. */
+void soft_cpu_pass_breakpoint(SoftCpu *cpu, uint64_t linear);
 /* Which of the list was the reason for SOFT_EXIT_DEBUG; -1: the step. */
 int soft_cpu_debug_hit(const SoftCpu *cpu);
 /* Exceptions end soft_run() with SOFT_EXIT_EXCEPTION, the state as before the instruction (after it, for traps). */

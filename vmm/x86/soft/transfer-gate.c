@@ -40,12 +40,19 @@ uint64_t soft_inner_stack(SoftCpu *cpu, unsigned level, SoftDescriptor *ret_ss)
     return sp;
 }
 
+/* The pointer must be canonical itself, wherever the first push is: SDM 2A, INT n and CALL, "StackAddress". */
 uint64_t soft_tss_pointer64(SoftCpu *cpu, unsigned offset)
 {
+    uint64_t sp;
+
     if (offset + 7 > cpu->tr.limit) {
         soft_raise_selector(cpu, VECTOR_TS, cpu->tr.selector);
     }
-    return soft_load_system64(cpu, cpu->tr.base + offset);
+    sp = soft_load_system64(cpu, cpu->tr.base + offset);
+    if (!soft_is_canonical(sp)) {
+        soft_raise_error(cpu, VECTOR_SS, 0);
+    }
+    return sp;
 }
 
 /* ---- call gates ---- */

@@ -109,7 +109,7 @@
 
     PROBE "long-address", UNREAL, 0
     BEGIN
-    mov $0x109000, %ebx
+    mov $PD_32, %ebx
     mov (%ebx), %al
     mov $0x9000, %ebx
     mov (%ebx), %ecx

@@ -174,8 +174,9 @@
 
     .irp bits, 0x21, 0x3, 0x5, 0x1e1, 0x8000000000001, 0x8000000000000001
     PROBE "pdpte-\bits", PAE32, 0
-    SET PDPT_PAE + 8, 8, PD_PAE + \bits
     BEGIN
+    movl $(PD_PAE + \bits) & 0xffffffff, PDPT_PAE + 8
+    movl $(PD_PAE + \bits) >> 32 & 0xffffffff, PDPT_PAE + 12
     mov %cr3, %eax
     mov %eax, %cr3                      /* here the reserved bits are found */
     mov 0x40000000 + DATA, %eax

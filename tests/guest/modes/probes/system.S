@@ -181,8 +181,7 @@
     BEGIN
     mov $\index, %ecx
     mov %ebx, %eax
-    mov %rbx, %rdx
-    shr $32, %rdx
+    mov ENV_RBX + 4, %edx
     wrmsr
     rdmsr
     END

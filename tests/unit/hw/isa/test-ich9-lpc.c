@@ -9,6 +9,7 @@
 #include "hw/i386/q35.h"
 #include "hw/isa/ich9-lpc.h"
 #include "tests/unit/rig.h"
+#include "vmm/domain-internal.h"
 #include "vmm/runstate.h"
 
 #define PM 0x600
@@ -166,7 +167,92 @@ static void test_pending_events_survive_save_and_restore(void **state)
     assert_int_equal(rig_in16(r, PM1_STS), 1);
 }
 
+/* ---- hot plug by ACPI: hw/acpi/pci-hotplug.c ---- */
+
+enum { HP_SELECT = Q35_PCI_HOTPLUG, HP_EVENT = Q35_PCI_HOTPLUG + 4, HP_EJECT = Q35_PCI_HOTPLUG + 8, GPE0_STS = PM + 0x20 };
+enum { PORT = PCI_DEVFN(2, 0) };
+
+/* A port on 02.0 of a domain that runs. */
+static int setup_hotplug(void **state)
+{
+    Rig *r = rig_new("ICH9-LPC,addr=1f.0,acpi-pci-hotplug-with-bridge-support=on");
+
+    domain_observe(r->domain, note_event, NULL);
+    rig_config_write(r, Q35_LPC_DEVFN, ICH9_LPC_PMBASE, PM | 1, 4);
+    rig_config_write(r, Q35_LPC_DEVFN, ICH9_LPC_ACPI_CNTL, ICH9_LPC_ACPI_EN, 1);
+    assert_null(rig_try_add(r, "pcie-root-port,id=rp,addr=2,chassis=1,slot=1"));
+    r->domain->complete = true;
+    r->domain->run.state = RUN_STATE_RUNNING;
+    *state = r;
+    return 0;
+}
+
+static void test_acpi_tells_of_a_card_that_comes(void **state)
+{
+    Rig *r = *state;
+
+    assert_null(rig_try_add(r, "virtio-rng-pci,id=card,bus=rp"));
+    assert_int_equal(rig_in32(r, GPE0_STS), 1 << 1);
+    rig_out32(r, HP_SELECT, PCI_DEVFN(3, 0));
+    assert_int_equal(rig_in32(r, HP_EVENT), 0);
+    rig_out32(r, HP_SELECT, PORT);
+    assert_int_equal(rig_in32(r, HP_EVENT), 1);
+    assert_int_equal(rig_in32(r, HP_EVENT), 0);
+}
+
+static void test_acpi_asks_for_a_card_and_ejecting_takes_it_out(void **state)
+{
+    Rig *r = *state;
+
+    assert_null(rig_try_add(r, "virtio-rng-pci,id=card,bus=rp"));
+    rig_out32(r, HP_SELECT, PORT);
+    rig_in32(r, HP_EVENT);
+    assert_true(device_del(r->domain, "card", NULL));
+    assert_int_equal(rig_in32(r, HP_EVENT), 2);
+    rig_settle(r);
+    assert_non_null(device_find(r->domain, "card"));
+    rig_out32(r, HP_EJECT, PORT);
+    rig_settle(r);
+    assert_null(device_find(r->domain, "card"));
+}
+
+static void test_events_that_nobody_asked_for_are_saved(void **state)
+{
+    Rig *r = *state;
+    g_autoptr(GByteArray) saved = NULL;
+    g_autofree char *failure = NULL;
+
+    assert_null(rig_try_add(r, "virtio-rng-pci,id=card,bus=rp"));
+    rig_out32(r, HP_SELECT, PORT);
+    saved = rig_save(r);
+    assert_int_equal(rig_in32(r, HP_EVENT), 1);
+    failure = rig_load(r, saved);
+    assert_null(failure);
+    assert_int_equal(rig_in32(r, HP_EVENT), 1);
+}
+
+static void test_ejecting_what_is_no_port_does_nothing(void **state)
+{
+    Rig *r = *state;
+
+    rig_out32(r, HP_EJECT, Q35_LPC_DEVFN);
+    rig_out32(r, HP_EJECT, 0xffffffff);
+    rig_out32(r, HP_EJECT, PORT);
+    rig_out32(r, HP_SELECT, 0xffffffff);
+    assert_int_equal(rig_in32(r, HP_EVENT), 0);
+    rig_settle(r);
+}
+
+static void test_a_port_under_acpi_has_no_button(void **state)
+{
+    Rig *r = *state;
+    PciDevice *port = pci_find_function(rig_pci_root(r), 0, PORT);
+
+    assert_int_equal(rig_config_read(r, PORT, port->pcie_cap + PCI_EXP_SLTCAP, 4) & 0x7ffff, 0);
+}
+
 #define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, setup, teardown)
+#define HOTPLUG_TEST(NAME) cmocka_unit_test_setup_teardown(NAME, setup_hotplug, teardown)
 
 int main(void)
 {
@@ -181,6 +267,11 @@ int main(void)
         TEST(test_sleep_type_5_is_soft_off),
         TEST(test_other_sleep_types_do_nothing),
         TEST(test_pending_events_survive_save_and_restore),
+        HOTPLUG_TEST(test_acpi_tells_of_a_card_that_comes),
+        HOTPLUG_TEST(test_acpi_asks_for_a_card_and_ejecting_takes_it_out),
+        HOTPLUG_TEST(test_events_that_nobody_asked_for_are_saved),
+        HOTPLUG_TEST(test_ejecting_what_is_no_port_does_nothing),
+        HOTPLUG_TEST(test_a_port_under_acpi_has_no_button),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -249,6 +249,7 @@ static void test_a_card_that_comes_is_told(void **state)
     plug_card(r);
     assert_true(slot_status(port) & PCI_EXP_SLTSTA_PDS);
     assert_true(slot_status(port) & PCI_EXP_SLTSTA_PDC);
+    assert_true(slot_status(port) & PCI_EXP_SLTSTA_DLLSC); /* what Linux listens to */
     assert_int_equal(r->messages, 1);
 }
 
@@ -263,6 +264,19 @@ static void test_a_card_that_comes_before_the_start_is_there_and_on(void **state
     assert_false(slot_status(port) & PCI_EXP_SLTSTA_PDC);
     assert_int_equal(card_vendor(r), 0x1234);
     assert_true(pci_rig_config(port, port->pcie_cap + PCI_EXP_LNKSTA, 2) & PCI_EXP_LNKSTA_DLLLA);
+}
+
+static void test_a_card_that_goes_before_the_start_never_was(void **state)
+{
+    PciRig *r = *state;
+    PciDevice *port = running_port(r);
+
+    r->domain->run.state = RUN_STATE_PRELAUNCH;
+    plug_card(r);
+    assert_true(device_del(r->domain, "card", NULL));
+    assert_null(device_find(r->domain, "card"));
+    assert_false(slot_status(port) & (PCI_EXP_SLTSTA_PDS | PCI_EXP_SLTSTA_PDC | PCI_EXP_SLTSTA_ABP));
+    assert_int_equal(pci_rig_config(port, port->pcie_cap + PCI_EXP_SLTCTL, 2) & POWER_OFF, POWER_OFF);
 }
 
 static void test_nothing_in_a_slot_that_is_off_can_be_reached(void **state)
@@ -423,6 +437,7 @@ int main(void)
         TEST(test_what_does_not_fit_stays_unprogrammed),
         TEST(test_a_card_that_comes_is_told),
         TEST(test_a_card_that_comes_before_the_start_is_there_and_on),
+        TEST(test_a_card_that_goes_before_the_start_never_was),
         TEST(test_nothing_in_a_slot_that_is_off_can_be_reached),
         TEST(test_unplugging_presses_the_button_and_power_off_removes_the_card),
         TEST(test_the_button_is_pressed_again_only_when_nobody_answered),

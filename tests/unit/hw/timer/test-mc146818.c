@@ -128,13 +128,26 @@ static void test_held_clock_is_set_and_goes_on(void **state)
     assert_int_equal(get(r, RTC_MONTH), 0x03);
 }
 
-static void test_setting_moves_the_offset_that_events_report(void **state)
+static void hear(const Event *event, void *opaque)
+{
+    assert_string_equal(event->type->name, "RTC_CHANGE");
+    *(int64_t *)opaque = json_get_int(json_object_get_member(event->data, "offset"));
+}
+
+static void test_setting_is_told_by_an_event(void **state)
 {
     Rig *r = *state;
+    int64_t offset = 0;
 
-    assert_int_equal(mc146818_guest_offset_ns(r->dev), 0);
-    put(r, RTC_HOURS, 0x22);
-    assert_int_equal(mc146818_guest_offset_ns(r->dev), -3600 * NS_PER_SEC);
+    event_listen(r->domain, hear, &offset);
+    put(r, RTC_B, 0x82);
+    put(r, RTC_HOURS, 0x20);
+    rig_settle(r);
+    assert_int_equal(offset, 0);
+    put(r, RTC_B, 0x02);
+    rig_settle(r);
+    assert_int_equal(offset, -3 * 3600);
+    event_unlisten(r->domain, hear, &offset);
 }
 
 static void test_first_update_comes_half_a_second_after_divider_reset(void **state)
@@ -370,7 +383,7 @@ int main(void)
         TEST(test_midnight_changes_the_date),
         TEST(test_binary_and_12_hours),
         TEST(test_held_clock_is_set_and_goes_on),
-        TEST(test_setting_moves_the_offset_that_events_report),
+        TEST(test_setting_is_told_by_an_event),
         TEST(test_first_update_comes_half_a_second_after_divider_reset),
         TEST(test_uip_warns_of_the_update),
         TEST(test_update_interrupt_every_second),

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "soft-rig.h"
+#include "transfer-rig.h"
 #include "vmm/x86/soft/cpu.h"
 
 static int setup(void **state)
@@ -189,6 +189,141 @@ static void test_the_guests_own_step_survives_a_debuggers(void **state)
     assert_debug(rig, DR6_BS, RIG_CODE + 2);
 }
 
+static void test_a_debugger_hears_what_it_was(void **state)
+{
+    const SoftWatch watches[] = { { RIG_DATA + 4, 4, .write = true }, { RIG_CODE + 2, 1, .execute = true } };
+    SoftRig *rig = *state;
+
+    soft_rig_code(rig, code, sizeof(code));
+    soft_cpu_set_debug(rig->cpu, watches, 2, false);
+    assert_int_equal(soft_run(rig->cpu), SOFT_EXIT_DEBUG);
+    assert_int_equal(soft_cpu_debug_hit(rig->cpu), 1);
+    soft_cpu_set_debug(rig->cpu, NULL, 0, true);
+    assert_int_equal(soft_run(rig->cpu), SOFT_EXIT_DEBUG);
+    assert_int_equal(soft_cpu_debug_hit(rig->cpu), -1);
+    soft_cpu_set_debug(rig->cpu, watches, 2, false);
+    assert_int_equal(soft_run(rig->cpu), SOFT_EXIT_DEBUG);
+    assert_int_equal(soft_cpu_debug_hit(rig->cpu), 0);
+    assert_int_equal(rig->cpu->rip, RIG_CODE + LOAD);
+}
+
+static void test_a_breakpoint_is_found_in_code_that_has_run_already(void **state)
+{
+    static const uint8_t jump[] = { 0xff, 0xc0, 0xe9, 0xf9, 0x0f, 0, 0 }; /* inc eax; jmp to the next page */
+    static const uint8_t loop[] = { 0xff, 0xc9, 0x75, 0xfc, 0x0f, 0x0b }; /* 1: dec ecx; jnz 1b; ud2 */
+    const SoftWatch watch = { RIG_CODE + 0x1004, 1, .execute = true };
+    SoftRig *rig = *state;
+
+    soft_rig_code(rig, jump, sizeof(jump));
+    memcpy(rig->host + RIG_CODE + 0x1000, loop, sizeof(loop));
+    for (unsigned i = 0; i < 2; i++) {
+        rig->cpu->rip = RIG_CODE;
+        rig->cpu->gpr[X86_RCX] = 3;
+        assert_int_equal(soft_rig_run(rig), SOFT_EXIT_EXCEPTION);
+    }
+    rig->cpu->rip = RIG_CODE;
+    rig->cpu->gpr[X86_RCX] = 3;
+    soft_cpu_set_debug(rig->cpu, &watch, 1, false);
+    assert_int_equal(soft_rig_run(rig), SOFT_EXIT_DEBUG);
+    assert_int_equal(rig->cpu->rip, RIG_CODE + 0x1004);
+    assert_int_equal(rig->cpu->gpr[X86_RCX], 0);
+}
+
+static void test_a_watch_stops_between_elements_of_a_string(void **state)
+{
+    static const uint8_t string[] = { 0xf3, 0xaa, 0x0f, 0x0b }; /* rep stosb; ud2 */
+    const SoftWatch watch = { RIG_DATA + 5, 1, .write = true };
+    SoftRig *rig = *state;
+
+    soft_rig_code(rig, string, sizeof(string));
+    rig->cpu->gpr[X86_RDI] = RIG_DATA;
+    rig->cpu->gpr[X86_RCX] = 100;
+    rig->cpu->gpr[X86_RAX] = 0x77;
+    soft_cpu_set_debug(rig->cpu, &watch, 1, false);
+    assert_int_equal(soft_rig_run(rig), SOFT_EXIT_DEBUG);
+    assert_int_equal(rig->cpu->rip, RIG_CODE);
+    assert_int_equal(rig->cpu->gpr[X86_RDI], RIG_DATA + 6);
+    assert_int_equal(rig->cpu->gpr[X86_RCX], 94);
+    assert_int_equal(rig->host[RIG_DATA + 6], 0);
+    assert_int_equal(soft_rig_run(rig), SOFT_EXIT_EXCEPTION);
+    assert_int_equal(rig->cpu->gpr[X86_RCX], 0);
+}
+
+static void test_a_watch_sees_what_an_event_pushes(void **state)
+{
+    static const uint8_t int_40[] = { 0xcd, 0x40 };
+    const SoftWatch watch = { RIG_STACK - 8, 8, .write = true };
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_64(rig, 0);
+    rig->cpu->gpr[X86_RSP] = RIG_STACK;
+    soft_rig_code(rig, int_40, sizeof(int_40));
+    soft_cpu_set_debug(rig->cpu, &watch, 1, false);
+    assert_int_equal(soft_run(rig->cpu), SOFT_EXIT_DEBUG);
+    assert_int_equal(rig_handler(rig), 0x40);
+    assert_int_equal(soft_cpu_debug_hit(rig->cpu), 0);
+}
+
+static void test_a_debugger_goes_on_from_a_breakpoint_once(void **state)
+{
+    static const uint8_t loop[] = { 0xff, 0xc9, 0x75, 0xfc, 0x0f, 0x0b }; /* 1: dec ecx; jnz 1b; ud2 */
+    const SoftWatch watch = { RIG_CODE, 1, .execute = true };
+    SoftRig *rig = *state;
+
+    soft_rig_code(rig, loop, sizeof(loop));
+    rig->cpu->gpr[X86_RCX] = 3;
+    soft_cpu_set_debug(rig->cpu, &watch, 1, false);
+    assert_int_equal(soft_rig_run(rig), SOFT_EXIT_DEBUG);
+    assert_int_equal(soft_rig_run(rig), SOFT_EXIT_DEBUG); /* nobody has heard of it */
+    assert_int_equal(rig->cpu->gpr[X86_RCX], 3);
+    soft_cpu_pass_breakpoint(rig->cpu, RIG_CODE);
+    assert_int_equal(soft_rig_run(rig), SOFT_EXIT_DEBUG);
+    assert_int_equal(rig->cpu->rip, RIG_CODE);
+    assert_int_equal(rig->cpu->gpr[X86_RCX], 2);
+}
+
+static void test_a_debuggers_step_gets_over_its_breakpoint(void **state)
+{
+    const SoftWatch watch = { RIG_CODE, 1, .execute = true };
+    SoftRig *rig = *state;
+
+    soft_rig_code(rig, code, sizeof(code));
+    soft_cpu_set_debug(rig->cpu, &watch, 1, true);
+    assert_int_equal(soft_run(rig->cpu), SOFT_EXIT_DEBUG);
+    assert_int_equal(rig->cpu->rip, RIG_CODE + 2);
+    assert_int_equal(soft_cpu_debug_hit(rig->cpu), -1);
+}
+
+static void test_a_debuggers_step_takes_no_interrupt(void **state)
+{
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_64(rig, 0);
+    soft_rig_code(rig, code, sizeof(code));
+    soft_set_rflags(rig->cpu, EFLAGS_FIXED | EFLAGS_IF);
+    rig->next_vector = 0x40;
+    soft_signal(rig->cpu, SOFT_INTERRUPT);
+    soft_cpu_set_debug(rig->cpu, NULL, 0, true);
+    assert_int_equal(soft_run(rig->cpu), SOFT_EXIT_DEBUG);
+    assert_int_equal(rig->cpu->rip, RIG_CODE + 2);
+    soft_cpu_set_debug(rig->cpu, NULL, 0, false);
+    assert_int_equal(rig_step(rig), SOFT_EXIT_KICKED);
+    assert_int_equal(rig_handler(rig), 0x40);
+}
+
+static void test_a_debuggers_step_ends_at_the_handler_of_an_exception(void **state)
+{
+    static const uint8_t int3[] = { 0xcc };
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_64(rig, 0);
+    soft_rig_code(rig, int3, sizeof(int3));
+    soft_cpu_set_debug(rig->cpu, NULL, 0, true);
+    assert_int_equal(soft_run(rig->cpu), SOFT_EXIT_DEBUG);
+    assert_int_equal(rig_handler(rig), VECTOR_BP);
+    assert_int_equal(soft_cpu_debug_hit(rig->cpu), -1);
+}
+
 /* ---- lines ---- */
 
 static char traced[8192];
@@ -253,6 +388,14 @@ int main(void)
         T(test_a_debugger_steps_over_each_instruction),
         T(test_a_debugger_stops_before_code_and_after_data),
         T(test_the_guests_own_step_survives_a_debuggers),
+        T(test_a_debugger_hears_what_it_was),
+        T(test_a_breakpoint_is_found_in_code_that_has_run_already),
+        T(test_a_watch_stops_between_elements_of_a_string),
+        T(test_a_watch_sees_what_an_event_pushes),
+        T(test_a_debugger_goes_on_from_a_breakpoint_once),
+        T(test_a_debuggers_step_gets_over_its_breakpoint),
+        T(test_a_debuggers_step_takes_no_interrupt),
+        T(test_a_debuggers_step_ends_at_the_handler_of_an_exception),
         T(test_code_is_shown_once_and_each_entry),
         T(test_events_and_registers_are_shown),
     };

@@ -346,6 +346,22 @@ static void test_an_address_that_is_not_canonical(void **state)
     assert_int_equal(RUN(0x50), VECTOR_SS);
 }
 
+/* What processors do; SDM 2A, ENTER says only that the registers stay. */
+static void test_an_enter_that_faults_has_pushed(void **state)
+{
+    Fixture *f = *state;
+    const uint64_t bp = UINT64_C(0x0000800000000000), top = RIG_STACK;
+
+    soft_rig_enter_64(f->rig, 0);
+    f->cpu->gpr[X86_RSP] = top;
+    f->cpu->gpr[X86_RBP] = bp + 8;
+    assert_int_equal(RUN(0xc8, 0x08, 0x00, 0x02), VECTOR_SS); /* ENTER 8, 2 reads at bp */
+    assert_int_equal(quad(f, top - 8), bp + 8);
+    assert_int_equal(quad(f, top - 16), 0);
+    assert_int_equal(f->cpu->gpr[X86_RSP], top);
+    assert_int_equal(f->cpu->gpr[X86_RBP], bp + 8);
+}
+
 static void test_a_target_that_is_not_canonical_faults_at_the_branch(void **state)
 {
     Fixture *f = *state;
@@ -482,6 +498,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_fs_and_gs_have_bases_in_64_bit_code, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_32_bit_address_is_truncated_before_the_base, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_an_address_that_is_not_canonical, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_an_enter_that_faults_has_pushed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_target_that_is_not_canonical_faults_at_the_branch, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cmpxchg16b_wants_an_aligned_operand, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lock_across_a_page, set_up, tear_down),

@@ -246,6 +246,8 @@ static void test_a_stack_that_is_not_canonical_is_a_stack_fault(void **state)
     rig_write(rig, RIG_TSS + TSS64_RSP0, 8, 0x0000900000000000);
     rig_code(rig, CALL_FAR(SEL_FREE | 3, 0));
     assert_faults(rig, VECTOR_SS, 0);
+    rig_write(rig, RIG_TSS + TSS64_RSP0, 8, 0x0000800000000000); /* the words below it would be canonical */
+    assert_faults(rig, VECTOR_SS, 0);
 }
 
 static void test_a_64_bit_call_gate_of_the_same_level_pushes_quadwords(void **state)

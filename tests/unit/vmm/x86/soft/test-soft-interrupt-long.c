@@ -130,6 +130,10 @@ static void test_a_64_bit_gate_checks_itself_its_target_and_its_stack(void **sta
     rig->cpu->tr.limit = 0x67;
     rig_write(rig, RIG_TSS + TSS64_IST1 + 6 * 8, 8, 0x0000900000000000);
     int_40_raises_64(rig, VECTOR_SS, 0);
+    rig_write(rig, RIG_TSS + TSS64_IST1 + 6 * 8, 8, 0x0000800000000000); /* the frame below it would be canonical */
+    int_40_raises_64(rig, VECTOR_SS, 0);
+    rig_write(rig, RIG_TSS + TSS64_IST1 + 6 * 8, 8, 0xffff800000000000); /* and here it would not */
+    int_40_raises_64(rig, VECTOR_SS, 0);
     rig->cpu->idt.limit = 0x40 * 16 + 14;
     int_40_raises_64(rig, VECTOR_GP, IDT_ERROR(0x40));
     rig->cpu->idt.limit = 0x40 * 16 + 15;

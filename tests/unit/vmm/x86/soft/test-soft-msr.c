@@ -175,15 +175,30 @@ static void fs_and_gs_bases_are_the_segments(void **state)
     assert_int_equal(rig->cpu->seg_base[X86_GS], 0x123456789008);
 }
 
-static void registers_of_32_bits_refuse_more(void **state)
+static void assert_keeps_the_lower_half(SoftRig *rig, uint32_t index)
 {
-    assert_refused(*state, 0xc0000103, UINT64_C(1) << 32);
-    assert_refused(*state, 0xc0000084, UINT64_C(1) << 32);
-    assert_refused(*state, 0x174, UINT64_C(1) << 32);
-    assert_holds(*state, 0xc0000103, 0xffffffff);
-    assert_holds(*state, 0xc0000084, 0x47700);
-    assert_holds(*state, 0x174, 0x10);
-    assert_holds(*state, 0xc0000081, UINT64_C(0x0023001000000000));
+    assert_true(wrmsr(rig, index, UINT64_C(0x8123000000047700)));
+    assert_int_equal(read_or(rig, index, NO_MSR), 0x47700);
+}
+
+static void registers_of_32_bits_refuse_or_ignore_more(void **state)
+{
+    SoftRig *rig = *state;
+
+    set_vendor(rig, "GenuineIntel");
+    assert_refused(rig, 0xc0000103, UINT64_C(1) << 32);
+    assert_refused(rig, 0x175, UINT64_C(0x8123000000047700));
+    assert_refused(rig, 0x176, UINT64_C(0x8123000000047700));
+    assert_keeps_the_lower_half(rig, 0xc0000084);
+    assert_keeps_the_lower_half(rig, 0x174);
+    assert_holds(rig, 0xc0000103, 0xffffffff);
+    assert_holds(rig, 0xc0000081, UINT64_C(0x0023001000000000));
+    set_vendor(rig, "AuthenticAMD");
+    assert_keeps_the_lower_half(rig, 0xc0000084);
+    assert_keeps_the_lower_half(rig, 0xc0000103);
+    assert_keeps_the_lower_half(rig, 0x174);
+    assert_keeps_the_lower_half(rig, 0x175);
+    assert_keeps_the_lower_half(rig, 0x176);
 }
 
 static void memory_types_are_checked(void **state)
@@ -435,7 +450,7 @@ int main(void)
         TEST(unknown_msrs_fault),
         TEST(linear_addresses_must_be_canonical),
         TEST(fs_and_gs_bases_are_the_segments),
-        TEST(registers_of_32_bits_refuse_more),
+        TEST(registers_of_32_bits_refuse_or_ignore_more),
         TEST(memory_types_are_checked),
         TEST(speculation_controls_take_what_is_offered),
         TEST(arch_capabilities_is_read_only_and_needs_ibrs_for_ibrs_all),
