@@ -105,7 +105,7 @@ class Scratch(unittest.TestCase):
     def define(self, name, text=NONE):
         self.ctl("define", self.file(f"{name}.conf", text))
 
-    def define_guest(self, name, text):
+    def define_guest(self, name, text, more=""):
         """A q35 whose kernel writes text to the serial port and halts."""
         code = b"\x66\xba\xf8\x03" + b"".join(bytes([0xb0, c, 0xee]) for c in text) + b"\xf4\xeb\xfd"
         elf = struct.pack("<4s5B7xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 0, 0, 2, 62, 1, 1 << 20, 64, 0, 0, 64, 56,
@@ -114,7 +114,7 @@ class Scratch(unittest.TestCase):
         kernel = self.directory / "kernel"
         kernel.write_bytes(elf.ljust(4096, b"\0") + code)
         self.define(name, f'[machine]\n  type = "q35"\n  kernel = "{kernel}"\n[accel]\n  accel = "tcg"\n'
-                          '[memory]\n  size = "16M"\n')
+                          f'[memory]\n  size = "16M"\n{more}')
 
     def on_a_terminal(self, *arguments):
         pid, terminal = pty.fork()
@@ -621,6 +621,31 @@ class Driven(Scratch):
         for size in ("much", "-1", "1X", "99999999999999999999", ""):
             self.refused("setmem", "x", size, says="no size")
 
+    def test_attach_and_detach(self):
+        self.define_guest("x", b"", '[device "rp1"]\n  driver = "pcie-root-port"\n')
+        self.ctl("start", "x")
+        image = self.file("disk.img", "x" * 4096)
+        disk = f'[blockdev]\n  driver = "file"\n  node-name = "n1"\n  filename = "{image}"\n  read-only = "on"\n'
+        device = '[device "d1"]\n  driver = "virtio-blk-pci"\n  drive = "n1"\n  bus = "rp1"\n'
+        wrong = self.file("wrong.conf", disk + device.replace("rp1", "rp9"))
+        self.refused("attach-device", "x", wrong, says="rp9")
+        self.assertEqual(self.nodes(), [])
+        self.assertEqual(self.ctl("attach-device", "x", self.file("d.conf", disk + device)),
+                         "Device attached successfully\n\n")
+        self.assertEqual(self.nodes(), ["n1"])
+        self.assertIn(image, self.ctl("domblklist", "x"))
+        self.assertEqual(self.ctl("detach-device", "x", "d1"), "Device detached successfully\n\n")
+        self.refused("detach-device", "x", "d1", says="'d1'")
+        self.refused("attach-device", "x", self.file("e.conf", "# empty\n"), says="nothing to attach")
+        self.refused("attach-device", "x", self.file("c.conf", '[chardev "c"]\n  backend = "null"\n'), says="chardev")
+
+    def nodes(self):
+        return [n["node-name"] for n in json.loads(self.ctl("qmp", "x", "query-named-block-nodes"))["return"]]
+
+    def test_detach_that_the_guest_refuses_or_ignores(self):
+        Pretender(self, "x", qmp({"device_del": {}}))
+        self.refused("detach-device", "x", "d1", "--timeout", "1", says="within 1 s")
+
     def test_top(self):
         self.domain("x")
         said = self.ctl("top", "--rounds", "2", "--interval", "1")
@@ -741,7 +766,7 @@ class Tables(Scratch):
                                 check=False)
         self.assertEqual(result.stderr, "")
         for verb in self.verbs():
-            self.assertIn(f"\n.B {verb}", page)
+            self.assertTrue("\n.B " + verb.replace("-", "\\-") in page, verb)
 
     def test_completion(self):
         self.define("alpha")

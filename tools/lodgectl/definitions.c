@@ -111,7 +111,7 @@ char *definition_read(const char *name, GError **error)
     return read_text(path, &text, error) ? text : NULL;
 }
 
-static bool parse_file(const char *path, Options *ret, GError **error)
+bool definition_parse(const char *path, Options *ret, GError **error)
 {
     char *argv[] = { (char *)"lodge", (char *)"-readconfig", (char *)path, NULL };
 
@@ -122,7 +122,7 @@ bool definition_load(const char *name, Options *ret, GError **error)
 {
     g_autofree char *path = definition_path(name);
 
-    return parse_file(path, ret, error);
+    return definition_parse(path, ret, error);
 }
 
 char *options_uuid(const Options *o)
@@ -261,7 +261,7 @@ static bool check_as_file(const char *text, const char *from, char **ret_path, O
     if (!path) {
         return false;
     }
-    if (!parse_file(path, ret, &wrong)) {
+    if (!definition_parse(path, ret, &wrong)) {
         rename_in_error(&wrong, path, from);
         g_propagate_error(error, wrong);
         unlink(path);
