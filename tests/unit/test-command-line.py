@@ -217,6 +217,8 @@ class Running(Scratch):
         self.assertRegex(said, "using accelerator tcg, because .*" + ("/dev/kvm" if virtualizes else "neither vmx nor svm"))
 
     def test_named_process(self):
+        os.environ["LODGE_RUNTIME_DIR"] = str(self.directory / "run")  # apart from the names of real domains
+        self.addCleanup(os.environ.pop, "LODGE_RUNTIME_DIR")
         process, _ = self.start("-name", "web,process=lodge-web")
         self.assertEqual(pathlib.Path(f"/proc/{process.pid}/comm").read_text(), "lodge-web\n")
 

@@ -91,7 +91,7 @@ class Scratch(unittest.TestCase):
     def names(self, *arguments):
         return self.ctl("list", "--name", *arguments).split()
 
-    def eventually(self, condition, seconds=10):
+    def eventually(self, condition, seconds=30):
         deadline = time.monotonic() + seconds
         while not condition():
             self.assertLess(time.monotonic(), deadline, "it did not happen in time")
@@ -105,7 +105,7 @@ class Scratch(unittest.TestCase):
     def define(self, name, text=NONE):
         self.ctl("define", self.file(f"{name}.conf", text))
 
-    def define_guest(self, name, text):
+    def define_guest(self, name, text, more=""):
         """A q35 whose kernel writes text to the serial port and halts."""
         code = b"\x66\xba\xf8\x03" + b"".join(bytes([0xb0, c, 0xee]) for c in text) + b"\xf4\xeb\xfd"
         elf = struct.pack("<4s5B7xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 0, 0, 2, 62, 1, 1 << 20, 64, 0, 0, 64, 56,
@@ -114,7 +114,7 @@ class Scratch(unittest.TestCase):
         kernel = self.directory / "kernel"
         kernel.write_bytes(elf.ljust(4096, b"\0") + code)
         self.define(name, f'[machine]\n  type = "q35"\n  kernel = "{kernel}"\n[accel]\n  accel = "tcg"\n'
-                          '[memory]\n  size = "16M"\n')
+                          f'[memory]\n  size = "16M"\n{more}')
 
     def on_a_terminal(self, *arguments):
         pid, terminal = pty.fork()
@@ -126,7 +126,7 @@ class Scratch(unittest.TestCase):
     def heard(self, terminal, words):
         text = b""
         while words not in text:
-            self.assertTrue(select.select([terminal], [], [], 10)[0], text)
+            self.assertTrue(select.select([terminal], [], [], 30)[0], text)
             text += os.read(terminal, 1024)
         return text.decode()
 
@@ -320,6 +320,7 @@ class Defined(Scratch):
         self.assertEqual((self.names("--persistent"), self.names("--transient")), (["x"], []))
         self.assertIn(UUID, self.ctl("dumpconfig", "x"))
         self.ctl("undefine", "x")
+        self.refused("define", self.file("x.conf", NONE + f'[uuid]\n  uuid = "{UUID[:-1]}1"\n'), says="exists already")
         self.assertEqual(self.names("--transient"), ["x"])
 
     def test_mistake_in_a_definition_is_told_and_nothing_is_written(self):
@@ -333,7 +334,7 @@ class Defined(Scratch):
         self.ctl("define", self.file("other.conf", NONE + f'[name]\n  guest = "x"\n[uuid]\n  uuid = "{UUID}"\n'))
         self.assertEqual(self.ctl("domuuid", "x").strip(), UUID)
         self.refused("define", self.file("y.conf", NONE + f'[uuid]\n  uuid = "{UUID}"\n'), says="'x' has the UUID")
-        self.refused("define", self.file("x.conf", NONE + f'[uuid]\n  uuid = "{UUID[:-1]}1"\n'), says="defined already")
+        self.refused("define", self.file("x.conf", NONE + f'[uuid]\n  uuid = "{UUID[:-1]}1"\n'), says="exists already")
         self.define("x", NONE + '[memory]\n  size = "64M"\n')
         self.assertEqual(self.ctl("domuuid", "x").strip(), UUID)
 
@@ -387,6 +388,12 @@ class Defined(Scratch):
         result = self.call("edit", "x")
         self.assertIn("cannot rename", result.stderr)
         pathlib.Path(result.stderr.rsplit("'", 2)[1]).unlink()
+        bigger = self.file("x.conf", NONE + '[memory]\n  size = "128M"\n')
+        self.environment["EDITOR"] = f"""sh -c '{LODGECTL} -q define {bigger}; echo "# mine" >> "$0"'"""
+        result = self.call("edit", "x")
+        self.assertIn("changed meanwhile", result.stderr)
+        pathlib.Path(result.stderr.rsplit("'", 2)[1]).unlink()
+        self.assertIn("128M", self.ctl("dumpconfig", "x"))
         self.assertEqual(self.names("--all"), ["x"])
 
     def edit(self, editor):
@@ -494,7 +501,7 @@ class Hostile(Scratch):
         started = time.monotonic()
         self.assertIn(" 77   x      no state\n", self.ctl("list"))
         self.refused("qmp", "x", "--timeout", "1", "query-status", says="Domain 'x'")
-        self.assertLess(time.monotonic() - started, 4)
+        self.assertLess(time.monotonic() - started, 10)
 
     def test_silence(self):
         self.survives(lambda p, client: time.sleep(20))
@@ -544,7 +551,7 @@ class Hostile(Scratch):
         started = time.monotonic()
         self.assertIn("no state", self.ctl("list"))
         self.refused("destroy", "nobody", says="nobody")
-        self.assertLess(time.monotonic() - started, 4)
+        self.assertLess(time.monotonic() - started, 10)
 
 
 class Driven(Scratch):
@@ -613,6 +620,31 @@ class Driven(Scratch):
             self.assertEqual(x.said[-1], ("balloon", {"value": number}))
         for size in ("much", "-1", "1X", "99999999999999999999", ""):
             self.refused("setmem", "x", size, says="no size")
+
+    def test_attach_and_detach(self):
+        self.define_guest("x", b"", '[device "rp1"]\n  driver = "pcie-root-port"\n')
+        self.ctl("start", "x")
+        image = self.file("disk.img", "x" * 4096)
+        disk = f'[blockdev]\n  driver = "file"\n  node-name = "n1"\n  filename = "{image}"\n  read-only = "on"\n'
+        device = '[device "d1"]\n  driver = "virtio-blk-pci"\n  drive = "n1"\n  bus = "rp1"\n'
+        wrong = self.file("wrong.conf", disk + device.replace("rp1", "rp9"))
+        self.refused("attach-device", "x", wrong, says="rp9")
+        self.assertEqual(self.nodes(), [])
+        self.assertEqual(self.ctl("attach-device", "x", self.file("d.conf", disk + device)),
+                         "Device attached successfully\n\n")
+        self.assertEqual(self.nodes(), ["n1"])
+        self.assertIn(image, self.ctl("domblklist", "x"))
+        self.assertEqual(self.ctl("detach-device", "x", "d1"), "Device detached successfully\n\n")
+        self.refused("detach-device", "x", "d1", says="'d1'")
+        self.refused("attach-device", "x", self.file("e.conf", "# empty\n"), says="nothing to attach")
+        self.refused("attach-device", "x", self.file("c.conf", '[chardev "c"]\n  backend = "null"\n'), says="chardev")
+
+    def nodes(self):
+        return [n["node-name"] for n in json.loads(self.ctl("qmp", "x", "query-named-block-nodes"))["return"]]
+
+    def test_detach_that_the_guest_refuses_or_ignores(self):
+        Pretender(self, "x", qmp({"device_del": {}}))
+        self.refused("detach-device", "x", "d1", "--timeout", "1", says="within 1 s")
 
     def test_top(self):
         self.domain("x")
@@ -734,7 +766,7 @@ class Tables(Scratch):
                                 check=False)
         self.assertEqual(result.stderr, "")
         for verb in self.verbs():
-            self.assertIn(f"\n.B {verb}", page)
+            self.assertTrue("\n.B " + verb.replace("-", "\\-") in page, verb)
 
     def test_completion(self):
         self.define("alpha")

@@ -111,7 +111,7 @@ char *definition_read(const char *name, GError **error)
     return read_text(path, &text, error) ? text : NULL;
 }
 
-static bool parse_file(const char *path, Options *ret, GError **error)
+bool definition_parse(const char *path, Options *ret, GError **error)
 {
     char *argv[] = { (char *)"lodge", (char *)"-readconfig", (char *)path, NULL };
 
@@ -122,7 +122,7 @@ bool definition_load(const char *name, Options *ret, GError **error)
 {
     g_autofree char *path = definition_path(name);
 
-    return parse_file(path, ret, error);
+    return definition_parse(path, ret, error);
 }
 
 char *options_uuid(const Options *o)
@@ -261,7 +261,7 @@ static bool check_as_file(const char *text, const char *from, char **ret_path, O
     if (!path) {
         return false;
     }
-    if (!parse_file(path, ret, &wrong)) {
+    if (!definition_parse(path, ret, &wrong)) {
         rename_in_error(&wrong, path, from);
         g_propagate_error(error, wrong);
         unlink(path);
@@ -295,13 +295,23 @@ static char *name_of(const Options *options, const char *from, GError **error)
     return name;
 }
 
+/* That of the definition or of the running domain that has this name; NULL: neither has one. */
+static char *present_uuid(const char *name)
+{
+    g_autofree char *root = registry_root();
+    g_autoptr(RegistryEntry) entry = root ? registry_read(root, name) : NULL;
+    char *uuid = definition_exists(name) ? definition_uuid(name) : NULL;
+
+    return uuid || !entry || !entry->alive ? uuid : g_strdup(entry->uuid);
+}
+
 static bool check_uuid(const char *name, const char *uuid, GError **error)
 {
-    g_autofree char *before = definition_exists(name) ? definition_uuid(name) : NULL;
+    g_autofree char *before = present_uuid(name);
     g_autoptr(GPtrArray) all = domains_list();
 
     if (before && !g_str_equal(before, uuid)) {
-        error_set(error, "Domain '%s' is defined already, with the UUID %s", name, before);
+        error_set(error, "Domain '%s' exists already, with the UUID %s", name, before);
         return error_hint(error, "Undefine it first, or use its UUID.");
     }
     for (guint i = 0; i < all->len; i++) {
@@ -314,19 +324,6 @@ static bool check_uuid(const char *name, const char *uuid, GError **error)
         }
     }
     return true;
-}
-
-/* That of the domain that has this name, or a new one. */
-static char *choose_uuid(const char *name)
-{
-    g_autofree char *root = registry_root();
-    g_autoptr(RegistryEntry) entry = root ? registry_read(root, name) : NULL;
-    char *uuid = definition_exists(name) ? definition_uuid(name) : NULL;
-
-    if (!uuid && entry && entry->alive) {
-        uuid = g_strdup(entry->uuid);
-    }
-    return uuid ? uuid : g_uuid_string_random();
 }
 
 static char *with_uuid(const char *text, const char *uuid)
@@ -345,7 +342,10 @@ static bool write_locked(const char *text, const Options *options, const char *p
     if (uuid) {
         return check_uuid(name, uuid, error) && put_in_place(path, name, error);
     }
-    uuid = choose_uuid(name);
+    uuid = present_uuid(name);
+    if (!uuid) {
+        uuid = g_uuid_string_random();
+    }
     whole = with_uuid(text, uuid);
     other = write_temporary(whole, error);
     ok = other && put_in_place(other, name, error);
@@ -355,29 +355,60 @@ static bool write_locked(const char *text, const Options *options, const char *p
     return ok;
 }
 
-char *definition_write(const char *text, const char *from, const char *only_name, GError **error)
+char *definition_write(const char *text, const char *from, GError **error)
 {
     g_autofree char *path = NULL, *name = NULL;
     Options options;
-    bool ok = false;
+    bool ok;
     int lock;
 
     if (!check_as_file(text, from, &path, &options, error)) {
         return NULL;
     }
-    name = only_name && !options.name.guest ? g_strdup(only_name) : name_of(&options, from, error);
+    name = name_of(&options, from, error);
     lock = name ? lock_definitions(error) : -1;
-    if (lock >= 0 && only_name && !g_str_equal(name, only_name)) {
-        error_set(error, "An edit cannot rename domain '%s' to '%s'", only_name, name);
-    } else if (lock >= 0) {
-        ok = write_locked(text, &options, path, name, error);
-    }
+    ok = lock >= 0 && write_locked(text, &options, path, name, error);
     if (lock >= 0) {
         close(lock);
     }
     unlink(path); /* fine if it was put in place */
     options_clear(&options);
     return ok ? g_steal_pointer(&name) : NULL;
+}
+
+/* The lock is held. */
+static bool check_replaced(const char *name, const char *before, const Options *options, GError **error)
+{
+    g_autofree char *now = definition_read(name, error);
+
+    if (!now) {
+        return false;
+    }
+    if (options->name.guest && !g_str_equal(options->name.guest, name)) {
+        return error_set(error, "An edit cannot rename domain '%s' to '%s'", name, options->name.guest);
+    }
+    return g_str_equal(now, before) ||
+           error_set(error, "The definition of domain '%s' was changed meanwhile by somebody else", name);
+}
+
+bool definition_replace(const char *name, const char *before, const char *text, const char *from, GError **error)
+{
+    g_autofree char *path = NULL;
+    Options options;
+    bool ok;
+    int lock;
+
+    if (!check_as_file(text, from, &path, &options, error)) {
+        return false;
+    }
+    lock = lock_definitions(error);
+    ok = lock >= 0 && check_replaced(name, before, &options, error) && write_locked(text, &options, path, name, error);
+    if (lock >= 0) {
+        close(lock);
+    }
+    unlink(path);
+    options_clear(&options);
+    return ok;
 }
 
 bool definition_remove(const char *name, GError **error)

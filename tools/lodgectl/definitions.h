@@ -18,7 +18,8 @@ bool definition_autostarts(const char *name);
 
 /* Whole and checked; the caller's.  NULL: error is set. */
 char *definition_read(const char *name, GError **error);
-/* What it says, for options_clear(). */
+/* What it says, or another file; for options_clear(). */
+bool definition_parse(const char *path, Options *ret, GError **error);
 bool definition_load(const char *name, Options *ret, GError **error);
 /* Its UUID, the caller's; NULL: it has none, or cannot be read. */
 char *definition_uuid(const char *name);
@@ -26,7 +27,9 @@ char *options_uuid(const Options *options);
 
 /* Checks by lodge's own parser, and writes; `from` is what errors call the text.  A UUID that is missing is added.
  * The name is the text's own, else that of the file `from`.
- * only_name: it must be that one (an edit renames nothing).  Returns the name, the caller's. */
-char *definition_write(const char *text, const char *from, const char *only_name, GError **error);
+ * Returns the name, the caller's. */
+char *definition_write(const char *text, const char *from, GError **error);
+/* The same for a domain that is defined by the text `before`, and must still be.  Its name stays. */
+bool definition_replace(const char *name, const char *before, const char *text, const char *from, GError **error);
 bool definition_remove(const char *name, GError **error);
 bool definition_set_autostart(const char *name, bool on, GError **error);

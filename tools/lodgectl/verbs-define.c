@@ -53,7 +53,7 @@ static bool define(const Cmd *cmd, GError **error)
     if (!read_whole(file, &text, error)) {
         return false;
     }
-    name = definition_write(text, file, NULL, error);
+    name = definition_write(text, file, error);
     if (name) {
         say(cmd, "Domain '%s' defined from %s", name, file);
     }
@@ -123,7 +123,7 @@ static bool edit_file(const Cmd *cmd, const Dom *dom, const char *path, const ch
                       GError **error)
 {
     for (;;) {
-        g_autofree char *text = NULL, *name = NULL;
+        g_autofree char *text = NULL;
         g_autoptr(GError) wrong = NULL;
 
         if (!run_editor(path, &text, error)) {
@@ -133,8 +133,7 @@ static bool edit_file(const Cmd *cmd, const Dom *dom, const char *path, const ch
             say(cmd, "Domain '%s' configuration not changed.", dom->name);
             return true;
         }
-        name = definition_write(text, path, dom->name, &wrong);
-        if (name) {
+        if (definition_replace(dom->name, before, text, path, &wrong)) {
             say(cmd, "Domain '%s' configuration edited.", dom->name);
             return true;
         }

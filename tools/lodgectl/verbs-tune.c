@@ -296,8 +296,8 @@ static bool setmem(const Cmd *cmd, GError **error)
 
 #define CPULIST { "cpulist", ARG_TEXT, .help = "CPUs of the host, as 0-3,^2,7, or r for all; not given: show" }
 const Verb tune_verbs[] = {
-    { "vcpupin", ARGS(ARG_DOMAIN(OF_ACTIVE), { "vcpu", ARG_TEXT, .help = "Number of the virtual CPU" }, CPULIST), vcpupin,
-      "Show or say on which CPUs of the host a virtual CPU runs" },
+    { "vcpupin", ARGS(ARG_DOMAIN(OF_ACTIVE), { "vcpu", ARG_TEXT, .help = "Number of the virtual CPU" }, CPULIST),
+      vcpupin, "Show or say on which CPUs of the host a virtual CPU runs" },
     { "emulatorpin", ARGS(ARG_DOMAIN(OF_ACTIVE), CPULIST), emulatorpin,
       "Show or say on which CPUs of the host the other threads of a domain run" },
     { "iothreadpin", ARGS(ARG_DOMAIN(OF_ACTIVE), { "iothread", ARG_TEXT, .help = "Id of the I/O thread" }, CPULIST),

@@ -14,5 +14,6 @@ const VerbSection verb_sections[] = {
     { "Statistics", stats_verbs },
     { "All of them at a glance", top_verbs },
     { "What they get", tune_verbs },
+    { "Hot plug", attach_verbs },
     { NULL },
 };
