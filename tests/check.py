@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
@@ -131,21 +132,22 @@ def sanitized_build():
 
 
 def stage_fuzz():
-    """Each fuzz target for a while, under the same sanitizers"""
+    """Each fuzz target for a while, two at a time, under the same sanitizers"""
     path = sanitized_build()
-    records = []
-    for target in sorted((path / "tests/fuzz").glob("fuzz-*")):
-        if not target.is_file() or not os.access(target, os.X_OK):
-            continue
-        with tempfile.TemporaryDirectory() as work:
-            seeds = [TOP / "tests/fuzz/corpus" / target.name.removeprefix("fuzz-")]
-            status, output = call([target, f"-max_total_time={FUZZ_SECONDS}", "-rss_limit_mb=2048", "-timeout=20",
-                                   "-max_len=4096", f"-artifact_prefix={BUILDS}/{target.name}-", work,
-                                   *[s for s in seeds if s.is_dir()]], SANITIZER_ENV, timeout=FUZZ_SECONDS * 10)
-            runs = re.search(r"Done (\d+) runs", output)
-            print(f"      {target.name}: {runs.group(1) if runs else 'no'} runs")
-            records.append(record(target.name, "failed" if status else "passed", tail(output) if status else ""))
-    return records
+    targets = [t for t in sorted((path / "tests/fuzz").glob("fuzz-*")) if t.is_file() and os.access(t, os.X_OK)]
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        return list(pool.map(fuzz, targets))
+
+
+def fuzz(target):
+    with tempfile.TemporaryDirectory() as work:
+        seeds = [TOP / "tests/fuzz/corpus" / target.name.removeprefix("fuzz-")]
+        status, output = call([target, f"-max_total_time={FUZZ_SECONDS}", "-rss_limit_mb=2048", "-timeout=20",
+                               "-max_len=4096", f"-artifact_prefix={BUILDS}/{target.name}-", work,
+                               *[s for s in seeds if s.is_dir()]], SANITIZER_ENV, timeout=FUZZ_SECONDS * 10)
+        runs = re.search(r"Done (\d+) runs", output)
+        print(f"      {target.name}: {runs.group(1) if runs else 'no'} runs", flush=True)
+        return record(target.name, "failed" if status else "passed", tail(output) if status else "")
 
 
 def stage_tsan():

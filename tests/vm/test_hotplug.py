@@ -4,9 +4,9 @@
 import re
 
 from qmp import Qmp
-from vmtest import BOOT, lodge_only, needs
+from vmtest import BOOT, device_only, lodge_only, needs
 
-ROUNDS = {"tcg": 8, "kvm": 1}      # where KVM is emulated, a round takes long
+ROUNDS = {"tcg": 5, "kvm": 1}      # where KVM is emulated, a round takes long
 PORT = "-device pcie-root-port,id=rp{0},chassis=1,slot={0} "
 SEEN = 60       # seconds that a guest may take to see a card: a second for the link, the rest is a host under load
 GONE = 90       # ... to let go of it: 5 s of blinking, a second without power
@@ -96,6 +96,7 @@ def test_disk_and_rng_come_and_go_by_acpi(vm):
     come_and_go(vm, "-global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=on", ROUNDS[vm.accel])
 
 
+@device_only
 @lodge_only
 @needs("cloud")
 def test_card_that_comes_while_paused_is_seen_afterwards(vm):
@@ -112,6 +113,7 @@ def test_card_that_comes_while_paused_is_seen_afterwards(vm):
     guest.end()
 
 
+@device_only
 @lodge_only
 @needs("cloud")
 def test_card_that_comes_before_the_start_is_there(vm):
@@ -125,6 +127,7 @@ def test_card_that_comes_before_the_start_is_there(vm):
     guest.end()
 
 
+@device_only
 @lodge_only
 @needs("cloud")
 def test_reset_completes_an_unplug(vm):
@@ -140,6 +143,7 @@ def test_reset_completes_an_unplug(vm):
     guest.end()
 
 
+@device_only
 @lodge_only
 @needs("cloud")
 def test_serial_port_comes_and_goes(vm):
@@ -157,6 +161,7 @@ def test_serial_port_comes_and_goes(vm):
     guest.end()
 
 
+@device_only
 @lodge_only
 @needs("cloud")
 def test_what_cannot_be_plugged_leaves_nothing_behind(vm):

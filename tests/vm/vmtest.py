@@ -3,7 +3,7 @@
 
 A test is a function `test_...(vm)` in a file test_*.py; its name says the behaviour. Decorators declare what it needs:
 images by name (`@needs("debian")`), the VMM under test rather than the peer (`@lodge_only`), one accelerator
-(`@kvm_only`, `@tcg_only`), or this host's own /dev/kvm (`@on_host`). A test that cannot run raises Skip with the
+(`@kvm_only`, `@tcg_only`), this host's own /dev/kvm (`@on_host`), or that no accelerator matters (`@device_only`). A test that cannot run raises Skip with the
 reason.
 """
 
@@ -12,7 +12,7 @@ import sys
 
 from images import cache, disks, initramfs, kernels, programs
 
-BOOT = 150          # seconds that a small guest may take from start to end in an emulated host under load
+BOOT = 100          # seconds that a small guest may take from start to end in an emulated host under load
 
 
 class Skip(Exception):
@@ -41,6 +41,12 @@ def kvm_only(function):
 def tcg_only(function):
     """The test is about the software CPU."""
     function.tcg_only = True
+    return function
+
+
+def device_only(function):
+    """The test is about what every accelerator leaves alike: where KVM is emulated, it runs on the software CPU only."""
+    function.device_only = True
     return function
 
 
