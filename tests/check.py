@@ -17,7 +17,7 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
 BUILDS = TOP / "build-check"
-FUZZ_SECONDS = 20
+FUZZ_SECONDS = 15
 INSTRUCTION_SECONDS = 300
 INSTRUCTION_COUNT = 14_000_000  # what two free cores do in that time: a faster machine runs the same cases, not others
 

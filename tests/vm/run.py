@@ -27,7 +27,7 @@ from images import cache, disks  # noqa: E402
 from jobs import Died, Ended, Timeout  # noqa: E402
 
 
-MOST_AGAIN = 3
+MOST_AGAIN = 5
 
 
 class Test:
