@@ -261,5 +261,12 @@ def compare_nested(ours, theirs):
     return transcript.Comparison(ours, theirs, [Excuse(*row) for row in NESTED], _nested_normal)
 
 
+def weak_normal(seen):
+    """Without P and RSVD of page faults in the upper half, where the host's kernel is, or sometimes was."""
+    if " cr2=ffff8" not in seen:
+        return seen
+    return re.sub(r"#PF\((\w+)\)", lambda m: f"#PF({int(m[1], 16) & ~9:x})", seen)
+
+
 def compare_weak(ours, theirs):
-    return transcript.Comparison(ours, theirs, [Excuse(*row) for row in WEAK])
+    return transcript.Comparison(ours, theirs, [Excuse(*row) for row in WEAK], weak_normal)

@@ -29,10 +29,11 @@ def collect(lodge, guest, accel, skip):
     return transcript.collect(lambda append: transcript.run_once([*command, append], quiet=5), skip)
 
 
-def report(comparison):
+def report(comparison, one_host=True):
+    """Whether it failed. Excuses that excuse nothing are too many, unless they are for hosts of other kinds."""
     unused = [f"excuses nothing: {text}" for text in comparison.unused]
     print("\n".join([*comparison.different, *unused, str(comparison)]))
-    return bool(comparison.different or comparison.unused)
+    return bool(comparison.different or (one_host and comparison.unused))
 
 
 def compare(ours, theirs, which):
@@ -55,7 +56,7 @@ def run_kvm(lodge, guest):
         print("skipped: this host has no usable /dev/kvm")
         return 77
     skip = SKIP_RING_0 | ((1 << 10) - 1 - sum(1 << n for n in WEAK_MODES.values()))
-    return report(excuses.compare_weak(*(collect(lodge, guest, accel, skip).lines for accel in ("tcg", "kvm"))))
+    return report(excuses.compare_weak(*(collect(lodge, guest, accel, skip).lines for accel in ("tcg", "kvm"))), False)
 
 
 def main():
