@@ -35,31 +35,14 @@ static bool print_registers(Vcpu *vcpu, GString *out, GError **error)
     return true;
 }
 
-bool hmp_hold_vcpus(Domain *domain)
-{
-    bool ran = !vcpus_parked(domain);
-
-    if (ran) {
-        vcpus_park(domain);
-    }
-    return ran;
-}
-
-void hmp_release_vcpus(Domain *domain, bool ran)
-{
-    if (ran) {
-        vcpus_unpark(domain);
-    }
-}
-
 static bool print_range(Domain *domain, unsigned first, unsigned last, GString *out, GError **error)
 {
-    bool ran = hmp_hold_vcpus(domain), ok = true;
+    bool ran = vcpus_freeze(domain), ok = true;
 
     for (unsigned i = first; ok && i <= last; i++) {
         ok = print_registers(domain_vcpu(domain, i), out, error);
     }
-    hmp_release_vcpus(domain, ran);
+    vcpus_thaw(domain, ran);
     return ok;
 }
 

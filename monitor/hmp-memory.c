@@ -280,9 +280,9 @@ static bool show_physical(HmpCall *call, GError **error)
 
 static bool held(HmpCall *call, bool (*fn)(HmpCall *call, GError **error), GError **error)
 {
-    bool ran = hmp_hold_vcpus(call->domain), ok = fn(call, error);
+    bool ran = vcpus_freeze(call->domain), ok = fn(call, error);
 
-    hmp_release_vcpus(call->domain, ran);
+    vcpus_thaw(call->domain, ran);
     return ok;
 }
 

@@ -24,10 +24,6 @@ void hmp_say(Domain *domain, CommandFds *fds, const char *line, GString *out);
 /* The words (owned, to be freed) that the line may end in. */
 void hmp_complete(Domain *domain, const char *before, GPtrArray *words);
 
-/* vCPUs stand still until they are released; whether they ran. */
-bool hmp_hold_vcpus(Domain *domain);
-void hmp_release_vcpus(Domain *domain, bool ran);
-
 /* ---- tables ---- */
 typedef struct HmpCall {
     Domain *domain;

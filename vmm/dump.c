@@ -10,6 +10,7 @@
 
 #include "vmm/domain.h"
 #include "vmm/error.h"
+#include "vmm/host.h"
 #include "vmm/sandbox.h"
 #include "vmm/thread.h"
 
@@ -147,21 +148,12 @@ void dump_progress(Dump *dump, uint64_t bytes)
 
 bool dump_write(Dump *dump, const void *data, size_t length, GError **error)
 {
-    const char *from = data;
+    int err = host_write_all(dump->options.fd, data, length);
 
-    while (length) {
-        ssize_t n = write(dump->options.fd, from, length);
-
-        if (__atomic_load_n(&dump->cancelled, __ATOMIC_RELAXED)) {
-            return error_set(error, "the dump was cancelled");
-        }
-        if (n < 0 && errno != EINTR) {
-            return error_set_errno(error, errno, "cannot write the dump");
-        }
-        from += MAX(n, 0);
-        length -= (size_t)MAX(n, 0);
+    if (__atomic_load_n(&dump->cancelled, __ATOMIC_RELAXED)) {
+        return error_set(error, "the dump was cancelled");
     }
-    return true;
+    return !err || error_set_errno(error, err, "cannot write the dump");
 }
 
 /* What the last write() kept back, a full disk of NFS for one, comes out when it is closed. */

@@ -261,25 +261,31 @@ out:
     return ok;
 }
 
+int host_write_all(int fd, const void *data, size_t length)
+{
+    const char *at = data;
+
+    while (length) {
+        ssize_t n = write(fd, at, length);
+
+        if (n < 0 && errno != EINTR) {
+            return -errno;
+        }
+        at += MAX(n, 0);
+        length -= (size_t)MAX(n, 0);
+    }
+    return 0;
+}
+
 bool host_write_file(const char *path, const void *data, size_t length, mode_t mode, GError **error)
 {
     int fd = host_open(path, O_WRONLY | O_CREAT | O_TRUNC, mode, error);
-    const char *at = data;
-    int err = 0;
+    int err;
 
     if (fd < 0) {
         return false;
     }
-    while (length && !err) {
-        ssize_t n = write(fd, at, length);
-
-        if (n >= 0) {
-            at += n;
-            length -= n;
-        } else if (errno != EINTR) {
-            err = errno;
-        }
-    }
+    err = host_write_all(fd, data, length);
     if (close(fd) < 0 && !err) {
         err = errno;
     }

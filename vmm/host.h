@@ -18,6 +18,7 @@
 int host_open(const char *path, int flags, mode_t mode, GError **error);
 /* Whole file, at most max bytes. */
 bool host_read_file(const char *path, uint64_t max, uint8_t **ret_data, size_t *ret_length, GError **error);
+int host_write_all(int fd, const void *data, size_t length); /* 0 or a negative errno.  Any thread. */
 bool host_write_file(const char *path, const void *data, size_t length, mode_t mode, GError **error);
 /* Sockets: any thread; they may block.  A path "@NAME" is in the abstract namespace. */
 int host_listen_unix(const char *path, GError **error);  /* 0600; replaces a dead socket */

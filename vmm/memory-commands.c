@@ -52,16 +52,9 @@ static bool read_piece(const Source *s, uint64_t address, void *buffer, uint64_t
 
 static bool write_piece(int fd, const uint8_t *data, size_t length, GError **error)
 {
-    while (length) {
-        ssize_t n = write(fd, data, length);
+    int err = host_write_all(fd, data, length);
 
-        if (n < 0 && errno != EINTR) {
-            return error_set_errno(error, errno, "cannot write the file");
-        }
-        data += MAX(n, 0);
-        length -= (size_t)MAX(n, 0);
-    }
-    return true;
+    return !err || error_set_errno(error, err, "cannot write the file");
 }
 
 static bool copy(const Source *s, const SaveArgs *args, int fd, GError **error)
@@ -81,7 +74,7 @@ static bool copy(const Source *s, const SaveArgs *args, int fd, GError **error)
 static bool save(Domain *domain, Vcpu *vcpu, const SaveArgs *args, GError **error)
 {
     Source source = { domain_memory(domain), vcpu };
-    bool ran = !vcpus_parked(domain), ok;
+    bool ran, ok;
     int fd;
 
     if (args->size && args->address + args->size - 1 < args->address) {
@@ -91,13 +84,9 @@ static bool save(Domain *domain, Vcpu *vcpu, const SaveArgs *args, GError **erro
     if (fd < 0) {
         return false;
     }
-    if (ran) {
-        vcpus_park(domain);
-    }
+    ran = vcpus_freeze(domain);
     ok = copy(&source, args, fd, error);
-    if (ran) {
-        vcpus_unpark(domain);
-    }
+    vcpus_thaw(domain, ran);
     if (close(fd) && ok) {
         return error_set_errno(error, errno, "cannot write the file");
     }

@@ -412,6 +412,23 @@ bool vcpus_parked(Domain *domain)
     return parked;
 }
 
+bool vcpus_freeze(Domain *domain)
+{
+    bool ran = !vcpus_parked(domain);
+
+    if (ran) {
+        vcpus_park(domain);
+    }
+    return ran;
+}
+
+void vcpus_thaw(Domain *domain, bool ran)
+{
+    if (ran) {
+        vcpus_unpark(domain);
+    }
+}
+
 void vcpu_call(Vcpu *vcpu, void (*fn)(Vcpu *vcpu, void *opaque), void *opaque)
 {
     VcpuCall call = { fn, opaque, false };

@@ -71,6 +71,9 @@ void vcpus_unpark(Domain *domain);
  * (which may send the others INIT at once). */
 void vcpus_store(Domain *domain);
 bool vcpus_parked(Domain *domain);
+/* Parks them for a moment, for who looks at the guest from outside, and lets them go on if they ran (what freeze returned). */
+bool vcpus_freeze(Domain *domain);
+void vcpus_thaw(Domain *domain, bool ran);
 /* Whether vcpus_unpark() leaves it out from now on. */
 void vcpu_hold(Vcpu *vcpu, bool held);
 /* Why it ended by VCPU_EXIT_DEBUG, told once; until then it stays parked.  False: it did not.  ret may be NULL. */
