@@ -40,8 +40,8 @@ from jobs import Died, Job, Result, Timeout, interact  # noqa: E402
 
 PORTS = 5           # one of them is for killing the others' jobs
 KILL = 20           # seconds that a first level in good health takes for it
-# Two first-level guests at once would push each other past every time limit.
-LOCK = "/tmp/lodge-guest.lock"
+# More first-level guests than processors would push each other past every time limit.
+LOCK = "/tmp/lodge-guest-{}.lock"
 # What QEMU as the VMM inside needs of its data files, and where the distribution's packages put them.
 PEER_DATA = {
     "/usr/share/seabios": ["bios-256k.bin", "bios-microvm.bin", "vgabios-stdvga.bin"],
@@ -170,12 +170,7 @@ class Nested:
             path = tree.disk(("images", "program")[n], free)
             drives += ["-drive", f"file={path},format=raw,if=none,id=d{n},snapshot=on,cache=unsafe",
                        "-device", f"virtio-blk-pci,drive=d{n}"]
-        lock = self._stack.enter_context(open(LOCK, "w"))
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._log("waiting for another first-level guest on this machine to end")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        self._take_processor()
         work = self._work = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="lodge-nested-")))
         self.console = work / "console"
         ports = []
@@ -207,6 +202,16 @@ class Nested:
         self.boot_seconds = time.monotonic() - began
         if "@@level1 kvm" not in self._console_text():
             raise Died(f"the first level has no /dev/kvm:\n{self.console_tail()}")
+
+    def _take_processor(self):
+        """Hold one of as many locks as there are processors until the end."""
+        locks = [self._stack.enter_context(open(LOCK.format(n), "w")) for n in range(os.cpu_count())]
+        for lock in locks:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+        self._log("waiting for another first-level guest on this machine to end")
+        fcntl.flock(locks[0], fcntl.LOCK_EX)
 
     def _console_text(self):
         return self.console.read_text(errors="replace") if self.console and self.console.exists() else ""

@@ -10,7 +10,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from libvirt import Failed, Libvirtd, lacking
-from vmtest import BOOT, Skip, lodge_only, needs, tcg_only
+from vmtest import BOOT, Skip, lodge_only, needs, one_at_a_time, tcg_only
 
 UUID = "e7bb2f3d-aefb-40eb-816e-c4d0de27cd09"
 
@@ -147,6 +147,7 @@ def fails(daemon, *arguments):
 @needs("cloud")
 @lodge_only
 @tcg_only
+@one_at_a_time
 def test_libvirt_runs_a_domain_from_its_definition_to_its_end(vm):
     with libvirt(vm) as daemon, events(daemon) as heard:
         virsh = daemon.virsh
@@ -206,6 +207,7 @@ def test_libvirt_runs_a_domain_from_its_definition_to_its_end(vm):
 @needs("cloud")
 @lodge_only
 @tcg_only
+@one_at_a_time
 def test_libvirt_gives_memory_iothreads_and_files_to_a_domain(vm):
     with libvirt(vm) as daemon:
         memory = "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>"
@@ -224,6 +226,7 @@ def test_libvirt_gives_memory_iothreads_and_files_to_a_domain(vm):
 @needs("cloud")
 @lodge_only
 @tcg_only
+@one_at_a_time
 def test_libvirt_tells_why_a_domain_does_not_start(vm):
     with libvirt(vm) as daemon:
         nothing = daemon.file("nothing", "no kernel")

@@ -3,8 +3,8 @@
 
 A test is a function `test_...(vm)` in a file test_*.py; its name says the behaviour. Decorators declare what it needs:
 images by name (`@needs("debian")`), the VMM under test rather than the peer (`@lodge_only`), one accelerator
-(`@kvm_only`, `@tcg_only`), this host's own /dev/kvm (`@on_host`), or that no accelerator matters (`@device_only`). A test that cannot run raises Skip with the
-reason.
+(`@kvm_only`, `@tcg_only`), this host's own /dev/kvm (`@on_host`), that no accelerator matters (`@device_only`), or that
+only one such test may run at a time (`@one_at_a_time`). A test that cannot run raises Skip with the reason.
 """
 
 import shlex
@@ -47,6 +47,12 @@ def tcg_only(function):
 def device_only(function):
     """The test is about what every accelerator leaves alike: where KVM is emulated, it runs on the software CPU only."""
     function.device_only = True
+    return function
+
+
+def one_at_a_time(function):
+    """The test uses something that the host has once, such as names of domains; others may run beside it."""
+    function.one_at_a_time = True
     return function
 
 
