@@ -365,19 +365,16 @@ static bool write_gdt(X86Boot *boot, GError **error)
 
 /* What firmware leaves behind: MTRRs on, write-back by default (SDM 3-12.11.2).  Linux takes MTRRs that
  * are off as a reason to leave the PAT alone. */
-static void write_back_memory(Domain *domain)
+void x86_boot_reset_cpu(Vcpu *vcpu)
 {
-    for (unsigned i = 0; i < domain_vcpus(domain); i++) {
-        Vcpu *vcpu = domain_vcpu(domain, i);
-
-        x86_cpu_set_msr(&vcpu->cpu, MSR_MTRR_DEF_TYPE, MTRR_ENABLE | MTRR_WRITE_BACK);
-        vcpu_set_dirty(vcpu);
-    }
+    x86_cpu_set_msr(&vcpu->cpu, MSR_MTRR_DEF_TYPE, MTRR_ENABLE | MTRR_WRITE_BACK);
+    vcpu_set_dirty(vcpu);
 }
 
 static void set_boot_processor(X86Boot *boot)
 {
-    Vcpu *vcpu = domain_vcpu(boot->machine->domain, 0);
+    Domain *domain = boot->machine->domain;
+    Vcpu *vcpu = domain_vcpu(domain, 0);
     X86Cpu *cpu = &vcpu->cpu;
     bool long_mode = boot->image.kind == KERNEL_ENTRY_LINUX64;
     X86Segment data = { .selector = 0x18, .attributes = 0xc093, .limit = UINT32_MAX };
@@ -409,7 +406,9 @@ static void set_boot_processor(X86Boot *boot)
         cpu->gpr[X86_RSI] = ZERO_PAGE_ADDRESS;
     }
     vcpu_set_dirty(vcpu);
-    write_back_memory(boot->machine->domain);
+    for (unsigned i = 0; i < domain_vcpus(domain); i++) {
+        x86_boot_reset_cpu(domain_vcpu(domain, i));
+    }
 }
 
 bool x86_boot_reset(X86Boot *boot, GError **error)
