@@ -210,9 +210,9 @@ static void cpu_event(Device *dev)
 
 static bool has_cpu_hotplug(const Lpc *l)
 {
-    const Machine *machine = domain_machine(l->pci.dev.domain);
+    const Machine *machine = domain_machine(l->pci.dev.domain); /* tests have domains without one */
 
-    return machine->topology.maxcpus > 1 && machine_common(machine)->acpi != ON_OFF_AUTO_OFF;
+    return machine && machine->topology.maxcpus > 1 && machine_common(machine)->acpi != ON_OFF_AUTO_OFF;
 }
 
 bool ich9_lpc_hotplug_by_acpi(Device *dev)

@@ -39,9 +39,9 @@ static void test_vcpus_have_a_path_and_a_place(void **state)
 {
     machine_rig_ask(state, ASK("query-cpus-fast"),
                     RETURN("[{\"cpu-index\": 0, \"qom-path\": \"/machine/cpu[0]\", \"thread-id\": 0, \"props\": "
-                           "{\"socket-id\": 0, \"die-id\": 0, \"core-id\": 0, \"thread-id\": 0}, \"target\": \"x86_64\"}, "
+                           "{\"socket-id\": 0, \"core-id\": 0, \"thread-id\": 0}, \"target\": \"x86_64\"}, "
                            "{\"cpu-index\": 1, \"qom-path\": \"/machine/cpu[1]\", \"thread-id\": 0, \"props\": "
-                           "{\"socket-id\": 1, \"die-id\": 0, \"core-id\": 0, \"thread-id\": 0}, \"target\": \"x86_64\"}]"));
+                           "{\"socket-id\": 1, \"core-id\": 0, \"thread-id\": 0}, \"target\": \"x86_64\"}]"));
 }
 
 static void test_objects_are_listed_by_kind(void **state)
