@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Brings every CPU online that comes, and says which there are whenever that changes, until the machine ends: "@@cpus",
 # then for each that is online on which CPU a program ran that was bound to it. With "nap" on the command line it leaves
-# CPUs offline that are so. What the kernel says of a TSC that is out of step follows as "@@tsc".
+# CPUs offline that are so. What the kernel says of a CPU that came
+# with a TSC out of step follows as "@@tsc".
 
 said=
 while :; do
@@ -18,7 +19,7 @@ while :; do
     if [ "$have" != "$said" ]; then
         echo "@@cpus$have."
         said=$have
-        dmesg | grep -i 'unsynchronized\|TSC unstable\|TSC warp' | sed 's/^/@@tsc /'
+        dmesg | grep -i 'TSC warp\|skew' | sed 's/^/@@tsc /'
     fi
     sleep 0.1
 done
