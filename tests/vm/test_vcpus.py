@@ -160,7 +160,7 @@ def test_vcpus_come_and_go_many_times_under_load(vm):
     for n in range(3):
         for cpu in (3, 7, 5):
             guest.plug(cpu)
-        # The kernel gives the lowest free number of its own to what comes.
+        # Linux numbers CPUs in the order in which they came first.
         guest.wait_for(0, 1, 2, 3)
         for cpu in (7, 3, 5):
             guest.unplug(cpu)
