@@ -371,10 +371,16 @@ void x86_boot_reset_cpu(Vcpu *vcpu)
     vcpu_set_dirty(vcpu);
 }
 
+static void write_back_memory(Domain *domain)
+{
+    for (unsigned i = 0; i < domain_vcpus(domain); i++) {
+        x86_boot_reset_cpu(domain_vcpu(domain, i));
+    }
+}
+
 static void set_boot_processor(X86Boot *boot)
 {
-    Domain *domain = boot->machine->domain;
-    Vcpu *vcpu = domain_vcpu(domain, 0);
+    Vcpu *vcpu = domain_vcpu(boot->machine->domain, 0);
     X86Cpu *cpu = &vcpu->cpu;
     bool long_mode = boot->image.kind == KERNEL_ENTRY_LINUX64;
     X86Segment data = { .selector = 0x18, .attributes = 0xc093, .limit = UINT32_MAX };
@@ -406,9 +412,7 @@ static void set_boot_processor(X86Boot *boot)
         cpu->gpr[X86_RSI] = ZERO_PAGE_ADDRESS;
     }
     vcpu_set_dirty(vcpu);
-    for (unsigned i = 0; i < domain_vcpus(domain); i++) {
-        x86_boot_reset_cpu(domain_vcpu(domain, i));
-    }
+    write_back_memory(boot->machine->domain);
 }
 
 bool x86_boot_reset(X86Boot *boot, GError **error)
