@@ -120,7 +120,8 @@ static bool find_place(CpuDevice *c, const Machine *machine, GError **error)
     place = cpu_bus_place(machine, c->index);
     c->apic_id = cpu_topology_apic_id(t, c->index);
     return settle(&c->socket, "socket-id", place.socket, c, error) && settle(&c->die, "die-id", place.die, c, error) &&
-           settle(&c->core, "core-id", place.core, c, error) && settle(&c->thread, "thread-id", place.thread, c, error) &&
+           settle(&c->core, "core-id", place.core, c, error) &&
+           settle(&c->thread, "thread-id", place.thread, c, error) &&
            settle(&c->node, "node-id", place.has_node ? place.node : UNSET, c, error);
 }
 
@@ -211,7 +212,8 @@ static bool cpu_unplug(Bus *base, Device *dev, GError **error)
         return error_set(error, "CPU 0 cannot be unplugged: it is the boot CPU");
     }
     if (!bus->ops) {
-        return error_set(error, "CPU %u cannot be unplugged: this machine cannot ask its guest for it", cpu(dev)->index);
+        return error_set(error, "CPU %u cannot be unplugged: this machine cannot ask its guest for it",
+                         cpu(dev)->index);
     }
     if (is_cold(base->domain)) {
         device_free(dev); /* no guest has seen it */
@@ -350,7 +352,7 @@ static const Property cpu_props[] = {
     PROP_INT("die-id", CpuDevice, die, UNSET, .min = UNSET, .max = INT32_MAX, .help = "Its die in the socket"),
     PROP_INT("core-id", CpuDevice, core, UNSET, .min = UNSET, .max = INT32_MAX, .help = "Its core in the die"),
     PROP_INT("thread-id", CpuDevice, thread, UNSET, .min = UNSET, .max = INT32_MAX, .help = "Its thread in the core"),
-    PROP_INT("node-id", CpuDevice, node, UNSET, .min = UNSET, .max = INT32_MAX, .help = "Its NUMA node, as -numa has it"),
+    PROP_INT("node-id", CpuDevice, node, UNSET, .min = UNSET, .max = INT32_MAX, .help = "Its node, as -numa has it"),
     PROP_UINT("apic-id", CpuDevice, apic_id, NO_APIC_ID, .help = "Its APIC ID, in the place of the others"),
     PROP_END
 };
@@ -379,7 +381,8 @@ const DeviceClass *cpu_device_class_find(const char *driver)
 bool cpu_bus_check_type(Domain *domain, const char *driver, GError **error)
 {
     const Machine *machine = domain_machine(domain);
-    g_autofree char *wanted = machine && machine->cpu_model ? cpu_model_type_name(cpu_model_name(machine->cpu_model)) : NULL;
+    const CpuModel *model = machine ? machine->cpu_model : NULL;
+    g_autofree char *wanted = model ? cpu_model_type_name(cpu_model_name(model)) : NULL;
 
     return g_strcmp0(driver, wanted) == 0 || !wanted ||
            error_set(error, "Invalid CPU type, expected cpu type: '%s'", wanted);

@@ -95,7 +95,8 @@ static bool has_bus(Domain *domain, const DeviceClass *class)
     return !class->bus;
 }
 
-/* The type of a CPU is a class for all.  An alias that several classes share ("virtio-blk") means the one this machine has a bus for. */
+/* The types of CPUs have one class.  An alias that several classes share ("virtio-blk") means the one this machine
+ * has a bus for. */
 static const DeviceClass *resolve_driver(Domain *domain, const char *driver, GError **error)
 {
     const DeviceClass *found = cpu_device_class_find(driver);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * query-cpus-fast, query-hotpluggable-cpus.  Names, members and their order are QEMU 7.2's (qapi/machine.json): vCPUs in
- * the order in which they came, places from the last to the first.
+ * query-cpus-fast, query-hotpluggable-cpus.  Names, members and their order are QEMU 7.2's (qapi/machine.json): vCPUs
+ * in the order in which they came, places from the last to the first.
  */
 #include "vmm/vcpu-commands.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What guests report of devices by _OST (ACPI 6.4, 6.3.5): ACPI_DEVICE_OST, query-acpi-ospm-status.  Names and members are
- * QEMU 7.2's (qapi/acpi.json).
+ * What guests report of devices by _OST (ACPI 6.4, 6.3.5): ACPI_DEVICE_OST, query-acpi-ospm-status.  Names and members
+ * are QEMU 7.2's (qapi/acpi.json).
  */
 #include "hw/acpi/cpu-hotplug.h"
 
@@ -18,7 +18,7 @@ static const FieldStruct ost_info = {
         F_STR("device", OstInfo, device, NULL, .help = "Id of the device, if it is there and has one"),
         F_STR("slot", OstInfo, slot, NULL, .flags = FIELD_REQUIRED, .help = "Its slot: of a CPU, its number"),
         F_ENUM("slot-type", OstInfo, slot_type, &slot_type_enum, 0, .flags = FIELD_REQUIRED, .help = "What it is"),
-        F_INT("source", OstInfo, source, 0, .flags = FIELD_REQUIRED, .help = "What the guest reports on (Source Event)"),
+        F_INT("source", OstInfo, source, 0, .flags = FIELD_REQUIRED, .help = "What it reports on (Source Event)"),
         F_INT("status", OstInfo, status, 0, .flags = FIELD_REQUIRED, .help = "How that went (Status Code)"),
         FIELD_END
     },

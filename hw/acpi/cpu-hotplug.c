@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * CPU hot plug by ACPI (ACPI 6.4: 5.6.6 notifications 1 and 3, 6.3.3 _EJ0, 6.3.5 _OST): the registers that QEMU's guests
- * and firmware know (its docs/specs/acpi_cpu_hotplug, the "modern" interface, which ours is from the start).
+ * CPU hot plug by ACPI (ACPI 6.4: 5.6.6 notifications 1 and 3, 6.3.3 _EJ0, 6.3.5 _OST): the registers that QEMU's
+ * guests and firmware know (its docs/specs/acpi_cpu_hotplug, the "modern" interface, which ours is from the start).
  *
  *     plugged, device_del --> INSERT, REMOVE in the slot, GPE 2 --> \_GPE._E02 --> Notify(CPU, 1 or 3)
  *     guest: _EJ0 --> EJECT --> the main loop takes the CPU out      guest: _OST --> ACPI_DEVICE_OST
@@ -40,6 +40,7 @@ enum { PRESENT = 1 << 0, INSERT = 1 << 1, REMOVE = 1 << 2, EJECT = 1 << 3, FIRMW
 #define OST_EJECT_PROCESSING 0x103
 #define OST_SUCCESS          0
 #define OST_EJECT_PENDING    0x84
+#define REPORTS_MAX (2 * ACPI_CPUS_MAX) /* on their way: a guest that says more is not listened to */
 
 /* What a vCPU's thread leaves to the main loop: a CPU by its number, for domains may end in between. */
 typedef struct Errand { Domain *domain; unsigned index; } Errand;
@@ -94,12 +95,26 @@ static void eject(AcpiCpuHotplug *h)
 
 /* ---- _OST ---- */
 
-static void tell_refused(void *opaque)
+static bool is_refusal(uint32_t event, uint32_t status)
+{
+    return (event == OST_EJECT_REQUEST || event == OST_EJECT_PROCESSING) && status != OST_SUCCESS &&
+           status != OST_EJECT_PENDING;
+}
+
+/* The event itself is on its way before. */
+static void reported(void *opaque)
 {
     Errand *e = opaque;
     AcpiCpuHotplug *h = acpi_cpu_hotplug_of(e->domain);
+    bool refused = false;
 
     if (h) {
+        lock_acquire(h->dev->lock);
+        h->reports -= h->reports > 0;
+        refused = is_refusal(h->slot[e->index].ost_event, h->slot[e->index].ost_status);
+        lock_release(h->dev->lock);
+    }
+    if (refused) {
         cpu_bus_refused(h->bus, e->index);
     }
     g_free(e);
@@ -110,11 +125,13 @@ static void note_status(AcpiCpuHotplug *h, uint32_t status)
     AcpiCpuSlot *slot = &h->slot[h->selected];
 
     slot->ost_status = status;
-    acpi_cpu_hotplug_tell(h, h->selected);
-    if ((slot->ost_event == OST_EJECT_REQUEST || slot->ost_event == OST_EJECT_PROCESSING) && status != OST_SUCCESS &&
-        status != OST_EJECT_PENDING) {
-        send_errand(h, h->selected, tell_refused);
+    if (h->reports >= REPORTS_MAX) {
+        guest_error("acpi-cpu-hotplug", "a report of CPU %u comes too fast to be told", h->selected);
+        return;
     }
+    h->reports++;
+    acpi_cpu_hotplug_tell(h, h->selected);
+    send_errand(h, h->selected, reported);
 }
 
 /* ---- registers ---- */

@@ -33,6 +33,8 @@ typedef struct AcpiCpuHotplug {
     uint32_t selected;
     uint8_t command;
     AcpiCpuSlot slot[ACPI_CPUS_MAX];
+    /* Derived */
+    unsigned reports;                /* of _OST, on their way to the main loop */
 } AcpiCpuHotplug;
 
 void acpi_cpu_hotplug_init(AcpiCpuHotplug *h, Device *dev, MemoryRegion *ports, uint16_t base,

@@ -271,8 +271,8 @@ static bool build_acpi(Machine *machine, uint64_t *ret_rsdp, GError **error)
     return true;
 }
 
-/* Flags of their entries in the MADT say which CPUs are there.  A guest that has not run yet reads them at its start; later
- * ones do after a reset. */
+/* Flags of their entries in the MADT say which CPUs are there.  A guest that has not run yet reads them at its start,
+ * others do after a reset. */
 static void q35_cpus_changed(Machine *machine)
 {
     RunState state = domain_run_state(machine->domain);

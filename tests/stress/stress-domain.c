@@ -326,7 +326,9 @@ static void add_object(Domain *domain, const char *text)
 
 int main(int argc, char **argv)
 {
-    static void (*const upheavals[])(Stress *s) = { plug_or_unplug, plug_or_unplug_cpu, save_and_load, stop_and_go, reset };
+    static void (*const upheavals[])(Stress *s) = {
+        plug_or_unplug, plug_or_unplug_cpu, save_and_load, stop_and_go, reset
+    };
     unsigned rounds = argc > 1 ? (unsigned)atoi(argv[1]) : 60;
     Stress s = { .seed = { 1, 2, 3, 5 } };
     uint32_t seed = 4;

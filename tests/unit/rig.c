@@ -77,7 +77,8 @@ static void rig_cpus_changed(Machine *machine)
 
 static const MachineClass rig_machine_class = {
     .name = "rig", .desc = "Test rig", .max_cpus = 8, .default_cpu = "qemu64,check=off", .default_ram = RIG_RAM,
-    .default_ram_id = "rig.ram", .options = &machine_options, .has_pci = true, .build = rig_build, .cpus_changed = rig_cpus_changed,
+    .default_ram_id = "rig.ram", .options = &machine_options, .has_pci = true, .build = rig_build,
+    .cpus_changed = rig_cpus_changed,
     .destroy = rig_destroy,
 };
 

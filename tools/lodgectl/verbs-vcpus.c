@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How many CPUs a running domain has: setvcpus.  Places are filled from the first to the last, and emptied from the last
- * on; CPU 0 stays.  A CPU that is plugged in is called vcpuN, as libvirt calls it.
+ * How many CPUs a running domain has: setvcpus.  Places are filled from the first to the last, and emptied from the
+ * last on; CPU 0 stays.  A CPU that is plugged in is called vcpuN, as libvirt calls it.
  */
 #include "tools/lodgectl/domains.h"
 #include "tools/lodgectl/print.h"

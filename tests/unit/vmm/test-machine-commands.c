@@ -53,7 +53,8 @@ static void test_places_for_cpus_are_listed_from_the_last_on(void **state)
                     RETURN("[{\"type\": \"qemu64-x86_64-cpu\", \"vcpus-count\": 1, \"props\": "
                            "{\"socket-id\": 1, \"core-id\": 0, \"thread-id\": 0}, \"qom-path\": \"/machine/cpu[1]\"}, "
                            "{\"type\": \"qemu64-x86_64-cpu\", \"vcpus-count\": 1, \"props\": "
-                           "{\"socket-id\": 0, \"core-id\": 0, \"thread-id\": 0}, \"qom-path\": \"/machine/cpu[0]\"}]"));
+                           "{\"socket-id\": 0, \"core-id\": 0, \"thread-id\": 0}, "
+                           "\"qom-path\": \"/machine/cpu[0]\"}]"));
 }
 
 static void test_a_cpu_is_an_object_with_its_place(void **state)

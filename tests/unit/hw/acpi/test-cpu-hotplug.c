@@ -19,8 +19,8 @@ enum { PM = 0x600, GPE0_STS = PM + 0x20 };
 #define GPE 4 /* bit 2 */
 
 #define COMMAND_(NAME, ARGS) "{\"execute\": \"" NAME "\", \"arguments\": {" ARGS "}}"
-#define ADD(ID, CORE) COMMAND_("device_add", "\"driver\": \"qemu64-x86_64-cpu\", \"id\": \"" ID "\", \"socket-id\": 0, " \
-                               "\"core-id\": " CORE ", \"thread-id\": 0")
+#define ADD(ID, CORE) COMMAND_("device_add", "\"driver\": \"qemu64-x86_64-cpu\", \"id\": \"" ID "\", " \
+                               "\"socket-id\": 0, \"core-id\": " CORE ", \"thread-id\": 0")
 #define DEL(ID) COMMAND_("device_del", "\"id\": \"" ID "\"")
 #define OK "{\"return\": {}}"
 #define REFUSED(TEXT) "{\"error\": {\"class\": \"GenericError\", \"desc\": \"" TEXT "\"}}"
@@ -211,6 +211,25 @@ static void test_a_guest_that_keeps_a_cpu_says_so(void **state)
     machine_rig_ask(state, DEL("c1"), OK);
 }
 
+static void test_reports_without_end_are_not_kept(void **state)
+{
+    unsigned told = 0;
+
+    for (unsigned i = 0; i < 10000; i++) {
+        report(state, 2, 1, i);
+    }
+    rig_settle(rig(state));
+    while (!monitor_rig_is_silent(((MachineRig *)*state)->monitor)) {
+        g_autofree char *event = monitor_rig_line(((MachineRig *)*state)->monitor);
+
+        told += strstr(event, "ACPI_DEVICE_OST") != NULL;
+    }
+    assert_in_range(told, 1, 1000);
+    report(state, 2, 1, 7);
+    rig_settle(rig(state));
+    machine_rig_ask(state, "", "{\"timestamp\": ...");
+}
+
 static void test_what_was_reported_can_be_asked_for(void **state)
 {
     machine_rig_ask(state, ADD("c1", "1"), OK);
@@ -321,6 +340,7 @@ int main(void)
         RUNNING(test_an_ejected_cpu_is_ejected_once),
         RUNNING(test_a_guest_that_does_not_answer_may_be_asked_again),
         RUNNING(test_a_guest_that_keeps_a_cpu_says_so),
+        RUNNING(test_reports_without_end_are_not_kept),
         RUNNING(test_what_was_reported_can_be_asked_for),
         RUNNING(test_a_reset_keeps_cpus_and_forgets_events),
         RUNNING(test_a_reset_takes_out_what_was_asked_for),
