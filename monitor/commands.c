@@ -5,6 +5,7 @@
 #include "monitor/commands.h"
 
 #include "block/block-commands.h"
+#include "hw/acpi/cpu-hotplug.h"
 #include "hw/pci/pci-commands.h"
 #include "hw/timer/mc146818.h"
 #include "hw/virtio/virtio-serial.h"
@@ -34,6 +35,7 @@
 const Command *const command_tables[] = {
     qmp_commands,
     accel_commands,
+    acpi_commands,
     balloon_commands,
     block_commands,
     block_stats_commands,
@@ -60,7 +62,7 @@ const Command *const command_tables[] = {
 };
 
 const EventType *const event_types[] = {
-    &event_balloon_change, &event_block_io_error, &event_device_deleted, &event_device_unplug_guest_error,
+    &event_acpi_device_ost, &event_balloon_change, &event_block_io_error, &event_device_deleted, &event_device_unplug_guest_error,
     &event_dump_completed, &event_guest_crashloaded, &event_guest_panicked, &event_powerdown, &event_reset,
     &event_resume, &event_rtc_change, &event_shutdown, &event_stop, &event_suspend, &event_vserport_change, &event_wakeup,
     &event_watchdog,

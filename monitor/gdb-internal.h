@@ -56,7 +56,7 @@ struct GdbServer {
 void gdb_reply(GdbServer *s, const char *text);
 void gdb_reply_ok(GdbServer *s);
 void gdb_clear_connection(GdbServer *s);
-Vcpu *gdb_vcpu(GdbServer *s, unsigned index); /* NULL: unplugged */
+Vcpu *gdb_vcpu(GdbServer *s, unsigned index); /* NULL: there is none now */
 Vcpu *gdb_current(GdbServer *s); /* fetched; NULL: its state cannot be read */
 /* "-1", "0", or a vCPU's number plus 1. */
 bool gdb_parse_thread(const char **text, uint64_t *ret);
@@ -97,6 +97,7 @@ void gdb_run_attach(GdbServer *s);  /* a client came */
 void gdb_run_detach(GdbServer *s);  /* it went: breakpoints and holds go */
 void gdb_run_quiet(GdbServer *s);   /* before a command: the guest stands still */
 void gdb_run_interrupt(GdbServer *s);
+void gdb_run_plugged(Vcpu *vcpu, bool came, void *server);
 void gdb_run_observe(Domain *domain, RunEvent event, RequestReason reason, void *server);
 void gdb_why(GdbServer *s, const char *args, size_t length);
 void gdb_continue(GdbServer *s, const char *args, size_t length);

@@ -174,6 +174,17 @@ void gdb_run_observe(Domain *domain, RunEvent event, RequestReason reason, void 
     }
 }
 
+/* One that comes has the breakpoints of the others; the client learns of it when it asks for threads. */
+void gdb_run_plugged(Vcpu *vcpu, bool came, void *server)
+{
+    GdbServer *s = server;
+
+    if (came && s->breakpoints->len && !gdb_arm(s, vcpu, false, NULL)) {
+        log_warning("gdb: vCPU %u goes without breakpoints", vcpu->index);
+    }
+    s->listed = 0; /* a list that is being told begins anew */
+}
+
 void gdb_why(GdbServer *s, const char *args, size_t length)
 {
     gdb_remove_breakpoints(s); /* a client that asks this knows of none */

@@ -15,6 +15,7 @@
 
 #include "monitor/gdb-internal.h"
 #include "vmm/error.h"
+#include "vmm/machine.h"
 
 #define INPUT_MAX 512 /* bytes taken at once */
 
@@ -52,14 +53,7 @@ void gdb_reply_ok(GdbServer *s)
 
 Vcpu *gdb_vcpu(GdbServer *s, unsigned index)
 {
-    for (unsigned i = 0; i < domain_vcpus(s->domain); i++) {
-        Vcpu *vcpu = domain_vcpu(s->domain, i);
-
-        if (vcpu->index == index) {
-            return vcpu;
-        }
-    }
-    return NULL;
+    return domain_find_vcpu(s->domain, index);
 }
 
 Vcpu *gdb_current(GdbServer *s)
@@ -247,6 +241,7 @@ static GdbServer *server_on(Domain *domain, Chardev *chr)
     s->target_xml = gdb_registers_describe(&s->registers);
     gdb_clear_connection(s);
     domain_observe(domain, gdb_run_observe, s);
+    cpu_bus_observe(&domain_machine(domain)->cpus, gdb_run_plugged, s);
     return s;
 }
 
@@ -284,6 +279,7 @@ void gdb_server_free(GdbServer *s)
         return;
     }
     domain_unobserve(s->domain, gdb_run_observe, s);
+    cpu_bus_unobserve(&domain_machine(s->domain)->cpus, gdb_run_plugged, s);
     gdb_remove_breakpoints(s);
     chardev_detach(s->chr, s);
     gdb_wire_finish(&s->wire);

@@ -65,6 +65,7 @@ const HmpCommand hmp_info_topics[] = {
     { "cpus", NULL, "query-cpus-fast", .print = hmp_print_cpus },
     { "dump", NULL, "query-dump", .print = hmp_print_reply },
     { "fdsets", NULL, "query-fdsets", .print = hmp_print_reply },
+    { "hotpluggable-cpus", NULL, "query-hotpluggable-cpus", .print = hmp_print_reply },
     { "iothreads", NULL, "query-iothreads", .print = hmp_print_reply },
     { "kvm", NULL, "query-kvm", .print = hmp_print_kvm },
     { "memdev", NULL, "query-memdev", .print = hmp_print_reply },

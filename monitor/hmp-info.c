@@ -35,12 +35,13 @@ static bool print_registers(Vcpu *vcpu, GString *out, GError **error)
     return true;
 }
 
-static bool print_range(Domain *domain, unsigned first, unsigned last, GString *out, GError **error)
+/* only NULL: all */
+static bool print_stopped(Domain *domain, Vcpu *only, GString *out, GError **error)
 {
     bool ran = vcpus_freeze(domain), ok = true;
 
-    for (unsigned i = first; ok && i <= last; i++) {
-        ok = print_registers(domain_vcpu(domain, i), out, error);
+    for (unsigned i = 0; ok && i < domain_vcpus(domain); i++) {
+        ok = (only && only != domain_vcpu(domain, i)) || print_registers(domain_vcpu(domain, i), out, error);
     }
     vcpus_thaw(domain, ran);
     return ok;
@@ -50,15 +51,15 @@ bool hmp_info_registers(HmpCall *call, GError **error)
 {
     unsigned n = domain_vcpus(call->domain);
     guint64 index = 0;
+    Vcpu *vcpu;
 
     if (g_str_equal(call->rest, "-a") && n) {
-        return print_range(call->domain, 0, n - 1, call->out, error);
+        return print_stopped(call->domain, NULL, call->out, error);
     }
     if (call->rest[0] && !g_ascii_string_to_unsigned(call->rest, 10, 0, G_MAXUINT, &index, NULL)) {
         return error_set(error, "'%s' is not the number of a vCPU", call->rest);
     }
-    if (index >= n) {
-        return error_set(error, "there is no vCPU %" PRIu64 "; this domain has %u", index, n);
-    }
-    return print_range(call->domain, (unsigned)index, (unsigned)index, call->out, error);
+    vcpu = domain_find_vcpu(call->domain, (unsigned)index);
+    return vcpu ? print_stopped(call->domain, vcpu, call->out, error)
+                : error_set(error, "there is no vCPU %" PRIu64 "; this domain has %u", index, n);
 }

@@ -369,15 +369,41 @@ void soft_clock_save(SoftVcpu *sv, X86Cpu *cpu)
     }
 }
 
+static void read_offset(Vcpu *vcpu, void *ret)
+{
+    *(uint64_t *)ret = soft_cpu_tsc_offset(soft_vcpu_of(vcpu)->cpu);
+}
+
+/* A reset one starts at 0, that is, with those that were reset with it; one that was plugged in has to be in step with
+ * those that run, or the guest takes its TSCs for broken.  KVM does the same. */
+static void start_tsc(SoftVcpu *sv, uint64_t tsc)
+{
+    SoftAccel *soft = sv->soft;
+    const SoftVcpu *first = soft->vcpus->pdata[0];
+    bool follow = !tsc && first != sv, stopped;
+    uint64_t offset;
+
+    pthread_mutex_lock(&soft->mutex);
+    stopped = soft->stopped;
+    sv->stopped_tsc = follow && stopped ? first->stopped_tsc : tsc;
+    pthread_mutex_unlock(&soft->mutex);
+    if (stopped) {
+        return;
+    }
+    if (follow) {
+        vcpu_call(first->vcpu, read_offset, &offset);
+        soft_cpu_set_tsc_offset(sv->cpu, offset);
+    } else {
+        soft_cpu_set_tsc(sv->cpu, tsc);
+    }
+}
+
 void soft_clock_load(SoftVcpu *sv, const X86Cpu *cpu)
 {
     SoftAccel *soft = sv->soft;
 
+    start_tsc(sv, load_msr(cpu, MSR_TSC));
     pthread_mutex_lock(&soft->mutex);
-    sv->stopped_tsc = load_msr(cpu, MSR_TSC);
-    if (!soft->stopped) { /* it comes to a domain that runs */
-        soft_cpu_set_tsc(sv->cpu, sv->stopped_tsc);
-    }
     sv->system_time = load_msr(cpu, MSR_SYSTEM_TIME);
     for (unsigned i = 0; i < SOFT_KVM_MSRS; i++) {
         sv->kvm_msr[i] = load_msr(cpu, SOFT_KVM_MSR_FIRST + i);

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "vmm/cpu-bus.h"
 #include "vmm/device-internal.h"
 #include "vmm/domain-internal.h"
 #include "vmm/error.h"
@@ -94,11 +95,16 @@ static bool has_bus(Domain *domain, const DeviceClass *class)
     return !class->bus;
 }
 
-/* An alias that several classes share ("virtio-blk") means the one this machine has a bus for. */
+/* The types of CPUs have one class.  An alias that several classes share ("virtio-blk") means the one this machine
+ * has a bus for. */
 static const DeviceClass *resolve_driver(Domain *domain, const char *driver, GError **error)
 {
-    const DeviceClass *found = device_class_find(driver, error);
+    const DeviceClass *found = cpu_device_class_find(driver);
 
+    if (found) {
+        return cpu_bus_check_type(domain, driver, error) ? found : NULL;
+    }
+    found = device_class_find(driver, error);
     if (!found || !class_has_alias(found, driver) || has_bus(domain, found)) {
         return found;
     }

@@ -196,7 +196,7 @@ static void add_state(Device *dev, const DeviceClass *class)
     if (class->base) {
         add_state(dev, class->base);
     }
-    if (class == dev->class) {
+    if (class == dev->class && class->state) {
         state_list_add(domain_state(dev->domain), dev->path, class->state, dev, dev->class->size, dev->lock);
     } else if (class->state && class->state != &state_none) {
         path = g_strconcat(dev->path, "/", class->state->name, NULL);

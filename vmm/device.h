@@ -76,7 +76,8 @@ struct DeviceClass {
     size_t size;
     const BusClass *bus;        /* what it plugs into; NULL: none */
     const Property *props;      /* PROP_END ends; base's are added */
-    const StateDesc *state;     /* never NULL in a concrete class; base's is saved too, in a section of its own */
+    /* NULL in a concrete class: its state is saved with something else.  Base's is saved too, in a section of its own. */
+    const StateDesc *state;
     RegBank regs;
     bool abstract;              /* a base only */
     bool board_only;            /* not for -device: part of a machine */

@@ -181,6 +181,18 @@ Vcpu *domain_vcpu(const Domain *domain, unsigned n)
     return n < domain->vcpus->len ? g_ptr_array_index(domain->vcpus, n) : NULL;
 }
 
+Vcpu *domain_find_vcpu(const Domain *domain, unsigned index)
+{
+    for (unsigned i = 0; i < domain->vcpus->len; i++) {
+        Vcpu *vcpu = g_ptr_array_index(domain->vcpus, i);
+
+        if (vcpu->index == index) {
+            return vcpu;
+        }
+    }
+    return NULL;
+}
+
 void domain_add_vcpu(Domain *domain, Vcpu *vcpu)
 {
     g_ptr_array_add(domain->vcpus, vcpu);

@@ -45,7 +45,8 @@ Actions *domain_actions(Domain *domain);
 
 /* ---- vCPUs: main thread; the array grows by hot plug ---- */
 unsigned domain_vcpus(const Domain *domain);
-Vcpu *domain_vcpu(const Domain *domain, unsigned n);
+Vcpu *domain_vcpu(const Domain *domain, unsigned n); /* in the order in which they came: 0 is the boot processor */
+Vcpu *domain_find_vcpu(const Domain *domain, unsigned index); /* NULL: there is none now */
 void domain_add_vcpu(Domain *domain, Vcpu *vcpu);
 void domain_remove_vcpu(Domain *domain, Vcpu *vcpu);
 

@@ -65,7 +65,7 @@ static bool collect_vcpus(Dump *dump, Domain *domain, GError **error)
         if (!vcpu_fetch(vcpu, error)) {
             return false;
         }
-        dump_add_notes(dump->notes, &vcpu->cpu, i);
+        dump_add_notes(dump->notes, &vcpu->cpu, vcpu->index);
     }
     return true;
 }

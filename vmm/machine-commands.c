@@ -40,6 +40,7 @@ static void add_info(const MachineClass *class, void *list)
     MachineInfo info = {
         .name = g_strdup(class->name), .alias = g_strdup(class->alias), .has_default = class->is_default,
         .is_default = class->is_default, .cpu_max = class->max_cpus, .deprecated = class->deprecated,
+        .hotpluggable_cpus = class->cpus_changed != NULL,
         .numa_mem = class->default_ram != 0, .ram_id = g_strdup(class->default_ram_id),
         .cpu_type = class->default_ram ? cpu_model_type_name(class->default_cpu) : NULL,
     };

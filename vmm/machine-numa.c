@@ -375,3 +375,17 @@ void machine_free_numa(Machine *machine)
     g_array_unref(machine->numa);
     g_array_unref(machine->distances);
 }
+
+int machine_cpu_node(const Machine *machine, unsigned index)
+{
+    for (unsigned n = 0; n < machine->numa->len; n++) {
+        const GArray *cpus = g_array_index(machine->numa, NumaNode, n).cpus;
+
+        for (unsigned i = 0; cpus && i < cpus->len; i++) {
+            if (g_array_index(cpus, unsigned, i) == index) {
+                return (int)n;
+            }
+        }
+    }
+    return -1;
+}

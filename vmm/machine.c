@@ -9,7 +9,7 @@
  *   machine_finalize() firmware tables, vCPU threads (parked), devices paused, first reset
  *   machine_reset()    devices in the order they were realized, buses, vCPUs, then the class'
  *                      reset (which decides what is RAM), then ROM contents
- *   machine_free()     devices, last realized first; the board; vCPUs; RAM
+ *   machine_free()     devices, last realized first, vCPUs among them; the board; RAM
  *
  * Main thread.
  */
@@ -174,8 +174,9 @@ static bool build_cpu_model(Machine *machine, GError **error)
 /* A machine without memory has nothing that a CPU could run. */
 static bool build_cpus(Machine *machine, GError **error)
 {
+    cpu_bus_init(&machine->cpus, machine);
     for (unsigned i = 0; machine->ram_size && i < machine->topology.cpus; i++) {
-        if (!vcpu_new(machine->domain, i, cpu_topology_apic_id(&machine->topology, i), error)) {
+        if (!cpu_bus_add(&machine->cpus, i, error)) {
             return false;
         }
     }
@@ -313,6 +314,22 @@ static void restore_rom(Machine *machine, const Rom *rom)
     }
 }
 
+void machine_replace_rom(Machine *machine, const char *name, const void *data, bool now)
+{
+    for (unsigned i = 0; i < machine->roms->len; i++) {
+        Rom *rom = g_ptr_array_index(machine->roms, i);
+        size_t length = g_bytes_get_size(rom->data);
+
+        if (strcmp(rom->name, name) == 0) {
+            g_bytes_unref(rom->data);
+            rom->data = g_bytes_new(data, length);
+            if (now) {
+                restore_rom(machine, rom);
+            }
+        }
+    }
+}
+
 void machine_reset(Machine *machine)
 {
     Domain *domain = machine->domain;
@@ -366,9 +383,7 @@ void machine_free(Machine *machine)
     if (machine->class->destroy) {
         machine->class->destroy(machine);
     }
-    while (domain_vcpus(domain)) {
-        vcpu_free(domain_vcpu(domain, domain_vcpus(domain) - 1));
-    }
+    cpu_bus_finish(&machine->cpus);
     cpu_model_free(machine->cpu_model);
     machine_free_ram(machine);
     machine_free_numa(machine);

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "vmm/cpu-bus.h"
 #include "vmm/device.h"
 #include "vmm/domain.h"
 #include "vmm/x86/cpu-model.h"
@@ -65,6 +66,7 @@ struct Machine {
     char *cpu_type;     /* -cpu text; NULL: class->default_cpu */
     CpuModel *cpu_model;
     CpuTopology topology;
+    CpuBus cpus;
     uint64_t ram_size, max_ram_size;
     unsigned ram_slots;
     MemoryRegion ram;   /* container of ram_size bytes: all of RAM from 0 on (one block, or one per NUMA node);
@@ -104,6 +106,10 @@ struct MachineClass {
     /* The board, and RAM in the map: before the accelerator has interrupt controllers and vCPUs. */
     bool (*map_ram)(Machine *machine, GError **error);
     bool (*build)(Machine *machine, GError **error);
+    /* CPUs may come and go: the tables that a guest finds are to be those of the CPUs that are there now.  NULL: the
+     * machine has those of -smp. */
+    void (*cpus_changed)(Machine *machine);
+    void (*reset_cpu)(Machine *machine, Vcpu *vcpu); /* what firmware does to one that comes; NULL: nothing */
     /* After every device was reset: make low memory RAM, copy the kernel, set the boot vCPU. */
     void (*reset)(Machine *machine);
     /* All devices are there: tables of ACPI, SMBIOS, device tree. */
@@ -129,6 +135,7 @@ bool machine_set_smp(Machine *machine, const char *text, GError **error);
 /* One -numa: "node,cpus=0-1,memdev=m0", "dist,src=0,dst=1,val=20", "cpu,node-id=1,socket-id=1". */
 bool machine_add_numa(Machine *machine, const char *text, GError **error);
 void machine_numa_help(GString *out);
+int machine_cpu_node(const Machine *machine, unsigned index); /* -1: there are no nodes */
 /* RAM, vCPUs, board rows: what the command line asked for must be in the struct. */
 bool machine_build(Machine *machine, GError **error);
 /* After the last -device: tables, vCPU threads (parked), the first reset.  Then the domain can run. */
@@ -139,3 +146,5 @@ void machine_free(Machine *machine);
 bool machine_realize_rows(Machine *machine, GError **error);
 /* Contents that a reset puts back: firmware, kernel, tables.  data is copied. */
 void machine_add_rom(Machine *machine, const char *name, uint64_t address, const void *data, size_t length);
+/* Other contents for one, of the same length; now: at once, not by the next reset. */
+void machine_replace_rom(Machine *machine, const char *name, const void *data, bool now);

@@ -101,7 +101,7 @@ static bool pmemsave(CommandCall *call, const void *args, void *ret, GError **er
 static bool memsave(CommandCall *call, const void *opaque, void *ret, GError **error)
 {
     const SaveArgs *args = opaque;
-    Vcpu *vcpu = domain_vcpu(call->domain, args->cpu);
+    Vcpu *vcpu = domain_find_vcpu(call->domain, args->cpu);
 
     return vcpu ? save(call->domain, vcpu, args, error)
                 : error_set(error, "there is no vCPU %u; this domain has %u", args->cpu, domain_vcpus(call->domain));

@@ -8,6 +8,7 @@
 
 #include "vmm/accel.h"
 #include "vmm/chardev.h"
+#include "vmm/cpu-bus.h"
 #include "vmm/error.h"
 #include "vmm/log.h"
 #include "vmm/machine.h"
@@ -116,7 +117,8 @@ bool topic_device(const char *subject, GString *out, GError **error)
         device_classes_help(out);
         return true;
     }
-    class = device_class_find(subject, error);
+    class = cpu_device_class_find(subject);
+    class = class ? class : device_class_find(subject, error);
     if (class) {
         device_class_help(class, out);
     }

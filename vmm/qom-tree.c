@@ -41,7 +41,9 @@ static void add_node(GArray *nodes, Node node)
 
 static bool add_device(Device *dev, void *nodes)
 {
-    add_node(nodes, (Node) { NODE_DEVICE, g_strdup(dev->path), .dev = dev });
+    if (dev->class != &cpu_device_class) { /* it is a vCPU */
+        add_node(nodes, (Node) { NODE_DEVICE, g_strdup(dev->path), .dev = dev });
+    }
     return true;
 }
 
@@ -154,14 +156,14 @@ static bool device_fact(const Device *dev, const char *name)
          : strcmp(name, "hotplugged") == 0 ? dev->hotplugged : dev->class->hotpluggable;
 }
 
-static void list_device(const Node *node, GArray *properties)
+static void list_device(const Device *dev, GArray *properties)
 {
     for (const char *const *fact = device_facts; *fact; fact++) {
         qom_add_property(properties, *fact, "bool", NULL);
     }
-    device_class_properties(node->dev->class, list_device_property, properties);
-    if (node->dev->class->backend) {
-        device_class_properties(node->dev->class->backend, list_device_property, properties);
+    device_class_properties(dev->class, list_device_property, properties);
+    if (dev->class->backend) {
+        device_class_properties(dev->class->backend, list_device_property, properties);
     }
 }
 
@@ -188,9 +190,12 @@ static void list_own(const Node *node, GArray *properties)
         break;
     case NODE_VCPU:
         cpu_model_each_property(list_cpu_property, &pass);
+        if (node->vcpu->dev) {
+            list_device(node->vcpu->dev, properties);
+        }
         break;
     case NODE_DEVICE:
-        list_device(node, properties);
+        list_device(node->dev, properties);
         break;
     case NODE_OBJECT:
         qom_add_fields(properties, node->obj->class->props);
@@ -275,11 +280,14 @@ static Json *get_from_device(Device *dev, const char *name)
 
 static Json *get_own(const Node *node, const char *name)
 {
+    Json *value;
+
     switch (node->kind) {
     case NODE_MACHINE:
         return get_from_fields(node->machine->class->options, node->machine->options, name);
     case NODE_VCPU:
-        return cpu_model_property(node->vcpu->model, name);
+        value = cpu_model_property(node->vcpu->model, name);
+        return value || !node->vcpu->dev ? value : get_from_device(node->vcpu->dev, name);
     case NODE_DEVICE:
         return get_from_device(node->dev, name);
     case NODE_OBJECT:

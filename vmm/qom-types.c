@@ -195,6 +195,7 @@ static void try_cpu(const char *model, const char *desc, void *opaque)
     if (!s->found && strcmp(name, s->name) == 0) {
         s->found = true;
         cpu_model_each_property(add_cpu_property, s->properties);
+        device_class_properties(&cpu_device_class, add_device_property, s->properties);
     }
 }
 

@@ -6,7 +6,7 @@
  * what the domain has.
  *
  *     /machine                    the machine: its options
- *     /machine/cpu[N]             vCPUs: their features
+ *     /machine/cpu[N]             vCPUs of -smp: their features; others are where their id puts them
  *     /machine/peripheral/ID      devices of the user's; a virtio-X-pci has a child virtio-backend
  *     /machine/unattached/device[N], /machine/rtc ...   those without an id, and the board's
  *     /objects/ID                 -object

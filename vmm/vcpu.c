@@ -73,20 +73,6 @@ static const StateDesc vcpu_state = {
 
 /* ---- creation ---- */
 
-static int find_node(const Machine *machine, unsigned index)
-{
-    for (unsigned n = 0; n < machine->numa->len; n++) {
-        const GArray *cpus = g_array_index(machine->numa, NumaNode, n).cpus;
-
-        for (unsigned i = 0; cpus && i < cpus->len; i++) {
-            if (g_array_index(cpus, unsigned, i) == index) {
-                return (int)n;
-            }
-        }
-    }
-    return -1;
-}
-
 Vcpu *vcpu_new(Domain *domain, unsigned index, uint32_t apic_id, GError **error)
 {
     const Machine *machine = domain_machine(domain);
@@ -100,7 +86,7 @@ Vcpu *vcpu_new(Domain *domain, unsigned index, uint32_t apic_id, GError **error)
     vcpu->index = index;
     vcpu->apic_id = apic_id;
     vcpu->model = machine->cpu_model;
-    vcpu->node = find_node(machine, index);
+    vcpu->node = machine_cpu_node(machine, index);
     cpu_topology_place(&machine->topology, index, &vcpu->socket, &vcpu->die, &vcpu->core, &vcpu->thread);
     pthread_mutex_init(&vcpu->mutex, NULL);
     pthread_cond_init(&vcpu->cond, NULL);
@@ -131,6 +117,15 @@ static void stop_thread(Vcpu *vcpu)
     vcpu->tid = 0;
 }
 
+void vcpu_retire(Vcpu *vcpu)
+{
+    if (vcpu->tid) {
+        stop_thread(vcpu);
+        vcpu_reset(vcpu);
+        vcpu_store(vcpu, NULL);
+    }
+}
+
 void vcpu_free(Vcpu *vcpu)
 {
     if (!vcpu) {
@@ -146,7 +141,6 @@ void vcpu_free(Vcpu *vcpu)
     }
     pthread_cond_destroy(&vcpu->cond);
     pthread_mutex_destroy(&vcpu->mutex);
-    g_free(vcpu->id);
     g_free(vcpu);
 }
 
@@ -347,30 +341,47 @@ void vcpus_park(Domain *domain)
     }
 }
 
+bool vcpu_store(Vcpu *vcpu, GError **error)
+{
+    if (vcpu->dirty && !accel_of(vcpu)->store(vcpu, vcpu->full, error)) {
+        return false;
+    }
+    vcpu->dirty = vcpu->full = vcpu->fetched = false;
+    return true;
+}
+
 /* What fails here fails again, and is said, on the vCPU's own thread. */
 void vcpus_store(Domain *domain)
 {
     for (unsigned i = 0; i < domain_vcpus(domain); i++) {
-        Vcpu *vcpu = domain_vcpu(domain, i);
-
-        if (vcpu->dirty && accel_of(vcpu)->store(vcpu, vcpu->full, NULL)) {
-            vcpu->dirty = vcpu->full = vcpu->fetched = false;
+        if (domain_vcpu(domain, i)->dirty) {
+            vcpu_store(domain_vcpu(domain, i), NULL);
         }
     }
+}
+
+static void unpark(Vcpu *vcpu)
+{
+    pthread_mutex_lock(&vcpu->mutex);
+    if (!vcpu->held && !vcpu->stopped) {
+        vcpu->park_wanted = false;
+        vcpu->parked = false;
+        pthread_cond_broadcast(&vcpu->cond);
+    }
+    pthread_mutex_unlock(&vcpu->mutex);
 }
 
 void vcpus_unpark(Domain *domain)
 {
     for (unsigned i = 0; i < domain_vcpus(domain); i++) {
-        Vcpu *vcpu = domain_vcpu(domain, i);
+        unpark(domain_vcpu(domain, i));
+    }
+}
 
-        pthread_mutex_lock(&vcpu->mutex);
-        if (!vcpu->held && !vcpu->stopped) {
-            vcpu->park_wanted = false;
-            vcpu->parked = false;
-            pthread_cond_broadcast(&vcpu->cond);
-        }
-        pthread_mutex_unlock(&vcpu->mutex);
+void vcpu_join_others(Vcpu *vcpu)
+{
+    if (!vcpu->domain->run.quiet) {
+        unpark(vcpu);
     }
 }
 

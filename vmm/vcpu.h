@@ -21,6 +21,7 @@
 typedef struct Domain Domain;
 typedef struct Vcpu Vcpu;
 typedef struct CpuModel CpuModel;
+typedef struct Device Device;
 
 /* What a debugger asks the accelerator to stop at, and what stopped a vCPU. */
 typedef enum AccelBreakKind { ACCEL_BREAK_SOFTWARE, ACCEL_BREAK_HARDWARE, ACCEL_WATCH_WRITE, ACCEL_WATCH_READ,
@@ -37,7 +38,7 @@ struct Vcpu {
     uint32_t apic_id;
     unsigned socket, die, core, thread;
     int node;               /* NUMA node, -1: none */
-    char *id;               /* of device_add; NULL */
+    Device *dev;            /* as which it was plugged in (vmm/cpu-bus.h); NULL: in tests */
     const CpuModel *model;
     void *accel;            /* the accelerator's */
     pthread_t pthread;
@@ -62,7 +63,9 @@ struct Vcpu {
 
 /* ---- main thread ---- */
 Vcpu *vcpu_new(Domain *domain, unsigned index, uint32_t apic_id, GError **error);
-void vcpu_free(Vcpu *vcpu);
+/* Ends its thread, and leaves it reset: an accelerator that keeps it keeps one that takes no interrupt. */
+void vcpu_retire(Vcpu *vcpu);
+void vcpu_free(Vcpu *vcpu); /* ends its thread, if it has not */
 bool vcpu_start(Vcpu *vcpu, GError **error); /* creates the thread, parked */
 /* All at once: park returns when every one is out of the guest. */
 void vcpus_park(Domain *domain);
@@ -71,6 +74,9 @@ void vcpus_unpark(Domain *domain);
  * (which may send the others INIT at once). */
 void vcpus_store(Domain *domain);
 bool vcpus_parked(Domain *domain);
+/* One that was plugged into a domain that may run: hands its state over, parked; then lets it run if the others do. */
+bool vcpu_store(Vcpu *vcpu, GError **error);
+void vcpu_join_others(Vcpu *vcpu);
 /* Parks them for a moment, for who looks at the guest from outside, and lets them go on if they ran (what freeze returned). */
 bool vcpus_freeze(Domain *domain);
 void vcpus_thaw(Domain *domain, bool ran);

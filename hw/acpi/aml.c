@@ -195,6 +195,14 @@ void aml_name_eisa(Aml *aml, const char *name, const char *id)
     byte(aml, number & 0xff);
 }
 
+void aml_mutex(Aml *aml, const char *name)
+{
+    byte(aml, 0x5b);
+    byte(aml, 0x01);
+    aml_path(aml, name);
+    byte(aml, 0); /* the lowest synchronization level */
+}
+
 void aml_operation_region(Aml *aml, const char *name, AmlSpace space, uint64_t offset, uint64_t length)
 {
     byte(aml, 0x5b);
@@ -328,6 +336,27 @@ void aml_begin_else(Aml *aml)
 {
     byte(aml, 0xa1);
     open_length(aml, OPEN_PACKAGE_LENGTH);
+}
+
+void aml_begin_while(Aml *aml)
+{
+    byte(aml, 0xa2);
+    open_length(aml, OPEN_PACKAGE_LENGTH);
+}
+
+void aml_acquire(Aml *aml, const char *mutex)
+{
+    byte(aml, 0x5b);
+    byte(aml, 0x23);
+    aml_path(aml, mutex);
+    little_endian(aml, 0xffff, 2);
+}
+
+void aml_release(Aml *aml, const char *mutex)
+{
+    byte(aml, 0x5b);
+    byte(aml, 0x27);
+    aml_path(aml, mutex);
 }
 
 /* ---- resources, 6.4 ---- */

@@ -37,6 +37,7 @@ void aml_end(Aml *aml);
 
 typedef enum AmlSpace { AML_SYSTEM_MEMORY = 0, AML_SYSTEM_IO = 1, AML_PCI_CONFIG = 2 } AmlSpace;
 typedef enum AmlAccess { AML_ANY_ACCESS, AML_BYTE_ACCESS, AML_WORD_ACCESS, AML_DWORD_ACCESS } AmlAccess;
+void aml_mutex(Aml *aml, const char *name);
 void aml_operation_region(Aml *aml, const char *name, AmlSpace space, uint64_t offset, uint64_t length);
 void aml_begin_field(Aml *aml, const char *region, AmlAccess access, bool preserve); /* false: write as zeros */
 void aml_field(Aml *aml, const char *name, unsigned bits);
@@ -53,6 +54,9 @@ void aml_arg(Aml *aml, unsigned n);
 void aml_to_uuid(Aml *aml, const char *uuid); /* 19.6.142 */
 
 /* 20.2.5.3, 20.2.5.4: operators; operands follow.  With a target: aml_nothing() for none. */
+/* A mutex' name, which is waited for as long as it takes: no target, no result to look at. */
+void aml_acquire(Aml *aml, const char *mutex);
+void aml_release(Aml *aml, const char *mutex);
 typedef enum AmlOp {
     AML_STORE = 0x70,
     AML_ADD = 0x72,
@@ -77,6 +81,7 @@ void aml_nothing(Aml *aml);
 void aml_new_name(Aml *aml, const char *name); /* the name an operator creates */
 void aml_begin_if(Aml *aml); /* the predicate follows, then the body */
 void aml_begin_else(Aml *aml);
+void aml_begin_while(Aml *aml); /* likewise */
 
 /* 6.4: resources, between begin and end */
 void aml_begin_resources(Aml *aml);

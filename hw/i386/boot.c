@@ -365,13 +365,16 @@ static bool write_gdt(X86Boot *boot, GError **error)
 
 /* What firmware leaves behind: MTRRs on, write-back by default (SDM 3-12.11.2).  Linux takes MTRRs that
  * are off as a reason to leave the PAT alone. */
+void x86_boot_reset_cpu(Vcpu *vcpu)
+{
+    x86_cpu_set_msr(&vcpu->cpu, MSR_MTRR_DEF_TYPE, MTRR_ENABLE | MTRR_WRITE_BACK);
+    vcpu_set_dirty(vcpu);
+}
+
 static void write_back_memory(Domain *domain)
 {
     for (unsigned i = 0; i < domain_vcpus(domain); i++) {
-        Vcpu *vcpu = domain_vcpu(domain, i);
-
-        x86_cpu_set_msr(&vcpu->cpu, MSR_MTRR_DEF_TYPE, MTRR_ENABLE | MTRR_WRITE_BACK);
-        vcpu_set_dirty(vcpu);
+        x86_boot_reset_cpu(domain_vcpu(domain, i));
     }
 }
 

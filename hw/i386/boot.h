@@ -48,4 +48,5 @@ X86Boot *x86_boot_new(Machine *machine, const X86BootLayout *layout, GError **er
 /* Every device was reset and low RAM is writable: loads, and sets vCPU 0.  false: a file shrank or
  * cannot be read any more. */
 bool x86_boot_reset(X86Boot *boot, GError **error);
+void x86_boot_reset_cpu(Vcpu *vcpu); /* any: what firmware leaves behind in it */
 void x86_boot_free(X86Boot *boot); /* NULL is fine */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "hw/acpi/aml.h"
+#include "hw/acpi/cpu-hotplug.h"
 #include "hw/i386/pc-tables.h"
 #include "vmm/error.h"
 
@@ -242,6 +243,9 @@ static void write_board_resources(Aml *aml, const PcAcpi *pc)
     if (pc->hotplug_base) {
         aml_res_io(aml, pc->hotplug_base, pc->hotplug_base, 1, pc->hotplug_ports);
     }
+    if (pc->cpu_hotplug_base) {
+        aml_res_io(aml, pc->cpu_hotplug_base, pc->cpu_hotplug_base, 1, ACPI_CPU_HOTPLUG_SIZE);
+    }
     if (pc->ecam) {
         aml_res_memory32(aml, false, (uint32_t)pc->ecam, (pc->last_bus + 1u) << 20);
     }
@@ -251,6 +255,10 @@ static void write_board_resources(Aml *aml, const PcAcpi *pc)
 
 static void write_processors(Aml *aml, const PcAcpi *pc)
 {
+    if (pc->cpu_hotplug_base) {
+        acpi_cpu_hotplug_aml(pc->machine, pc->cpu_hotplug_base, aml);
+        return;
+    }
     for (unsigned i = 0; i < domain_vcpus(pc->machine->domain); i++) {
         g_autofree char *name = g_strdup_printf("C%03X", i);
 

@@ -35,6 +35,7 @@ typedef struct PcAcpi {
     unsigned (*pirq)(unsigned slot, unsigned pin); /* 0..7: PIRQA-PIRQH of INTA + pin of a slot of bus 0 */
     uint16_t hotplug_base; /* ports of PCI hot plug by ACPI; 0: none, the kernel controls that of PCI Express itself */
     uint8_t hotplug_ports;
+    uint16_t cpu_hotplug_base; /* ports of CPU hot plug; 0: none */
     uint32_t pirq_gsi;     /* GSI of PIRQA in APIC mode, the others follow */
 } PcAcpi;
 

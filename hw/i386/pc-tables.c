@@ -9,27 +9,15 @@
 #define MPTABLE_BASE 0xf8000u
 #define MPTABLE_ROOM 0x8000u
 
-static uint32_t node_of_cpu(const Machine *machine, unsigned index)
-{
-    for (guint n = 0; machine->numa && n < machine->numa->len; n++) {
-        const NumaNode *node = &g_array_index(machine->numa, NumaNode, n);
-
-        for (guint i = 0; node->cpus && i < node->cpus->len; i++) {
-            if (g_array_index(node->cpus, unsigned, i) == index) {
-                return n;
-            }
-        }
-    }
-    return 0;
-}
-
 AcpiCpu *pc_list_cpus(const Machine *machine)
 {
     AcpiCpu *cpus = g_new0(AcpiCpu, machine->topology.maxcpus);
 
     for (unsigned i = 0; i < machine->topology.maxcpus; i++) {
-        cpus[i] = (AcpiCpu) { cpu_topology_apic_id(&machine->topology, i), i < domain_vcpus(machine->domain),
-                              node_of_cpu(machine, i) };
+        int node = machine_cpu_node(machine, i);
+
+        cpus[i] = (AcpiCpu) { cpu_topology_apic_id(&machine->topology, i), domain_find_vcpu(machine->domain, i) != NULL,
+                              node < 0 ? 0 : (uint32_t)node };
     }
     return cpus;
 }
@@ -37,6 +25,11 @@ AcpiCpu *pc_list_cpus(const Machine *machine)
 void pc_add_acpi(Machine *machine, const AcpiTables *tables)
 {
     machine_add_rom(machine, "acpi", tables->address, tables->blob->data, tables->blob->len);
+}
+
+void pc_replace_acpi(Machine *machine, const AcpiTables *tables, bool now)
+{
+    machine_replace_rom(machine, "acpi", tables->blob->data, now);
 }
 
 static bool add_table(Machine *machine, const char *name, uint64_t address, GByteArray *table)
@@ -61,7 +54,7 @@ bool pc_add_mptable(Machine *machine, MpFacts *facts, GError **error)
     g_autofree uint32_t *ids = g_new(uint32_t, cpus);
 
     for (unsigned i = 0; i < cpus; i++) {
-        ids[i] = cpu_topology_apic_id(&machine->topology, i);
+        ids[i] = domain_vcpu(machine->domain, i)->apic_id;
     }
     facts->apic_ids = ids;
     facts->cpus = cpus;

@@ -15,6 +15,8 @@
 /* Possible CPUs of the machine, topology.maxcpus of them; freed by the caller. */
 AcpiCpu *pc_list_cpus(const Machine *machine);
 void pc_add_acpi(Machine *machine, const AcpiTables *tables);
+/* Tables of the same length, by the next reset; now: at once. */
+void pc_replace_acpi(Machine *machine, const AcpiTables *tables, bool now);
 bool pc_add_smbios(Machine *machine, uint64_t below_4g, uint64_t above_4g, GError **error);
 /* Fills the processors into *facts. */
 bool pc_add_mptable(Machine *machine, MpFacts *facts, GError **error);

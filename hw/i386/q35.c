@@ -16,6 +16,7 @@
  */
 #include "hw/i386/q35.h"
 
+#include "hw/acpi/cpu-hotplug.h"
 #include "hw/acpi/pci-hotplug.h"
 #include "hw/i386/boot.h"
 #include "hw/i386/pc-acpi.h"
@@ -218,7 +219,7 @@ static Device *lpc(const Machine *machine)
     return &pci_find_function(q35_host_bus(board(machine)->host), 0, Q35_LPC_DEVFN)->dev;
 }
 
-static bool build_acpi(Machine *machine, uint64_t *ret_rsdp, GError **error)
+static bool build_tables(Machine *machine, AcpiTables *ret, GError **error)
 {
     const Q35 *b = board(machine);
     PcAcpi facts = {
@@ -251,16 +252,47 @@ static bool build_acpi(Machine *machine, uint64_t *ret_rsdp, GError **error)
         .pirq_gsi = Q35_PIRQ_GSI,
         .hotplug_base = ich9_lpc_hotplug_by_acpi(lpc(machine)) ? Q35_PCI_HOTPLUG : 0,
         .hotplug_ports = ACPI_PCI_HOTPLUG_SIZE,
+        .cpu_hotplug_base = machine->topology.maxcpus > 1 ? Q35_CPU_HOTPLUG : 0,
     };
+
+    return pc_acpi_build(&facts, ret, error);
+}
+
+static bool build_acpi(Machine *machine, uint64_t *ret_rsdp, GError **error)
+{
     AcpiTables tables;
 
-    if (!pc_acpi_build(&facts, &tables, error)) {
+    if (!build_tables(machine, &tables, error)) {
         return false;
     }
     pc_add_acpi(machine, &tables);
     *ret_rsdp = tables.rsdp;
     acpi_tables_clear(&tables);
     return true;
+}
+
+/* Flags of their entries in the MADT say which CPUs are there.  A guest that has not run yet reads them at its start,
+ * others do after a reset. */
+static void q35_cpus_changed(Machine *machine)
+{
+    RunState state = domain_run_state(machine->domain);
+    g_autoptr(GError) error = NULL;
+    AcpiTables tables;
+
+    if (!board(machine)->boot || !has_acpi(machine)) {
+        return; /* they are built later */
+    }
+    if (!build_tables(machine, &tables, &error)) {
+        log_error(error);
+        return;
+    }
+    pc_replace_acpi(machine, &tables, state == RUN_STATE_PRELAUNCH);
+    acpi_tables_clear(&tables);
+}
+
+static void q35_reset_cpu(Machine *machine, Vcpu *vcpu)
+{
+    x86_boot_reset_cpu(vcpu);
 }
 
 /* Without ACPI a kernel finds processors and interrupts by the MP specification. */
@@ -378,7 +410,7 @@ const MachineClass q35_machine_class = {
     .alias = "q35",
     .desc = "Standard PC (Q35 + ICH9, 2009)",
     .is_default = true,
-    .max_cpus = 288,
+    .max_cpus = ACPI_CPUS_MAX,
     .default_cpu = "qemu64",
     .default_ram = UINT64_C(128) << 20,
     .default_ram_id = "pc.ram",
@@ -387,6 +419,8 @@ const MachineClass q35_machine_class = {
     .has_pci = true,
     .map_ram = q35_map_ram,
     .build = q35_build,
+    .cpus_changed = q35_cpus_changed,
+    .reset_cpu = q35_reset_cpu,
     .reset = q35_reset,
     .finalize = q35_finalize,
     .destroy = q35_destroy,

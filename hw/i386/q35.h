@@ -23,6 +23,7 @@ extern const MachineClass q35_machine_class;
 #define Q35_LPC_DEVFN    0xf8 /* 1f.0 */
 #define Q35_PMBASE       0x600
 #define Q35_PCI_HOTPLUG  0xcc0 /* hw/acpi/pci-hotplug.c */
+#define Q35_CPU_HOTPLUG  0xcd8 /* hw/acpi/cpu-hotplug.c */
 #define Q35_GPE0_LENGTH  16   /* status and enable, ICH9 13.8.3 */
 #define Q35_SCI          9
 #define Q35_SMI_CMD      0xb2

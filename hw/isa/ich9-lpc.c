@@ -18,11 +18,13 @@
  */
 #include "hw/isa/ich9-lpc.h"
 
+#include "hw/acpi/cpu-hotplug.h"
 #include "hw/acpi/ich9-pm.h"
 #include "hw/acpi/pci-hotplug.h"
 #include "hw/i386/q35.h"
 #include "vmm/domain.h"
 #include "vmm/error.h"
+#include "vmm/machine.h"
 
 #define PIRQ_OFF 0x80
 
@@ -38,6 +40,7 @@ typedef struct Lpc {
     /* Guest state */
     Ich9Pm pm;
     AcpiPciHotplug hotplug; /* unused without acpi_hotplug */
+    AcpiCpuHotplug cpus;    /* likewise where there is one CPU for ever */
     uint8_t apm_control, apm_status, fast_init;
 } Lpc;
 
@@ -200,6 +203,18 @@ static void slot_event(PciBus *bus, PciDevice *port, bool came)
     lock_release(l->pci.dev.lock);
 }
 
+static void cpu_event(Device *dev)
+{
+    ich9_pm_raise_gpe(&lpc(dev)->pm, ACPI_CPU_HOTPLUG_GPE);
+}
+
+static bool has_cpu_hotplug(const Lpc *l)
+{
+    const Machine *machine = domain_machine(l->pci.dev.domain); /* tests have domains without one */
+
+    return machine && machine->topology.maxcpus > 1 && machine_common(machine)->acpi != ON_OFF_AUTO_OFF;
+}
+
 bool ich9_lpc_hotplug_by_acpi(Device *dev)
 {
     return lpc(dev)->acpi_hotplug;
@@ -222,6 +237,18 @@ static const StateDesc hotplug_state = {
     .version = 1,
     .needed = hotplug_needed,
     .fields = (const StateField[]) { STATE_STRUCT(Lpc, hotplug, &acpi_pci_hotplug_state), STATE_END },
+};
+
+static bool cpus_needed(const void *opaque)
+{
+    return has_cpu_hotplug(opaque);
+}
+
+static const StateDesc cpus_state = {
+    .name = "acpi-cpu-hotplug",
+    .version = 1,
+    .needed = cpus_needed,
+    .fields = (const StateField[]) { STATE_STRUCT(Lpc, cpus, &acpi_cpu_hotplug_state), STATE_END },
 };
 
 /* ---- lifecycle ---- */
@@ -260,6 +287,7 @@ static void lpc_unrealize(Device *dev)
     Lpc *l = lpc(dev);
     IrqFabric *fabric = domain_irqs(dev->domain);
 
+    acpi_cpu_hotplug_finish(&l->cpus);
     domain_unobserve(dev->domain, run_event, l);
     timer_free(g_steal_pointer(&l->pm.timer));
     isa_bus_disconnect(&l->isa, Q35_SCI, g_steal_pointer(&l->sci));
@@ -307,6 +335,9 @@ static bool lpc_realize(Device *dev, GError **error)
         acpi_pci_hotplug_init(&l->hotplug, dev, bus, Q35_PCI_HOTPLUG);
         bus->slot_event = slot_event;
     }
+    if (has_cpu_hotplug(l)) {
+        acpi_cpu_hotplug_init(&l->cpus, dev, bus->ports, Q35_CPU_HOTPLUG, cpu_event);
+    }
     return true;
 }
 
@@ -316,6 +347,7 @@ static void lpc_reset(Device *dev)
 
     l->apm_control = l->apm_status = l->fast_init = 0;
     acpi_pci_hotplug_reset(&l->hotplug);
+    acpi_cpu_hotplug_reset(&l->cpus);
     ich9_pm_reset(&l->pm);
     lpc_config_wrote(&l->pci, 0, PCI_CONFIG_SIZE);
 }
@@ -330,7 +362,7 @@ static const StateDesc lpc_state = {
         STATE_U8(Lpc, fast_init),
         STATE_END,
     },
-    .subsections = (const StateDesc *const[]) { &hotplug_state, NULL },
+    .subsections = (const StateDesc *const[]) { &hotplug_state, &cpus_state, NULL },
 };
 
 /* Sleep states S3 and S4 are not there, which is what these properties can say. */

@@ -2,7 +2,8 @@
 /*
  * A whole domain under stress: vCPU threads drive a virtio-blk device whose queue
  * runs on an iothread, move its BAR under it, and hammer another device that comes
- * and goes, while the main thread pauses, saves, loads, resets and unplugs.  Meant
+ * and goes, while the main thread pauses, saves, loads, resets and unplugs; a vCPU
+ * that reads all of it comes and goes as well.  Meant
  * for -Db_sanitize=thread (and address); what it asserts itself is that every read
  * of the disk is right and that reads go on after each upheaval.
  *
@@ -56,7 +57,7 @@ typedef struct Stress {
     int slot_of[QUEUE_SIZE];
     bool busy[SLOTS];
     uint64_t sector[SLOTS];
-    uint32_t seed[3];
+    uint32_t seed[4];
     uint64_t reads; /* atomic */
 } Stress;
 
@@ -198,9 +199,21 @@ static void hammer(Stress *s)
     }
 }
 
+/* ---- vCPU 3, which comes and goes: reads what the others write ---- */
+
+static void look(Stress *s)
+{
+    uint32_t *seed = &s->seed[3];
+
+    for (unsigned i = 0; i < 32; i++) {
+        rig_config_read(s->rig, next_random(seed) & 1 ? BLK_DEVFN : RNG_DEVFN, next_random(seed) & 0xfc, 4);
+        rig_read(s->rig, HOME_A + (next_random(seed) & 0x3ffc), 4);
+    }
+}
+
 static void guest(Vcpu *vcpu, void *opaque)
 {
-    static void (*const parts[])(Stress *s) = { drive_disk, move_bar, hammer };
+    static void (*const parts[])(Stress *s) = { drive_disk, move_bar, hammer, look };
 
     parts[vcpu->index](opaque);
 }
@@ -218,6 +231,28 @@ static void plug_or_unplug(Stress *s)
     failure = rig_try_add(s->rig, "virtio-rng-pci,addr=05.0,rng=rng0");
     g_assert_cmpstr(failure, ==, NULL);
     s->rng = s->rig->dev;
+}
+
+static void no_news(void *opaque, const Vcpu *vcpu, bool hot)
+{
+}
+
+static void no_question(void *opaque, const Vcpu *vcpu)
+{
+}
+
+static const CpuHotplugOps cpu_ops = { .came = no_news, .ask = no_question, .went = no_question };
+
+static void plug_or_unplug_cpu(Stress *s)
+{
+    CpuBus *cpus = &s->rig->machine->cpus;
+    g_autoptr(Json) options = keyval_parse("qemu64-x86_64-cpu,id=cpu3,apic-id=3", "driver", NULL);
+
+    if (domain_find_vcpu(s->rig->domain, 3)) {
+        cpu_bus_remove(cpus, 3);
+    } else {
+        g_assert_nonnull(device_add(s->rig->domain, options, NULL));
+    }
 }
 
 static void save_and_load(Stress *s)
@@ -291,14 +326,16 @@ static void add_object(Domain *domain, const char *text)
 
 int main(int argc, char **argv)
 {
-    static void (*const upheavals[])(Stress *s) = { plug_or_unplug, save_and_load, stop_and_go, reset };
+    static void (*const upheavals[])(Stress *s) = {
+        plug_or_unplug, plug_or_unplug_cpu, save_and_load, stop_and_go, reset
+    };
     unsigned rounds = argc > 1 ? (unsigned)atoi(argv[1]) : 60;
-    Stress s = { .seed = { 1, 2, 3 } };
+    Stress s = { .seed = { 1, 2, 3, 5 } };
     uint32_t seed = 4;
     g_autofree char *failure = NULL;
 
     pthread_mutex_init(&s.bar_lock, NULL);
-    s.rig = rig_new_cpus("3");
+    s.rig = rig_new_cpus("3,maxcpus=4");
     fake_accel(s.rig->domain)->guest = guest;
     fake_accel(s.rig->domain)->opaque = &s;
     make_disk(s.rig->domain);
@@ -306,6 +343,7 @@ int main(int argc, char **argv)
     add_object(s.rig->domain, "rng-builtin,id=rng0");
     failure = rig_try_add(s.rig, "virtio-blk-pci,addr=04.0,drive=d0,iothread=io0");
     g_assert_cmpstr(failure, ==, NULL);
+    cpu_bus_set_controller(&s.rig->machine->cpus, &cpu_ops, NULL);
     g_assert_true(machine_finalize(s.rig->machine, NULL));
     g_assert_true(domain_cont(s.rig->domain, NULL));
     for (unsigned i = 0; i < rounds; i++) {
@@ -314,6 +352,7 @@ int main(int argc, char **argv)
     }
     domain_stop(s.rig->domain, RUN_STATE_SHUTDOWN);
     printf("%u upheavals, %" PRIu64 " reads\n", rounds, s.reads);
+    cpu_bus_set_controller(&s.rig->machine->cpus, NULL, NULL);
     rig_free(s.rig);
     pthread_mutex_destroy(&s.bar_lock);
     return 0;

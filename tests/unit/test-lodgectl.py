@@ -621,6 +621,35 @@ class Driven(Scratch):
         for size in ("much", "-1", "1X", "99999999999999999999", ""):
             self.refused("setmem", "x", size, says="no size")
 
+    def places(self, *paths):
+        """As a domain lists them, for CPUs from the first on; None: that one is not there."""
+        return [{"type": "t-cpu", "vcpus-count": 1, "props": {"socket-id": n, "core-id": 0}}
+                | ({"qom-path": path} if path else {}) for n, path in enumerate(paths)][::-1]
+
+    def test_setvcpus_fills_free_places_from_the_first_on(self):
+        x = Pretender(self, "x", qmp({"query-hotpluggable-cpus": self.places("/machine/cpu[0]", None, "/m/p/c", None),
+                                      "device_add": {}}))
+        self.assertEqual(self.ctl("setvcpus", "x", "4", "--live"), "")
+        self.assertEqual(x.said[2:], [("device_add", {"driver": "t-cpu", "id": f"vcpu{n}", "socket-id": n, "core-id": 0})
+                                      for n in (1, 3)])
+        self.assertEqual(self.ctl("setvcpus", "x", "2"), "")
+        for count in ("0", "5"):
+            self.refused("setvcpus", "x", count, says=f"can have 1 to 4 CPUs, not {count}")
+        self.refused("setvcpus", "x", "1", "--timeout", "1", says="device_del")
+
+    def test_setvcpus_takes_the_last_out_and_tells_of_a_guest_that_keeps_it(self):
+        self.define_guest("x", b"", '[smp-opts]\n  cpus = "2"\n  maxcpus = "4"\n')
+        self.ctl("start", "--paused", "x")
+        self.ctl("setvcpus", "x", "4")
+        self.assertIn("maximum      live           4\ncurrent      live           4\n", self.ctl("vcpucount", "x"))
+        self.assertEqual(self.ctl("vcpuinfo", "x").count("VCPU:"), 4)
+        self.ctl("setvcpus", "x", "1")      # no guest has seen them
+        self.assertIn("current      live           1\n", self.ctl("vcpucount", "x"))
+        self.ctl("resume", "x")
+        self.ctl("setvcpus", "x", "2")
+        self.refused("setvcpus", "x", "1", "--timeout", "1", says="The guest has not let go of device "
+                                                                  "'/machine/peripheral/vcpu1' within 1 s")
+
     def test_attach_and_detach(self):
         self.define_guest("x", b"", '[device "rp1"]\n  driver = "pcie-root-port"\n')
         self.ctl("start", "x")

@@ -10,11 +10,9 @@
 #include "tools/lodgectl/domains.h"
 #include "tools/lodgectl/print.h"
 #include "tools/lodgectl/reply.h"
+#include "tools/lodgectl/unplug.h"
 #include "tools/lodgectl/verbs.h"
 #include "vmm/error.h"
-
-#define DETACH_PATIENCE_S 20
-#define STEP_MS 200
 
 /* ---- attach ---- */
 
@@ -151,59 +149,11 @@ static bool attach_device(const Cmd *cmd, GError **error)
 
 /* ---- detach ---- */
 
-/* true: it is gone, or *error says why it stays. */
-static bool is_decided(const Json *event, const char *id, GError **error)
-{
-    const char *name = reply_text(event, "event");
-    const char *device = reply_text(reply_member(event, "data", JSON_OBJECT), "device");
-
-    if (!name || !device || !g_str_equal(device, id)) {
-        return false;
-    }
-    if (g_str_equal(name, "DEVICE_UNPLUG_GUEST_ERROR")) {
-        error_set(error, "The guest does not let go of device '%s'", id);
-        return true;
-    }
-    return g_str_equal(name, "DEVICE_DELETED");
-}
-
-static bool wait_until_gone(Client *client, const char *id, uint32_t seconds, GError **error)
-{
-    int64_t deadline = g_get_monotonic_time() + (int64_t)seconds * G_USEC_PER_SEC;
-    g_autoptr(GError) refused = NULL;
-
-    while (g_get_monotonic_time() < deadline) {
-        g_autoptr(Json) event = NULL;
-
-        if (!client_event(client, STEP_MS, &event, error)) {
-            return false;
-        }
-        if (is_decided(event, id, &refused)) {
-            if (refused) {
-                g_propagate_error(error, g_steal_pointer(&refused));
-                return false;
-            }
-            return true;
-        }
-    }
-    error_set(error, "The guest has not let go of device '%s' within %u s", id, seconds);
-    return error_hint(error, "It may still do so; lodgectl event tells.");
-}
-
 static bool detach_device(const Cmd *cmd, GError **error)
 {
-    const char *id = cmd_text(cmd, "id");
     g_autoptr(Client) client = cmd_connect(cmd, NULL, error);
-    g_autoptr(Json) done = NULL;
-    Json *arguments;
 
-    if (!client) {
-        return false;
-    }
-    arguments = json_new_object();
-    json_object_put_member(arguments, "id", json_new_string(id));
-    done = client_run(client, "device_del", arguments, error);
-    if (!done || !wait_until_gone(client, id, cmd_number(cmd, "timeout", DETACH_PATIENCE_S), error)) {
+    if (!client || !unplug_device(client, cmd_text(cmd, "id"), cmd_number(cmd, "timeout", UNPLUG_PATIENCE_S), error)) {
         return false;
     }
     say(cmd, "Device detached successfully");

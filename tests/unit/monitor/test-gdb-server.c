@@ -127,7 +127,7 @@ static int setup(void **state)
     Fixture *f = g_new0(Fixture, 1);
     g_autofree char *device = NULL;
 
-    f->rig = rig_new_cpus("2");
+    f->rig = rig_new_cpus("2,maxcpus=3");
     assert_true(machine_finalize(f->rig->machine, NULL)); /* starts their threads */
     f->fake = fake_accel(f->rig->domain);
     f->folder = g_dir_make_tmp("gdb-XXXXXX", NULL);
@@ -204,6 +204,39 @@ static void test_vcpus_are_threads(void **state)
     assert_asked(f, "T0", "E22");
     assert_asked(f, "T3", "E22");
     assert_asked(f, "qThreadExtraInfo,2", "4350552331205b68616c7465645d"); /* CPU#1 [halted] */
+}
+
+static void ignore_cpu(void *opaque, const Vcpu *vcpu)
+{
+}
+
+static void ignore_new_cpu(void *opaque, const Vcpu *vcpu, bool hot)
+{
+}
+
+static void test_vcpus_that_come_and_go_are_threads(void **state)
+{
+    static const CpuHotplugOps ops = { .came = ignore_new_cpu, .ask = ignore_cpu, .went = ignore_cpu };
+    g_autoptr(Json) options = keyval_parse("qemu64-x86_64-cpu,apic-id=2", "driver", NULL);
+    Fixture *f = *state;
+    CpuBus *cpus = &f->rig->machine->cpus;
+
+    cpu_bus_set_controller(cpus, &ops, NULL);
+    assert_asked(f, "Z0,1000,1", "OK");
+    f->fake->armed_count = 0;
+    assert_non_null(device_add(f->rig->domain, options, NULL));
+    assert_int_equal(f->fake->armed_count, 1); /* it stops there, too */
+    assert_asked(f, "qfThreadInfo", "m1,2,3");
+    assert_asked(f, "Hg3", "OK");
+    resume(f, "c", 3);
+    cpu_bus_remove(cpus, 2);
+    wait_inside(f, 2);
+    domain_stop(f->rig->domain, RUN_STATE_PAUSED);
+    assert_heard(f, "T02thread:1;");
+    assert_asked(f, "T3", "E22");
+    assert_asked(f, "Hg3", "E22");
+    assert_asked(f, "qfThreadInfo", "m1,2");
+    cpu_bus_set_controller(cpus, NULL, NULL);
 }
 
 static void test_monitor_commands_go_to_who_knows_them(void **state)
@@ -555,6 +588,7 @@ int main(void)
         TEST(test_features_are_offered),
         TEST(test_description_comes_in_pieces),
         TEST(test_vcpus_are_threads),
+        TEST(test_vcpus_that_come_and_go_are_threads),
         TEST(test_monitor_commands_go_to_who_knows_them),
         TEST(test_what_is_said_before_the_chardev_opens_counts),
         TEST(test_registers_are_the_current_vcpus),

@@ -57,6 +57,26 @@ static void test_time_stands_still_in_a_pause_and_goes_on_in_step(void **state)
     fixture_free(f);
 }
 
+static void test_a_vcpu_that_comes_later_is_in_step(void **state)
+{
+    static const uint8_t code[] = { END };
+    Fixture *f = tcg();
+    Vcpu *first = fixture_vcpu(f, 0), *running, *stopped;
+    uint64_t ns;
+
+    start_at_code(f, first, code, sizeof(code));
+    run_here(f, first, NULL);
+    running = fixture_vcpu(f, 1);
+    assert_true(f->accel->class->store(running, true, NULL));
+    f->accel->class->clock_get(f->accel, &ns, NULL);
+    stopped = fixture_vcpu(f, 2);
+    assert_true(f->accel->class->store(stopped, true, NULL));
+    assert_true(tsc_of(f, first) > 0);
+    assert_int_equal(tsc_of(f, running), tsc_of(f, first));
+    assert_int_equal(tsc_of(f, stopped), tsc_of(f, first));
+    fixture_free(f);
+}
+
 static void test_kvmclock_page_tells_the_time(void **state)
 {
     static const uint8_t code[] = {
@@ -135,6 +155,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_time_stands_still_in_a_pause_and_goes_on_in_step),
+        cmocka_unit_test(test_a_vcpu_that_comes_later_is_in_step),
         cmocka_unit_test(test_kvmclock_page_tells_the_time),
         cmocka_unit_test(test_kvmclock_does_not_follow_a_tsc_that_is_set),
         cmocka_unit_test(test_foreign_tsc_frequency_is_refused),

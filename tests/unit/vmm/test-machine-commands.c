@@ -39,9 +39,34 @@ static void test_vcpus_have_a_path_and_a_place(void **state)
 {
     machine_rig_ask(state, ASK("query-cpus-fast"),
                     RETURN("[{\"cpu-index\": 0, \"qom-path\": \"/machine/cpu[0]\", \"thread-id\": 0, \"props\": "
-                           "{\"socket-id\": 0, \"die-id\": 0, \"core-id\": 0, \"thread-id\": 0}, \"target\": \"x86_64\"}, "
+                           "{\"socket-id\": 0, \"core-id\": 0, \"thread-id\": 0}, \"target\": \"x86_64\"}, "
                            "{\"cpu-index\": 1, \"qom-path\": \"/machine/cpu[1]\", \"thread-id\": 0, \"props\": "
-                           "{\"socket-id\": 1, \"die-id\": 0, \"core-id\": 0, \"thread-id\": 0}, \"target\": \"x86_64\"}]"));
+                           "{\"socket-id\": 1, \"core-id\": 0, \"thread-id\": 0}, \"target\": \"x86_64\"}]"));
+}
+
+static void test_places_for_cpus_are_listed_from_the_last_on(void **state)
+{
+    g_autofree char *machines = machine_rig_answer(state, ASK("query-machines"));
+
+    assert_non_null(strstr(machines, "\"cpu-max\": 288, \"hotpluggable-cpus\": true, "));
+    machine_rig_ask(state, ASK("query-hotpluggable-cpus"),
+                    RETURN("[{\"type\": \"qemu64-x86_64-cpu\", \"vcpus-count\": 1, \"props\": "
+                           "{\"socket-id\": 1, \"core-id\": 0, \"thread-id\": 0}, \"qom-path\": \"/machine/cpu[1]\"}, "
+                           "{\"type\": \"qemu64-x86_64-cpu\", \"vcpus-count\": 1, \"props\": "
+                           "{\"socket-id\": 0, \"core-id\": 0, \"thread-id\": 0}, "
+                           "\"qom-path\": \"/machine/cpu[0]\"}]"));
+}
+
+static void test_a_cpu_is_an_object_with_its_place(void **state)
+{
+    g_autofree char *properties = machine_rig_answer(state, "{\"execute\": \"device-list-properties\", \"arguments\": "
+                                                            "{\"typename\": \"qemu64-x86_64-cpu\"}}");
+
+    assert_non_null(strstr(properties, "{\"name\": \"socket-id\", "));
+    machine_rig_ask(state, "{\"execute\": \"qom-get\", \"arguments\": {\"path\": \"/machine/cpu[1]\", "
+                           "\"property\": \"socket-id\"}}", RETURN("1"));
+    machine_rig_ask(state, "{\"execute\": \"qom-get\", \"arguments\": {\"path\": \"/machine/cpu[1]\", "
+                           "\"property\": \"hotplugged\"}}", RETURN("false"));
 }
 
 static void test_objects_are_listed_by_kind(void **state)
@@ -87,6 +112,8 @@ int main(void)
         RIGGED(test_the_domain_is_identified),
         RIGGED(test_machines_are_listed_as_tools_choose_them),
         RIGGED(test_vcpus_have_a_path_and_a_place),
+        RIGGED(test_places_for_cpus_are_listed_from_the_last_on),
+        RIGGED(test_a_cpu_is_an_object_with_its_place),
         RIGGED(test_objects_are_listed_by_kind),
         RIGGED(test_the_events_of_a_migration_cannot_be_switched_off),
         RIGGED(test_an_accelerator_without_statistics_has_none),

@@ -40,6 +40,20 @@ static void test_paths_use_dual_and_multi_prefixes(void **state)
                '_', '_', '_', '\\', 0);
 }
 
+static void test_a_loop_holds_a_mutex(void **state)
+{
+    Aml *aml = aml_new();
+
+    aml_mutex(aml, "LOCK");
+    aml_acquire(aml, "LOCK");
+    aml_begin_while(aml);
+    aml_local(aml, 0);
+    aml_end(aml);
+    aml_release(aml, "LOCK");
+    assert_aml(aml, 0x5b, 0x01, 'L', 'O', 'C', 'K', 0, 0x5b, 0x23, 'L', 'O', 'C', 'K', 0xff, 0xff, 0xa2, 2, 0x60, 0x5b, 0x27,
+               'L', 'O', 'C', 'K');
+}
+
 static void test_eisa_ids_are_compressed(void **state)
 {
     Aml *aml = aml_new();
@@ -90,6 +104,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_integers_take_the_shortest_form),
         cmocka_unit_test(test_paths_use_dual_and_multi_prefixes),
+        cmocka_unit_test(test_a_loop_holds_a_mutex),
         cmocka_unit_test(test_eisa_ids_are_compressed),
         cmocka_unit_test(test_a_long_scope_gets_a_two_byte_length),
         cmocka_unit_test(test_a_resource_buffer_ends_in_an_end_tag_and_knows_its_size),

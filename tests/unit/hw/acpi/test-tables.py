@@ -127,6 +127,20 @@ class Tables(unittest.TestCase):
         tables = self.check("-M", "q35,memory-backend=ram", "-smp", "1,maxcpus=288,sockets=1,cores=288,threads=1")
         self.assertEqual(len(re.findall(rb"\x09\x10\x00\x00....\x02\x00\x00\x00", tables["APIC"], re.DOTALL)), 33)
 
+    def test_q35_tells_which_of_the_possible_cpus_are_there(self):
+        tables = self.check("-M", "q35,memory-backend=ram", "-smp", "2,maxcpus=4", "-device",
+                            "host-x86_64-cpu,socket-id=0,core-id=3,thread-id=0")
+        flags = [tables["APIC"][44 + 8 * n + 4] for n in range(4)]
+        self.assertEqual(flags, [1, 1, 2, 1])   # bit 0: enabled, bit 1: can be
+        for name in (b"CPUS", b"C000", b"C001", b"C002", b"C003", b"_E02", b"CSCN", b"_MAT", b"_OST"):
+            self.assertIn(name, tables["DSDT"])
+        self.assertEqual(tables["DSDT"].count(b"_EJ0"), 3)  # the boot CPU stays
+
+    def test_one_cpu_for_ever_needs_no_hot_plug(self):
+        tables = self.check("-M", "q35,memory-backend=ram", "-smp", "1")
+        self.assertNotIn(b"CPUS", tables["DSDT"])
+        self.assertIn(b"C000", tables["DSDT"])
+
     def test_microvm(self):
         tables = self.check("-M", "microvm,memory-backend=ram", "-smp", "2", "-serial", "null")
         self.assertEqual(set(tables), {"FACP", "DSDT", "APIC"})
