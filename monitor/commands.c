@@ -64,8 +64,8 @@ const Command *const command_tables[] = {
 const EventType *const event_types[] = {
     &event_acpi_device_ost, &event_balloon_change, &event_block_io_error, &event_device_deleted, &event_device_unplug_guest_error,
     &event_dump_completed, &event_guest_crashloaded, &event_guest_panicked, &event_powerdown, &event_reset,
-    &event_resume, &event_rtc_change, &event_shutdown, &event_stop, &event_suspend, &event_vserport_change, &event_wakeup,
-    &event_watchdog,
+    &event_resume, &event_rtc_change, &event_shutdown, &event_stop, &event_suspend,
+    &event_suspend_disk, &event_vserport_change, &event_wakeup, &event_watchdog,
     NULL
 };
 

@@ -30,7 +30,8 @@ typedef struct RunControl {
     unsigned requests; /* REQUEST_ bits not yet carried out; a post is under way while there are any */
     unsigned reset_reason, shutdown_reason, panic_kind, pause_state;
     /* The main thread's. */
-    bool quiet;        /* vCPUs parked, clock stopped, queues paused */
+    bool quiet;        /* vCPUs parked, queues paused, clock stopped (running while suspended) */
+    bool waking;       /* machine_wakeup() is under way */
     bool quit;
     int status;        /* of domain_main() */
     GArray *observers; /* Observer */

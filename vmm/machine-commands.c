@@ -64,13 +64,14 @@ static const FieldStruct current_machine = {
     .name = "CurrentMachineParams", .size = sizeof(CurrentMachine),
     .fields = (const Field[]) {
         F_BOOL("wakeup-suspend-support", CurrentMachine, wakeup, false, .flags = FIELD_REQUIRED,
-               .help = "Whether it can sleep and be woken; none can"),
+               .help = "Whether it can sleep (ACPI S3) and be woken"),
         FIELD_END
     },
 };
 
 static bool query_current_machine(CommandCall *call, const void *args, void *ret, GError **error)
 {
+    ((CurrentMachine *)ret)->wakeup = domain_machine(call->domain)->can_sleep;
     return true;
 }
 

@@ -9,6 +9,7 @@
  *   machine_finalize() firmware tables, vCPU threads (parked), devices paused, first reset
  *   machine_reset()    devices in the order they were realized, buses, vCPUs, then the class'
  *                      reset (which decides what is RAM), then ROM contents
+ *   machine_wakeup()   the same hardware after ACPI S3, then the class' wakeup; RAM stays
  *   machine_free()     devices, last realized first, vCPUs among them; the board; RAM
  *
  * Main thread.
@@ -330,12 +331,8 @@ void machine_replace_rom(Machine *machine, const char *name, const void *data, b
     }
 }
 
-void machine_reset(Machine *machine)
+static void reset_hardware(Domain *domain)
 {
-    Domain *domain = machine->domain;
-
-    g_assert(vcpus_parked(domain));
-    device_complete_unplugs(domain);
     for (unsigned i = 0; i < domain->devices->len; i++) {
         device_reset(g_ptr_array_index(domain->devices, i));
     }
@@ -349,12 +346,33 @@ void machine_reset(Machine *machine)
     for (unsigned i = 0; i < domain_vcpus(domain); i++) {
         vcpu_reset(domain_vcpu(domain, i));
     }
+}
+
+void machine_reset(Machine *machine)
+{
+    Domain *domain = machine->domain;
+
+    g_assert(vcpus_parked(domain));
+    device_complete_unplugs(domain);
+    reset_hardware(domain);
     if (machine->class->reset) {
         machine->class->reset(machine);
     }
     for (unsigned i = 0; i < machine->roms->len; i++) {
         restore_rom(machine, g_ptr_array_index(machine->roms, i));
     }
+}
+
+/* Everything but RAM and what runs on a battery lost its power; the guest keeps what it was asked to let go of. */
+bool machine_wakeup(Machine *machine, GError **error)
+{
+    Domain *domain = machine->domain;
+
+    g_assert(vcpus_parked(domain));
+    domain->run.waking = true;
+    reset_hardware(domain);
+    domain->run.waking = false;
+    return !machine->class->wakeup || machine->class->wakeup(machine, error);
 }
 
 /* ---- the end ---- */

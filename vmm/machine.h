@@ -82,6 +82,7 @@ struct Machine {
         bool slew;          /* inject lost periodic interrupts again */
     } rtc;
     unsigned serial_ports; /* how many -serial may have; set by the board */
+    bool can_sleep;     /* ACPI S3, and class->wakeup with it; set by the board */
     void *board;        /* the class' */
     GPtrArray *ram_parts; /* of vmm/machine-ram.c */
     GPtrArray *roms;      /* of machine_add_rom() */
@@ -112,6 +113,9 @@ struct MachineClass {
     void (*reset_cpu)(Machine *machine, Vcpu *vcpu); /* what firmware does to one that comes; NULL: nothing */
     /* After every device was reset: make low memory RAM, copy the kernel, set the boot vCPU. */
     void (*reset)(Machine *machine);
+    /* The same after ACPI S3, with RAM as the guest left it: what firmware does, and the boot vCPU into the guest.
+     * false: the guest cannot be entered.  NULL: the machine has no such state. */
+    bool (*wakeup)(Machine *machine, GError **error);
     /* All devices are there: tables of ACPI, SMBIOS, device tree. */
     bool (*finalize)(Machine *machine, GError **error);
     void (*destroy)(Machine *machine); /* the board itself; every realized device has been freed */
@@ -141,6 +145,8 @@ bool machine_build(Machine *machine, GError **error);
 /* After the last -device: tables, vCPU threads (parked), the first reset.  Then the domain can run. */
 bool machine_finalize(Machine *machine, GError **error);
 void machine_reset(Machine *machine); /* vCPUs parked, queues quiet */
+/* Likewise, at the end of ACPI S3: keeps RAM.  false, error set: the guest cannot go on, only be reset. */
+bool machine_wakeup(Machine *machine, GError **error);
 void machine_free(Machine *machine);
 /* Realizes the class' board rows in order; for build functions. */
 bool machine_realize_rows(Machine *machine, GError **error);

@@ -8,6 +8,7 @@
 
 #include "vmm/domain.h"
 #include "vmm/error.h"
+#include "vmm/machine.h"
 
 /* ---- events ---- */
 
@@ -54,6 +55,7 @@ const EventType event_reset = { "RESET", &cause_data, .help = "The machine was r
 const EventType event_shutdown = { "SHUTDOWN", &cause_data, .help = "The machine is off, or the process ends" };
 const EventType event_powerdown = { "POWERDOWN", NULL, .help = "The power button was pressed" };
 const EventType event_suspend = { "SUSPEND", NULL, .help = "The guest sleeps (ACPI S3)" };
+const EventType event_suspend_disk = { "SUSPEND_DISK", NULL, .help = "The guest is off and has kept its state on a disk (ACPI S4)" };
 const EventType event_wakeup = { "WAKEUP", NULL, .help = "The guest was woken" };
 const EventType event_guest_panicked = { "GUEST_PANICKED", &panic_data, .help = "The guest's kernel gave up" };
 const EventType event_guest_crashloaded = { "GUEST_CRASHLOADED", &panic_data,
@@ -136,10 +138,14 @@ static bool system_powerdown(CommandCall *call, const void *args, void *ret, GEr
 
 static bool system_wakeup(CommandCall *call, const void *args, void *ret, GError **error)
 {
+    if (!domain_machine(call->domain)->can_sleep) {
+        return error_set(error, "wake-up from suspend is not supported by this guest");
+    }
     if (domain_run_state(call->domain) != RUN_STATE_SUSPENDED) {
         return error_set(error, "Unable to wake up: guest is not in suspended state");
     }
     domain_request_wakeup(call->domain);
+    domain_carry_out_requests(call->domain); /* it runs when the client hears of it */
     return true;
 }
 

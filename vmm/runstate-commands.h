@@ -10,7 +10,7 @@
 
 extern const Command runstate_commands[];
 extern const EventType event_stop, event_resume, event_reset, event_shutdown, event_powerdown, event_suspend,
-    event_wakeup, event_guest_panicked, event_guest_crashloaded, event_watchdog;
+    event_suspend_disk, event_wakeup, event_guest_panicked, event_guest_crashloaded, event_watchdog;
 
 /* For vmm/runstate.c: emits the event that clients know this one by, if there is one.  Main thread. */
 void run_event_emit(Domain *domain, RunEvent event, RequestReason reason);

@@ -16,7 +16,8 @@
  *
  * Quiet means, in the order it is made: every vCPU is parked, guest time stands
  * still, the queues of every device are paused (last realized first).  go_on() is
- * the exact reverse.  Save, restore, reset and unplug rely on it.
+ * the exact reverse.  Save, restore, reset and unplug rely on it.  A suspended domain
+ * is quiet, but its time goes on, for the alarm that may wake it.
  *
  * Requests come from any thread: a bit and its argument are stored, and the first
  * bit posts handle_requests() to the main loop.  A vCPU thread never waits for what
@@ -182,6 +183,7 @@ static const StateDesc time_state = {
 static void go_quiet(Domain *domain)
 {
     if (domain->run.quiet) {
+        stop_time(domain); /* of a domain that sleeps */
         return;
     }
     vcpus_park(domain);
@@ -312,20 +314,36 @@ static void suspend(Domain *domain)
 {
     if (domain_is_running(domain)) {
         go_quiet(domain);
+        start_time(domain);
         set_state(domain, RUN_STATE_SUSPENDED);
         notify(domain, RUN_EVENT_SUSPEND, REASON_NONE);
     }
 }
 
-/* ACPI S3: RAM is kept, devices and vCPUs start from their reset state. */
+/* ACPI S3.  A guest that left no way back into it starts anew, as it does with firmware. */
 static void wakeup(Domain *domain)
 {
-    if (domain_run_state(domain) == RUN_STATE_SUSPENDED) {
-        machine_reset(domain->machine);
-        set_state(domain, RUN_STATE_RUNNING);
-        notify(domain, RUN_EVENT_WAKEUP, REASON_NONE);
-        go_on(domain);
+    g_autoptr(GError) error = NULL;
+    bool resumes;
+
+    if (domain_run_state(domain) != RUN_STATE_SUSPENDED) {
+        return;
     }
+    stop_time(domain);
+    resumes = machine_wakeup(domain->machine, &error);
+    set_state(domain, RUN_STATE_RUNNING);
+    notify(domain, RUN_EVENT_WAKEUP, REASON_NONE);
+    if (resumes) {
+        go_on(domain);
+    } else {
+        log_error(error);
+        reset(domain, REASON_GUEST_RESET);
+    }
+}
+
+bool domain_is_waking(const Domain *domain)
+{
+    return domain->run.waking;
 }
 
 static void panic(Domain *domain, PanicKind kind)

@@ -3,7 +3,8 @@
  * Run states, requests and what is done about them.
  *
  *   prelaunch --cont--> running <--cont/stop--> paused
- *   running --request--> (vCPUs parked) reset -> running | shutdown | suspended -> running
+ *   running --request--> (vCPUs parked) reset -> running | shutdown
+ *   running --guest sleeps (ACPI S3)--> suspended --wake-up--> running
  *   running --guest panic--> guest-panicked;  failure --> internal-error;  I/O --> io-error
  *   inmigrate --incoming done--> paused | running
  *
@@ -51,13 +52,15 @@ bool domain_is_running(const Domain *domain);
 void domain_request_reset(Domain *domain, RequestReason reason);
 void domain_request_shutdown(Domain *domain, RequestReason reason);
 void domain_request_suspend(Domain *domain); /* ACPI S3 */
-void domain_request_wakeup(Domain *domain);
+void domain_request_wakeup(Domain *domain);  /* what is awake by then stays as it is */
 void domain_request_powerdown(Domain *domain); /* press the power button */
 typedef enum PanicKind { PANIC_PANICKED, PANIC_CRASHLOADED } PanicKind;
 void domain_request_panic(Domain *domain, PanicKind kind);
 void domain_request_pause(Domain *domain, RunState why); /* io-error, internal-error, watchdog, debug */
 
 /* ---- main thread ---- */
+/* The reset under way is that of a wake-up: what has a supply of its own while the machine sleeps keeps its state. */
+bool domain_is_waking(const Domain *domain);
 void domain_carry_out_requests(Domain *domain); /* what was asked for until now, not in the next round of the loop */
 bool domain_cont(Domain *domain, GError **error);
 bool domain_stop(Domain *domain, RunState why);

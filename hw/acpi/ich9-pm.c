@@ -6,8 +6,16 @@
  * The PM timer is the guest's clock at 3.579545 MHz, cut to 24 bits; a host timer
  * runs only while its overflow interrupts.
  *
- * Not modelled: sleep states beside S5 (soft off), SMIs (their registers read 0 and
- * take nothing), the TCO watchdog, the RTC as a wake source.
+ * Sleep types (Q35_S3_TYPE ...) are ours, told by the DSDT:
+ *
+ *   S3   domain_request_suspend(); the power button, an enabled alarm of the RTC, an
+ *        enabled overflow of the timer, or system_wakeup end it.  The status registers have
+ *        a supply of their own: the reset of a wake-up keeps them and adds WAK_STS
+ *   S4   the same as S5, but SUSPEND_DISK is told: what the guest saved is on its disk
+ *   S5   soft off
+ *
+ * Not modelled: S1, SMIs (their registers read 0 and take nothing), the TCO watchdog,
+ * general purpose events as wake events.
  *
  * Locking: the lock of the LPC bridge.
  */
@@ -16,6 +24,7 @@
 #include "hw/i386/q35.h"
 #include "vmm/domain.h"
 #include "vmm/error.h"
+#include "vmm/runstate-commands.h"
 
 /* Offsets */
 enum { PM1_STS_EN = 0x00, PM1_CNT = 0x04, PM1_TMR = 0x08, GPE0_STS = 0x20, GPE0_EN = 0x28 };
@@ -62,12 +71,23 @@ static void tmr_arm(Ich9Pm *pm)
 }
 
 /* ---- events ---- */
+
+/* 13.8.3.1: the power button needs no enable bit to wake. */
+static bool is_wake_event(const Ich9Pm *pm)
+{
+    return (pm->pm1_sts & (pm->pm1_en | STS_PWRBTN)) & (STS_TMROF | STS_RTC | STS_PWRBTN);
+}
+
 static void update(Ich9Pm *pm)
 {
+    Domain *domain = pm->dev->domain;
     bool event = (pm->pm1_sts & pm->pm1_en & EN_WRITABLE) || (pm->gpe0_sts & pm->gpe0_en);
 
     tmr_arm(pm);
     irq_set(pm->sci, event && (pm->pm1_cnt & CNT_SCI_EN));
+    if (is_wake_event(pm) && domain_run_state(domain) == RUN_STATE_SUSPENDED) {
+        domain_request_wakeup(domain);
+    }
 }
 
 void ich9_pm_tick(Ich9Pm *pm)
@@ -79,6 +99,17 @@ void ich9_pm_tick(Ich9Pm *pm)
 void ich9_pm_power_button(Ich9Pm *pm)
 {
     pm->pm1_sts |= STS_PWRBTN;
+    update(pm);
+}
+
+void ich9_pm_rtc_alarm(Ich9Pm *pm)
+{
+    pm->pm1_sts |= STS_RTC;
+    update(pm);
+}
+
+void ich9_pm_slept(Ich9Pm *pm)
+{
     update(pm);
 }
 
@@ -94,17 +125,27 @@ void ich9_pm_set_acpi(Ich9Pm *pm, bool enable)
     update(pm);
 }
 
+static void enter_sleep(Ich9Pm *pm, unsigned type)
+{
+    Domain *domain = pm->dev->domain;
+
+    if (type == Q35_S3_TYPE && !pm->no_s3) {
+        domain_request_suspend(domain);
+    } else if (type == Q35_S4_TYPE && !pm->no_s4) {
+        event_emit(domain, &event_suspend_disk, NULL);
+        domain_request_shutdown(domain, REASON_GUEST_SHUTDOWN);
+    } else if (type == Q35_S5_TYPE) {
+        domain_request_shutdown(domain, REASON_GUEST_SHUTDOWN);
+    } else {
+        guest_error("ich9-lpc", "sleep type %u is not among those that the ACPI tables tell of", type);
+    }
+}
+
 static void control_write(Ich9Pm *pm, uint32_t value)
 {
     pm->pm1_cnt = value & CNT_WRITABLE;
     if (value & CNT_SLP_EN) {
-        unsigned type = (value & CNT_SLP_TYP) >> 10;
-
-        if (type == Q35_S5_TYPE) {
-            domain_request_shutdown(pm->dev->domain, REASON_GUEST_SHUTDOWN);
-        } else {
-            guest_error("ich9-lpc", "sleep type %u does not exist: only soft off (%u) does", type, Q35_S5_TYPE);
-        }
+        enter_sleep(pm, (value & CNT_SLP_TYP) >> 10);
     }
 }
 
@@ -183,10 +224,20 @@ void ich9_pm_init(Ich9Pm *pm, Device *dev, IrqLine *sci, Timer *timer)
     g_ptr_array_add(dev->regions, &pm->region);
 }
 
+/* What woke the machine; where it is nothing of ours, the power button stands for it. */
+static uint16_t status_of_waking(const Ich9Pm *pm)
+{
+    return pm->pm1_sts | STS_WAK | (is_wake_event(pm) ? 0 : STS_PWRBTN);
+}
+
 void ich9_pm_reset(Ich9Pm *pm)
 {
-    pm->pm1_sts = pm->pm1_en = pm->pm1_cnt = 0;
-    pm->gpe0_sts = pm->gpe0_en = 0;
+    bool waking = domain_is_waking(pm->dev->domain);
+
+    pm->pm1_sts = waking ? status_of_waking(pm) : 0;
+    pm->gpe0_sts = waking ? pm->gpe0_sts : 0;
+    pm->pm1_en = pm->pm1_cnt = 0;
+    pm->gpe0_en = 0;
     pm->tmr_half = tmr_count(pm) >> (TMR_BITS - 1);
     update(pm);
 }

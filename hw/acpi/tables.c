@@ -155,14 +155,16 @@ static void build_fadt(Builder *b, const AcpiFacts *f, uint64_t facs, uint64_t d
     table_end(b, start, true);
 }
 
-/* 5.2.10 */
+/* 5.2.10; the guest writes where it is to be woken, see hw/i386/boot-wake.c. */
 static uint64_t build_facs(Builder *b)
 {
     guint start = align(b, 64);
 
     put_text(b->blob, "FACS", 4);
     bytes_put(b->blob, 64, 4);
-    zeros(b->blob, 24);
+    zeros(b->blob, 12);
+    bytes_put(b->blob, FACS_64BIT_WAKE_SUPPORTED, 4);
+    zeros(b->blob, 8);
     bytes_put(b->blob, 2, 1);
     zeros(b->blob, 31);
     return b->address + start;
@@ -355,7 +357,7 @@ bool acpi_tables_build(const AcpiFacts *f, uint64_t address, uint64_t room, Acpi
     for (guint i = 0; i < b.tables->len; i++) {
         bytes_put(b.blob, g_array_index(b.tables, uint64_t, i), 8);
     }
-    *ret = (AcpiTables){ .blob = b.blob, .address = address };
+    *ret = (AcpiTables){ .blob = b.blob, .address = address, .facs = facs };
     ret->rsdp = build_rsdp(&b, table_end(&b, start, false));
     g_array_free(b.tables, TRUE);
     if (ret->blob->len > room) {

@@ -14,6 +14,12 @@
 
 #include "vmm/device.h"
 
+/* 5.2.10: offsets in the FACS, and its flags */
+enum {
+    FACS_LENGTH = 4, FACS_WAKING_VECTOR = 12, FACS_X_WAKING_VECTOR = 24, FACS_OSPM_FLAGS = 36, FACS_SIZE = 64,
+    FACS_64BIT_WAKE_SUPPORTED = 1 << 1, FACS_OSPM_64BIT_WAKE = 1 << 0,
+};
+
 typedef struct AcpiCpu {
     uint32_t apic_id;
     bool enabled; /* false: may be plugged later */
@@ -61,6 +67,7 @@ typedef struct AcpiFacts {
 typedef struct AcpiTables {
     GByteArray *blob; /* to be put at `address` */
     uint64_t address, rsdp;
+    uint64_t facs; /* 0: none (hardware-reduced) */
 } AcpiTables;
 
 /* false: more than `room` bytes; error set. */

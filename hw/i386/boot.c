@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "hw/i386/boot-image.h"
+#include "hw/i386/boot-internal.h"
 #include "vmm/bytes.h"
 #include "vmm/error.h"
 #include "vmm/host.h"
@@ -328,22 +329,27 @@ static bool write_info(X86Boot *boot, GError **error)
     }
 }
 
-/* Identity map of the first 4 GiB in 2 MiB pages, SDM 3-4.5. */
-static bool write_page_tables(X86Boot *boot, GError **error)
+/* SDM 3-4.5 */
+void x86_boot_identity_map(uint8_t *p, uint64_t address)
 {
-    uint8_t *p = guest(boot, PAGE_TABLES, 6 * 4096);
-
-    if (!p) {
-        return error_set(error, "there is no RAM at 0x%x for page tables", PAGE_TABLES);
-    }
     memset(p, 0, 2 * 4096);
-    put64(p, (PAGE_TABLES + 4096) | 3);
+    put64(p, (address + 4096) | 3);
     for (unsigned i = 0; i < 4; i++) {
-        put64(p + 4096 + i * 8, (PAGE_TABLES + (2 + i) * 4096) | 3);
+        put64(p + 4096 + i * 8, (address + (2 + i) * 4096) | 3);
     }
     for (unsigned i = 0; i < 4 * 512; i++) {
         put64(p + 2 * 4096 + i * 8, (uint64_t)i << 21 | 0x83);
     }
+}
+
+static bool write_page_tables(X86Boot *boot, GError **error)
+{
+    uint8_t *p = guest(boot, PAGE_TABLES, X86_IDENTITY_MAP_SIZE);
+
+    if (!p) {
+        return error_set(error, "there is no RAM at 0x%x for page tables", PAGE_TABLES);
+    }
+    x86_boot_identity_map(p, PAGE_TABLES);
     return true;
 }
 
@@ -371,7 +377,7 @@ void x86_boot_reset_cpu(Vcpu *vcpu)
     vcpu_set_dirty(vcpu);
 }
 
-static void write_back_memory(Domain *domain)
+void x86_boot_enable_mtrrs(Domain *domain)
 {
     for (unsigned i = 0; i < domain_vcpus(domain); i++) {
         x86_boot_reset_cpu(domain_vcpu(domain, i));
@@ -412,7 +418,7 @@ static void set_boot_processor(X86Boot *boot)
         cpu->gpr[X86_RSI] = ZERO_PAGE_ADDRESS;
     }
     vcpu_set_dirty(vcpu);
-    write_back_memory(boot->machine->domain);
+    x86_boot_enable_mtrrs(boot->machine->domain);
 }
 
 bool x86_boot_reset(X86Boot *boot, GError **error)

@@ -49,4 +49,7 @@ X86Boot *x86_boot_new(Machine *machine, const X86BootLayout *layout, GError **er
  * cannot be read any more. */
 bool x86_boot_reset(X86Boot *boot, GError **error);
 void x86_boot_reset_cpu(Vcpu *vcpu); /* any: what firmware leaves behind in it */
+/* Every device was reset at the end of ACPI S3: sets vCPU 0 to where the FACS at this address (0: there is none)
+ * says.  false: it says nothing that can be entered. */
+bool x86_boot_wake(Domain *domain, uint64_t facs, GError **error);
 void x86_boot_free(X86Boot *boot); /* NULL is fine */

@@ -274,10 +274,13 @@ static GByteArray *write_dsdt(const PcAcpi *pc)
     Aml *aml = aml_new();
 
     write_pic_mode(aml);
-    write_sleep_state(aml, "_S5", pc->s5_type);
     if (pc->s3) {
         write_sleep_state(aml, "_S3", pc->s3_type);
     }
+    if (pc->s4) {
+        write_sleep_state(aml, "_S4", pc->s4_type);
+    }
+    write_sleep_state(aml, "_S5", pc->s5_type);
     aml_begin_scope(aml, "\\_SB");
     write_processors(aml, pc);
     aml_begin_device(aml, "PCI0");

@@ -19,8 +19,8 @@ typedef struct PcAcpi {
     uint8_t gpe0_length, sci;
     uint16_t smi_command;  /* 0: always in ACPI mode */
     uint8_t acpi_enable, acpi_disable;
-    uint8_t s5_type, s3_type; /* SLP_TYP values */
-    bool s3;
+    uint8_t s3_type, s4_type, s5_type; /* SLP_TYP values */
+    bool s3, s4;               /* whether there are these */
     uint16_t reset_port;
     uint8_t reset_value;
     /* Interrupts */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * pc-q35: a PC with PCI Express: Q35 host bridge, ICH9 LPC bridge and what sits on
- * ISA.  No firmware runs: at each reset the board does its part (program_chipset())
- * and enters the kernel directly.
+ * ISA.  No firmware runs: at each reset the board does its part (initialize()) and
+ * enters the kernel directly, or, after ACPI S3, where the guest wants to be woken.
  *
  *   0x00000000  RAM; 0xa0000 VGA area, 0xe0000 ACPI tables, 0xf0000 SMBIOS,
- *               0xf8000 MP tables (acpi=off)
+ *               0xf8000 MP tables (acpi=off) or what hw/i386/boot-wake.c needs
  *   0xb0000000  ECAM, 256 buses        0xc0000000  32-bit PCI memory, to the chips
  *   0xfec00000  IOAPIC   0xfed00000  HPET   0xfee00000  LAPIC
  *   4 GiB       RAM that found no place below, then room for -m maxmem, then, from
@@ -54,6 +54,7 @@ typedef struct Q35 {
     uint64_t below_4g, above_4g;
     PciWindows windows;
     X86Boot *boot;
+    uint64_t facs; /* guest address; 0: no ACPI tables */
 } Q35;
 
 static const Q35Options *options(const Machine *machine)
@@ -201,23 +202,27 @@ static bool q35_map_ram(Machine *machine, GError **error)
     return build_host_bridge(machine, error);
 }
 
+static Device *lpc(const Machine *machine)
+{
+    return &pci_find_function(q35_host_bus(board(machine)->host), 0, Q35_LPC_DEVFN)->dev;
+}
+
 static bool q35_build(Machine *machine, GError **error)
 {
     Q35 *b = board(machine);
+    Device *rtc;
 
     machine->serial_ports = ISA_SERIAL_PORTS;
     if (!machine_realize_rows(machine, error)) {
         return false;
     }
-    mc146818_set_memory(device_find(machine->domain, "/machine/rtc"), b->below_4g, b->above_4g);
+    rtc = device_find(machine->domain, "/machine/rtc");
+    mc146818_set_memory(rtc, b->below_4g, b->above_4g);
+    mc146818_set_alarm(rtc, lpc(machine), ich9_lpc_rtc_alarm);
     return true;
 }
 
 /* ---- what the kernel is told ---- */
-static Device *lpc(const Machine *machine)
-{
-    return &pci_find_function(q35_host_bus(board(machine)->host), 0, Q35_LPC_DEVFN)->dev;
-}
 
 static bool build_tables(Machine *machine, AcpiTables *ret, GError **error)
 {
@@ -231,6 +236,10 @@ static bool build_tables(Machine *machine, AcpiTables *ret, GError **error)
         .sci = Q35_SCI,
         .acpi_enable = Q35_ACPI_ENABLE,
         .acpi_disable = Q35_ACPI_DISABLE,
+        .s3 = ich9_lpc_has_s3(lpc(machine)),
+        .s3_type = Q35_S3_TYPE,
+        .s4 = ich9_lpc_has_s4(lpc(machine)),
+        .s4_type = Q35_S4_TYPE,
         .s5_type = Q35_S5_TYPE,
         .reset_port = Q35_RESET_PORT,
         .reset_value = Q35_RESET_VALUE,
@@ -267,6 +276,8 @@ static bool build_acpi(Machine *machine, uint64_t *ret_rsdp, GError **error)
     }
     pc_add_acpi(machine, &tables);
     *ret_rsdp = tables.rsdp;
+    board(machine)->facs = tables.facs;
+    machine->can_sleep = ich9_lpc_has_s3(lpc(machine));
     acpi_tables_clear(&tables);
     return true;
 }
@@ -358,19 +369,34 @@ static void program_chipset(PciBus *root)
     pci_config_store(root, 0, Q35_LPC_DEVFN, ICH9_LPC_ACPI_CNTL, ICH9_LPC_ACPI_EN, 1);
 }
 
-static void q35_reset(Machine *machine)
+static void initialize(Machine *machine)
 {
-    Q35 *b = board(machine);
+    const Q35 *b = board(machine);
     PciBus *root = q35_host_bus(b->host);
-    g_autoptr(GError) error = NULL;
 
     program_chipset(root);
     pci_assign_resources(root, &b->windows);
     ich9_lpc_enable_acpi(lpc(machine));
+}
+
+static void q35_reset(Machine *machine)
+{
+    Q35 *b = board(machine);
+    g_autoptr(GError) error = NULL;
+
+    initialize(machine);
     if (!x86_boot_reset(b->boot, &error)) {
         log_error(error);
         domain_request_pause(machine->domain, RUN_STATE_INTERNAL_ERROR);
     }
+}
+
+static bool q35_wakeup(Machine *machine, GError **error)
+{
+    const Q35 *b = board(machine);
+
+    initialize(machine);
+    return x86_boot_wake(machine->domain, b->facs, error);
 }
 
 static void q35_destroy(Machine *machine)
@@ -422,6 +448,7 @@ const MachineClass q35_machine_class = {
     .cpus_changed = q35_cpus_changed,
     .reset_cpu = q35_reset_cpu,
     .reset = q35_reset,
+    .wakeup = q35_wakeup,
     .finalize = q35_finalize,
     .destroy = q35_destroy,
 };

@@ -31,7 +31,10 @@ extern const MachineClass q35_machine_class;
 #define Q35_ACPI_DISABLE 3
 #define Q35_RESET_PORT   0xcf9
 #define Q35_RESET_VALUE  0x0f
+/* SLP_TYP of the sleep states */
 #define Q35_S5_TYPE      0
+#define Q35_S3_TYPE      1
+#define Q35_S4_TYPE      2
 /* PIRQA to PIRQH in APIC mode */
 #define Q35_PIRQS        8
 #define Q35_PIRQ_GSI     16

@@ -36,7 +36,7 @@ typedef struct Lpc {
     IrqLine *sci;
     MemoryRegion apm, port92;
     bool pm_mapped;
-    bool no_s3, no_s4, acpi_hotplug;
+    bool acpi_hotplug;
     /* Guest state */
     Ich9Pm pm;
     AcpiPciHotplug hotplug; /* unused without acpi_hotplug */
@@ -251,6 +251,27 @@ static const StateDesc cpus_state = {
     .fields = (const StateField[]) { STATE_STRUCT(Lpc, cpus, &acpi_cpu_hotplug_state), STATE_END },
 };
 
+/* ---- sleep ---- */
+bool ich9_lpc_has_s3(Device *dev)
+{
+    return !lpc(dev)->pm.no_s3;
+}
+
+bool ich9_lpc_has_s4(Device *dev)
+{
+    return !lpc(dev)->pm.no_s4;
+}
+
+void ich9_lpc_rtc_alarm(Device *dev)
+{
+    ich9_pm_rtc_alarm(&lpc(dev)->pm);
+}
+
+static void slept(Device *dev)
+{
+    ich9_pm_slept(&lpc(dev)->pm);
+}
+
 /* ---- lifecycle ---- */
 static void press_power_button(Device *dev)
 {
@@ -261,6 +282,8 @@ static void run_event(Domain *domain, RunEvent event, RequestReason reason, void
 {
     if (event == RUN_EVENT_POWERDOWN) {
         device_post(opaque, press_power_button);
+    } else if (event == RUN_EVENT_SUSPEND) {
+        device_post(opaque, slept);
     }
 }
 
@@ -346,8 +369,10 @@ static void lpc_reset(Device *dev)
     Lpc *l = lpc(dev);
 
     l->apm_control = l->apm_status = l->fast_init = 0;
-    acpi_pci_hotplug_reset(&l->hotplug);
-    acpi_cpu_hotplug_reset(&l->cpus);
+    if (!domain_is_waking(dev->domain)) {
+        acpi_pci_hotplug_reset(&l->hotplug); /* their events stay pending over a sleep, too */
+        acpi_cpu_hotplug_reset(&l->cpus);
+    }
     ich9_pm_reset(&l->pm);
     lpc_config_wrote(&l->pci, 0, PCI_CONFIG_SIZE);
 }
@@ -365,29 +390,28 @@ static const StateDesc lpc_state = {
     .subsections = (const StateDesc *const[]) { &hotplug_state, &cpus_state, NULL },
 };
 
-/* Sleep states S3 and S4 are not there, which is what these properties can say. */
+/* A number to those who know it from QEMU, a switch to everyone else. */
 static bool parse_disable(const char *text, void *value, GError **error)
 {
-    if (g_str_equal(text, "1") || g_str_equal(text, "on") || g_str_equal(text, "true")) {
-        *(bool *)value = true;
-        return true;
-    }
-    return error_set(error, "only 1 is possible: this machine cannot sleep");
+    static const char *const yes[] = { "1", "on", "yes", "true", NULL }, *const no[] = { "0", "off", "no", "false", NULL };
+
+    *(bool *)value = g_strv_contains(yes, text);
+    return *(bool *)value || g_strv_contains(no, text) || error_set(error, "'%s' is neither 0 nor 1", text);
 }
 
 static char *format_disable(const void *value)
 {
-    return g_strdup("1");
+    return g_strdup(*(const bool *)value ? "1" : "0");
 }
 
 static const FieldCodec disable_codec = {
-    .name = "'1'", .example = "1", .size = sizeof(bool), .accepts_int = true, .parse = parse_disable,
+    .name = "0 or 1", .example = "1", .size = sizeof(bool), .accepts_int = true, .parse = parse_disable,
     .format = format_disable,
 };
 
 static const Property lpc_props[] = {
-    PROP_CODED("disable_s3", Lpc, no_s3, &disable_codec, .def.s = "1", .help = "No suspend to memory: there is none"),
-    PROP_CODED("disable_s4", Lpc, no_s4, &disable_codec, .def.s = "1", .help = "No suspend to disk: there is none"),
+    PROP_CODED("disable_s3", Lpc, pm.no_s3, &disable_codec, .def.s = "0", .help = "1: no suspend to memory (ACPI S3)"),
+    PROP_CODED("disable_s4", Lpc, pm.no_s4, &disable_codec, .def.s = "0", .help = "1: no suspend to disk (ACPI S4)"),
     PROP_BOOL("acpi-pci-hotplug-with-bridge-support", Lpc, acpi_hotplug, false,
               .help = "Tell of hot plug in root ports by ACPI instead of by the ports themselves"),
     PROP_END

@@ -18,6 +18,10 @@
 extern const DeviceClass ich9_lpc_class;
 
 bool ich9_lpc_hotplug_by_acpi(Device *lpc);
+/* Whether the properties leave it the sleep state. */
+bool ich9_lpc_has_s3(Device *lpc);
+bool ich9_lpc_has_s4(Device *lpc);
+void ich9_lpc_rtc_alarm(Device *lpc); /* lock held: a wake event, mc146818_set_alarm() */
 void ich9_lpc_enable_acpi(Device *lpc); /* as firmware leaves it: SCI_EN.  Main thread */
 /* PIRQ (0: A) that pin `pin` (0: INTA) of a function in `slot` of bus 0 drives. */
 unsigned ich9_pirq(unsigned slot, unsigned pin);

@@ -154,8 +154,8 @@ void pci_add_pm(PciDevice *pci)
 {
     pci->pm_cap = pci_add_capability(pci, PCI_CAP_ID_PM, PCI_PM_SIZEOF);
     pci_set16(pci->config + pci->pm_cap + PCI_PM_PMC, 3); /* version 1.2 */
-    /* State survives D3hot, so that waking needs no reset of the function. */
-    pci_set16(pci->config + pci->pm_cap + PCI_PM_CTRL, PCI_PM_CTRL_NO_SOFT_RESET);
+    /* State survives D3hot.  PCI_PM_CTRL_NO_SOFT_RESET does not say so: Linux (from 6.11) takes it for a promise that
+     * virtio devices keep theirs over ACPI S3, where they lose their power, and does not set them up anew. */
     pci_set16(pci->wmask + pci->pm_cap + PCI_PM_CTRL, PCI_PM_CTRL_STATE_MASK);
 }
 

@@ -71,6 +71,9 @@ typedef struct Mc146818 {
     int64_t offset_ns;     /* of the time from the clock, while it runs */
     int64_t start_offset_ns; /* as -rtc asked */
     bool slew;
+    bool alarm;            /* the flag is set and enabled */
+    Device *alarm_listener; /* NULL: none */
+    void (*alarm_fn)(Device *listener);
     Clock *clock;
     Timer *timer;
     IrqLine *irq;
@@ -164,7 +167,13 @@ static uint8_t enabled_flags(const Mc146818 *r)
 
 static void update_line(Mc146818 *r)
 {
+    bool alarm = enabled_flags(r) & C_AF;
+
     irq_set(r->irq, enabled_flags(r) != 0);
+    if (alarm && !r->alarm && r->alarm_listener) {
+        device_post(r->alarm_listener, r->alarm_fn);
+    }
+    r->alarm = alarm;
 }
 
 /* Periodic ticks since periodic_ns; each that finds PF unserved is lost, or kept for later. */
@@ -401,6 +410,12 @@ void mc146818_set_nvram(Device *dev, unsigned index, uint8_t value)
     mc146818(dev)->cmos[index] = value;
 }
 
+void mc146818_set_alarm(Device *dev, Device *listener, void (*fn)(Device *listener))
+{
+    mc146818(dev)->alarm_listener = listener;
+    mc146818(dev)->alarm_fn = fn;
+}
+
 static void set_word(Device *dev, unsigned index, uint64_t value)
 {
     value = MIN(value, 0xffff);
@@ -445,6 +460,7 @@ static bool rtc_loaded(void *opaque, GError **error)
     Mc146818 *r = opaque;
 
     r->offset_ns = r->saved_offset_ns + portable_bias_ns(r);
+    r->alarm = enabled_flags(r) & C_AF; /* it was told of */
     update_line(r);
     arm(r);
     return true;

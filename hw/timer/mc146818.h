@@ -13,4 +13,6 @@ extern const EventType event_rtc_change;
 /* ---- main thread, before the guest runs ---- */
 /* What a PC's firmware reads of the memory's size: CMOS 0x15-0x18, 0x30-0x35, 0x5b-0x5d. */
 void mc146818_set_memory(Device *dev, uint64_t below_4g, uint64_t above_4g);
+/* An alarm whose interrupt is enabled is also posted as fn(listener). */
+void mc146818_set_alarm(Device *dev, Device *listener, void (*fn)(Device *listener));
 void mc146818_set_nvram(Device *dev, unsigned index, uint8_t value); /* 0x0e to 0x7f */

@@ -141,6 +141,7 @@ static void take_message(VirtioSerial *s, const struct virtio_console_control *m
     switch (GUINT16_FROM_LE(message->event)) {
     case VIRTIO_CONSOLE_PORT_READY:
         if (value) {
+            s->driver_ready = true; /* after a sleep Linux resets the device, and tells of its ports only */
             port_is_ready(port);
         }
         break;

@@ -379,6 +379,102 @@ static void test_suspend_and_wakeup(void **state)
     assert_string_equal(f->events->str, "Rzw");
 }
 
+static void test_time_goes_on_while_it_sleeps(void **state)
+{
+    Fixture *f = *state;
+    Clock *clock = domain_clock(f->domain);
+    int64_t before;
+
+    start(f);
+    domain_request_suspend(f->domain);
+    run_until(f, RUN_STATE_SUSPENDED);
+    assert_true(clock_running(clock));
+    before = clock_ns(clock);
+    g_usleep(2000);
+    assert_true(clock_ns(clock) >= before + 2 * NS_PER_MS);
+    domain_quit(f->domain, 0);
+    domain_main(f->domain);
+    assert_false(clock_running(clock));
+}
+
+static void test_what_sleeps_neither_stops_nor_goes_on(void **state)
+{
+    Fixture *f = *state;
+
+    start(f);
+    domain_request_suspend(f->domain);
+    run_until(f, RUN_STATE_SUSPENDED);
+    assert_false(domain_stop(f->domain, RUN_STATE_PAUSED));
+    assert_true(domain_cont(f->domain, NULL));
+    assert_int_equal(domain_run_state(f->domain), RUN_STATE_SUSPENDED);
+    assert_true(vcpus_parked(f->domain));
+    assert_string_equal(f->events->str, "Rz");
+}
+
+static void test_a_reset_wakes_it(void **state)
+{
+    Fixture *f = *state;
+
+    start(f);
+    domain_request_suspend(f->domain);
+    run_until(f, RUN_STATE_SUSPENDED);
+    domain_request_reset(f->domain, REASON_HOST_QMP_RESET);
+    run_until(f, RUN_STATE_RUNNING);
+    wait_inside(f, CPUS);
+    assert_string_equal(f->events->str, "Rzr");
+}
+
+static void test_a_shutdown_that_pauses_ends_sleep(void **state)
+{
+    Fixture *f = *state;
+
+    domain_actions(f->domain)->shutdown = SHUTDOWN_PAUSE;
+    start(f);
+    domain_request_suspend(f->domain);
+    run_until(f, RUN_STATE_SUSPENDED);
+    domain_request_shutdown(f->domain, REASON_GUEST_SHUTDOWN);
+    run_until(f, RUN_STATE_SHUTDOWN);
+    assert_false(clock_running(domain_clock(f->domain)));
+    assert_string_equal(f->events->str, "Rz!");
+}
+
+static bool no_way_back(Machine *machine, GError **error)
+{
+    assert_false(domain_is_waking(machine->domain)); /* what was reset is */
+    return error_set(error, "there is no way back");
+}
+
+static void lose_the_way_back(Fixture *f)
+{
+    static MachineClass lost_class;
+
+    lost_class = bare_class;
+    lost_class.wakeup = no_way_back;
+    domain_machine(f->domain)->class = &lost_class;
+    start(f);
+    domain_request_suspend(f->domain);
+    run_until(f, RUN_STATE_SUSPENDED);
+    domain_request_wakeup(f->domain);
+}
+
+static void test_without_a_way_back_it_is_reset(void **state)
+{
+    Fixture *f = *state;
+
+    lose_the_way_back(f);
+    run_until_events(f, "Rzwr");
+    wait_inside(f, CPUS);
+}
+
+static void test_without_a_way_back_no_reboot_holds(void **state)
+{
+    Fixture *f = *state;
+
+    domain_actions(f->domain)->reboot = REBOOT_SHUTDOWN;
+    lose_the_way_back(f);
+    run_until_events(f, "Rzw!");
+}
+
 static void test_a_wakeup_of_what_is_awake_does_nothing(void **state)
 {
     Fixture *f = *state;
@@ -586,6 +682,12 @@ int main(void)
         TEST(test_why_a_vcpu_stopped_is_told_once),
         TEST(test_other_requests_do_not_let_a_stopped_vcpu_run_on),
         TEST(test_suspend_and_wakeup),
+        TEST(test_time_goes_on_while_it_sleeps),
+        TEST(test_what_sleeps_neither_stops_nor_goes_on),
+        TEST(test_a_reset_wakes_it),
+        TEST(test_a_shutdown_that_pauses_ends_sleep),
+        TEST(test_without_a_way_back_it_is_reset),
+        TEST(test_without_a_way_back_no_reboot_holds),
         TEST(test_a_wakeup_of_what_is_awake_does_nothing),
         TEST(test_any_thread_may_ask_for_a_pause),
         TEST(test_quit_gives_its_status),

@@ -10,7 +10,7 @@
 #include "hw/isa/ich9-lpc.h"
 #include "tests/unit/rig.h"
 #include "vmm/domain-internal.h"
-#include "vmm/runstate.h"
+#include "vmm/runstate-commands.h"
 
 #define PM 0x600
 enum { PM1_STS = PM, PM1_EN = PM + 2, PM1_CNT = PM + 4, PM1_TMR = PM + 8, GPE0_EN = PM + 0x28 };
@@ -151,6 +151,184 @@ static void test_other_sleep_types_do_nothing(void **state)
     assert_int_equal(rig_in16(r, PM1_CNT), 3 << 10); /* SLP_EN is write-only */
 }
 
+/* ---- sleep ---- */
+
+enum { STS_PWRBTN = 1 << 8, STS_RTC = 1 << 10, STS_WAK = 1 << 15 };
+
+static void fall_asleep(Rig *r)
+{
+    assert_true(domain_cont(r->domain, NULL));
+    rig_out16(r, PM1_CNT, 1 << 13 | Q35_S3_TYPE << 10);
+    rig_settle(r);
+    rig_settle(r);
+}
+
+static void assert_sleeps(Rig *r)
+{
+    assert_int_equal(domain_run_state(r->domain), RUN_STATE_SUSPENDED);
+}
+
+/* The bridge is where it is only when firmware, which this board has none of, says it again. */
+static void assert_woken(Rig *r, uint16_t status)
+{
+    rig_settle(r);
+    assert_int_equal(domain_run_state(r->domain), RUN_STATE_RUNNING);
+    assert_int_equal(last_event, RUN_EVENT_WAKEUP);
+    rig_config_write(r, Q35_LPC_DEVFN, ICH9_LPC_PMBASE, PM | 1, 4);
+    rig_config_write(r, Q35_LPC_DEVFN, ICH9_LPC_ACPI_CNTL, ICH9_LPC_ACPI_EN, 1);
+    assert_int_equal(rig_in16(r, PM1_STS), status);
+    assert_int_equal(rig_in16(r, PM1_EN), 0);
+    assert_int_equal(rig_in16(r, PM1_CNT), 0);
+}
+
+static void test_a_client_wakes_it_as_by_the_button(void **state)
+{
+    Rig *r = *state;
+
+    fall_asleep(r);
+    assert_sleeps(r);
+    assert_int_equal(last_event, RUN_EVENT_SUSPEND);
+    domain_request_wakeup(r->domain);
+    assert_woken(r, STS_WAK | STS_PWRBTN);
+}
+
+static void test_the_power_button_wakes_enabled_or_not(void **state)
+{
+    Rig *r = *state;
+
+    fall_asleep(r);
+    domain_request_powerdown(r->domain);
+    rig_settle(r);
+    assert_woken(r, STS_WAK | STS_PWRBTN);
+}
+
+static void rtc_alarm(Rig *r)
+{
+    device_post(r->dev, ich9_lpc_rtc_alarm);
+    rig_settle(r);
+}
+
+static void test_an_alarm_wakes_where_it_is_enabled(void **state)
+{
+    Rig *r = *state;
+
+    rig_out16(r, PM1_EN, STS_RTC);
+    fall_asleep(r);
+    rtc_alarm(r);
+    assert_woken(r, STS_WAK | STS_RTC);
+}
+
+static void test_an_alarm_that_is_not_enabled_is_remembered(void **state)
+{
+    Rig *r = *state;
+
+    fall_asleep(r);
+    rtc_alarm(r);
+    assert_sleeps(r);
+    domain_request_wakeup(r->domain);
+    assert_woken(r, STS_WAK | STS_RTC | STS_PWRBTN);
+}
+
+static void test_an_alarm_before_it_sleeps_wakes_it_at_once(void **state)
+{
+    Rig *r = *state;
+
+    rig_out16(r, PM1_EN, STS_RTC);
+    rtc_alarm(r);
+    fall_asleep(r);
+    assert_woken(r, STS_WAK | STS_RTC);
+}
+
+static void test_an_overflow_of_the_timer_wakes_where_it_is_enabled(void **state)
+{
+    Rig *r = *state;
+
+    rig_out16(r, PM1_EN, 1);
+    fall_asleep(r);
+    assert_sleeps(r);
+    rig_advance(r, TMR_HALF_NS);
+    assert_woken(r, STS_WAK | 1);
+}
+
+static void test_an_alarm_while_awake_is_an_event(void **state)
+{
+    Rig *r = *state;
+
+    rig_out16(r, PM1_CNT, 1);
+    rig_out16(r, PM1_EN, STS_RTC);
+    rtc_alarm(r);
+    assert_true(rig_irq(r, 9));
+    assert_int_equal(rig_in16(r, PM1_STS), STS_RTC);
+    assert_int_equal(events, 0);
+}
+
+static void test_a_reset_ends_sleep_with_nothing_pending(void **state)
+{
+    Rig *r = *state;
+
+    fall_asleep(r);
+    domain_request_reset(r->domain, REASON_HOST_QMP_RESET);
+    rig_settle(r);
+    assert_int_equal(domain_run_state(r->domain), RUN_STATE_RUNNING);
+    assert_int_equal(last_event, RUN_EVENT_RESET);
+    rig_config_write(r, Q35_LPC_DEVFN, ICH9_LPC_PMBASE, PM | 1, 4);
+    rig_config_write(r, Q35_LPC_DEVFN, ICH9_LPC_ACPI_CNTL, ICH9_LPC_ACPI_EN, 1);
+    assert_int_equal(rig_in16(r, PM1_STS), 0);
+}
+
+static unsigned suspend_disks;
+
+static void count_event(const Event *event, void *opaque)
+{
+    suspend_disks += event->type == &event_suspend_disk;
+}
+
+static void test_sleep_type_4_is_soft_off_and_told(void **state)
+{
+    Rig *r = *state;
+
+    suspend_disks = 0;
+    event_listen(r->domain, count_event, NULL);
+    rig_out16(r, PM1_CNT, 1 << 13 | Q35_S4_TYPE << 10);
+    rig_settle(r);
+    assert_int_equal(suspend_disks, 1);
+    assert_int_equal(last_event, RUN_EVENT_SHUTDOWN);
+    event_unlisten(r->domain, count_event, NULL);
+}
+
+static void test_disabled_sleep_states_do_nothing(void **state)
+{
+    Rig *r = rig_new("ICH9-LPC,addr=1f.0,disable_s3=1,disable_s4=on");
+
+    *state = r;
+    events = 0;
+    rig_config_write(r, Q35_LPC_DEVFN, ICH9_LPC_PMBASE, PM | 1, 4);
+    rig_config_write(r, Q35_LPC_DEVFN, ICH9_LPC_ACPI_CNTL, ICH9_LPC_ACPI_EN, 1);
+    assert_true(domain_cont(r->domain, NULL));
+    domain_observe(r->domain, note_event, NULL);
+    rig_out16(r, PM1_CNT, 1 << 13 | Q35_S3_TYPE << 10);
+    rig_out16(r, PM1_CNT, 1 << 13 | Q35_S4_TYPE << 10);
+    rig_settle(r);
+    assert_int_equal(events, 0);
+    domain_unobserve(r->domain, note_event, NULL);
+    rig_free(r);
+}
+
+static void test_what_woke_it_survives_save_and_restore(void **state)
+{
+    Rig *r = *state;
+    g_autoptr(GByteArray) saved = NULL;
+
+    fall_asleep(r);
+    rtc_alarm(r);
+    saved = rig_save(r);
+    device_reset(r->dev);
+    assert_null(rig_load(r, saved));
+    assert_sleeps(r);
+    domain_request_wakeup(r->domain);
+    assert_woken(r, STS_WAK | STS_RTC | STS_PWRBTN);
+}
+
 static void test_pending_events_survive_save_and_restore(void **state)
 {
     Rig *r = *state;
@@ -253,15 +431,16 @@ static void test_a_port_under_acpi_has_no_button(void **state)
 
 /* ---- properties ---- */
 
-static void test_sleep_can_only_be_disabled(void **state)
+static void test_sleep_states_are_there_unless_disabled(void **state)
 {
-    Rig *r = rig_new(NULL);
+    Rig *r = rig_new("ICH9-LPC,addr=1f.0");
     g_autoptr(GError) error = NULL;
 
+    assert_true(ich9_lpc_has_s3(r->dev) && ich9_lpc_has_s4(r->dev));
     assert_true(device_global_add(r->domain, "ICH9-LPC", "disable_s3", "1", NULL));
-    assert_true(device_global_add(r->domain, "ICH9-LPC", "disable_s4", "1", NULL));
-    assert_false(device_global_add(r->domain, "ICH9-LPC", "disable_s3", "0", &error));
-    assert_non_null(strstr(error->message, "this machine cannot sleep"));
+    assert_true(device_global_add(r->domain, "ICH9-LPC", "disable_s4", "off", NULL));
+    assert_false(device_global_add(r->domain, "ICH9-LPC", "disable_s3", "2", &error));
+    assert_non_null(strstr(error->message, "'2' is neither 0 nor 1"));
     rig_free(r);
 }
 
@@ -281,7 +460,18 @@ int main(void)
         TEST(test_sleep_type_5_is_soft_off),
         TEST(test_other_sleep_types_do_nothing),
         TEST(test_pending_events_survive_save_and_restore),
-        cmocka_unit_test(test_sleep_can_only_be_disabled),
+        TEST(test_a_client_wakes_it_as_by_the_button),
+        TEST(test_the_power_button_wakes_enabled_or_not),
+        TEST(test_an_alarm_wakes_where_it_is_enabled),
+        TEST(test_an_alarm_that_is_not_enabled_is_remembered),
+        TEST(test_an_alarm_before_it_sleeps_wakes_it_at_once),
+        TEST(test_an_overflow_of_the_timer_wakes_where_it_is_enabled),
+        TEST(test_an_alarm_while_awake_is_an_event),
+        TEST(test_a_reset_ends_sleep_with_nothing_pending),
+        TEST(test_sleep_type_4_is_soft_off_and_told),
+        TEST(test_what_woke_it_survives_save_and_restore),
+        cmocka_unit_test(test_disabled_sleep_states_do_nothing),
+        cmocka_unit_test(test_sleep_states_are_there_unless_disabled),
         HOTPLUG_TEST(test_acpi_tells_of_a_card_that_comes),
         HOTPLUG_TEST(test_acpi_asks_for_a_card_and_ejecting_takes_it_out),
         HOTPLUG_TEST(test_events_that_nobody_asked_for_are_saved),

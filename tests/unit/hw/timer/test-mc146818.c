@@ -217,6 +217,33 @@ static void test_alarm_at_the_time_given(void **state)
     assert_int_equal(get(r, RTC_C) & 0xa0, 0xa0);
 }
 
+static unsigned alarms;
+
+static void note_alarm(Device *dev)
+{
+    alarms++;
+}
+
+static void test_enabled_alarm_is_told_once(void **state)
+{
+    Rig *r = *state;
+
+    alarms = 0;
+    mc146818_set_alarm(r->dev, r->dev, note_alarm);
+    put(r, RTC_SECONDS_ALARM, 0xc0);
+    put(r, RTC_MINUTES_ALARM, 0xc0);
+    put(r, RTC_HOURS_ALARM, 0xc0); /* each second */
+    rig_advance(r, NS_PER_SEC);
+    assert_int_equal(alarms, 0);
+    get(r, RTC_C);
+    put(r, RTC_B, 0x22);
+    rig_advance(r, 2 * NS_PER_SEC);
+    assert_int_equal(alarms, 1);
+    get(r, RTC_C);
+    rig_advance(r, NS_PER_SEC);
+    assert_int_equal(alarms, 2);
+}
+
 static void test_alarm_with_wildcards_every_minute(void **state)
 {
     Rig *r = *state;
@@ -389,6 +416,7 @@ int main(void)
         TEST(test_update_interrupt_every_second),
         TEST(test_flags_are_set_without_interrupts_too),
         TEST(test_alarm_at_the_time_given),
+        TEST(test_enabled_alarm_is_told_once),
         TEST(test_alarm_with_wildcards_every_minute),
         TEST(test_impossible_alarm_never_comes),
         TEST(test_periodic_interrupt_at_the_rate),

@@ -239,6 +239,18 @@ static void test_driver_that_is_not_ready_is_told_nothing(void **state)
     assert_no_message(t);
 }
 
+/* Linux, after a sleep. */
+static void test_driver_that_tells_of_its_port_is_told_of_it(void **state)
+{
+    Guest *t = *state;
+
+    start(t, MULTIPORT);
+    tell(t, 1, VIRTIO_CONSOLE_PORT_READY, 1);
+    assert_message(t, VIRTIO_CONSOLE_PORT_NAME, 1, 1, "org.test");
+    assert_message(t, VIRTIO_CONSOLE_PORT_OPEN, 1, 1, "");
+    assert_no_message(t);
+}
+
 static void test_console_port_is_announced_as_one_and_is_open(void **state)
 {
     Guest *t = *state;
@@ -517,6 +529,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(ready_driver_learns_of_ports_by_name_and_state),
         TEST(driver_that_is_not_ready_is_told_nothing),
+        TEST(driver_that_tells_of_its_port_is_told_of_it),
         CONSOLE_TEST(console_port_is_announced_as_one_and_is_open),
         TEST(message_about_a_port_that_is_not_there_is_ignored),
         TEST(truncated_message_is_ignored),

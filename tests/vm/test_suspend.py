@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""ACPI S3: a stock kernel sleeps, is woken, and goes on."""
+
+import time
+
+from qmp import Qmp
+from vmtest import BOOT, device_only, ended_well, lodge_only, needs
+
+SLEEPS = {"tcg": 5, "kvm": 2}      # where KVM is emulated, each takes long
+ASLEEP = 60     # seconds that a guest may take to fall asleep in an emulated host under load
+AWAKE = 90      # ... to wake and to look around
+
+
+class Sleeper:
+    """A guest that sleeps as script=sleeping does, and its monitor."""
+
+    def __init__(self, vm, kernel="cloud", sleeps=1):
+        self.vm = vm
+        self.console = vm.shell(f"mktemp -p {vm.scratch()} console.XXXXXX").strip()
+        self.heard = vm.shell(f"mktemp -p {vm.scratch()} port.XXXXXX").strip()
+        disk = vm.blank("disk", 4)
+        vm.shell(f"dd if=/dev/urandom of={disk} bs=1M count=4 conv=notrunc 2>/dev/null")
+        self.job = vm.start(
+            f"-accel {vm.accel} -cpu {vm.cpu()} -M q35 -m 256M -smp 2 -nodefaults -display none "
+            f"-serial file:{self.console} -qmp stdio -drive if=virtio,file={disk},format=raw "
+            f"-device pcie-root-port,id=rp -device virtio-rng-pci,bus=rp -device virtio-serial-pci "
+            f"-chardev file,id=port,path={self.heard} -device virtserialport,chardev=port,name=port "
+            f"-kernel {vm.path(kernel)}/vmlinuz -initrd {vm.path(kernel)}/initrd "
+            f"-append 'console=ttyS0 quiet quiet-init script=sleeping sleeps={sleeps}'")
+        self.qmp = Qmp(self.job, BOOT)
+
+    def said(self):
+        return self.vm.shell(f"cat {self.console}")
+
+    def status(self):
+        return self.qmp.execute("query-status")["status"]
+
+    def falls_asleep(self, timeout=BOOT):
+        self.qmp.event("SUSPEND", timeout)
+
+    def wakes(self):
+        self.qmp.event("WAKEUP", ASLEEP)
+
+    def ends_well(self, sleeps):
+        self.qmp.event("SHUTDOWN", AWAKE, guest=True, reason="guest-shutdown")
+        assert self.job.wait(60).status == 0
+        said = self.said()
+        assert "@@bad" not in said, said
+        assert f"@@awake {sleeps}" in said, said
+        heard = self.vm.shell(f"cat {self.heard}").split("\n")
+        assert heard[:-1] == [f"awake {n}" for n in range(1, sleeps + 1)], heard
+
+    def end(self):
+        self.qmp.execute("quit")
+        assert self.job.wait(60).status == 0
+
+
+def press_the_power_button(qmp):
+    qmp.execute("system_powerdown")
+    qmp.event("POWERDOWN")
+
+
+def ask_to_wake(qmp):
+    qmp.execute("system_wakeup")
+
+
+def sleep_and_wake(vm, kernel, sleeps, wake):
+    guest = Sleeper(vm, kernel, sleeps)
+    assert guest.qmp.execute("query-current-machine") == {"wakeup-suspend-support": True}
+    assert "not in suspended state" in guest.qmp.refused("system_wakeup")
+    guest.falls_asleep()
+    guest.qmp.execute("stop")
+    guest.qmp.execute("cont")   # neither means anything to who sleeps
+    assert guest.qmp.execute("query-status") == {"running": False, "singlestep": False, "status": "suspended"}
+    assert guest.qmp.events == []
+    time.sleep(1.5)     # the guest finds that it slept
+    wake(guest.qmp)
+    guest.wakes()
+    for _ in range(1, sleeps):
+        guest.falls_asleep(AWAKE)
+        guest.wakes()   # by itself
+    guest.ends_well(sleeps)
+
+
+@lodge_only
+@needs("cloud")
+def test_it_sleeps_and_wakes_with_all_that_it_has(vm):
+    sleep_and_wake(vm, "cloud", SLEEPS[vm.accel], ask_to_wake)
+
+
+@lodge_only
+@device_only
+@needs("generic")
+def test_the_power_button_wakes(vm):
+    sleep_and_wake(vm, "generic", 1, press_the_power_button)
+
+
+@lodge_only
+@device_only
+@needs("cloud-6.12")
+def test_a_new_kernel_sleeps(vm):
+    sleep_and_wake(vm, "cloud-6.12", 1, ask_to_wake)
+
+
+@lodge_only
+@device_only
+@needs("cloud")
+def test_a_reset_wakes_and_quit_ends_sleep(vm):
+    guest = Sleeper(vm)
+    guest.falls_asleep()
+    guest.qmp.execute("system_reset")
+    guest.qmp.event("RESET")
+    assert guest.status() == "running"
+    guest.falls_asleep()    # once more, after it has booted anew
+    guest.end()
+
+
+@lodge_only
+@device_only
+@needs("cloud")
+def test_a_machine_may_be_unable_to_sleep(vm):
+    output = ended_well(vm.guest("-M q35 -m 256M -global ICH9-LPC.disable_s3=1 -global ICH9-LPC.disable_s4=1",
+                                 append="console=ttyS0 quiet-init", run="cat /sys/power/mem_sleep /sys/power/disk"))
+    assert "[s2idle]" in output and "deep" not in output, output
+    assert "platform" not in output, output
