@@ -427,13 +427,15 @@ static const StateDesc i8259_state = {
 /* ---- life ---- */
 
 /* Inputs are the world's: they keep their levels. */
+/* What the chips do before ICW1 is nowhere defined; here they mask everything, as firmware would leave them: a guest that
+ * is booted without any, and enables interrupts first, takes no tick of the timer by a vector that nobody gave. */
 static void i8259_reset(Device *dev)
 {
     I8259 *p = i8259(dev);
     g_autoptr(GError) error = NULL;
 
     for (unsigned i = 0; i < CHIPS; i++) {
-        p->chip[i] = (I8259State) { .inputs = p->chip[i].inputs };
+        p->chip[i] = (I8259State) { .inputs = p->chip[i].inputs, .imr = 0xff };
     }
     if (!push(p, &error)) {
         log_error(error);

@@ -18,8 +18,6 @@ static const Excuse excuses[] = {
     /* Has pushed some before the one that may not be. */
     { ZYDIS_MNEMONIC_PUSHA, 0, 0, MAY_WRITE },
     { ZYDIS_MNEMONIC_PUSHAD, 0, 0, MAY_WRITE },
-    /* Reads first, though the software CPU asks whether the segment may be written. */
-    { ZYDIS_MNEMONIC_ARPL, 0, 0, MAY_LIMIT },
     /* Microcode reads what it needs first. */
     { ZYDIS_MNEMONIC_IRET, 0, 0, MAY_ADDRESS | MAY_FAULT },
     { ZYDIS_MNEMONIC_IRETD, 0, 0, MAY_ADDRESS | MAY_FAULT },

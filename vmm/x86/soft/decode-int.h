@@ -51,7 +51,7 @@ void decode_raise(Decode *x, unsigned vector);
 typedef enum DecodeAddress {
     ADDRESS_ACCESS, /* linear, checked against the segment */
     ADDRESS_BASE,   /* linear, not checked: INVLPG */
-    ADDRESS_OFFSET, /* BT with a bit in a register: see bit_word() in exec-int-bits.c */
+    ADDRESS_OFFSET, /* the handler checks: BT with a bit in a register (bit_word() in exec-int-bits.c), ARPL */
     ADDRESS_VALUE,  /* LEA */
 } DecodeAddress;
 /* The op of the instruction, with its memory operand (NULL: none), after a pre-op if it needs one. */

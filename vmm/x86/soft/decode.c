@@ -110,7 +110,9 @@ static void use_row(Decode *x, const SoftInstr *row, bool fp)
     if (row->flags & INSTR_STRING) {
         decode_new_op(x, row->fn)->seg = (uint8_t)decode_source_segment(x);
     } else {
-        decode_operands(x, x->z.mnemonic == ZYDIS_MNEMONIC_INVLPG ? ADDRESS_BASE : ADDRESS_ACCESS);
+        decode_operands(x, x->z.mnemonic == ZYDIS_MNEMONIC_INVLPG ? ADDRESS_BASE :
+                           x->z.mnemonic == ZYDIS_MNEMONIC_ARPL   ? ADDRESS_OFFSET :
+                                                                    ADDRESS_ACCESS);
         x->op->fn = row->fn;
     }
     x->op->flags |= fp || row->flags & INSTR_FP ? OP_FP : 0;

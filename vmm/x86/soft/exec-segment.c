@@ -201,14 +201,24 @@ static const Op *op_verw(SoftCpu *cpu, const Op *op)
     SOFT_NEXT(cpu, op);
 }
 
+/* What ARPL reads or writes.  Decoding left the offset in SLOT_EA, and asked nothing of the segment. */
+static uint64_t arpl_operand(SoftCpu *cpu, const Op *op, unsigned access)
+{
+    soft_sync(cpu, op);
+    return soft_linear(cpu, op->seg, cpu->r[SLOT_EA], 2, soft_op_access(op) | access);
+}
+
+/* A selector that it leaves alone may be where nothing can be written. */
 static const Op *op_arpl(SoftCpu *cpu, const Op *op)
 {
-    uint16_t destination = read_selector(cpu, op, op->dst), source = SOFT_REG(cpu, uint16_t, op->src) & SELECTOR_RPL;
+    uint16_t destination = op->flags & OP_MEM ? soft_ld16(cpu, op, arpl_operand(cpu, op, ACCESS_READ))
+                                              : SOFT_REG(cpu, uint16_t, op->dst);
+    uint16_t source = SOFT_REG(cpu, uint16_t, op->src) & SELECTOR_RPL;
     bool lower = (destination & SELECTOR_RPL) < source;
 
     destination = (uint16_t)((destination & ~SELECTOR_RPL) | source);
     if (lower && op->flags & OP_MEM) {
-        soft_st16(cpu, op, soft_ea(cpu, op), destination);
+        soft_st16(cpu, op, arpl_operand(cpu, op, ACCESS_WRITE), destination);
     } else if (lower) {
         SOFT_REG(cpu, uint16_t, op->dst) = destination;
     }

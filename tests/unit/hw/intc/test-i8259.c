@@ -288,6 +288,22 @@ static void test_icw1_starts_over(void **state)
     assert_int_equal(acknowledge(r), 0x40);
 }
 
+static void test_nothing_interrupts_before_it_is_programmed(void **state)
+{
+    Rig *r = *state;
+
+    device_reset(r->dev);
+    assert_int_equal(rig_in8(r, MASTER_DATA), 0xff);
+    assert_int_equal(rig_in8(r, SLAVE_DATA), 0xff);
+    edge(r, 0);
+    assert_int_equal(acknowledge(r), 7); /* spurious: there is nothing to acknowledge */
+
+    program(r, 0x01);
+    assert_int_equal(rig_in8(r, MASTER_DATA), 0);
+    edge(r, 0);
+    assert_int_equal(acknowledge(r), 0x30);
+}
+
 static void test_pending_interrupt_survives_save_and_restore(void **state)
 {
     Rig *r = *state;
@@ -323,6 +339,7 @@ int main(void)
         TEST(test_special_fully_nested_slave_interrupts_itself),
         TEST(test_poll_acknowledges),
         TEST(test_icw1_starts_over),
+        TEST(test_nothing_interrupts_before_it_is_programmed),
         TEST(test_pending_interrupt_survives_save_and_restore),
     };
 

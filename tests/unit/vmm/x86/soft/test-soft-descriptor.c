@@ -155,6 +155,25 @@ static void test_arpl_raises_a_lower_rpl(void **state)
     assert_false(zf(rig));
 }
 
+static void test_arpl_that_changes_nothing_needs_no_writable_segment(void **state)
+{
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_32(rig, 0);
+    rig_gdt(rig, SEL_FREE, 0x00cf91000000ffff);
+    rig->cpu->gpr[X86_RCX] = SEL_FREE;
+    rig->cpu->gpr[X86_RDX] = 3;
+    rig_write(rig, RIG_DATA, 4, 0xffff0013);
+    rig_code(rig, 0x8e, 0xd9, 0x63, 0x15, 0x00, 0x00, 0x20, 0x00, UD2); /* mov ds, cx; arpl [RIG_DATA], dx */
+    run(rig);
+    assert_false(zf(rig));
+
+    rig_write(rig, RIG_DATA, 4, 0xffff0010);
+    rig->cpu->rip = RIG_CODE + 2;
+    assert_faults(rig, VECTOR_GP, 0);
+    assert_int_equal(rig_read(rig, RIG_DATA, 4), 0xffff0010);
+}
+
 /* ---- bases of FS and GS ---- */
 
 static void test_fsgsbase_instructions_move_bases(void **state)
@@ -330,6 +349,7 @@ int main(void)
         TEST(test_verr_and_verw_tell_readable_and_writable),
         TEST(test_verr_does_not_exist_in_real_mode),
         TEST(test_arpl_raises_a_lower_rpl),
+        TEST(test_arpl_that_changes_nothing_needs_no_writable_segment),
         TEST(test_fsgsbase_instructions_move_bases),
         TEST(test_wrfsbase_wants_a_canonical_base_and_cr4),
         TEST(test_swapgs_exchanges_and_is_for_level_0),
