@@ -72,6 +72,11 @@ static void draw(LineEditor *e)
     show(e, text->str);
 }
 
+const GPtrArray *line_editor_history(const LineEditor *e)
+{
+    return e->history;
+}
+
 void line_editor_prompt(LineEditor *e)
 {
     draw(e);
@@ -226,9 +231,9 @@ static void complete(LineEditor *e)
     if (common > typed) {
         insert(e, (const char *)words->pdata[0] + typed, common - typed);
     }
-    if (words->len == 1) {
+    if (words->len == 1 && !g_str_has_suffix(words->pdata[0], "=")) {
         insert(e, " ", 1);
-    } else if (common <= typed) {
+    } else if (words->len > 1 && common <= typed) {
         list(e, words);
     }
 }

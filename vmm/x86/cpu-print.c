@@ -135,7 +135,7 @@ void x86_cpu_print_vector(const X86Cpu *cpu, GString *out)
     for (unsigned i = 0; i < 16; i++) {
         const uint8_t *xmm = cpu->xsave + 160 + 16 * i;
 
-        g_string_append_printf(out, "XMM%02u=%016" PRIx64 "%016" PRIx64 "%c", i, load64(xmm + 8), load64(xmm),
+        g_string_append_printf(out, "XMM%02u=%016" PRIx64 " %016" PRIx64 "%c", i, load64(xmm + 8), load64(xmm),
                                i % 2 ? '\n' : ' ');
     }
 }
