@@ -49,7 +49,8 @@ bool hmp_in(HmpCall *call, GError **error)
     const char *text = call->rest;
     uint64_t port, value = 0;
 
-    if (!hmp_parse_format(&text, &f, error) || !parse_only(call, text, &port, 1, error) || !check_port(&f, port, error)) {
+    if (!hmp_parse_format(&text, &f, error) || !parse_only(call, text, &port, 1, error) ||
+        !check_port(&f, port, error)) {
         return false;
     }
     if (memory_load(domain_ports(call->domain), port, f.size, &value) != MEMORY_OK) {
@@ -130,7 +131,8 @@ bool hmp_gpa2hva(HmpCall *call, GError **error)
     if (!host || !memory_lookup(domain_memory(call->domain), address, &range)) {
         return error_set(error, "No memory is mapped at address 0x%" PRIx64, address);
     }
-    g_string_append_printf(call->out, "Host virtual address for 0x%" PRIx64 " (%s) is %p\n", address, range.region->name, host);
+    g_string_append_printf(call->out, "Host virtual address for 0x%" PRIx64 " (%s) is %p\n", address,
+                           range.region->name, host);
     return true;
 }
 

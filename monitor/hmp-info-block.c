@@ -88,8 +88,8 @@ static void print_block(const Json *disk, const Json *inserted, bool verbose, GS
         g_string_append_printf(out, "    I/O status:       %s\n", hmp_text_of(disk, "io-status"));
     }
     if (disk && hmp_flag_of(disk, "removable")) {
-        g_string_append_printf(out, "    Removable device: %slocked, tray %s\n", hmp_flag_of(disk, "locked") ? "" : "not ",
-                               hmp_flag_of(disk, "tray_open") ? "open" : "closed");
+        g_string_append_printf(out, "    Removable device: %slocked, tray %s\n",
+                               hmp_flag_of(disk, "locked") ? "" : "not ", hmp_flag_of(disk, "tray_open") ? "open" : "closed");
     }
     if (inserted) {
         print_cache(inserted, out);
@@ -146,7 +146,8 @@ bool hmp_info_block(HmpCall *call, GError **error)
             wanted.device = *word;
         }
     }
-    return hmp_call_qmp(call, wanted.nodes ? "query-named-block-nodes" : "query-block", json_new_object(), &reply, error) &&
+    return hmp_call_qmp(call, wanted.nodes ? "query-named-block-nodes" : "query-block", json_new_object(), &reply,
+                        error) &&
            print_all(&wanted, reply, call->out, error);
 }
 
@@ -162,8 +163,8 @@ static void print_counter(const Json *stats, const char *name, GString *out)
 void hmp_print_blockstats(const Json *reply, GString *out)
 {
     static const char *const names[] = {
-        "rd_bytes",         "wr_bytes",            "rd_operations", "wr_operations", "flush_operations", "wr_total_time_ns",
-        "rd_total_time_ns", "flush_total_time_ns", "rd_merged",     "wr_merged",     "idle_time_ns",
+        "rd_bytes", "wr_bytes", "rd_operations", "wr_operations", "flush_operations", "wr_total_time_ns",
+        "rd_total_time_ns", "flush_total_time_ns", "rd_merged", "wr_merged", "idle_time_ns",
     };
 
     for (size_t i = 0; i < json_array_length(reply); i++) {

@@ -117,7 +117,8 @@ bool hmp_info_cpus(HmpCall *call, GError **error)
     for (unsigned i = 0; i < domain_vcpus(call->domain); i++) {
         const Vcpu *vcpu = domain_vcpu(call->domain, i);
 
-        g_string_append_printf(call->out, "%c CPU #%u: thread_id=%d\n", vcpu == current ? '*' : ' ', vcpu->index, vcpu->tid);
+        g_string_append_printf(call->out, "%c CPU #%u: thread_id=%d\n", vcpu == current ? '*' : ' ', vcpu->index,
+                               vcpu->tid);
     }
     return true;
 }
@@ -139,7 +140,8 @@ bool hmp_info_numa(HmpCall *call, GError **error)
                 g_string_append_printf(call->out, " %u", vcpu->index);
             }
         }
-        g_string_append_printf(call->out, "\nnode %u size: %" PRIu64 " MB\nnode %u plugged: 0 MB\n", n, node->memory >> 20, n);
+        g_string_append_printf(call->out, "\nnode %u size: %" PRIu64 " MB\nnode %u plugged: 0 MB\n", n,
+                               node->memory >> 20, n);
     }
     return true;
 }

@@ -52,8 +52,8 @@ static bool print_page(const X86Mapping *m, void *opaque)
 static void print_range(const Listing *l)
 {
     if (l->size) {
-        g_string_append_printf(l->out, "%016" PRIx64 "-%016" PRIx64 " %016" PRIx64 " %cr%c\n", l->begin, l->begin + l->size,
-                               l->size, l->user ? 'u' : '-', l->writable ? 'w' : '-');
+        g_string_append_printf(l->out, "%016" PRIx64 "-%016" PRIx64 " %016" PRIx64 " %cr%c\n", l->begin,
+                               l->begin + l->size, l->size, l->user ? 'u' : '-', l->writable ? 'w' : '-');
     }
 }
 

@@ -103,7 +103,7 @@ bool hmp_call_qmp(HmpCall *hmp, const char *name, Json *arguments, Json **ret_re
     const Command *command = command_find(name, error);
     CommandCall call = { .domain = hmp->domain, .arguments = arguments, .fds = hmp->session->fds, .lenient = true };
     JsonWriter *w = json_writer_new(false);
-    g_autoptr(Json) taken = arguments, reply = NULL;
+    g_autoptr(Json) reply = NULL;
     g_autofree char *text = NULL;
     bool ok;
 
@@ -111,6 +111,7 @@ bool hmp_call_qmp(HmpCall *hmp, const char *name, Json *arguments, Json **ret_re
     ok = command && command_run(command, &call, w, "return", error);
     json_write_end_object(w);
     text = json_writer_finish(w);
+    json_unref(arguments);
     if (ok && ret_reply) {
         reply = json_parse(text, strlen(text), NULL);
         *ret_reply = json_ref(json_object_get_member(reply, "return"));

@@ -215,6 +215,12 @@ static void list(LineEditor *e, const GPtrArray *words)
     }
 }
 
+/* Behind a key comes its value, and a path may go on. */
+static bool may_end(const char *word)
+{
+    return word[0] != '/' && !g_str_has_suffix(word, "=");
+}
+
 static void complete(LineEditor *e)
 {
     g_autoptr(GPtrArray) words = g_ptr_array_new_with_free_func(g_free);
@@ -231,7 +237,7 @@ static void complete(LineEditor *e)
     if (common > typed) {
         insert(e, (const char *)words->pdata[0] + typed, common - typed);
     }
-    if (words->len == 1 && !g_str_has_suffix(words->pdata[0], "=")) {
+    if (words->len == 1 && may_end(words->pdata[0])) {
         insert(e, " ", 1);
     } else if (words->len > 1 && common <= typed) {
         list(e, words);

@@ -45,8 +45,8 @@ static void dump_region(const Dump *d, const MemoryRegion *mr, uint64_t base, un
     g_string_append_printf(d->out, "%*s%016" PRIx64 "-%016" PRIx64 " (prio %d, %s): ", (int)indent, "", address,
                            address + region_last(mr), mr->priority, kind_name(mr));
     if (mr->alias) {
-        g_string_append_printf(d->out, "alias %s @%s %016" PRIx64 "-%016" PRIx64, mr->name, mr->alias->name, mr->alias_offset,
-                               mr->alias_offset + region_last(mr));
+        g_string_append_printf(d->out, "alias %s @%s %016" PRIx64 "-%016" PRIx64, mr->name, mr->alias->name,
+                               mr->alias_offset, mr->alias_offset + region_last(mr));
         remember_target(d, mr->alias);
     } else {
         g_string_append(d->out, mr->name);
@@ -102,7 +102,8 @@ static bool dump_range(const MemoryRange *r, void *opaque)
 
 void memory_dump_view(AddressSpace *as, GString *out)
 {
-    g_string_append_printf(out, " AS \"%s\", root: %s\n Root memory region: %s\n", as->name, as->root->name, as->root->name);
+    g_string_append_printf(out, " AS \"%s\", root: %s\n Root memory region: %s\n", as->name, as->root->name,
+                           as->root->name);
     memory_each_range(as, dump_range, out);
     g_string_append_c(out, '\n');
 }

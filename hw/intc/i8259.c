@@ -436,8 +436,8 @@ static bool i8259_print(Device *dev, GString *out, GError **error)
     for (unsigned i = CHIPS; i-- > 0;) {
         const I8259State *s = &p->chip[i];
 
-        g_string_append_printf(out, "pic%u: irr=%02x imr=%02x isr=%02x hprio=%u irq_base=%02x rr_sel=%u elcr=%02x fnm=%u\n",
-                               i, s->irr, s->imr, s->isr, s->highest, s->vector_base, s->read_isr, s->elcr,
+        g_string_append_printf(out, "pic%u: irr=%02x imr=%02x isr=%02x hprio=%u irq_base=%02x rr_sel=%u elcr=%02x "
+                               "fnm=%u\n", i, s->irr, s->imr, s->isr, s->highest, s->vector_base, s->read_isr, s->elcr,
                                s->special_fully_nested);
     }
     return true;

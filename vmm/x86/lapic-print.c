@@ -23,8 +23,8 @@ static void print_lvt(const X86Cpu *cpu, const char *name, unsigned offset, GStr
     uint32_t lvt = get(cpu, offset);
     unsigned mode = lvt >> LVT_MODE_SHIFT & 7;
 
-    g_string_append_printf(out, "%s\t 0x%08x %s %-5s %-6s %-7s %-12s %-6s", name, lvt, lvt & 1u << 13 ? "active-lo" : "active-hi",
-                           lvt & LVT_LEVEL ? "level" : "edge", lvt & LVT_MASKED ? "masked" : "",
+    g_string_append_printf(out, "%s\t 0x%08x %s %-5s %-6s %-7s %-12s %-6s", name, lvt,
+                           lvt & 1u << 13 ? "active-lo" : "active-hi", lvt & LVT_LEVEL ? "level" : "edge", lvt & LVT_MASKED ? "masked" : "",
                            lvt & 1u << 12 ? "pending" : "",
                            offset == APIC_LVT_TIMER ? timers[lvt >> LVT_TIMER_SHIFT & 3] : "", modes[mode]);
     if (mode == DELIVER_FIXED) {
