@@ -85,7 +85,7 @@ def test_people_see_what_a_kernel_has_set_up(vm):
     assert len(ranges) > 10 and len(ranges) < len(pages)
     linear, physical, _ = next(page for page in pages if page[0].startswith("ffffffff"))
     assert guest.hmp(f"gva2gpa 0x{linear}") == f"gpa: 0x{int(physical, 16):x}\n"
-    assert guest.hmp(f"x /4xg 0x{linear}").split(":")[1] == guest.hmp(f"xp /4xg 0x{physical}").split(":")[1]
+    assert guest.hmp(f"x /2xg 0x{linear}").split(":")[1] == guest.hmp(f"xp /2xg 0x{physical}").split(":")[1]
     guest.end()
 
 
