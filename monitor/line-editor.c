@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#define LIST_WIDTH 79 /* columns that every terminal has */
+
 struct LineEditor {
     char *prompt;
     LineEditorHost host;
@@ -206,13 +208,23 @@ static size_t common_prefix(const GPtrArray *words)
     return n;
 }
 
+/* In columns, as ls shows names. */
 static void list(LineEditor *e, const GPtrArray *words)
 {
-    show(e, "\r\n");
+    g_autoptr(GString) text = g_string_new("\r\n");
+    size_t width = 1;
+    guint columns;
+
     for (guint i = 0; i < words->len; i++) {
-        show(e, words->pdata[i]);
-        show(e, "\r\n");
+        width = MAX(width, strlen(words->pdata[i]) + 2);
     }
+    columns = (guint)MAX(LIST_WIDTH / width, 1);
+    for (guint i = 0; i < words->len; i++) {
+        bool last = i % columns == columns - 1 || i == words->len - 1;
+
+        g_string_append_printf(text, "%-*s%s", last ? 0 : (int)width, (const char *)words->pdata[i], last ? "\r\n" : "");
+    }
+    show(e, text->str);
 }
 
 /* Behind a key comes its value, and a path may go on. */
