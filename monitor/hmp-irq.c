@@ -59,7 +59,7 @@ static bool print_lapic(const HmpCall *call, Vcpu *vcpu, GError **error)
     if (!vcpu_fetch(vcpu, error)) {
         return false;
     }
-    g_string_append_printf(call->out, "dumping local APIC state for CPU %u\n\n", vcpu->index);
+    g_string_append_printf(call->out, "dumping local APIC state for CPU %-2u\n\n", vcpu->index);
     x86_cpu_print_lapic(&vcpu->cpu, call->out);
     return true;
 }

@@ -75,7 +75,7 @@ def test_people_see_what_a_kernel_has_set_up(vm):
     assert re.search(r"^  pin 4 .*active-hi edge +fixed", chips, re.M), chips  # the serial port's, which Linux has enabled
     for cpu in range(2):
         apic = guest.qmp.execute("human-monitor-command", {"command-line": "info lapic", "cpu-index": cpu})
-        assert apic.startswith(f"dumping local APIC state for CPU {cpu}\n") and "APIC enabled" in apic, apic
+        assert apic.startswith(f"dumping local APIC state for CPU {cpu:<2}\n") and "APIC enabled" in apic, apic
     # The kernel's own text is there for nobody but it.
     pages = re.findall(r"^([0-9a-f]{16}): ([0-9a-f]{16}) ([-XGPDACTUW]{9})$", guest.hmp("info tlb"), re.M)
     text = [flags for linear, _, flags in pages if linear.startswith("ffffffff")]

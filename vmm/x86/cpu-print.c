@@ -116,7 +116,7 @@ void x86_cpu_print(const X86Cpu *cpu, GString *out)
     }
     print_flags(cpu, out);
     g_string_append_printf(out, "] CPL=%u II=%u A20=1 SMM=%u HLT=%u\n", privilege(cpu), cpu->interrupt_shadow != 0,
-                           cpu->smm, cpu->run_state == X86_HALTED);
+                           cpu->smm, cpu->run_state != X86_RUNNABLE);
     for (unsigned i = 0; i < X86_SEGMENTS; i++) {
         print_segment(cpu, names[i], &cpu->segment[i], out);
     }

@@ -52,7 +52,7 @@ static void test_a_session_is_about_one_vcpu(void **state)
     assert_has(&session, "info cpus", "  CPU #0: ");
     assert_has(&session, "info cpus", "* CPU #1: ");
     assert_has(&session, "info registers", "\nCPU#1\n");
-    assert_has(&session, "info lapic", "dumping local APIC state for CPU 1\n");
+    assert_has(&session, "info lapic", "dumping local APIC state for CPU 1 \n");
     assert_said(&session, "cpu 2", "Error: invalid CPU index\n");
     assert_has(&session, "info cpus", "* CPU #1: ");
 }
