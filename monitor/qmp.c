@@ -363,12 +363,22 @@ static void begin_client(Qmp *qmp)
     qmp->negotiated = qmp->oob = qmp->lossy = false;
 }
 
+static void set_open(Qmp *qmp, bool open)
+{
+    if (open && !qmp->open) {
+        host_fdset_client_came();
+    } else if (!open && qmp->open) {
+        host_fdset_client_left(domain_is_running(qmp->domain));
+    }
+    qmp->open = open;
+}
+
 static void on_chardev_event(void *opaque, ChardevEvent event)
 {
     Qmp *qmp = opaque;
 
     if (event == CHARDEV_OPENED || event == CHARDEV_CLOSED) {
-        qmp->open = event == CHARDEV_OPENED;
+        set_open(qmp, event == CHARDEV_OPENED);
         begin_client(qmp);
     }
     if (event == CHARDEV_OPENED) {
@@ -416,6 +426,7 @@ void qmp_free(Qmp *qmp)
         chardev_detach(qmp->chr, qmp);
     }
     event_unlisten(qmp->domain, on_domain_event, qmp);
+    set_open(qmp, false);
     begin_client(qmp); /* nothing of the last one's is left open */
     json_stream_free(qmp->in);
     g_string_free(qmp->out, TRUE);
