@@ -2,10 +2,10 @@
 /*
  * What people can type, one line each.  Names are those of QEMU's monitor.
  */
-#include <inttypes.h>
-
+#include "monitor/hmp-complete.h"
 #include "monitor/hmp-info.h"
 #include "monitor/hmp-memory.h"
+#include "monitor/hmp-qom.h"
 #include "monitor/hmp.h"
 
 /* The text of -chardev, which is not that of the QMP command. */
@@ -17,14 +17,15 @@ static bool hmp_chardev_add(HmpCall *call, GError **error)
 /* MiB here, bytes there. */
 static bool hmp_balloon(HmpCall *call, GError **error)
 {
-    g_autofree char *bytes = NULL;
+    Json *arguments;
     uint64_t size;
 
     if (!size_parse(call->rest, UINT64_C(1) << 20, &size, error)) {
         return false;
     }
-    bytes = g_strdup_printf("value=%" PRIu64, size);
-    return hmp_call_qmp(call, "balloon", bytes, error);
+    arguments = json_new_object();
+    hmp_put_number(arguments, "value", size);
+    return hmp_call_qmp(call, "balloon", arguments, NULL, error);
 }
 
 const HmpCommand hmp_commands[] = {
@@ -37,48 +38,79 @@ const HmpCommand hmp_commands[] = {
     { "nmi", NULL, "inject-nmi" },
     { "quit", "q", "quit" },
     /* ---- devices and what stands behind them ---- */
-    { "device_add", NULL, "device_add", "driver", .params = "DRIVER[,id=ID][,bus=BUS][,PROPERTY=VALUE...]" },
-    { "device_del", NULL, "device_del", .params = "ID" },
-    { "object_add", NULL, "object-add", "qom-type", .params = "TYPE,id=ID[,PROPERTY=VALUE...]" },
-    { "object_del", NULL, "object-del", .params = "ID" },
+    { "device_add", NULL, "device_add", "driver", .params = "DRIVER[,id=ID][,bus=BUS][,PROPERTY=VALUE...]",
+      .complete = hmp_complete_new_device },
+    { "device_del", NULL, "device_del", .params = "ID", .complete = hmp_complete_device },
+    { "object_add", NULL, "object-add", "qom-type", .params = "TYPE,id=ID[,PROPERTY=VALUE...]",
+      .complete = hmp_complete_new_object },
+    { "object_del", NULL, "object-del", .params = "ID", .complete = hmp_complete_object },
     { "chardev-add", .run = hmp_chardev_add, .params = "BACKEND,id=ID[,KEY=VALUE...]",
       .help = "Add a character device, as -chardev does" },
-    { "chardev-remove", NULL, "chardev-remove", .params = "ID" },
-    { "chardev-send-break", NULL, "chardev-send-break", .params = "ID" },
+    { "chardev-remove", NULL, "chardev-remove", .params = "ID", .complete = hmp_complete_chardev },
+    { "chardev-send-break", NULL, "chardev-send-break", .params = "ID", .complete = hmp_complete_chardev },
     { "balloon", .run = hmp_balloon, .params = "MIB", .help = "Ask the guest to have so much memory" },
     { "closefd", NULL, "closefd", .params = "NAME" },
-    /* ---- memory ---- */
-    { "x", .run = hmp_x, .params = "/FORMAT ADDRESS", .help = "Show memory as vCPU 0 sees it: x /4xg $rsp, x /10i $pc" },
+    { "qom-list", .run = hmp_qom_list, .params = "PATH", .help = "Show an object's properties and children",
+      .complete = hmp_complete_qom_path },
+    { "qom-get", .run = hmp_qom_get, .params = "PATH PROPERTY", .help = "Show a property",
+      .complete = hmp_complete_qom_property },
+    { "qom-set", .run = hmp_qom_set, .params = "PATH PROPERTY VALUE", .help = "Change a property",
+      .complete = hmp_complete_qom_property },
+    /* ---- vCPUs and memory ---- */
+    { "cpu", .run = hmp_cpu, .params = "INDEX", .help = "Choose the vCPU that x, print, info registers ... are about" },
+    { "x", .run = hmp_x, .params = "/FORMAT ADDRESS",
+      .help = "Show memory as the vCPU sees it: x /4xg $rsp, x /10i $pc" },
     { "xp", .run = hmp_xp, .params = "/FORMAT ADDRESS", .help = "Show physical memory" },
     { "print", "p", .run = hmp_print, .params = "/FORMAT EXPRESSION", .help = "Show the value of an expression" },
-    { "memsave", NULL, "memsave", .params = "ADDRESS SIZE FILE" },
-    { "pmemsave", NULL, "pmemsave", .params = "ADDRESS SIZE FILE" },
-    { "gva2gpa", .run = hmp_gva2gpa, .params = "ADDRESS", .help = "Show where an address of vCPU 0 is in physical memory" },
+    { "i", .run = hmp_in, .params = "/FORMAT PORT", .help = "Read a port: i /b 0x64" },
+    { "o", .run = hmp_out, .params = "/FORMAT PORT VALUE", .help = "Write a port" },
+    { "sum", .run = hmp_sum, .params = "ADDRESS SIZE", .help = "Show the checksum (as of sum -r) of physical memory" },
+    { "memsave", .run = hmp_memsave, .params = "ADDRESS SIZE FILE",
+      .help = "Write memory, as the vCPU sees it, to a file" },
+    { "pmemsave", .run = hmp_pmemsave, .params = "ADDRESS SIZE FILE", .help = "Write physical memory to a file" },
+    { "dump-guest-memory", .run = hmp_dump_guest_memory, .params = "[-p] [-d] [-z] FILE [BEGIN LENGTH]",
+      .help = "Dump memory for crash or gdb: -p with paging, -d in the background, -z kdump-zlib" },
+    { "gva2gpa", .run = hmp_gva2gpa, .params = "ADDRESS",
+      .help = "Show where an address of the vCPU is in physical memory" },
+    { "gpa2hva", .run = hmp_gpa2hva, .params = "ADDRESS", .help = "Show where physical memory is in this process" },
     { NULL }
 };
 
 const HmpCommand hmp_info_topics[] = {
     { "balloon", NULL, "query-balloon", .print = hmp_print_balloon },
-    { "block", NULL, "query-block", .print = hmp_print_block },
-    { "blockstats", NULL, "query-blockstats", .print = hmp_print_reply },
+    { "block", .run = hmp_info_block, .params = "[-n] [-v] [DEVICE]",
+      .help = "List the disks (-n: block nodes; -v: images, too)" },
+    { "blockstats", NULL, "query-blockstats", .print = hmp_print_blockstats },
     { "chardev", NULL, "query-chardev", .print = hmp_print_chardev },
-    { "cpus", NULL, "query-cpus-fast", .print = hmp_print_cpus },
+    { "cpus", .run = hmp_info_cpus, .help = "List the vCPUs" },
     { "dump", NULL, "query-dump", .print = hmp_print_reply },
     { "fdsets", NULL, "query-fdsets", .print = hmp_print_reply },
+    { "history", .run = hmp_info_history, .help = "Show what was typed" },
     { "hotpluggable-cpus", NULL, "query-hotpluggable-cpus", .print = hmp_print_reply },
-    { "iothreads", NULL, "query-iothreads", .print = hmp_print_reply },
+    { "iothreads", NULL, "query-iothreads", .print = hmp_print_iothreads },
+    { "irq", .run = hmp_info_irq, .help = "Show how often each interrupt line rose" },
+    { "jit", .run = hmp_info_jit, .help = "Show the counters of the software CPU" },
     { "kvm", NULL, "query-kvm", .print = hmp_print_kvm },
-    { "memdev", NULL, "query-memdev", .print = hmp_print_reply },
-    { "memory_size_summary", NULL, "query-memory-size-summary", .print = hmp_print_reply },
-    { "mtree", .run = hmp_info_mtree, .help = "Show the memory and port map" },
+    { "lapic", .run = hmp_info_lapic, .params = "[APIC-ID]", .help = "Show the vCPU's local APIC" },
+    { "mem", .run = hmp_info_mem, .help = "Show the ranges that the vCPU's page tables map" },
+    { "memdev", NULL, "query-memdev", .print = hmp_print_memdev },
+    { "memory_size_summary", NULL, "query-memory-size-summary", .print = hmp_print_memory_size },
+    { "mtree", .run = hmp_info_mtree, .params = "[-f] [-D]",
+      .help = "Show the memory and port map (-f: as the guest sees it; -D: what is switched off, too)" },
     { "name", NULL, "query-name", .print = hmp_print_name },
     { "named-block-nodes", NULL, "query-named-block-nodes", .print = hmp_print_reply },
+    { "numa", .run = hmp_info_numa, .help = "Show NUMA nodes" },
     { "pci", NULL, "query-pci", .print = hmp_print_pci },
+    { "pic", .run = hmp_info_pic, .help = "Show the interrupt controllers (8259A, I/O APIC)" },
+    { "qom-tree", .run = hmp_info_qom_tree, .params = "[PATH]", .help = "Show the objects",
+      .complete = hmp_complete_qom_path },
     { "qtree", .run = hmp_info_qtree, .help = "Show buses, devices and their properties" },
     { "registers", .run = hmp_info_registers, .params = "[-a] [VCPU]",
-      .help = "Show a vCPU's registers (default: vCPU 0; -a: of all), with x87 and SSE" },
+      .help = "Show a vCPU's registers (-a: of all), with x87 and SSE" },
     { "stats", NULL, "query-stats", .params = "vm|vcpu", .print = hmp_print_reply },
     { "status", NULL, "query-status", .print = hmp_print_status },
+    { "tcg", .run = hmp_info_jit, .help = "The same as info jit" },
+    { "tlb", .run = hmp_info_tlb, .help = "Show the pages that the vCPU's page tables map" },
     { "uuid", NULL, "query-uuid", .print = hmp_print_uuid },
     { "version", NULL, "query-version", .print = hmp_print_version },
     { NULL }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * See monitor/hmp-memory.h.  A format is /COUNT FORMAT SIZE, as gdb's: x (hexadecimal) d u o c i (instructions), and b h w g for
- * 1, 2, 4 and 8 bytes.  Registers are vCPU 0's.
+ * 1, 2, 4 and 8 bytes.  Registers and virtual addresses are those of the session's vCPU.
  */
 #include "monitor/hmp-memory.h"
 
@@ -18,14 +18,9 @@
 #define COUNT_MAX      65536
 #define INSTRUCTION_MAX 15
 
-typedef struct Format {
-    unsigned count, size;
-    char kind;
-} Format;
-
 /* ---- what is typed ---- */
 
-static bool parse_format(const char **text, Format *f, GError **error)
+bool hmp_parse_format(const char **text, HmpFormat *f, GError **error)
 {
     const char *p = *text + strspn(*text, " \t");
 
@@ -59,47 +54,59 @@ static bool parse_format(const char **text, Format *f, GError **error)
     return true;
 }
 
+static bool find_register(const X86Cpu *cpu, const char *name, uint64_t *ret)
+{
+    const struct { const char *name; uint64_t value; } others[] = {
+        { "rip", cpu->rip },       { "eip", (uint32_t)cpu->rip },
+        { "rflags", cpu->rflags }, { "eflags", cpu->rflags },
+        { "pc", cpu->rip + cpu->segment[X86_CS].base }, /* as an address: for x */
+        { "cr0", cpu->cr0 },       { "cr2", cpu->cr2 },
+        { "cr3", cpu->cr3 },       { "cr4", cpu->cr4 },
+        { "es", cpu->segment[X86_ES].selector }, { "cs", cpu->segment[X86_CS].selector },
+        { "ss", cpu->segment[X86_SS].selector }, { "ds", cpu->segment[X86_DS].selector },
+        { "fs", cpu->segment[X86_FS].selector }, { "gs", cpu->segment[X86_GS].selector },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(others); i++) {
+        if (g_str_equal(name, others[i].name)) {
+            *ret = others[i].value;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool read_register(const char *name, uint64_t *ret, void *opaque, GError **error)
 {
     static const char *const gprs[X86_GPRS] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
                                                 "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15" };
     Vcpu *vcpu = opaque;
-    const X86Cpu *cpu = &vcpu->cpu;
 
     if (!vcpu_fetch(vcpu, error)) {
         return false;
     }
     for (unsigned i = 0; i < X86_GPRS; i++) {
-        if (g_str_equal(name, gprs[i])) {
-            *ret = cpu->gpr[i];
+        bool narrow = i < 8 && name[0] == 'e' && g_str_equal(name + 1, gprs[i] + 1);
+
+        if (narrow || g_str_equal(name, gprs[i])) {
+            *ret = narrow ? (uint32_t)vcpu->cpu.gpr[i] : vcpu->cpu.gpr[i];
             return true;
         }
-        if (i < 8 && name[0] == 'e' && g_str_equal(name + 1, gprs[i] + 1)) {
-            *ret = (uint32_t)cpu->gpr[i];
-            return true;
-        }
     }
-    if (g_str_equal(name, "rip") || g_str_equal(name, "pc") || g_str_equal(name, "eip")) {
-        *ret = name[0] == 'e' ? (uint32_t)cpu->rip : cpu->rip;
-        return true;
-    }
-    if (g_str_equal(name, "rflags") || g_str_equal(name, "eflags")) {
-        *ret = cpu->rflags;
-        return true;
-    }
-    if (name[0] == 'c' && name[1] == 'r' && name[2] && !name[3] && strchr("0234", name[2])) {
-        *ret = name[2] == '0' ? cpu->cr0 : name[2] == '2' ? cpu->cr2 : name[2] == '3' ? cpu->cr3 : cpu->cr4;
-        return true;
-    }
-    return error_set(error, "there is no register '$%s'", name);
+    return find_register(&vcpu->cpu, name, ret) || error_set(error, "there is no register '$%s'", name);
+}
+
+bool hmp_parse_value(HmpCall *call, const char **text, uint64_t *ret, GError **error)
+{
+    Vcpu *vcpu = hmp_vcpu(call->session, NULL);
+
+    return expression_parse(text, vcpu ? read_register : NULL, vcpu, ret, error);
 }
 
 /* An expression and nothing behind it. */
 static bool parse_value(HmpCall *call, const char *text, uint64_t *ret, GError **error)
 {
-    Vcpu *vcpu = domain_vcpu(call->domain, 0);
-
-    if (!expression_parse(&text, vcpu ? read_register : NULL, vcpu, ret, error)) {
+    if (!hmp_parse_value(call, &text, ret, error)) {
         return false;
     }
     text += strspn(text, " \t");
@@ -108,7 +115,7 @@ static bool parse_value(HmpCall *call, const char *text, uint64_t *ret, GError *
 
 /* ---- what is shown ---- */
 
-static void print_value(uint64_t value, const Format *f, GString *out)
+static void print_value(uint64_t value, const HmpFormat *f, GString *out)
 {
     unsigned bits = f->size * 8;
     int64_t number = bits == 64 ? (int64_t)value : (int64_t)(value << (64 - bits)) >> (64 - bits);
@@ -126,7 +133,7 @@ static void print_value(uint64_t value, const Format *f, GString *out)
     case 'c':
         g_string_append_printf(out, g_ascii_isprint((gchar)value) ? "'%c'" : "'\\x%02x'", (int)(value & 0xff));
         break;
-    default:
+    default: /* x */
         g_string_append_printf(out, "0x%0*" PRIx64, (int)f->size * 2, value);
         break;
     }
@@ -137,7 +144,7 @@ static uint64_t read_memory(HmpCall *call, bool physical, uint64_t address, void
     if (physical) {
         return memory_read(domain_memory(call->domain), address, buffer, length) == MEMORY_OK ? length : 0;
     }
-    return vcpu_read(domain_vcpu(call->domain, 0), address, buffer, length);
+    return vcpu_read(hmp_vcpu(call->session, NULL), address, buffer, length);
 }
 
 static bool cannot_read(uint64_t address, GError **error)
@@ -145,7 +152,7 @@ static bool cannot_read(uint64_t address, GError **error)
     return error_set(error, "Cannot access memory at 0x%016" PRIx64, address);
 }
 
-static bool show_values(HmpCall *call, const Format *f, bool physical, uint64_t address, GError **error)
+static bool show_values(HmpCall *call, const HmpFormat *f, bool physical, uint64_t address, GError **error)
 {
     unsigned a_line = (f->size == 1 ? 8 : 16) / f->size;
 
@@ -179,17 +186,17 @@ static void init_decoder(const X86Cpu *cpu, ZydisDecoder *decoder)
     }
 }
 
-static bool show_instructions(HmpCall *call, const Format *f, bool physical, uint64_t address, GError **error)
+static bool show_instructions(HmpCall *call, const HmpFormat *f, bool physical, uint64_t address, GError **error)
 {
-    Vcpu *vcpu = domain_vcpu(call->domain, 0);
+    Vcpu *vcpu = hmp_vcpu(call->session, error);
     ZydisDecoder decoder;
     ZydisFormatter formatter;
 
     if (!vcpu || !vcpu_fetch(vcpu, error)) {
-        return vcpu ? false : error_set(error, "this machine has no CPU");
+        return false;
     }
     init_decoder(&vcpu->cpu, &decoder);
-    ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
+    ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_ATT);
     for (unsigned i = 0; i < f->count; i++) {
         ZydisDecodedInstruction insn;
         ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
@@ -209,7 +216,11 @@ static bool show_instructions(HmpCall *call, const Format *f, bool physical, uin
         } else {
             insn.length = 1;
         }
-        g_string_append_printf(call->out, "0x%016" PRIx64 ":  %s\n", address, text);
+        g_string_append_printf(call->out, "0x%08" PRIx64 ": ", address);
+        for (unsigned n = 0; n < MAX(insn.length, 8); n++) {
+            g_string_append_printf(call->out, n < insn.length ? " %02x" : "   ", bytes[n]);
+        }
+        g_string_append_printf(call->out, "  %s\n", text);
         address += insn.length;
     }
     return true;
@@ -217,15 +228,15 @@ static bool show_instructions(HmpCall *call, const Format *f, bool physical, uin
 
 static bool show_memory(HmpCall *call, bool physical, GError **error)
 {
-    Format f = { 1, 4, 'x' };
+    HmpFormat f = { 1, 4, 'x' };
     const char *text = call->rest;
     uint64_t address;
 
-    if (!parse_format(&text, &f, error) || !parse_value(call, text, &address, error)) {
+    if (!hmp_parse_format(&text, &f, error) || !parse_value(call, text, &address, error)) {
         return false;
     }
-    if (!physical && !domain_vcpu(call->domain, 0)) {
-        return error_set(error, "this machine has no CPU");
+    if (!physical && !hmp_vcpu(call->session, error)) {
+        return false;
     }
     f.size = f.kind == 'c' ? 1 : f.size;
     return f.kind == 'i' ? show_instructions(call, &f, physical, address, error)
@@ -236,15 +247,15 @@ static bool show_memory(HmpCall *call, bool physical, GError **error)
 
 static bool print_expression(HmpCall *call, GError **error)
 {
-    Format f = { 1, 8, 'x' };
+    HmpFormat f = { 1, 8, 'x' };
     const char *text = call->rest;
     uint64_t value;
 
-    if (!parse_format(&text, &f, error) || !parse_value(call, text, &value, error)) {
+    if (!hmp_parse_format(&text, &f, error) || !parse_value(call, text, &value, error)) {
         return false;
     }
     if (f.kind == 'x') {
-        g_string_append_printf(call->out, "0x%" PRIx64, value);
+        g_string_append_printf(call->out, "%#" PRIx64, value);
     } else {
         print_value(value, &f, call->out);
     }
@@ -254,7 +265,7 @@ static bool print_expression(HmpCall *call, GError **error)
 
 static bool translate(HmpCall *call, GError **error)
 {
-    Vcpu *vcpu = domain_vcpu(call->domain, 0);
+    Vcpu *vcpu = hmp_vcpu(call->session, NULL);
     uint64_t linear, gpa;
 
     if (!parse_value(call, call->rest, &linear, error)) {

@@ -59,21 +59,21 @@ void hmp_print_reply(const Json *reply, GString *out)
     }
 }
 
-static const char *text_of(const Json *object, const char *name)
+const char *hmp_text_of(const Json *object, const char *name)
 {
     const Json *value = json_object_get_member(object, name);
 
     return value && json_type_of(value) == JSON_STRING ? json_get_string(value) : "";
 }
 
-static int64_t number_of(const Json *object, const char *name)
+int64_t hmp_number_of(const Json *object, const char *name)
 {
     const Json *value = json_object_get_member(object, name);
 
     return value ? json_get_int(value) : 0;
 }
 
-static bool flag_of(const Json *object, const char *name)
+bool hmp_flag_of(const Json *object, const char *name)
 {
     const Json *value = json_object_get_member(object, name);
 
@@ -82,8 +82,8 @@ static bool flag_of(const Json *object, const char *name)
 
 void hmp_print_status(const Json *reply, GString *out)
 {
-    bool running = flag_of(reply, "running");
-    const char *status = text_of(reply, "status");
+    bool running = hmp_flag_of(reply, "running");
+    const char *status = hmp_text_of(reply, "status");
 
     g_string_append_printf(out, "VM status: %s", running ? "running" : "paused");
     if (!running && !g_str_equal(status, "paused")) {
@@ -96,41 +96,30 @@ void hmp_print_version(const Json *reply, GString *out)
 {
     const Json *qemu = json_object_get_member(reply, "qemu");
 
-    g_string_append_printf(out, "%" PRId64 ".%" PRId64 ".%" PRId64 " (%s)\n", number_of(qemu, "major"),
-                           number_of(qemu, "minor"), number_of(qemu, "micro"), text_of(reply, "package"));
+    g_string_append_printf(out, "%" PRId64 ".%" PRId64 ".%" PRId64 " (%s)\n", hmp_number_of(qemu, "major"),
+                           hmp_number_of(qemu, "minor"), hmp_number_of(qemu, "micro"), hmp_text_of(reply, "package"));
 }
 
 void hmp_print_name(const Json *reply, GString *out)
 {
-    if (text_of(reply, "name")[0]) {
-        g_string_append_printf(out, "%s\n", text_of(reply, "name"));
+    if (hmp_text_of(reply, "name")[0]) {
+        g_string_append_printf(out, "%s\n", hmp_text_of(reply, "name"));
     }
 }
 
 void hmp_print_uuid(const Json *reply, GString *out)
 {
-    g_string_append_printf(out, "%s\n", text_of(reply, "UUID"));
+    g_string_append_printf(out, "%s\n", hmp_text_of(reply, "UUID"));
 }
 
 void hmp_print_kvm(const Json *reply, GString *out)
 {
-    g_string_append_printf(out, "kvm support: %s\n", flag_of(reply, "enabled") ? "enabled" : "disabled");
+    g_string_append_printf(out, "kvm support: %s\n", hmp_flag_of(reply, "enabled") ? "enabled" : "disabled");
 }
 
 void hmp_print_balloon(const Json *reply, GString *out)
 {
-    g_string_append_printf(out, "balloon: actual=%" PRId64 "\n", number_of(reply, "actual") >> 20);
-}
-
-/* The star marks the one that commands for one vCPU are about. */
-void hmp_print_cpus(const Json *reply, GString *out)
-{
-    for (size_t i = 0; i < json_array_length(reply); i++) {
-        const Json *cpu = json_array_get(reply, i);
-
-        g_string_append_printf(out, "%c CPU #%" PRId64 ": thread_id=%" PRId64 "\n", i ? ' ' : '*',
-                               number_of(cpu, "cpu-index"), number_of(cpu, "thread-id"));
-    }
+    g_string_append_printf(out, "balloon: actual=%" PRId64 "\n", hmp_number_of(reply, "actual") >> 20);
 }
 
 void hmp_print_chardev(const Json *reply, GString *out)
@@ -138,62 +127,46 @@ void hmp_print_chardev(const Json *reply, GString *out)
     for (size_t i = 0; i < json_array_length(reply); i++) {
         const Json *chr = json_array_get(reply, i);
 
-        g_string_append_printf(out, "%s: filename=%s\n", text_of(chr, "label"), text_of(chr, "filename"));
+        g_string_append_printf(out, "%s: filename=%s\n", hmp_text_of(chr, "label"), hmp_text_of(chr, "filename"));
     }
 }
 
-void hmp_print_block(const Json *reply, GString *out)
+void hmp_print_memory_size(const Json *reply, GString *out)
 {
+    g_string_append_printf(out, "base memory: %" PRId64 "\n", hmp_number_of(reply, "base-memory"));
+}
+
+void hmp_print_iothreads(const Json *reply, GString *out)
+{
+    static const char *const numbers[] = { "poll-max-ns", "poll-grow", "poll-shrink", "aio-max-batch" };
+
     for (size_t i = 0; i < json_array_length(reply); i++) {
-        const Json *disk = json_array_get(reply, i), *inserted = json_object_get_member(disk, "inserted");
+        const Json *thread = json_array_get(reply, i);
 
-        g_string_append_printf(out, "%s%s", i ? "\n" : "", text_of(disk, "device"));
-        if (inserted) {
-            g_string_append_printf(out, "%s(%s): %s (%s%s)", text_of(disk, "device")[0] ? " " : "",
-                                   text_of(inserted, "node-name"), text_of(inserted, "file"), text_of(inserted, "drv"),
-                                   flag_of(inserted, "ro") ? ", read-only" : "");
+        g_string_append_printf(out, "%s:\n  thread_id=%" PRId64 "\n", hmp_text_of(thread, "id"),
+                               hmp_number_of(thread, "thread-id"));
+        for (unsigned n = 0; n < G_N_ELEMENTS(numbers); n++) {
+            g_string_append_printf(out, "  %s=%" PRId64 "\n", numbers[n], hmp_number_of(thread, numbers[n]));
         }
-        g_string_append_printf(out, "\n    Attached to:      %s\n", text_of(disk, "qdev"));
     }
 }
 
-static void print_pci_region(const Json *region, GString *out)
+void hmp_print_memdev(const Json *reply, GString *out)
 {
-    bool memory = g_str_equal(text_of(region, "type"), "memory");
-    int64_t address = number_of(region, "address");
+    static const char *const flags[] = { "merge", "dump", "prealloc", "share", "reserve" };
 
-    g_string_append_printf(out, "      BAR%" PRId64 ": %s at 0x%0*" PRIx64 " [0x%0*" PRIx64 "].\n", number_of(region, "bar"),
-                           !memory ? "I/O" : flag_of(region, "mem_type_64") ? "64 bit memory" : "32 bit memory",
-                           memory ? 8 : 4, address, memory ? 8 : 4, address + number_of(region, "size") - 1);
-}
-
-static void print_pci_device(const Json *dev, GString *out)
-{
-    const Json *id = json_object_get_member(dev, "id"), *class = json_object_get_member(dev, "class_info");
-    const Json *regions = json_object_get_member(dev, "regions"), *bridge = json_object_get_member(dev, "pci_bridge");
-    const Json *behind = bridge ? json_object_get_member(bridge, "devices") : NULL;
-
-    g_string_append_printf(out, "  Bus %2" PRId64 ", device %3" PRId64 ", function %" PRId64 ":\n", number_of(dev, "bus"),
-                           number_of(dev, "slot"), number_of(dev, "function"));
-    g_string_append_printf(out, "    Class %04" PRIx64 ": PCI device %04" PRIx64 ":%04" PRIx64 "\n",
-                           (uint64_t)number_of(class, "class"), (uint64_t)number_of(id, "vendor"),
-                           (uint64_t)number_of(id, "device"));
-    for (size_t i = 0; regions && i < json_array_length(regions); i++) {
-        print_pci_region(json_array_get(regions, i), out);
-    }
-    g_string_append_printf(out, "      id \"%s\"\n", text_of(dev, "qdev_id"));
-    for (size_t i = 0; behind && i < json_array_length(behind); i++) {
-        print_pci_device(json_array_get(behind, i), out);
-    }
-}
-
-void hmp_print_pci(const Json *reply, GString *out)
-{
     for (size_t i = 0; i < json_array_length(reply); i++) {
-        const Json *devices = json_object_get_member(json_array_get(reply, i), "devices");
+        const Json *m = json_array_get(reply, i), *nodes = json_object_get_member(m, "host-nodes");
 
-        for (size_t n = 0; devices && n < json_array_length(devices); n++) {
-            print_pci_device(json_array_get(devices, n), out);
+        g_string_append_printf(out, "memory backend: %s\n  size:  %" PRId64 "\n", hmp_text_of(m, "id"),
+                               hmp_number_of(m, "size"));
+        for (unsigned n = 0; n < G_N_ELEMENTS(flags); n++) {
+            g_string_append_printf(out, "  %s: %s\n", flags[n], hmp_flag_of(m, flags[n]) ? "true" : "false");
         }
+        g_string_append_printf(out, "  policy: %s\n  host nodes: ", hmp_text_of(m, "policy"));
+        for (size_t n = 0; nodes && n < json_array_length(nodes); n++) {
+            g_string_append_printf(out, "%s%" PRId64, n ? "," : "", json_get_int(json_array_get(nodes, n)));
+        }
+        g_string_append(out, "\n\n");
     }
 }

@@ -4,9 +4,11 @@
  */
 #include "monitor/hmp.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "monitor/commands.h"
+#include "vmm/domain.h"
 #include "vmm/error.h"
 
 static bool help(HmpCall *call, GError **error);
@@ -96,37 +98,50 @@ static Json *by_position(const FieldStruct *desc, const char *rest, GError **err
     return json;
 }
 
-static bool run_qmp(const HmpCommand *c, HmpCall *hmp, GError **error)
+bool hmp_call_qmp(HmpCall *hmp, const char *name, Json *arguments, Json **ret_reply, GError **error)
 {
-    const Command *command = command_find(c->command, error);
-    CommandCall call = { .domain = hmp->domain, .fds = hmp->fds, .lenient = true };
+    const Command *command = command_find(name, error);
+    CommandCall call = { .domain = hmp->domain, .arguments = arguments, .fds = hmp->session->fds, .lenient = true };
     JsonWriter *w = json_writer_new(false);
-    g_autoptr(Json) arguments = NULL, reply = NULL;
+    g_autoptr(Json) reply = NULL;
     g_autofree char *text = NULL;
     bool ok;
 
-    if (command) {
-        arguments = c->implied ? keyval_parse(hmp->rest, c->implied, error) : by_position(command->args, hmp->rest, error);
-        call.arguments = arguments;
-    }
     json_write_begin_object(w, NULL);
-    ok = arguments && command_run(command, &call, w, "return", error);
+    ok = command && command_run(command, &call, w, "return", error);
     json_write_end_object(w);
     text = json_writer_finish(w);
-    if (ok && c->print) {
+    json_unref(arguments);
+    if (ok && ret_reply) {
         reply = json_parse(text, strlen(text), NULL);
-        c->print(json_object_get_member(reply, "return"), hmp->out);
+        *ret_reply = json_ref(json_object_get_member(reply, "return"));
     }
     return ok;
 }
 
-bool hmp_call_qmp(HmpCall *call, const char *command, const char *arguments, GError **error)
+void hmp_put_number(Json *arguments, const char *name, uint64_t value)
 {
-    const HmpCommand c = { .command = command, .implied = "" };
-    HmpCall inner = *call;
+    g_autofree char *text = g_strdup_printf("%" PRIu64, value);
 
-    inner.rest = arguments;
-    return run_qmp(&c, &inner, error);
+    json_object_put_member(arguments, name, json_new_string(text));
+}
+
+static bool run_qmp(const HmpCommand *c, HmpCall *hmp, GError **error)
+{
+    const Command *command = command_find(c->command, error);
+    g_autoptr(Json) reply = NULL;
+    Json *arguments = NULL;
+
+    if (command) {
+        arguments = c->implied ? keyval_parse(hmp->rest, c->implied, error) : by_position(command->args, hmp->rest, error);
+    }
+    if (!arguments || !hmp_call_qmp(hmp, c->command, arguments, c->print ? &reply : NULL, error)) {
+        return false;
+    }
+    if (c->print) {
+        c->print(reply, hmp->out);
+    }
+    return true;
 }
 
 static bool run_command(const HmpCommand *c, HmpCall *call, GError **error)
@@ -134,14 +149,13 @@ static bool run_command(const HmpCommand *c, HmpCall *call, GError **error)
     return c->run ? c->run(call, error) : run_qmp(c, call, error);
 }
 
-/* Splits the first word off. */
-static char *first_word(const char *line, const char **ret_rest)
+char *hmp_first_word(const char *line, const char **rest)
 {
     size_t n;
 
     line += strspn(line, " \t");
     n = strcspn(line, " \t");
-    *ret_rest = line + n + strspn(line + n, " \t");
+    *rest = line + n + strspn(line + n, " \t");
     return g_strndup(line, n);
 }
 
@@ -169,14 +183,28 @@ static void help_table(const HmpCommand *table, const char *prefix, GString *out
     }
 }
 
+static bool help_info(const char *topic, GString *out, GError **error)
+{
+    const HmpCommand *one = find(hmp_info_topics, topic);
+
+    if (!topic[0]) {
+        help_table(hmp_info_topics, "info ", out);
+    } else if (one) {
+        help_line(one, "info ", out);
+    } else {
+        return unknown(hmp_info_topics, "topic", topic, error);
+    }
+    return true;
+}
+
 static bool help(HmpCall *call, GError **error)
 {
     const char *rest;
-    g_autofree char *name = first_word(call->rest, &rest);
+    g_autofree char *name = hmp_first_word(call->rest, &rest);
     const HmpCommand *one = name[0] ? find_command(name) : NULL;
 
     if (g_str_equal(name, "info")) {
-        help_table(hmp_info_topics, "info ", call->out);
+        return help_info(rest, call->out, error);
     } else if (one) {
         help_line(one, "", call->out);
     } else if (name[0]) {
@@ -191,7 +219,7 @@ static bool help(HmpCall *call, GError **error)
 static bool info(HmpCall *call, GError **error)
 {
     const char *rest;
-    g_autofree char *name = first_word(call->rest, &rest);
+    g_autofree char *name = hmp_first_word(call->rest, &rest);
     const HmpCommand *c = find(hmp_info_topics, name);
     HmpCall topic = *call;
 
@@ -203,24 +231,46 @@ static bool info(HmpCall *call, GError **error)
     return c ? run_command(c, &topic, error) : unknown(hmp_info_topics, "topic", name, error);
 }
 
-bool hmp_run(Domain *domain, CommandFds *fds, const char *line, GString *out, GError **error)
+/* ---- which vCPU ---- */
+
+Vcpu *hmp_vcpu(const HmpSession *session, GError **error)
 {
-    HmpCall call = { domain, fds, NULL, out };
-    g_autofree char *name = first_word(line, &call.rest);
+    Vcpu *vcpu = domain_find_vcpu(session->domain, session->cpu);
+
+    if (!vcpu && domain_vcpus(session->domain)) {
+        vcpu = domain_vcpu(session->domain, 0);
+    }
+    if (!vcpu) {
+        error_set(error, "this machine has no CPU");
+    }
+    return vcpu;
+}
+
+/* ---- a line ---- */
+
+bool hmp_run(HmpSession *session, const char *line, GString *out, GError **error)
+{
+    HmpCall call = { session, session->domain, NULL, out };
+    g_autofree char *name = hmp_first_word(line, &call.rest);
+    char *slash = name[0] ? strchr(name + 1, '/') : NULL;
     const HmpCommand *c;
 
     if (!name[0]) {
         return true;
     }
+    if (slash) { /* x/4i: the format needs no blank before it */
+        call.rest = strstr(line, name) + (slash - name);
+        *slash = '\0';
+    }
     c = find_command(name);
     return c ? run_command(c, &call, error) : unknown(hmp_commands, "command", name, error);
 }
 
-void hmp_say(Domain *domain, CommandFds *fds, const char *line, GString *out)
+void hmp_say(HmpSession *session, const char *line, GString *out)
 {
     g_autoptr(GError) error = NULL;
 
-    if (!hmp_run(domain, fds, line, out, &error)) {
+    if (!hmp_run(session, line, out, &error)) {
         g_autofree char *text = error_text(error);
 
         g_string_append_printf(out, "Error: %s\n", text);
@@ -236,16 +286,32 @@ static void add_names(const HmpCommand *table, const char *begin, GPtrArray *wor
     }
 }
 
-void hmp_complete(Domain *domain, const char *before, GPtrArray *words)
+static void complete_topic(HmpSession *session, const char *rest, GPtrArray *words)
+{
+    const char *arguments;
+    g_autofree char *name = hmp_first_word(rest, &arguments);
+    const HmpCommand *topic = find(hmp_info_topics, name);
+
+    if (!strchr(rest, ' ')) {
+        add_names(hmp_info_topics, rest, words);
+    } else if (topic && topic->complete) {
+        topic->complete(session, arguments, words);
+    }
+}
+
+void hmp_complete(HmpSession *session, const char *before, GPtrArray *words)
 {
     const char *rest;
-    g_autofree char *name = first_word(before, &rest);
+    g_autofree char *name = hmp_first_word(before, &rest);
     bool first = !strchr(before + strspn(before, " \t"), ' ');
+    const HmpCommand *c = find_command(name);
 
     if (first || (g_str_equal(name, "help") && !strchr(rest, ' '))) {
         add_names(inner_commands, first ? name : rest, words);
         add_names(hmp_commands, first ? name : rest, words);
-    } else if (g_str_equal(name, "info") && !strchr(rest, ' ')) {
-        add_names(hmp_info_topics, rest, words);
+    } else if (g_str_equal(name, "info") || (g_str_equal(name, "help") && g_str_has_prefix(rest, "info "))) {
+        complete_topic(session, g_str_equal(name, "info") ? rest : rest + strlen("info "), words);
+    } else if (c && c->complete) {
+        c->complete(session, rest, words);
     }
 }

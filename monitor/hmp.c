@@ -15,7 +15,7 @@
 #define OUT_PAUSE (64u << 10)
 
 struct Hmp {
-    Domain *domain;
+    HmpSession session;
     Chardev *chr;
     LineEditor *editor;
     GString *out;
@@ -69,13 +69,13 @@ static void on_line(const char *line, void *opaque)
     Hmp *hmp = opaque;
     g_autoptr(GString) out = g_string_new(NULL);
 
-    hmp_say(hmp->domain, NULL, line, out);
+    hmp_say(&hmp->session, line, out);
     show_text(hmp, out->str);
 }
 
 static void complete(const char *before, GPtrArray *words, void *opaque)
 {
-    hmp_complete(((Hmp *)opaque)->domain, before, words);
+    hmp_complete(&((Hmp *)opaque)->session, before, words);
 }
 
 static size_t can_receive(void *opaque)
@@ -142,11 +142,11 @@ Hmp *hmp_new(Domain *domain, Chardev *chr, GError **error)
     ChardevFrontend front = { .can_receive = can_receive, .receive = on_receive, .event = on_chardev_event,
                               .writable = on_writable, .opaque = hmp, .background = true };
 
-    hmp->domain = domain;
     hmp->chr = chr;
     hmp->focused = !chardev_is_mux(chr);
     hmp->out = g_string_new(NULL);
     hmp->editor = line_editor_new(PROMPT, &host, hmp);
+    hmp->session = (HmpSession) { .domain = domain, .history = line_editor_history(hmp->editor) };
     if (!chardev_attach(chr, &front, error)) {
         hmp->chr = NULL;
         hmp_free(hmp);
@@ -170,11 +170,12 @@ void hmp_free(Hmp *hmp)
 
 /* ---- human-monitor-command ---- */
 
-typedef struct LineArgs { char *line; } LineArgs;
+typedef struct LineArgs { char *line; bool has_cpu; int64_t cpu; } LineArgs;
 static const FieldStruct line_args = {
     .name = "HumanMonitorCommandArguments", .size = sizeof(LineArgs),
     .fields = (const Field[]) {
         F_STR("command-line", LineArgs, line, NULL, .flags = FIELD_REQUIRED, .help = "What a person would type"),
+        F_INT("cpu-index", LineArgs, cpu, 0, FIELD_HAS(LineArgs, has_cpu), .help = "The vCPU that the line is about"),
         FIELD_END
     },
 };
@@ -184,9 +185,16 @@ static const Field text_value = FIELD_VALUE(FIELD_STR, char *, .flags = FIELD_RE
 static bool human_monitor_command(CommandCall *call, const void *opaque, void *ret, GError **error)
 {
     const LineArgs *args = opaque;
+    HmpSession session = { .domain = call->domain, .fds = call->fds };
     g_autoptr(GString) out = g_string_new(NULL);
 
-    hmp_say(call->domain, call->fds, args->line, out);
+    if (args->has_cpu) {
+        if (args->cpu < 0 || args->cpu > G_MAXUINT || !domain_find_vcpu(call->domain, (unsigned)args->cpu)) {
+            return error_set(error, "Parameter 'cpu-index' expects a CPU number");
+        }
+        session.cpu = (unsigned)args->cpu;
+    }
+    hmp_say(&session, args->line, out);
     *(char **)ret = g_strdup(out->str);
     return true;
 }

@@ -8,6 +8,7 @@
 
 #include "vmm/chardev.h"
 #include "vmm/command.h"
+#include "vmm/vcpu.h"
 
 typedef struct Hmp Hmp;
 
@@ -17,20 +18,31 @@ Hmp *hmp_new(Domain *domain, Chardev *chr, GError **error);
 void hmp_free(Hmp *hmp); /* NULL is fine */
 
 /* ---- lines ---- */
-/* Runs one and adds what it says to out.  fds NULL: none. */
-bool hmp_run(Domain *domain, CommandFds *fds, const char *line, GString *out, GError **error);
+/* What stays from line to line. */
+typedef struct HmpSession {
+    Domain *domain;
+    CommandFds *fds;          /* NULL: none */
+    unsigned cpu;             /* index of the vCPU that commands for one are about */
+    const GPtrArray *history; /* char *, oldest first; NULL: none is kept */
+} HmpSession;
+
+/* Runs one and adds what it says to out. */
+bool hmp_run(HmpSession *session, const char *line, GString *out, GError **error);
 /* The same, and what goes wrong is said too. */
-void hmp_say(Domain *domain, CommandFds *fds, const char *line, GString *out);
+void hmp_say(HmpSession *session, const char *line, GString *out);
 /* The words (owned, to be freed) that the line may end in. */
-void hmp_complete(Domain *domain, const char *before, GPtrArray *words);
+void hmp_complete(HmpSession *session, const char *before, GPtrArray *words);
 
 /* ---- tables ---- */
 typedef struct HmpCall {
+    HmpSession *session;
     Domain *domain;
-    CommandFds *fds;
     const char *rest;  /* of the line */
     GString *out;
 } HmpCall;
+
+/* Adds the words that begin like `begin` and may stand where a command's arguments end. */
+typedef void (*HmpCompleteFn)(HmpSession *session, const char *begin, GPtrArray *words);
 
 typedef struct HmpCommand {
     const char *name, *alias;
@@ -42,11 +54,18 @@ typedef struct HmpCommand {
     bool (*run)(HmpCall *call, GError **error);
     const char *params; /* as help shows them; NULL: none, or those of the QMP command */
     const char *help;   /* NULL: that of the QMP command */
+    HmpCompleteFn complete; /* NULL: nothing is known */
 } HmpCommand;
 
 extern const HmpCommand hmp_commands[];   /* name NULL ends */
 extern const HmpCommand hmp_info_topics[]; /* "info NAME" */
-/* A QMP command with key=value text. */
-bool hmp_call_qmp(HmpCall *call, const char *command, const char *arguments, GError **error);
+/* A QMP command; takes `arguments`, where numbers may stand in strings.  ret_reply NULL: nobody asks. */
+bool hmp_call_qmp(HmpCall *call, const char *command, Json *arguments, Json **ret_reply, GError **error);
+/* Of such arguments. */
+void hmp_put_number(Json *arguments, const char *name, uint64_t value);
+/* The vCPU that the session is about: the first one, if that has gone; NULL: there is none. */
+Vcpu *hmp_vcpu(const HmpSession *session, GError **error);
+/* Splits the first word off (owned); *rest is what follows. */
+char *hmp_first_word(const char *line, const char **rest);
 /* Any reply, as lines of "name: value". */
 void hmp_print_reply(const Json *reply, GString *out);

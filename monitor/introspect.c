@@ -43,7 +43,7 @@ static void add_command(const Command *command, void *opaque)
                              command->features);
 }
 
-static bool query_qmp_schema(CommandCall *call, const void *args, void *ret, GError **error)
+static Json *make_schema(GError **error)
 {
     FieldSchema *schema = field_schema_new();
     JsonWriter *w = json_writer_new(false);
@@ -56,8 +56,19 @@ static bool query_qmp_schema(CommandCall *call, const void *args, void *ret, GEr
     field_schema_write(schema, w, NULL);
     field_schema_free(schema);
     text = json_writer_finish(w);
-    *(Json **)ret = json_parse(text, strlen(text), error);
-    return *(Json **)ret != NULL;
+    return json_parse(text, strlen(text), error);
+}
+
+/* The tables are constant, and clients ask often: it is made once. */
+static bool query_qmp_schema(CommandCall *call, const void *args, void *ret, GError **error)
+{
+    static Json *schema;
+
+    if (!schema) {
+        schema = make_schema(error);
+    }
+    *(Json **)ret = schema ? json_ref(schema) : NULL;
+    return schema != NULL;
 }
 
 const Command introspect_commands[] = {

@@ -3,6 +3,8 @@
  * Where a JSON value ends (RFC 8259): brackets are counted outside of strings.  What lies between is json_parse()'s to
  * judge, but for what would keep the end from being found.
  *
+ * As QEMU's does, it takes strings in single quotes, which people type: they become double ones on the way.
+ *
  *          '{' '['                    last bracket
  *     TOP ---------> VALUE ------------------------> TOP, a value
  *      |               | too deep, a control character
@@ -20,7 +22,8 @@ struct JsonStream {
     GString *text; /* of the value so far */
     int state;
     unsigned depth;
-    bool in_string, escaped;
+    char quote; /* of the string that this is in; 0: in none */
+    bool escaped;
 };
 
 JsonStream *json_stream_new(void)
@@ -50,7 +53,8 @@ static void enter(JsonStream *s, int state)
     s->state = state;
     if (state != LONG) {
         s->depth = 0;
-        s->in_string = s->escaped = false;
+        s->quote = 0;
+        s->escaped = false;
     }
 }
 
@@ -76,17 +80,17 @@ static void count_in_string(JsonStream *s, uint8_t c)
         s->escaped = false;
     } else if (c == '\\') {
         s->escaped = true;
-    } else if (c == '"') {
-        s->in_string = false;
+    } else if (c == s->quote) {
+        s->quote = 0;
     }
 }
 
 static void count(JsonStream *s, uint8_t c)
 {
-    if (s->in_string) {
+    if (s->quote) {
         count_in_string(s, c);
-    } else if (c == '"') {
-        s->in_string = true;
+    } else if (c == '"' || c == '\'') {
+        s->quote = (char)c;
     } else if (c == '{' || c == '[') {
         s->depth++;
     } else if (c == '}' || c == ']') {
@@ -94,22 +98,38 @@ static void count(JsonStream *s, uint8_t c)
     }
 }
 
+/* Before count(): c as it is in a text with double quotes only. */
+static void keep(JsonStream *s, uint8_t c)
+{
+    bool single = s->quote == '\'' || (!s->quote && c == '\'');
+
+    if (single && c == '"' && !s->escaped) {
+        g_string_append(s->text, "\\\"");
+    } else if (single && c == '\'' && s->escaped) {
+        s->text->str[s->text->len - 1] = '\'';
+    } else {
+        g_string_append_c(s->text, single && c == '\'' ? '"' : (char)c);
+    }
+}
+
 /* One byte of a value.  false: it cannot be part of one. */
 static bool take(JsonStream *s, uint8_t c, GError **error)
 {
-    if (c < ' ' && (s->in_string || !is_space(c))) {
-        return fail(s, c, error, s->in_string ? "a string does not end on its line" : "a control character");
+    if (c < ' ' && (s->quote || !is_space(c))) {
+        return fail(s, c, error, s->quote ? "a string does not end on its line" : "a control character");
     }
-    count(s, c);
+    if (s->state == VALUE && s->text->len < JSON_STREAM_MAX) {
+        keep(s, c);
+        count(s, c);
+    } else {
+        count(s, c);
+        if (s->state == VALUE) {
+            enter(s, s->depth ? LONG : TOP);
+            return error_set(error, "JSON: a value of more than %u bytes", JSON_STREAM_MAX);
+        }
+    }
     if (s->depth > JSON_DEPTH_MAX) {
         return fail(s, c, error, "values are nested too deeply");
-    }
-    if (s->state == VALUE && s->text->len == JSON_STREAM_MAX) {
-        enter(s, s->depth ? LONG : TOP);
-        return error_set(error, "JSON: a value of more than %u bytes", JSON_STREAM_MAX);
-    }
-    if (s->state == VALUE) {
-        g_string_append_c(s->text, (char)c);
     }
     return true;
 }

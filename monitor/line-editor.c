@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#define LIST_WIDTH 79 /* columns that every terminal has */
+
 struct LineEditor {
     char *prompt;
     LineEditorHost host;
@@ -70,6 +72,11 @@ static void draw(LineEditor *e)
         g_string_append_printf(text, "\033[%uD", back);
     }
     show(e, text->str);
+}
+
+const GPtrArray *line_editor_history(const LineEditor *e)
+{
+    return e->history;
 }
 
 void line_editor_prompt(LineEditor *e)
@@ -201,13 +208,29 @@ static size_t common_prefix(const GPtrArray *words)
     return n;
 }
 
+/* In columns, as ls shows names. */
 static void list(LineEditor *e, const GPtrArray *words)
 {
-    show(e, "\r\n");
+    g_autoptr(GString) text = g_string_new("\r\n");
+    size_t width = 1;
+    guint columns;
+
     for (guint i = 0; i < words->len; i++) {
-        show(e, words->pdata[i]);
-        show(e, "\r\n");
+        width = MAX(width, strlen(words->pdata[i]) + 2);
     }
+    columns = (guint)MAX(LIST_WIDTH / width, 1);
+    for (guint i = 0; i < words->len; i++) {
+        bool last = i % columns == columns - 1 || i == words->len - 1;
+
+        g_string_append_printf(text, "%-*s%s", last ? 0 : (int)width, (const char *)words->pdata[i], last ? "\r\n" : "");
+    }
+    show(e, text->str);
+}
+
+/* Behind a key comes its value, and a path may go on. */
+static bool may_end(const char *word)
+{
+    return word[0] != '/' && !g_str_has_suffix(word, "=");
 }
 
 static void complete(LineEditor *e)
@@ -226,9 +249,9 @@ static void complete(LineEditor *e)
     if (common > typed) {
         insert(e, (const char *)words->pdata[0] + typed, common - typed);
     }
-    if (words->len == 1) {
+    if (words->len == 1 && may_end(words->pdata[0])) {
         insert(e, " ", 1);
-    } else if (common <= typed) {
+    } else if (words->len > 1 && common <= typed) {
         list(e, words);
     }
 }

@@ -27,6 +27,7 @@ typedef struct LineEditorHost {
 
 LineEditor *line_editor_new(const char *prompt, const LineEditorHost *host, void *opaque);
 void line_editor_free(LineEditor *e); /* NULL is fine */
+const GPtrArray *line_editor_history(const LineEditor *e); /* char *, oldest first; as long as the editor lives */
 void line_editor_prompt(LineEditor *e); /* on a new line: prompt and what is typed so far */
 void line_editor_reset(LineEditor *e);  /* forgets what is typed, not the history */
 void line_editor_type(LineEditor *e, const uint8_t *bytes, size_t n);

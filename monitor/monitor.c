@@ -31,6 +31,7 @@ struct Monitors {
     GPtrArray *hmp; /* Hmp, owned */
     Control *control; /* NULL: there is none */
     GdbServer *gdb; /* NULL: none */
+    HmpSession gdb_session; /* of its command `monitor` */
     unsigned unnamed;
 };
 
@@ -137,7 +138,7 @@ static bool add_all(Monitors *m, const Options *options, GError **error)
 /* gdb's command `monitor`. */
 static void say_to_gdb(Domain *domain, const char *line, GString *out, void *opaque)
 {
-    hmp_say(domain, NULL, line, out);
+    hmp_say(opaque, line, out);
 }
 
 static bool add_gdb(Monitors *m, const char *device, GError **error)
@@ -146,7 +147,8 @@ static bool add_gdb(Monitors *m, const char *device, GError **error)
         return error_subject(error, "-gdb");
     }
     if (m->gdb) {
-        gdb_server_set_monitor(m->gdb, say_to_gdb, NULL);
+        m->gdb_session.domain = m->domain;
+        gdb_server_set_monitor(m->gdb, say_to_gdb, &m->gdb_session);
     }
     return true;
 }

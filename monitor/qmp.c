@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See monitor/qmp.h.  A command runs where its request is read, in the chardev's callback on the main loop: there is no
- * queue, so `exec-oob` overtakes nothing, and is answered at once like everything else.
+ * See monitor/qmp.h.  A command runs to its end where its request is read, so `exec-oob` overtakes nothing, and is answered
+ * at once like everything else.  Each round of the main loop takes one request of each client: who sends hundreds at
+ * once, or expensive ones, does not keep the others waiting.
  */
 #include "monitor/qmp.h"
 
@@ -11,13 +12,14 @@
 
 #include "monitor/commands.h"
 #include "monitor/json-stream.h"
+#include "vmm/domain.h"
 #include "vmm/error.h"
 #include "vmm/host.h"
 #include "vmm/log.h"
 
 #define OUT_PAUSE (256u << 10) /* unread replies from which on no request is taken */
 #define OUT_MAX   (16u << 20)  /* ... and from which on events are lost */
-#define INPUT_MAX 4096
+#define INPUT_MAX 4096 /* bytes that wait for their turn */
 #define PASSED_MAX 16
 
 /* What QEMU's clients look for: the dialect that we speak. */
@@ -71,6 +73,9 @@ struct Qmp {
     /* Of the present client. */
     bool open, negotiated, oob, lossy;
     JsonStream *in;
+    uint8_t input[INPUT_MAX]; /* not looked at yet */
+    size_t input_used;
+    LoopBatch turn;           /* the next request of them */
     GString *out;
     CommandFds fds;
     int passed[PASSED_MAX]; /* descriptors that came with its bytes, oldest first */
@@ -99,6 +104,19 @@ static void send(Qmp *qmp, JsonWriter *w)
     flush(qmp);
 }
 
+/* Goes on where the client may: with what it has sent, or by reading more. */
+static void take_turn(Qmp *qmp)
+{
+    if (qmp->out->len >= OUT_PAUSE) {
+        return; /* on_writable() goes on */
+    }
+    if (qmp->input_used) {
+        loop_batch(domain_loop(qmp->domain), &qmp->turn);
+    } else {
+        chardev_accept_input(qmp->chr);
+    }
+}
+
 static void on_writable(void *opaque)
 {
     Qmp *qmp = opaque;
@@ -106,7 +124,7 @@ static void on_writable(void *opaque)
     flush(qmp);
     if (qmp->out->len < OUT_PAUSE) {
         qmp->lossy = false;
-        chardev_accept_input(qmp->chr);
+        take_turn(qmp);
     }
 }
 
@@ -274,7 +292,7 @@ static size_t can_receive(void *opaque)
 {
     const Qmp *qmp = opaque;
 
-    return qmp->open && qmp->out->len < OUT_PAUSE ? INPUT_MAX : 0;
+    return qmp->open && !qmp->input_used && qmp->out->len < OUT_PAUSE ? INPUT_MAX : 0;
 }
 
 static int take_passed(void *opaque)
@@ -301,22 +319,29 @@ static void keep_passed(Qmp *qmp)
     }
 }
 
+static void serve(void *opaque)
+{
+    Qmp *qmp = opaque;
+    g_autoptr(Json) json = NULL;
+    GError *error = NULL;
+    size_t n = json_stream_read(qmp->in, qmp->input, qmp->input_used, &json, &error);
+
+    qmp->input_used -= n;
+    memmove(qmp->input, qmp->input + n, qmp->input_used);
+    if (json || error) {
+        answer(qmp, json, error);
+    }
+    take_turn(qmp);
+}
+
 static void on_receive(void *opaque, const uint8_t *data, size_t length)
 {
     Qmp *qmp = opaque;
 
     keep_passed(qmp);
-    while (length && qmp->open) {
-        g_autoptr(Json) json = NULL;
-        GError *error = NULL;
-        size_t n = json_stream_read(qmp->in, data, length, &json, &error);
-
-        data += n;
-        length -= n;
-        if (json || error) {
-            answer(qmp, json, error);
-        }
-    }
+    memcpy(qmp->input, data, length);
+    qmp->input_used = length;
+    serve(qmp);
 }
 
 static void close_named(gpointer fd)
@@ -328,6 +353,8 @@ static void close_named(gpointer fd)
 static void begin_client(Qmp *qmp)
 {
     json_stream_reset(qmp->in);
+    loop_batch_cancel(domain_loop(qmp->domain), &qmp->turn);
+    qmp->input_used = 0;
     g_string_truncate(qmp->out, 0);
     g_hash_table_remove_all(qmp->fds.named);
     while (qmp->n_passed) {
@@ -336,12 +363,22 @@ static void begin_client(Qmp *qmp)
     qmp->negotiated = qmp->oob = qmp->lossy = false;
 }
 
+static void set_open(Qmp *qmp, bool open)
+{
+    if (open && !qmp->open) {
+        host_fdset_client_came();
+    } else if (!open && qmp->open) {
+        host_fdset_client_left(domain_is_running(qmp->domain));
+    }
+    qmp->open = open;
+}
+
 static void on_chardev_event(void *opaque, ChardevEvent event)
 {
     Qmp *qmp = opaque;
 
     if (event == CHARDEV_OPENED || event == CHARDEV_CLOSED) {
-        qmp->open = event == CHARDEV_OPENED;
+        set_open(qmp, event == CHARDEV_OPENED);
         begin_client(qmp);
     }
     if (event == CHARDEV_OPENED) {
@@ -367,6 +404,7 @@ Qmp *qmp_new(Domain *domain, Chardev *chr, bool pretty, GError **error)
     qmp->domain = domain;
     qmp->chr = chr;
     qmp->pretty = pretty;
+    qmp->turn = (LoopBatch) { .fn = serve, .opaque = qmp };
     qmp->in = json_stream_new();
     qmp->out = g_string_new(NULL);
     qmp->fds = (CommandFds) { take_passed, qmp, g_hash_table_new_full(g_str_hash, g_str_equal, g_free, close_named) };
@@ -388,6 +426,7 @@ void qmp_free(Qmp *qmp)
         chardev_detach(qmp->chr, qmp);
     }
     event_unlisten(qmp->domain, on_domain_event, qmp);
+    set_open(qmp, false);
     begin_client(qmp); /* nothing of the last one's is left open */
     json_stream_free(qmp->in);
     g_string_free(qmp->out, TRUE);

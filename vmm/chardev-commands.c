@@ -73,21 +73,29 @@ static const FieldStruct chardev_return = {
     },
 };
 
-static bool add(CommandCall *call, const void *args, void *opaque, GError **error)
+/* chr NULL: it failed. */
+static bool tell_pty(const Chardev *chr, ChardevReturn *ret)
 {
-    g_autoptr(Json) none = json_new_object();
-    Chardev *chr = chardev_add(call->domain, call->arguments ? call->arguments : none, error);
-    g_autofree char *filename = NULL;
-    ChardevReturn *ret = opaque;
+    g_autofree char *filename = chr ? chardev_filename(chr) : NULL;
 
-    if (!chr) {
-        return false;
-    }
-    filename = chardev_filename(chr);
-    if (g_str_has_prefix(filename, "pty:")) {
+    if (chr && g_str_has_prefix(filename, "pty:")) {
         ret->pty = g_strdup(filename + strlen("pty:"));
     }
-    return true;
+    return chr != NULL;
+}
+
+static bool add(CommandCall *call, const void *args, void *ret, GError **error)
+{
+    g_autoptr(Json) none = json_new_object();
+
+    return tell_pty(chardev_add(call->domain, call->arguments ? call->arguments : none, error), ret);
+}
+
+static bool change(CommandCall *call, const void *args, void *ret, GError **error)
+{
+    g_autoptr(Json) none = json_new_object();
+
+    return tell_pty(chardev_change(call->domain, call->arguments ? call->arguments : none, error), ret);
 }
 
 typedef struct IdArgs { char *id; } IdArgs;
@@ -210,6 +218,8 @@ const Command chardev_commands[] = {
       .help = "List the kinds of chardevs" },
     { "chardev-add", add, &chardev_options, COMMAND_RETURNS(ChardevReturn, &chardev_return),
       .flags = COMMAND_UNCHECKED, .help = "Make a chardev" },
+    { "chardev-change", change, &chardev_options, COMMAND_RETURNS(ChardevReturn, &chardev_return),
+      .flags = COMMAND_UNCHECKED, .help = "Give a chardev another backend, also while a device uses it" },
     { "chardev-remove", remove_chardev, &id_args, .help = "Remove a chardev that nothing uses" },
     { "chardev-send-break", send_break, &id_args, .help = "Let the guest's side see a break" },
     { "ringbuf-read", ringbuf_read, &read_args, &text_value, .help = "Take bytes out of a ring buffer" },

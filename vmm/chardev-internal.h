@@ -82,6 +82,8 @@ void chardev_output_ready(Chardev *chr);
 /* The peer is gone: what waits for it is dropped. */
 void chardev_drop_output(Chardev *chr);
 bool chardev_output_pending(Chardev *chr);
+/* Nobody uses it any more. */
+void chardev_destroy(Chardev *chr);
 /* Makes a chardev that no option language describes: the one below a mux. */
 Chardev *chardev_create(Domain *domain, const char *id, const ChardevClass *class, const void *options, GError **error);
 

@@ -136,7 +136,7 @@ Chardev *chardev_create(Domain *domain, const char *id, const ChardevClass *clas
     return chr;
 }
 
-static void destroy(Chardev *chr)
+void chardev_destroy(Chardev *chr)
 {
     g_hash_table_remove(domain_table(chr->domain, TABLE_CHARDEVS), chr->id);
     chr->class->close(chr);
@@ -157,7 +157,7 @@ bool chardev_remove(Domain *domain, const char *id, GError **error)
         error_set(error, "chardev '%s' is in use", id);
         return error_hint(error, "Remove the device that uses it first.");
     }
-    destroy(chr);
+    chardev_destroy(chr);
     return true;
 }
 
@@ -177,7 +177,7 @@ void chardev_remove_all(Domain *domain)
             Chardev *chr = value;
 
             if (!chr->users) {
-                destroy(chr);
+                chardev_destroy(chr);
                 found = true;
             }
         }

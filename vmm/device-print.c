@@ -23,7 +23,9 @@ static bool print_property(const Property *property, void *opaque)
     if (property->field.flags & (FIELD_HIDDEN | FIELD_SECRET)) {
         return true;
     }
-    if (property->link) {
+    if (g_str_equal(name, "addr") && p->dev->bus && p->dev->bus->class->address) {
+        text = p->dev->bus->class->address(p->dev); /* the one it got, when it asked for none */
+    } else if (property->link) {
         text = g_strdup(g_hash_table_lookup(p->dev->given, name));
     } else if (device_property(p->dev, name, &base)) {
         text = field_format(&property->field, base);

@@ -94,6 +94,8 @@ struct DeviceClass {
     void (*reset)(Device *dev);  /* lock held */
     void (*pause)(Device *dev);  /* NULL: has no queue of its own; no lock held: it may wait */
     void (*resume)(Device *dev);
+    /* What `info pic` shows of an interrupt controller; lock held.  NULL: it is none. */
+    bool (*print)(Device *dev, GString *out, GError **error);
     /* Writes the device's own object into the ACPI namespace (hw/acpi/aml.h); NULL: it has none. */
     void (*aml)(Device *dev, struct Aml *aml);
 };

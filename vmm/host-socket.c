@@ -17,7 +17,7 @@
 
 #include "vmm/error.h"
 
-#define LISTEN_BACKLOG 16
+#define LISTEN_BACKLOG 128 /* clients that wait for their turn on a chardev */
 
 static bool unix_address(const char *path, struct sockaddr_un *ret, socklen_t *ret_length, GError **error)
 {

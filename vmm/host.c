@@ -24,17 +24,20 @@ typedef struct FdsetEntry {
     unsigned set;
     int fd;
     char *opaque;
+    bool of_client; /* it was given while there was one */
+    bool opened; /* some of its set was */
 } FdsetEntry;
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static GArray *fdset_entries; /* FdsetEntry; under mutex; NULL: none were given */
+static unsigned clients;      /* of monitors; main thread */
 static GHashTable *named_fds; /* the monitor client's whose command runs; main thread */
 
 /* ---- descriptor sets ---- */
 
 bool host_fdset_add(unsigned set, int fd, const char *opaque, GError **error)
 {
-    FdsetEntry entry = { set, fd, g_strdup(opaque) };
+    FdsetEntry entry = { set, fd, g_strdup(opaque), clients > 0, false };
 
     if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
         g_free(entry.opaque);
@@ -78,6 +81,36 @@ unsigned host_fdset_next(void)
     return set;
 }
 
+static void remove_entry(unsigned i)
+{
+    const FdsetEntry *e = &g_array_index(fdset_entries, FdsetEntry, i);
+
+    close(e->fd);
+    g_free(e->opaque);
+    g_array_remove_index(fdset_entries, i);
+}
+
+void host_fdset_client_came(void)
+{
+    clients++;
+}
+
+void host_fdset_client_left(bool tidy)
+{
+    if (--clients || !tidy) {
+        return;
+    }
+    pthread_mutex_lock(&mutex);
+    for (unsigned i = fdset_entries ? fdset_entries->len : 0; i > 0; i--) {
+        const FdsetEntry *e = &g_array_index(fdset_entries, FdsetEntry, i - 1);
+
+        if (e->of_client && !e->opened) {
+            remove_entry(i - 1);
+        }
+    }
+    pthread_mutex_unlock(&mutex);
+}
+
 bool host_fdset_remove(unsigned set, int fd, GError **error)
 {
     bool found = false;
@@ -87,9 +120,7 @@ bool host_fdset_remove(unsigned set, int fd, GError **error)
         const FdsetEntry *e = &g_array_index(fdset_entries, FdsetEntry, i - 1);
 
         if (e->set == set && (fd < 0 || e->fd == fd)) {
-            close(e->fd);
-            g_free(e->opaque);
-            g_array_remove_index(fdset_entries, i - 1);
+            remove_entry(i - 1);
             found = true;
         }
     }
@@ -131,6 +162,15 @@ static int find_in_set(unsigned set, int mode)
     return found;
 }
 
+static void mark_opened(unsigned set)
+{
+    for (unsigned i = 0; i < fdset_entries->len; i++) {
+        FdsetEntry *e = &g_array_index(fdset_entries, FdsetEntry, i);
+
+        e->opened |= e->set == set;
+    }
+}
+
 static const char *mode_name(int mode)
 {
     return mode == O_RDONLY ? "reading" : mode == O_WRONLY ? "writing" : "reading and writing";
@@ -148,6 +188,7 @@ static int open_from_set(const char *path, int flags, GError **error)
     pthread_mutex_lock(&mutex);
     fd = find_in_set(set, flags & O_ACCMODE);
     if (fd >= 0) {
+        mark_opened((unsigned)set);
         fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
         if (fd < 0) {
             error_set_errno(error, errno, "cannot duplicate the descriptor of '%s'", path);

@@ -37,6 +37,10 @@ bool host_fdset_add(unsigned set, int fd, const char *opaque, GError **error);
 typedef void (*HostFdFn)(unsigned set, int fd, const char *opaque_text, void *opaque);
 void host_fdset_each(HostFdFn fn, void *opaque);
 unsigned host_fdset_next(void); /* the lowest number that no set has */
+/* Monitor clients come and go, main thread.  With the last one, if `tidy`, goes what clients put into sets and nobody has
+ * opened: nobody else knows of it. */
+void host_fdset_client_came(void);
+void host_fdset_client_left(bool tidy);
 /* Closes that descriptor of the set, or all of them (fd < 0).  What was opened from them stays open. */
 bool host_fdset_remove(unsigned set, int fd, GError **error);
 

@@ -94,7 +94,7 @@ Loop *iothread_loop(IoThread *thread)
 
 /* ---- query-iothreads (QEMU 7.2, qapi/misc.json) ---- */
 
-typedef struct IoThreadInfo { char *id; int64_t thread_id, poll_max_ns, poll_grow, poll_shrink; } IoThreadInfo;
+typedef struct IoThreadInfo { char *id; int64_t thread_id, poll_max_ns, poll_grow, poll_shrink, aio_max_batch; } IoThreadInfo;
 static const FieldStruct iothread_info = {
     .name = "IOThreadInfo",
     .size = sizeof(IoThreadInfo),
@@ -106,6 +106,8 @@ static const FieldStruct iothread_info = {
         F_INT("poll-grow", IoThreadInfo, poll_grow, 0, .flags = FIELD_REQUIRED, .help = "as -object iothread has it"),
         F_INT("poll-shrink", IoThreadInfo, poll_shrink, 0, .flags = FIELD_REQUIRED,
               .help = "as -object iothread has it"),
+        F_INT("aio-max-batch", IoThreadInfo, aio_max_batch, 0, .flags = FIELD_REQUIRED,
+              .help = "requests that go to the kernel at once; 0: as many as there are"),
         FIELD_END,
     },
 };
@@ -118,7 +120,7 @@ static bool add_info(Object *obj, void *list)
 
     if (obj->class == &iothread_class) {
         info = (IoThreadInfo){
-            g_strdup(obj->id), loop_thread_id(t->loop), t->poll_max_ns, t->poll_grow, t->poll_shrink
+            g_strdup(obj->id), loop_thread_id(t->loop), t->poll_max_ns, t->poll_grow, t->poll_shrink, 0
         };
         g_array_append_val((GArray *)list, info);
     }

@@ -216,8 +216,11 @@ static bool gsi_newest(const IrqJoin *join)
 
 static void gsi_sink(void *opaque, unsigned n, bool level)
 {
-    const Gsi *gsi = opaque;
+    Gsi *gsi = opaque;
 
+    if (level) {
+        __atomic_fetch_add(&gsi->raised, 1, __ATOMIC_RELAXED);
+    }
     if (gsi->fabric->ops->gsi_set) {
         gsi->fabric->ops->gsi_set(gsi->fabric, n, level);
     }
@@ -304,6 +307,12 @@ void gsi_override(IrqFabric *fabric, unsigned gsi, bool on)
 bool gsi_overridden(const IrqFabric *fabric, unsigned gsi)
 {
     return __atomic_load_n(&fabric->gsi[gsi].overridden, __ATOMIC_SEQ_CST);
+}
+
+uint64_t gsi_raised(const IrqFabric *fabric, unsigned gsi)
+{
+    g_assert(gsi < IRQ_GSIS);
+    return __atomic_load_n(&fabric->gsi[gsi].raised, __ATOMIC_RELAXED);
 }
 
 IrqLine *gsi_add_source(IrqFabric *fabric, unsigned gsi)

@@ -100,6 +100,7 @@ typedef struct Gsi {
     IrqFabric *fabric;
     unsigned high;      /* atomic: added sources that are high */
     bool overridden;    /* atomic */
+    uint64_t raised;    /* atomic: rising edges that were delivered */
     GArray *sinks;      /* GsiSink; main thread, before the guest runs */
 } Gsi;
 
@@ -147,5 +148,7 @@ void gsi_disconnect(IrqFabric *fabric, unsigned gsi, IrqSink sink, void *opaque)
 IrqLine *gsi_override_line(IrqFabric *fabric, unsigned gsi);
 void gsi_override(IrqFabric *fabric, unsigned gsi, bool on);
 bool gsi_overridden(const IrqFabric *fabric, unsigned gsi);
+/* How often it rose, as far as that went through here (an irqfd does not). */
+uint64_t gsi_raised(const IrqFabric *fabric, unsigned gsi);
 /* What our IOAPIC's pin sends now (split irqchip). */
 void irq_pin_set(IrqFabric *fabric, unsigned pin, MsiMessage message, bool masked);

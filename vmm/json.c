@@ -3,7 +3,7 @@
  * JSON values over json-c's tokener.
  *
  * json-c takes more than RFC 8259 allows in a few places (single quotes, repeated
- * names, \u0000, NaN, 1., raw control characters), saturates numbers that are too
+ * names, \u0000, half surrogate pairs, NaN, 1., raw control characters), saturates numbers that are too
  * large, and has no notion of a cap on the number of values.  A scan over the text
  * comes first and settles these: it needs no memory beyond a few counters.  The null
  * value is json-c's NULL pointer; here every value is an object, so nulls are replaced
@@ -49,6 +49,46 @@ static bool fail_at(GError **error, size_t at, const char *why)
     return error_set(error, "JSON: %s, at byte %zu", why, at);
 }
 
+/* The number that \uXXXX at text[i] stands for; -1: it is none. */
+static int scan_escape(const char *text, size_t length, size_t i)
+{
+    int value = 0;
+
+    if (length - i < 6 || text[i] != '\\' || text[i + 1] != 'u') {
+        return -1;
+    }
+    for (unsigned n = 2; n < 6; n++) {
+        int digit = g_ascii_xdigit_value(text[i + n]);
+
+        if (digit < 0) {
+            return -1;
+        }
+        value = value * 16 + digit;
+    }
+    return value;
+}
+
+/* What begins with a backslash at text[i]; returns how many characters it has, 0 on error. */
+static size_t scan_escaped(const char *text, size_t length, size_t i, GError **error)
+{
+    int value = scan_escape(text, length, i);
+
+    if (value == 0) {
+        fail_at(error, i, "a string holds a zero character");
+        return 0;
+    }
+    if (value >= 0xd800 && value <= 0xdfff) { /* RFC 8259 section 7: a pair, or nothing */
+        int low = length - i > 6 ? scan_escape(text, length, i + 6) : -1;
+
+        if (value > 0xdbff || low < 0xdc00 || low > 0xdfff) {
+            fail_at(error, i, "half of a surrogate pair");
+            return 0;
+        }
+        return 12;
+    }
+    return 2;
+}
+
 /* Skips the string that begins after text[i - 1] == '"'; returns the index after its end, 0 on error. */
 static size_t scan_string(const char *text, size_t length, size_t i, GError **error)
 {
@@ -63,11 +103,12 @@ static size_t scan_string(const char *text, size_t length, size_t i, GError **er
             return 0;
         }
         if (c == '\\') {
-            if (length - i >= 6 && memcmp(text + i + 1, "u0000", 5) == 0) {
-                fail_at(error, i, "a string holds a zero character");
+            size_t n = scan_escaped(text, length, i, error);
+
+            if (!n) {
                 return 0;
             }
-            i++;
+            i += n - 1;
         }
     }
     fail_at(error, length, "a string does not end");
@@ -231,6 +272,7 @@ static Json *tokenize(const char *text, size_t length, GError **error)
 Json *json_parse(const char *text, size_t length, GError **error)
 {
     g_autoptr(Json) json = NULL;
+    const char *valid_end;
     size_t members = 0;
     Scan s;
 
@@ -239,6 +281,10 @@ Json *json_parse(const char *text, size_t length, GError **error)
         return NULL;
     }
     if (!scan(text, length, &s, error)) {
+        return NULL;
+    }
+    if (!g_utf8_validate_len(text, length, &valid_end)) { /* json-c lets overlong forms and surrogates pass */
+        fail_at(error, (size_t)(valid_end - text), "invalid utf-8");
         return NULL;
     }
     json = tokenize(text, length, error);

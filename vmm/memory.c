@@ -486,39 +486,3 @@ void memory_log_sync(RamBlock *block)
     each_listener_range(block, log_sync_fn);
     memory_commit();
 }
-
-/* ---- dump ---- */
-
-static const char *kind_name(const MemoryRegion *mr)
-{
-    static const char *const names[] = {
-        [MEMORY_CONTAINER] = "container", [MEMORY_RAM] = "ram",   [MEMORY_ROM] = "rom",
-        [MEMORY_ROM_DEVICE] = "romd",     [MEMORY_MMIO] = "i/o",  [MEMORY_ALIAS] = "alias",
-        [MEMORY_TRANSLATED] = "translated",
-    };
-
-    return names[mr->kind];
-}
-
-static void dump_region(const MemoryRegion *mr, uint64_t base, unsigned indent, GString *out)
-{
-    uint64_t address = base + mr->address;
-
-    g_string_append_printf(out, "%*s%016" PRIx64 "-%016" PRIx64 " (prio %d, %s): %s", (int)indent, "", address,
-                           address + region_last(mr), mr->priority, kind_name(mr), mr->name);
-    if (mr->alias) {
-        g_string_append_printf(out, " @%s %016" PRIx64, mr->alias->name, mr->alias_offset);
-    }
-    g_string_append_printf(out, "%s\n", mr->enabled ? "" : " [disabled]");
-    for (unsigned i = 0; mr->children && i < mr->children->len; i++) {
-        dump_region(mr->children->pdata[i], address, indent + 2, out);
-    }
-}
-
-void memory_dump_tree(AddressSpace *as, GString *out)
-{
-    memory_begin();
-    g_string_append_printf(out, "address-space: %s\n", as->name);
-    dump_region(as->root, 0, 2, out);
-    memory_commit();
-}

@@ -150,7 +150,9 @@ bool memory_lookup(AddressSpace *as, uint64_t address, MemoryRange *ret);
 void *memory_ram_pointer(AddressSpace *as, uint64_t address, uint64_t *length, bool write);
 typedef bool (*MemoryRangeFn)(const MemoryRange *range, void *opaque);
 void memory_each_range(AddressSpace *as, MemoryRangeFn fn, void *opaque);
-void memory_dump_tree(AddressSpace *as, GString *out);
+/* As text for people: the trees, with those that aliases in them show; disabled: also what is switched off. */
+void memory_dump_tree(AddressSpace *const *spaces, unsigned n, bool disabled, GString *out);
+void memory_dump_view(AddressSpace *as, GString *out); /* what is left when one has hidden the other */
 
 /* ---- listeners: called on the thread that commits, LOCK_MAPPING held ----
  * A commit calls begin, every removal (of ranges and of doorbells), then every addition and keep in

@@ -424,6 +424,25 @@ static const StateDesc i8259_state = {
     .fields = (const StateField[]) { STATE_STRUCTS(I8259, chip, &chip_state), STATE_END },
 };
 
+/* ---- for people ---- */
+
+static bool i8259_print(Device *dev, GString *out, GError **error)
+{
+    const I8259 *p = i8259(dev);
+
+    if (!i8259_save(dev, error)) { /* fetches what the accelerator holds */
+        return false;
+    }
+    for (unsigned i = CHIPS; i-- > 0;) {
+        const I8259State *s = &p->chip[i];
+
+        g_string_append_printf(out, "pic%u: irr=%02x imr=%02x isr=%02x hprio=%u irq_base=%02x rr_sel=%u elcr=%02x "
+                               "fnm=%u\n", i, s->irr, s->imr, s->isr, s->highest, s->vector_base, s->read_isr, s->elcr,
+                               s->special_fully_nested);
+    }
+    return true;
+}
+
 /* ---- life ---- */
 
 /* Inputs are the world's: they keep their levels. */
@@ -481,4 +500,5 @@ const DeviceClass i8259_class = {
     .size = sizeof(I8259), .bus = &isa_bus_class, .props = i8259_props, .state = &i8259_state,
     .board_only = true, .interrupt_controller = true,
     .realize = i8259_realize, .unrealize = i8259_unrealize, .reset = i8259_reset,
+    .print = i8259_print,
 };

@@ -40,6 +40,7 @@
 #define RTE_MODE        UINT64_C(0x700)
 #define RTE_LOGICAL     (UINT64_C(1) << 11)
 #define RTE_REMOTE_IRR  (UINT64_C(1) << 14)
+#define RTE_LOW         (UINT64_C(1) << 13)
 #define RTE_LEVEL       (UINT64_C(1) << 15)
 #define RTE_MASKED      (UINT64_C(1) << 16)
 #define RTE_DEST_SHIFT  56
@@ -300,6 +301,53 @@ static const StateDesc ioapic_state = {
     .fields = (const StateField[]) { STATE_STRUCT(Ioapic, s, &redirection_table), STATE_END },
 };
 
+/* ---- for people ---- */
+
+static void print_pin(uint64_t rte, unsigned pin, GString *out)
+{
+    static const char *const modes[] = { "fixed", "lowpri", "smi", "...", "nmi", "init", "...", "extint" };
+
+    g_string_append_printf(out, "  pin %-2u 0x%016" G_GINT64_MODIFIER "x dest=%x vec=%-3u %s %-5s %-6s %-6s %s\n", pin, rte,
+                           (unsigned)(rte >> RTE_DEST_SHIFT), (unsigned)(rte & RTE_VECTOR),
+                           rte & RTE_LOW ? "active-lo" : "active-hi", rte & RTE_LEVEL ? "level" : "edge",
+                           rte & RTE_MASKED ? "masked" : "", modes[mode_of(rte)], rte & RTE_LOGICAL ? "logical" : "physical");
+}
+
+static void print_pins(const char *what, uint32_t pins, GString *out)
+{
+    g_string_append_printf(out, "  %-8s", what);
+    for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
+        if (pins & UINT32_C(1) << pin) {
+            g_string_append_printf(out, " %u", pin);
+        }
+    }
+    g_string_append(out, pins ? "\n" : " (none)\n");
+}
+
+static bool ioapic_print(Device *dev, GString *out, GError **error)
+{
+    const Ioapic *io = ioapic(dev);
+    uint32_t remote = 0;
+
+    if (!ioapic_save(dev, error)) { /* fetches what the accelerator holds */
+        return false;
+    }
+    g_string_append_printf(out, "ioapic0: ver=0x%02x id=0x%02x sel=0x%02x", VERSION & 0xff, io->s.id, io->s.select);
+    if (io->s.select >= IOREDTBL) {
+        g_string_append_printf(out, " (redir[%u])", (io->s.select - IOREDTBL) / 2);
+    }
+    g_string_append_c(out, '\n');
+    for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
+        uint64_t rte = io->s.redirection[pin];
+
+        print_pin(rte, pin, out);
+        remote |= rte & RTE_REMOTE_IRR ? UINT32_C(1) << pin : 0;
+    }
+    print_pins("IRR", io->s.irr, out);
+    print_pins("Remote IRR", remote, out);
+    return true;
+}
+
 /* ---- life ---- */
 
 /* Inputs are the world's: they keep their levels. */
@@ -375,4 +423,5 @@ const DeviceClass ioapic_class = {
     .size = sizeof(Ioapic), .props = ioapic_props, .state = &ioapic_state,
     .board_only = true, .interrupt_controller = true,
     .realize = ioapic_realize, .unrealize = ioapic_unrealize, .reset = ioapic_reset,
+    .print = ioapic_print,
 };

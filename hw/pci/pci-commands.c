@@ -38,11 +38,13 @@ static const FieldStruct region_desc = {
 };
 static const Field region_element = FIELD_VALUE(FIELD_STRUCT, Region, .of.structure = &region_desc);
 
-typedef struct ClassInfo { int64_t code; } ClassInfo;
+typedef struct ClassInfo { char *desc; int64_t code; } ClassInfo;
 static const FieldStruct class_desc = {
     .name = "PciDeviceClass", .size = sizeof(ClassInfo),
     .fields = (const Field[]) {
-        F_INT("class", ClassInfo, code, 0, .flags = FIELD_REQUIRED, .help = "Base class and subclass"), FIELD_END
+        F_STR("desc", ClassInfo, desc, NULL, .help = "Its name, where it has one"),
+        F_INT("class", ClassInfo, code, 0, .flags = FIELD_REQUIRED, .help = "Base class and subclass"),
+        FIELD_END
     },
 };
 
@@ -176,6 +178,27 @@ static BusInfo read_bridge(const PciDevice *pci)
     };
 }
 
+/* PCI Code and ID Assignment 1.11, in the words of QEMU's monitor. */
+static const char *class_name(uint16_t code)
+{
+    static const struct { uint16_t code; const char *name; } names[] = {
+        { 0x0100, "SCSI controller" }, { 0x0101, "IDE controller" },  { 0x0104, "RAID controller" },
+        { 0x0106, "SATA controller" }, { 0x0180, "Storage controller" }, { 0x0200, "Ethernet controller" },
+        { 0x0280, "Network controller" }, { 0x0300, "VGA controller" }, { 0x0302, "3D controller" },
+        { 0x0380, "Display controller" }, { 0x0400, "Video controller" }, { 0x0401, "Audio controller" },
+        { 0x0403, "Audio controller" }, { 0x0500, "RAM controller" }, { 0x0580, "Memory controller" },
+        { 0x0600, "Host bridge" }, { 0x0601, "ISA bridge" }, { 0x0604, "PCI bridge" }, { 0x0680, "Bridge" },
+        { 0x0700, "Serial port" }, { 0x0701, "Parallel port" }, { 0x0c03, "USB controller" }, { 0x0c05, "SMBus" },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+        if (names[i].code == code) {
+            return names[i].name;
+        }
+    }
+    return NULL;
+}
+
 static FunctionInfo read_function(PciDevice *pci)
 {
     bool plain = !pci_is_bridge(pci);
@@ -183,7 +206,7 @@ static FunctionInfo read_function(PciDevice *pci)
 
     return (FunctionInfo) {
         .slot = pci->devfn >> 3, .function = pci->devfn & 7,
-        .class = { pci_config_word(pci, PCI_CLASS_DEVICE) },
+        .class = { g_strdup(class_name(pci_config_word(pci, PCI_CLASS_DEVICE))), pci_config_word(pci, PCI_CLASS_DEVICE) },
         .id = { .device = pci_config_word(pci, PCI_DEVICE_ID), .vendor = pci_config_word(pci, PCI_VENDOR_ID),
                 .has_subsystem = plain, .subsystem = pci_config_word(pci, PCI_SUBSYSTEM_ID),
                 .subsystem_vendor = pci_config_word(pci, PCI_SUBSYSTEM_VENDOR_ID) },

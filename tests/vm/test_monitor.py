@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A stock kernel under the monitor's hand: it is stopped, looked at, reset, dumped, and gives memory back."""
 
+import re
 import time
 
 from qmp import Qmp
@@ -60,6 +61,32 @@ def test_a_guest_stops_goes_on_and_is_reset(vm):
     qmp.execute("quit")
     assert qmp.event("SHUTDOWN", 10)["data"] == {"guest": False, "reason": "host-qmp-quit"}
     assert guest.job.wait(60).status == 0
+
+
+@lodge_only
+@needs("cloud")
+def test_people_see_what_a_kernel_has_set_up(vm):
+    """Page tables, interrupt controllers and registers of either accelerator, each vCPU's own."""
+    guest = Controlled(vm, "-smp 2")
+    guest.wait_for_counts(1)
+    guest.qmp.execute("stop")
+    chips = guest.hmp("info pic")
+    assert "pic0: irr=" in chips and "imr=ff" in chips and "  pin 9  " in chips
+    assert re.search(r"^  pin 4 .*active-hi edge +fixed", chips, re.M), chips  # the serial port's, which Linux has enabled
+    for cpu in range(2):
+        apic = guest.qmp.execute("human-monitor-command", {"command-line": "info lapic", "cpu-index": cpu})
+        assert apic.startswith(f"dumping local APIC state for CPU {cpu:<2}\n") and "APIC enabled" in apic, apic
+    # The kernel's own text is there for nobody but it.
+    pages = re.findall(r"^([0-9a-f]{16}): ([0-9a-f]{16}) ([-XGPDACTUW]{9})$", guest.hmp("info tlb"), re.M)
+    text = [flags for linear, _, flags in pages if linear.startswith("ffffffff")]
+    assert len(pages) > 500 and text and not any("U" in flags for flags in text)
+    ranges = re.findall(r"^([0-9a-f]{16})-([0-9a-f]{16}) ([0-9a-f]{16}) ([u-]r[w-])$", guest.hmp("info mem"), re.M)
+    assert all(int(begin, 16) + int(size, 16) == int(end, 16) or int(end, 16) == 0 for begin, end, size, _ in ranges)
+    assert len(ranges) > 10 and len(ranges) < len(pages)
+    linear, physical, _ = next(page for page in pages if page[0].startswith("ffffffff"))
+    assert guest.hmp(f"gva2gpa 0x{linear}") == f"gpa: 0x{int(physical, 16):x}\n"
+    assert guest.hmp(f"x /2xg 0x{linear}").split(":")[1] == guest.hmp(f"xp /2xg 0x{physical}").split(":")[1]
+    guest.end()
 
 
 @device_only

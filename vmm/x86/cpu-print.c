@@ -25,6 +25,19 @@ static void print_gprs(const X86Cpu *cpu, GString *out)
     }
 }
 
+/* Outside of 64-bit mode there are no more. */
+static void print_narrow_gprs(const X86Cpu *cpu, GString *out)
+{
+    static const struct { const char *name; uint8_t n; } order[] = {
+        { "EAX", X86_RAX }, { "EBX", X86_RBX }, { "ECX", X86_RCX }, { "EDX", X86_RDX },
+        { "ESI", X86_RSI }, { "EDI", X86_RDI }, { "EBP", X86_RBP }, { "ESP", X86_RSP },
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(order); i++) {
+        g_string_append_printf(out, "%s=%08x%c", order[i].name, (uint32_t)cpu->gpr[order[i].n], i % 4 == 3 ? '\n' : ' ');
+    }
+}
+
 static void print_flags(const X86Cpu *cpu, GString *out)
 {
     static const struct { char name; uint8_t bit; } flags[] = {
@@ -66,9 +79,20 @@ static void print_type(const X86Cpu *cpu, uint32_t attributes, GString *out)
     }
 }
 
+static bool is_wide(const X86Cpu *cpu)
+{
+    return cpu->efer & EFER_LMA && cpu->segment[X86_CS].attributes & 1u << 13;
+}
+
+/* Digits of an address: long mode has long ones. */
+static int address_digits(const X86Cpu *cpu)
+{
+    return cpu->efer & EFER_LMA ? 16 : 8;
+}
+
 static void print_segment(const X86Cpu *cpu, const char *name, const X86Segment *s, GString *out)
 {
-    g_string_append_printf(out, "%s=%04x %016" PRIx64 " %08x %08x", name, s->selector, s->base, s->limit,
+    g_string_append_printf(out, "%s=%04x %0*" PRIx64 " %08x %08x", name, s->selector, address_digits(cpu), s->base, s->limit,
                            (s->attributes & ~X86_SEG_UNUSABLE) << 8);
     if (cpu->cr0 & CR0_PE && !(s->attributes & X86_SEG_UNUSABLE) && s->attributes & 0x80) {
         print_type(cpu, s->attributes, out);
@@ -80,20 +104,28 @@ void x86_cpu_print(const X86Cpu *cpu, GString *out)
 {
     static const char *const names[X86_SEGMENTS] = { "ES ", "CS ", "SS ", "DS ", "FS ", "GS " };
 
-    print_gprs(cpu, out);
-    g_string_append_printf(out, "RIP=%016" PRIx64 " RFL=%08" PRIx64 " [", cpu->rip, cpu->rflags);
+    bool wide = is_wide(cpu);
+    int digits = address_digits(cpu);
+
+    if (wide) {
+        print_gprs(cpu, out);
+        g_string_append_printf(out, "RIP=%016" PRIx64 " RFL=%08" PRIx64 " [", cpu->rip, cpu->rflags);
+    } else {
+        print_narrow_gprs(cpu, out);
+        g_string_append_printf(out, "EIP=%08x EFL=%08" PRIx64 " [", (uint32_t)cpu->rip, cpu->rflags);
+    }
     print_flags(cpu, out);
     g_string_append_printf(out, "] CPL=%u II=%u A20=1 SMM=%u HLT=%u\n", privilege(cpu), cpu->interrupt_shadow != 0,
-                           cpu->smm, cpu->run_state == X86_HALTED);
+                           cpu->smm, cpu->run_state != X86_RUNNABLE);
     for (unsigned i = 0; i < X86_SEGMENTS; i++) {
         print_segment(cpu, names[i], &cpu->segment[i], out);
     }
     print_segment(cpu, "LDT", &cpu->ldt, out);
     print_segment(cpu, "TR ", &cpu->tr, out);
-    g_string_append_printf(out, "GDT=     %016" PRIx64 " %08x\nIDT=     %016" PRIx64 " %08x\n", cpu->gdt.base,
-                           cpu->gdt.limit, cpu->idt.base, cpu->idt.limit);
-    g_string_append_printf(out, "CR0=%08" PRIx64 " CR2=%016" PRIx64 " CR3=%016" PRIx64 " CR4=%08" PRIx64 "\n", cpu->cr0,
-                           cpu->cr2, cpu->cr3, cpu->cr4);
+    g_string_append_printf(out, "GDT=     %0*" PRIx64 " %08x\nIDT=     %0*" PRIx64 " %08x\n", digits, cpu->gdt.base,
+                           cpu->gdt.limit, digits, cpu->idt.base, cpu->idt.limit);
+    g_string_append_printf(out, "CR0=%08" PRIx64 " CR2=%0*" PRIx64 " CR3=%0*" PRIx64 " CR4=%08" PRIx64 "\n", cpu->cr0,
+                           digits, cpu->cr2, digits, cpu->cr3, cpu->cr4);
     for (unsigned i = 0; i < G_N_ELEMENTS(cpu->dr); i++) {
         g_string_append_printf(out, "DR%u=%016" PRIx64 " ", i, cpu->dr[i]);
     }
@@ -131,11 +163,13 @@ static void print_x87(const uint8_t *fx, GString *out)
 
 void x86_cpu_print_vector(const X86Cpu *cpu, GString *out)
 {
+    bool wide = is_wide(cpu);
+
     print_x87(cpu->xsave, out);
-    for (unsigned i = 0; i < 16; i++) {
+    for (unsigned i = 0; i < (wide ? 16 : 8); i++) {
         const uint8_t *xmm = cpu->xsave + 160 + 16 * i;
 
-        g_string_append_printf(out, "XMM%02u=%016" PRIx64 "%016" PRIx64 "%c", i, load64(xmm + 8), load64(xmm),
+        g_string_append_printf(out, "XMM%02u=%016" PRIx64 " %016" PRIx64 "%c", i, load64(xmm + 8), load64(xmm),
                                i % 2 ? '\n' : ' ');
     }
 }

@@ -10,3 +10,4 @@
 
 void x86_cpu_print(const X86Cpu *cpu, GString *out);        /* integer registers, segments, control */
 void x86_cpu_print_vector(const X86Cpu *cpu, GString *out); /* x87 and SSE */
+void x86_cpu_print_lapic(const X86Cpu *cpu, GString *out);  /* vmm/x86/lapic-print.c */

@@ -16,8 +16,9 @@ static void assert_said(MonitorRig *r, const char *line, const char *expected)
 {
     g_autoptr(GString) out = g_string_new(NULL);
     g_autoptr(GError) error = NULL;
+    HmpSession session = { .domain = r->domain };
 
-    if (!hmp_run(r->domain, NULL, line, out, &error)) {
+    if (!hmp_run(&session, line, out, &error)) {
         g_autofree char *text = error_text(error);
 
         g_string_append(out, text);
@@ -49,12 +50,13 @@ static void test_mistakes_are_told(void **state)
 static void test_help_knows_each_command(void **state)
 {
     MonitorRig *r = *state;
+    HmpSession session = { .domain = r->domain };
 
     for (const HmpCommand *c = hmp_commands; c->name; c++) {
         g_autofree char *line = g_strdup_printf("help %s", c->name);
         g_autoptr(GString) out = g_string_new(NULL);
 
-        assert_true(hmp_run(r->domain, NULL, line, out, NULL));
+        assert_true(hmp_run(&session, line, out, NULL));
         assert_true(out->len > 36 && g_str_has_prefix(out->str, c->name));
     }
 }
@@ -73,12 +75,13 @@ static void test_rows_name_commands_that_exist(void **state)
 static void test_words_are_completed(void **state)
 {
     MonitorRig *r = *state;
+    HmpSession session = { .domain = r->domain };
     g_autoptr(GPtrArray) words = g_ptr_array_new_with_free_func(g_free);
 
-    hmp_complete(r->domain, "info regi", words);
+    hmp_complete(&session, "info regi", words);
     assert_int_equal(words->len, 1);
     assert_string_equal(words->pdata[0], "registers");
-    hmp_complete(r->domain, "hel", words);
+    hmp_complete(&session, "hel", words);
     assert_string_equal(words->pdata[1], "help");
 }
 

@@ -58,6 +58,15 @@ static void test_the_stream_goes_on_behind_a_bad_line(void **state)
     assert_read("]\n{}", 100, "! {} ");
 }
 
+static void test_single_quotes_are_double_ones(void **state)
+{
+    static const char text[] = "{'a': '}\"\\'{\\\\', \"b\": \"it's\"}{}";
+
+    for (size_t piece = 1; piece <= sizeof(text); piece++) {
+        assert_read(text, piece, "{\"a\": \"}\\\"'{\\\\\", \"b\": \"it's\"} {} ");
+    }
+}
+
 static void test_what_is_no_json_is_told_at_its_end(void **state)
 {
     assert_read("{a}{}", 100, "! {} ");
@@ -108,6 +117,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values_come_out_whatever_the_pieces),
         cmocka_unit_test(test_the_stream_goes_on_behind_a_bad_line),
+        cmocka_unit_test(test_single_quotes_are_double_ones),
         cmocka_unit_test(test_what_is_no_json_is_told_at_its_end),
         cmocka_unit_test(test_a_byte_ff_forgets_what_came_before),
         cmocka_unit_test(test_deep_nesting_is_refused_at_once),

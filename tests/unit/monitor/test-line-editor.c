@@ -106,7 +106,7 @@ static void test_tab_completes(void **state)
     assert_lines(s, "help c\t\r", "help cont\n");
     g_string_truncate(s->shown, 0);
     assert_lines(s, "cont\t\r", "cont\n");
-    assert_non_null(strstr(s->shown->str, "cont\r\ncontinue\r\n"));
+    assert_non_null(strstr(s->shown->str, "\r\ncont      continue\r\n"));
     assert_lines(s, "x\t\r", "x\n");
 }
 

@@ -34,6 +34,23 @@ static void test_the_monitors_own_chardev_is_in_use(void **state)
                     ERROR("GenericError", "chardev 'mon' is in use. Remove the device that uses it first."));
 }
 
+static void test_a_backend_is_changed_where_that_is_possible(void **state)
+{
+    monitor_rig_ask(*state, ADD_RINGBUF, DONE);
+    monitor_rig_ask(*state, RUN("ringbuf-write", "{\"device\": \"ring\", \"data\": \"old\"}"), DONE);
+    monitor_rig_ask(*state, RUN("chardev-change", "{\"id\": \"ring\", \"backend\": {\"type\": \"file\", \"data\": "
+                                "{\"out\": \"/nowhere/at/all\"}}}"), "{\"error\": ...");
+    monitor_rig_ask(*state, RUN("ringbuf-read", "{\"device\": \"ring\", \"size\": 9}"), "{\"return\": \"old\"}");
+    monitor_rig_ask(*state, RUN("chardev-change", "{\"id\": \"ring\", \"backend\": {\"type\": \"pty\", \"data\": {}}}"),
+                    "{\"return\": {\"pty\": \"/dev/pts/...");
+    monitor_rig_ask(*state, RUN("chardev-change", "{\"id\": \"ring\", \"backend\": {\"type\": \"null\", \"data\": {}}}"), DONE);
+    monitor_rig_ask(*state, RUN("chardev-remove", "{\"id\": \"ring\"}"), DONE);
+    monitor_rig_ask(*state, RUN("chardev-change", "{\"id\": \"ring\", \"backend\": {\"type\": \"null\", \"data\": {}}}"),
+                    ERROR("DeviceNotFound", "chardev 'ring' does not exist"));
+    monitor_rig_ask(*state, RUN("chardev-change", "{\"id\": \"mon\", \"backend\": {\"type\": \"null\", \"data\": {}}}"),
+                    ERROR("GenericError", "chardev 'mon' is used by what cannot change it: a mux, a monitor or an object"));
+}
+
 static void test_a_pty_tells_its_name(void **state)
 {
     monitor_rig_ask(*state, RUN("chardev-add", "{\"id\": \"p\", \"backend\": {\"type\": \"pty\", \"data\": {}}}"),
@@ -131,6 +148,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_what_was_added_is_listed_until_it_is_removed),
         TEST(test_the_monitors_own_chardev_is_in_use),
+        TEST(test_a_backend_is_changed_where_that_is_possible),
         TEST(test_a_pty_tells_its_name),
         TEST(test_a_ring_buffer_keeps_the_newest_bytes),
         TEST(test_bytes_that_are_no_text_come_as_base64),

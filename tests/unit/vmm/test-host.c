@@ -191,6 +191,32 @@ static void test_descriptor_sets_are_listed(void **state)
     assert_int_equal(n, 1);
 }
 
+/* What it gave and nobody opened: no other client knows of it. */
+static void test_the_last_client_takes_its_descriptors_along(void **state)
+{
+    int n = 0, fd;
+
+    host_fdset_each(count_entry, &n);
+    host_fdset_client_came();
+    host_fdset_client_came();
+    assert_true(host_fdset_add(40, open("/dev/null", O_RDONLY), NULL, NULL));
+    assert_true(host_fdset_add(41, open("/dev/null", O_RDONLY), NULL, NULL));
+    fd = host_open("/dev/fdset/41", O_RDONLY, 0, NULL);
+    assert_true(fd >= 0);
+    close(fd);
+    host_fdset_client_left(true);
+    host_fdset_client_came();
+    host_fdset_client_left(false);
+    assert_true(host_fdset_remove(40, -1, NULL));
+    assert_true(host_fdset_add(40, open("/dev/null", O_RDONLY), NULL, NULL));
+    host_fdset_client_left(true);
+    assert_false(host_fdset_remove(40, -1, NULL));
+    assert_true(host_fdset_remove(41, -1, NULL));
+    n = -n;
+    host_fdset_each(count_entry, &n);
+    assert_int_equal(n, 0);
+}
+
 static void test_closed_descriptor_is_not_inherited(void **state)
 {
     g_autoptr(GError) error = NULL;
@@ -345,6 +371,7 @@ int main(void)
         ROW(test_missing_descriptor_set_says_how_to_pass_it),
         ROW(test_descriptor_set_that_is_no_number_is_refused),
         ROW(test_descriptor_sets_are_listed),
+        ROW(test_the_last_client_takes_its_descriptors_along),
         ROW(test_closed_descriptor_is_not_inherited),
         ROW(test_too_long_a_socket_name_is_refused),
         ROW(test_file_is_not_replaced_by_a_socket),

@@ -128,6 +128,12 @@ static void test_bad_characters_are_refused(void **state)
 {
     REFUSED("\"a\nb\"", "control character");
     REFUSED("\"a\\u0000b\"", "zero character");
+    REFUSED("\"\\ud83d\"", "half of a surrogate pair, at byte 1");
+    REFUSED("\"\\ude00\"", "half of a surrogate pair");
+    REFUSED("\"\\ud83d\\u0041\"", "half of a surrogate pair");
+    REFUSED("\"\xc0\x80\"", "invalid utf-8, at byte 1");
+    REFUSED("\"\xed\xa0\x80\"", "invalid utf-8");
+    REFUSED("\"\xf4\x90\x80\x80\"", "invalid utf-8");
     REFUSED("\"\xff\"", "utf-8");
     REFUSED("1\0", "zero byte");
 }

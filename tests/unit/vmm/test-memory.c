@@ -771,10 +771,12 @@ static void test_dump_shows_the_tree(void **state)
 
     memory_add(&f->root, 0x1000, &f->io, 3);
     memory_set_enabled(&f->io, false);
-    memory_dump_tree(f->as, f->calls);
+    memory_dump_tree(&f->as, 1, true, f->calls);
     assert_string_equal(calls(f), "address-space: memory\n"
-                                  "  0000000000000000-ffffffffffffffff (prio 0, container): root\n"
-                                  "    0000000000001000-0000000000001fff (prio 3, i/o): io [disabled]\n");
+                                  "  0000000000000000-ffffffffffffffff (prio 0, i/o): root\n"
+                                  "    0000000000001000-0000000000001fff (prio 3, i/o): io [disabled]\n\n");
+    memory_dump_tree(&f->as, 1, false, f->calls);
+    assert_string_equal(calls(f), "address-space: memory\n  0000000000000000-ffffffffffffffff (prio 0, i/o): root\n\n");
 }
 
 #define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, setup, teardown)

@@ -319,6 +319,18 @@ static void test_pending_interrupt_survives_save_and_restore(void **state)
 
 #define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, setup, teardown)
 
+static void test_people_see_both(void **state)
+{
+    Rig *r = *state;
+    g_autoptr(GString) out = g_string_new(NULL);
+
+    rig_out8(r, SLAVE_DATA, 0xef);
+    i8259_set_input(r->dev, 12, true);
+    assert_true(r->dev->class->print(r->dev, out, NULL));
+    assert_string_equal(out->str, "pic1: irr=10 imr=ef isr=00 hprio=0 irq_base=38 rr_sel=0 elcr=00 fnm=0\n"
+                                  "pic0: irr=04 imr=00 isr=00 hprio=0 irq_base=30 rr_sel=0 elcr=00 fnm=0\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -341,6 +353,7 @@ int main(void)
         TEST(test_icw1_starts_over),
         TEST(test_nothing_interrupts_before_it_is_programmed),
         TEST(test_pending_interrupt_survives_save_and_restore),
+        TEST(test_people_see_both),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

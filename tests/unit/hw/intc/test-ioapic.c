@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -196,6 +197,20 @@ static void test_level_in_service_survives_save_and_restore(void **state)
     assert_int_equal(last(r).address, 0xfee05000);
 }
 
+static void test_people_see_its_pins(void **state)
+{
+    Rig *r = *state;
+    g_autoptr(GString) out = g_string_new(NULL);
+
+    redirect(r, 17, 5, LEVEL | 0x51);
+    set(r, 17, true);
+    assert_true(r->dev->class->print(r->dev, out, NULL));
+    assert_non_null(strstr(out->str, "ioapic0: ver=0x20 id=0x00 sel=0x32 (redir[17])\n"));
+    assert_non_null(strstr(out->str, "  pin 16 0x0000000000010000 dest=0 vec=0   active-hi edge  masked fixed  physical\n"));
+    assert_non_null(strstr(out->str, "  pin 17 0x050000000000c051 dest=5 vec=81  active-hi level        fixed  physical\n"));
+    assert_non_null(strstr(out->str, "  IRR      17\n  Remote IRR 17\n"));
+}
+
 #define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, setup, teardown)
 
 int main(void)
@@ -212,6 +227,7 @@ int main(void)
         TEST(test_read_only_bits_are_kept),
         TEST(test_timer_arrives_at_pin_2),
         TEST(test_level_in_service_survives_save_and_restore),
+        TEST(test_people_see_its_pins),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* vmm/x86/paging.c: each form of page tables, in RAM that a test fills. */
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -166,6 +167,87 @@ static void test_tables_outside_of_memory_map_nothing(void **state)
     assert_nowhere(f, 0);
 }
 
+/* ---- every page ---- */
+
+typedef struct Pages {
+    GString *text; /* "linear>gpa+size rights\n" of each */
+    unsigned left;
+} Pages;
+
+static bool add_page(const X86Mapping *m, void *opaque)
+{
+    Pages *p = opaque;
+
+    g_string_append_printf(p->text, "%" PRIx64 ">%" PRIx64 "+%" PRIx64 " %s%s\n", m->linear, m->gpa, m->size,
+                           m->user ? "u" : "", m->writable ? "w" : "");
+    return --p->left > 0;
+}
+
+static void assert_pages(Fixture *f, const char *wanted)
+{
+    Pages p = { g_string_new(NULL), 100 };
+
+    assert_true(x86_paging_each(&f->cpu, f->as, 100, add_page, &p));
+    assert_string_equal(p.text->str, wanted);
+    g_string_free(p.text, TRUE);
+}
+
+#define WRITABLE 2
+#define USER     4
+
+static void test_each_page_of_4_levels_has_the_rights_of_all_levels(void **state)
+{
+    Fixture *f = *state;
+
+    f->cpu.cr4 = CR4_PAE;
+    f->cpu.efer = EFER_LMA;
+    entry64(f, 0x1000, 0, 0x2000 | PRESENT | WRITABLE);
+    entry64(f, 0x2000, 1, 0x40000000 | PRESENT | LARGE | WRITABLE | USER);
+    entry64(f, 0x1000, 511, 0x3000 | PRESENT | WRITABLE | USER);
+    entry64(f, 0x3000, 511, 0x4000 | PRESENT | USER);
+    entry64(f, 0x4000, 0, 0x600000 | PRESENT | LARGE | WRITABLE | USER);
+    entry64(f, 0x4000, 1, 0x5000 | PRESENT | WRITABLE | USER);
+    entry64(f, 0x5000, 511, 0x7000 | PRESENT | WRITABLE | USER);
+    assert_pages(f, "40000000>40000000+40000000 w\n"
+                    "ffffffffc0000000>600000+200000 u\n"
+                    "ffffffffc03ff000>7000+1000 u\n");
+}
+
+static void test_each_page_of_32_bit_and_pae_paging(void **state)
+{
+    Fixture *f = *state;
+
+    f->cpu.cr4 = CR4_PSE;
+    entry32(f, 0x1000, 768, 0x2000 | PRESENT | WRITABLE);
+    entry32(f, 0x1000, 769, 0x00c02000 | PRESENT | LARGE | USER);
+    entry32(f, 0x2000, 1, 0x9000 | PRESENT | WRITABLE | USER);
+    assert_pages(f, "c0001000>9000+1000 w\nc0400000>100c00000+400000 u\n");
+    f->cpu.cr4 = CR4_PAE;
+    f->cpu.pdptrs_valid = true;
+    f->cpu.pdptr[3] = 0x3000 | PRESENT;
+    entry64(f, 0x3000, 2, 0x800000 | PRESENT | LARGE | WRITABLE);
+    assert_pages(f, "c0400000>800000+200000 w\n");
+}
+
+/* Tables that name themselves map 2^36 pages. */
+static void test_the_walk_is_bounded(void **state)
+{
+    Fixture *f = *state;
+    Pages p = { g_string_new(NULL), 1000000 };
+
+    f->cpu.cr4 = CR4_PAE;
+    f->cpu.efer = EFER_LMA;
+    for (unsigned i = 0; i < 512; i++) {
+        entry64(f, 0x1000, i, 0x1000 | PRESENT);
+    }
+    assert_false(x86_paging_each(&f->cpu, f->as, 10, add_page, &p));
+    assert_int_equal(p.left, 1000000 - 7 * 512); /* of ten tables the first three are not of the last level */
+    p.left = 5;
+    assert_false(x86_paging_each(&f->cpu, f->as, 100, add_page, &p));
+    assert_int_equal(p.left, 0);
+    g_string_free(p.text, TRUE);
+}
+
 #define TEST(F) cmocka_unit_test_setup_teardown(F, setup, teardown)
 
 int main(void)
@@ -177,6 +259,9 @@ int main(void)
         TEST(test_pae_goes_by_its_registers_or_by_memory),
         TEST(test_32_bit_paging_and_its_large_pages),
         TEST(test_tables_outside_of_memory_map_nothing),
+        TEST(test_each_page_of_4_levels_has_the_rights_of_all_levels),
+        TEST(test_each_page_of_32_bit_and_pae_paging),
+        TEST(test_the_walk_is_bounded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What people are shown of a machine: info, x, ports, the object tree, completion. */
+#include "tests/unit/monitor/machine-rig.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "monitor/hmp.h"
+#include "vmm/domain.h"
+
+static HmpSession session_of(void **state)
+{
+    return (HmpSession) { .domain = ((MachineRig *)*state)->monitor->domain };
+}
+
+/* The caller's. */
+static char *said(HmpSession *session, const char *line)
+{
+    GString *out = g_string_new(NULL);
+
+    hmp_say(session, line, out);
+    return g_string_free(out, FALSE);
+}
+
+static void assert_has(HmpSession *session, const char *line, const char *part)
+{
+    g_autofree char *text = said(session, line);
+
+    if (!strstr(text, part)) {
+        fail_msg("'%s' says '%s', which lacks '%s'", line, text, part);
+    }
+}
+
+static void assert_said(HmpSession *session, const char *line, const char *expected)
+{
+    g_autofree char *text = said(session, line);
+
+    assert_string_equal(text, expected);
+}
+
+static void test_a_session_is_about_one_vcpu(void **state)
+{
+    HmpSession session = session_of(state);
+
+    assert_has(&session, "info cpus", "* CPU #0: ");
+    assert_has(&session, "info registers", "\nCPU#0\n");
+    assert_said(&session, "cpu 1", "");
+    assert_has(&session, "info cpus", "  CPU #0: ");
+    assert_has(&session, "info cpus", "* CPU #1: ");
+    assert_has(&session, "info registers", "\nCPU#1\n");
+    assert_has(&session, "info lapic", "dumping local APIC state for CPU 1 \n");
+    assert_said(&session, "cpu 2", "Error: invalid CPU index\n");
+    assert_has(&session, "info cpus", "* CPU #1: ");
+}
+
+static void test_programs_choose_a_vcpu_by_its_index(void **state)
+{
+    g_autofree char *answer = machine_rig_answer(state, "{\"execute\": \"human-monitor-command\", \"arguments\": "
+                                                        "{\"command-line\": \"info cpus\", \"cpu-index\": 1}}");
+
+    assert_non_null(strstr(answer, "* CPU #1: "));
+    machine_rig_ask(state, "{\"execute\": \"human-monitor-command\", \"arguments\": "
+                           "{\"command-line\": \"info cpus\", \"cpu-index\": 2}}",
+                    "{\"error\": {\"class\": \"GenericError\", \"desc\": \"Parameter 'cpu-index' expects a CPU number\"}}");
+}
+
+static void test_the_board_is_shown(void **state)
+{
+    HmpSession session = session_of(state);
+
+    assert_has(&session, "info irq", "IRQ statistics for gsi:\n");
+    assert_has(&session, "info pci", "    Class 0255: PCI device 1af4:1044\n");
+    assert_has(&session, "info qtree", "addr = 05.0\n");
+    assert_has(&session, "info mtree", ": io\n");
+    assert_has(&session, "info mtree -f", " AS \"io\", root: io\n");
+    assert_has(&session, "info mtree -x", "Error: '-x' is no option of info mtree\n");
+}
+
+static void test_memory_and_ports_are_reached(void **state)
+{
+    HmpSession session = session_of(state);
+    const uint8_t bytes[] = { 1, 2, 3, 0xff };
+
+    assert_int_equal(memory_write(domain_memory(session.domain), 0x1000, bytes, sizeof(bytes)), MEMORY_OK);
+    assert_said(&session, "xp/4xb 0x1000", "0000000000001000: 0x01 0x02 0x03 0xff\n");
+    assert_said(&session, "x /1dw 0x1000", "0000000000001000: -16580095\n");
+    assert_said(&session, "sum 0x1000 4", "08449\n");
+    assert_has(&session, "gpa2hva 0x1000", "Host virtual address for 0x1000 (");
+    assert_said(&session, "gpa2hva 0x300000000000", "Error: No memory is mapped at address 0x300000000000\n");
+    assert_said(&session, "o /b 0x70 0x8f", "");
+    assert_said(&session, "i /b 0xffff", "portb[0xffff] = 0xff\n");
+    assert_said(&session, "i 0xffff", "Error: ports are from 0 to 0xffff\n");
+    assert_said(&session, "p/d 3*-2", "-6\n");
+    assert_said(&session, "print 0", "0\n");
+    assert_said(&session, "info mem", "PG disabled\n");
+    assert_said(&session, "info tlb", "PG disabled\n");
+}
+
+static void test_the_object_tree_is_walked(void **state)
+{
+    HmpSession session = session_of(state);
+
+    assert_has(&session, "info qom-tree", "\n    /rng0 (virtio-rng-pci)\n      /virtio-backend (virtio-rng-device)\n");
+    assert_has(&session, "qom-list /machine/peripheral", "rng0 (child<virtio-rng-pci>)\n");
+    assert_said(&session, "qom-get /machine/peripheral/rng0 type", "\"virtio-rng-pci\"\n");
+    assert_has(&session, "qom-get /nowhere type", "Error: ");
+}
+
+static void assert_completes(HmpSession *session, const char *before, const char *word)
+{
+    g_autoptr(GPtrArray) words = g_ptr_array_new_with_free_func(g_free);
+
+    hmp_complete(session, before, words);
+    for (unsigned i = 0; i < words->len; i++) {
+        if (g_str_equal(words->pdata[i], word)) {
+            return;
+        }
+    }
+    fail_msg("'%s' is not completed to '%s'", before, word);
+}
+
+static void test_what_exists_is_completed(void **state)
+{
+    HmpSession session = session_of(state);
+
+    assert_completes(&session, "device_del rn", "rng0");
+    assert_completes(&session, "device_add virtio-rn", "virtio-rng-pci");
+    assert_completes(&session, "device_add virtio-rng-pci,id=x,max", "virtio-rng-pci,id=x,max-bytes=");
+    assert_completes(&session, "object_add rng-r", "rng-random");
+    assert_completes(&session, "object_add rng-random,id=x,fi", "rng-random,id=x,filename=");
+    assert_completes(&session, "qom-list /machine/peri", "/machine/peripheral");
+    assert_completes(&session, "qom-get /machine ty", "type");
+    assert_completes(&session, "info mt", "mtree");
+    assert_completes(&session, "help info mt", "mtree");
+}
+
+int main(void)
+{
+#define TEST(F) cmocka_unit_test_setup_teardown(F, machine_rig_setup, machine_rig_teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_session_is_about_one_vcpu), TEST(test_programs_choose_a_vcpu_by_its_index),
+        TEST(test_the_board_is_shown),             TEST(test_memory_and_ports_are_reached),
+        TEST(test_the_object_tree_is_walked),   TEST(test_what_exists_is_completed),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
