@@ -55,7 +55,8 @@ const EventType event_reset = { "RESET", &cause_data, .help = "The machine was r
 const EventType event_shutdown = { "SHUTDOWN", &cause_data, .help = "The machine is off, or the process ends" };
 const EventType event_powerdown = { "POWERDOWN", NULL, .help = "The power button was pressed" };
 const EventType event_suspend = { "SUSPEND", NULL, .help = "The guest sleeps (ACPI S3)" };
-const EventType event_suspend_disk = { "SUSPEND_DISK", NULL, .help = "The guest is off and has kept its state on a disk (ACPI S4)" };
+const EventType event_suspend_disk = { "SUSPEND_DISK", NULL,
+                                       .help = "The guest is off and has kept its state on a disk (ACPI S4)" };
 const EventType event_wakeup = { "WAKEUP", NULL, .help = "The guest was woken" };
 const EventType event_guest_panicked = { "GUEST_PANICKED", &panic_data, .help = "The guest's kernel gave up" };
 const EventType event_guest_crashloaded = { "GUEST_CRASHLOADED", &panic_data,

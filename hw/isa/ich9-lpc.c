@@ -393,7 +393,8 @@ static const StateDesc lpc_state = {
 /* A number to those who know it from QEMU, a switch to everyone else. */
 static bool parse_disable(const char *text, void *value, GError **error)
 {
-    static const char *const yes[] = { "1", "on", "yes", "true", NULL }, *const no[] = { "0", "off", "no", "false", NULL };
+    static const char *const yes[] = { "1", "on", "yes", "true", NULL };
+    static const char *const no[] = { "0", "off", "no", "false", NULL };
 
     *(bool *)value = g_strv_contains(yes, text);
     return *(bool *)value || g_strv_contains(no, text) || error_set(error, "'%s' is neither 0 nor 1", text);

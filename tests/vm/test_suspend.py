@@ -90,9 +90,9 @@ def test_it_sleeps_and_wakes_with_all_that_it_has(vm):
 
 @lodge_only
 @device_only
-@needs("generic")
+@needs("cloud")
 def test_the_power_button_wakes(vm):
-    sleep_and_wake(vm, "generic", 1, press_the_power_button)
+    sleep_and_wake(vm, "cloud", 1, press_the_power_button)
 
 
 @lodge_only

@@ -32,6 +32,8 @@ static void test_machines_are_listed_as_tools_choose_them(void **state)
     assert_non_null(strstr(list, "\"default-cpu-type\": \"qemu64-x86_64-cpu\", \"default-ram-id\": \"pc.ram\"}"));
     assert_non_null(strstr(list, "{\"name\": \"none\", \"cpu-max\": 1, "));
     machine_rig_ask(state, ASK("query-current-machine"), RETURN("{\"wakeup-suspend-support\": false}"));
+    machine_rig_ask(state, ASK("system_wakeup"), "{\"error\": {\"class\": \"GenericError\", \"desc\": "
+                                                 "\"wake-up from suspend is not supported by this guest\"}}");
     machine_rig_ask(state, ASK("query-memory-size-summary"), RETURN("{\"base-memory\": 16777216}"));
 }
 
