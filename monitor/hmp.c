@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "monitor/line-editor.h"
+#include "vmm/domain.h"
 #include "vmm/error.h"
 #include "vmm/host.h"
 #include "vmm/log.h"
