@@ -558,8 +558,21 @@ class Driven(Scratch):
     def test_reboot_is_power_off_and_reset(self):
         x = Pretender(self, "x", qmp({"set-action": {}, "system_powerdown": {}, "system_reset": {}, "cont": {}}))
         self.assertEqual(self.ctl("reboot", "x"), "Domain 'x' is being rebooted\n\n")
-        self.assertEqual(x.said[1:], [("set-action", {"shutdown": "pause"}), ("system_powerdown", None),
-                                      ("system_reset", None), ("cont", None), ("set-action", {"shutdown": "poweroff"})])
+        self.assertEqual(x.said[1:], [("x-query-actions", None), ("set-action", {"shutdown": "pause"}),
+                                      ("system_powerdown", None), ("system_reset", None), ("cont", None),
+                                      ("set-action", {"shutdown": "poweroff"})])
+
+    def test_reboot_keeps_what_a_shutdown_does(self):
+        x = Pretender(self, "x", qmp({"set-action": {}, "system_powerdown": {}, "system_reset": {}, "cont": {},
+                                      "x-query-actions": {"shutdown": "pause", "reboot": "reset"}}))
+        self.ctl("reboot", "x")
+        self.assertEqual(x.said[-1], ("set-action", {"shutdown": "pause"}))
+
+    def test_reboot_that_fails_keeps_no_shutdown(self):
+        self.domain("x", "-no-shutdown")
+        self.refused("reboot", "x", "--timeout", "1", says="has not shut down")
+        said = json.loads(self.ctl("qmp", "x", "x-query-actions"))["return"]
+        self.assertEqual(said, {"reboot": "reset", "shutdown": "pause", "panic": "shutdown", "watchdog": "reset"})
 
     def test_reboot_of_a_deaf_guest_is_given_up(self):
         self.domain("x")
@@ -610,7 +623,7 @@ class Driven(Scratch):
         Pretender(self, "x", qmp({"query-cpus-fast": [{"cpu-index": 0, "thread-id": os.getppid()}],
                                   "query-iothreads": []}))
         before = os.sched_getaffinity(os.getppid())
-        self.refused("vcpupin", "x", "0", str(min(before)), says="no '0'")
+        self.refused("vcpupin", "x", "0", str(min(before)), says="no VCPU '0'")
         self.assertEqual(os.sched_getaffinity(os.getppid()), before)
 
     def test_setmem(self):

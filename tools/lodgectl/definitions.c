@@ -16,6 +16,7 @@
 
 #include "monitor/command-line.h"
 #include "tools/lodgectl/domains.h"
+#include "tools/lodgectl/tuning.h"
 #include "vmm/error.h"
 #include "vmm/host.h"
 #include "vmm/registry.h"
@@ -215,8 +216,7 @@ static bool put_in_place(const char *from, const char *name, GError **error)
     return true;
 }
 
-/* -1: error is set.  The lock ends when it is closed. */
-static int lock_definitions(GError **error)
+int definitions_lock(GError **error)
 {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
     g_autofree char *at = folder("domains");
@@ -366,7 +366,7 @@ char *definition_write(const char *text, const char *from, GError **error)
         return NULL;
     }
     name = name_of(&options, from, error);
-    lock = name ? lock_definitions(error) : -1;
+    lock = name ? definitions_lock(error) : -1;
     ok = lock >= 0 && write_locked(text, &options, path, name, error);
     if (lock >= 0) {
         close(lock);
@@ -401,7 +401,7 @@ bool definition_replace(const char *name, const char *before, const char *text, 
     if (!check_as_file(text, from, &path, &options, error)) {
         return false;
     }
-    lock = lock_definitions(error);
+    lock = definitions_lock(error);
     ok = lock >= 0 && check_replaced(name, before, &options, error) && write_locked(text, &options, path, name, error);
     if (lock >= 0) {
         close(lock);
@@ -415,7 +415,7 @@ bool definition_remove(const char *name, GError **error)
 {
     g_autofree char *path = definition_path(name);
     g_autofree char *link = file_in("autostart", name);
-    int lock = lock_definitions(error);
+    int lock = definitions_lock(error);
     bool ok;
 
     if (lock < 0) {
@@ -424,6 +424,7 @@ bool definition_remove(const char *name, GError **error)
     ok = unlink(path) == 0 || error_set_errno(error, errno, "Cannot remove '%s'", path);
     if (ok) {
         unlink(link);
+        tuning_remove(name);
         sync_folder(path);
     }
     close(lock);

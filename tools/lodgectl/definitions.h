@@ -31,5 +31,7 @@ char *options_uuid(const Options *options);
 char *definition_write(const char *text, const char *from, GError **error);
 /* The same for a domain that is defined by the text `before`, and must still be.  Its name stays. */
 bool definition_replace(const char *name, const char *before, const char *text, const char *from, GError **error);
+/* Who writes what belongs to definitions holds this lock, and closes it.  -1: error is set. */
+int definitions_lock(GError **error);
 bool definition_remove(const char *name, GError **error);
 bool definition_set_autostart(const char *name, bool on, GError **error);

@@ -29,6 +29,8 @@ static char *synopsis(const Arg *a)
     switch (a->kind) {
     case ARG_FLAG:
         return g_strdup_printf("[--%s]", a->name);
+    case ARG_LIST:
+        return g_strdup_printf("[[--%s] <string>]...", a->name);
     case ARG_REST:
         return g_strdup_printf(a->required ? "<%s>..." : "[<%s>...]", a->name);
     default:
@@ -41,6 +43,8 @@ static char *left_column(const Arg *a)
     switch (a->kind) {
     case ARG_FLAG:
         return g_strdup_printf("--%s", a->name);
+    case ARG_LIST:
+        return g_strdup_printf("[--%s] <string>", a->name);
     case ARG_REST:
         return g_strdup_printf("<%s>", a->name);
     default:
