@@ -271,6 +271,17 @@ static bool check_as_file(const char *text, const char *from, char **ret_path, O
     return true;
 }
 
+bool definition_parse_text(const char *text, const char *from, Options *ret, GError **error)
+{
+    g_autofree char *path = NULL;
+
+    if (!check_as_file(text, from, &path, ret, error)) {
+        return false;
+    }
+    unlink(path);
+    return true;
+}
+
 static char *name_of(const Options *options, const char *from, GError **error)
 {
     g_autofree char *base = g_path_get_basename(from);

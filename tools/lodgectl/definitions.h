@@ -20,6 +20,8 @@ bool definition_autostarts(const char *name);
 char *definition_read(const char *name, GError **error);
 /* What it says, or another file; for options_clear(). */
 bool definition_parse(const char *path, Options *ret, GError **error);
+/* from: what errors call the text. */
+bool definition_parse_text(const char *text, const char *from, Options *ret, GError **error);
 bool definition_load(const char *name, Options *ret, GError **error);
 /* Its UUID, the caller's; NULL: it has none, or cannot be read. */
 char *definition_uuid(const char *name);

@@ -13,6 +13,7 @@ const VerbSection verb_sections[] = {
     { "Monitors", monitor_verbs },
     { "Events", event_verbs },
     { "Statistics", stats_verbs },
+    { "Network interfaces", net_verbs },
     { "All of them at a glance", top_verbs },
     { "What they get", tune_verbs },
     { "Shares of the host's CPUs", sched_verbs },

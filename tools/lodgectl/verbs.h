@@ -7,4 +7,5 @@
 #include "tools/lodgectl/verb.h"
 
 extern const Verb list_verbs[], define_verbs[], run_verbs[], log_verbs[], console_verbs[], monitor_verbs[],
-    event_verbs[], stats_verbs[], top_verbs[], tune_verbs[], pin_verbs[], sched_verbs[], attach_verbs[];
+    event_verbs[], stats_verbs[], top_verbs[], tune_verbs[], pin_verbs[], sched_verbs[], net_verbs[],
+    attach_verbs[];
