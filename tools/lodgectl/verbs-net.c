@@ -75,9 +75,11 @@ static bool list_live(const Dom *dom, Table *table, GError **error)
     g_autoptr(Client) client = dom_connect(dom, DOM_TIMEOUT_MS, error);
 
     for (size_t k = 0; client && k < G_N_ELEMENTS(folders); k++) {
-        g_autoptr(Json) children = ask(client, "qom-list", folders[k], NULL, error);
+        g_autoptr(GError) wrong = NULL;
+        g_autoptr(Json) children = ask(client, "qom-list", folders[k], NULL, &wrong);
 
-        if (!children) {
+        if (wrong && !g_str_equal(error_class_name(wrong), "DeviceNotFound")) { /* an empty folder may be none */
+            g_propagate_error(error, g_steal_pointer(&wrong));
             return false;
         }
         for (size_t i = 0; i < reply_length(children); i++) {
