@@ -112,11 +112,32 @@ char *definition_read(const char *name, GError **error)
     return read_text(path, &text, error) ? text : NULL;
 }
 
+/* The parser knows a file by its path, as that of an option; people know it by another. */
+static void rename_in_error(GError **error, const char *path, const char *from)
+{
+    g_autofree char *option = g_strdup_printf("-readconfig %s: ", path);
+
+    if (error && *error) {
+        g_autoptr(GString) message = g_string_new((*error)->message);
+
+        g_string_replace(message, option, "", 1);
+        g_string_replace(message, path, from, 0);
+        g_free((*error)->message);
+        (*error)->message = g_strdup(message->str);
+    }
+}
+
 bool definition_parse(const char *path, Options *ret, GError **error)
 {
     char *argv[] = { (char *)"lodge", (char *)"-readconfig", (char *)path, NULL };
+    GError *wrong = NULL;
+    bool ok = options_parse(3, argv, option_languages, ret, &wrong);
 
-    return options_parse(3, argv, option_languages, ret, error);
+    if (!ok) {
+        rename_in_error(&wrong, path, path);
+        g_propagate_error(error, wrong);
+    }
+    return ok;
 }
 
 bool definition_load(const char *name, Options *ret, GError **error)
@@ -239,18 +260,6 @@ int definitions_lock(GError **error)
 }
 
 /* ---- checking ---- */
-
-/* The parser knows a file by its path; people know it by another. */
-static void rename_in_error(GError **error, const char *path, const char *from)
-{
-    if (error && *error) {
-        g_autoptr(GString) message = g_string_new((*error)->message);
-
-        g_string_replace(message, path, from, 0);
-        g_free((*error)->message);
-        (*error)->message = g_strdup(message->str);
-    }
-}
 
 /* On success *ret_path is the file, and it is there. */
 static bool check_as_file(const char *text, const char *from, char **ret_path, Options *ret, GError **error)

@@ -173,6 +173,7 @@ Client *dom_connect(const Dom *dom, unsigned timeout_ms, GError **error)
 
     if (!dom->active) {
         error_set(error, "Domain '%s' is not running", dom->name);
+        error_hint(error, "lodgectl start lets it run.");
         return NULL;
     }
     path = g_build_filename(dom->entry->folder, REGISTRY_CONTROL, NULL);
