@@ -24,6 +24,7 @@ bool user_become(const char *who, GError **error)
     static const char *const of_ours[] = { "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME",
                                            "DBUS_SESSION_BUS_ADDRESS" };
     const struct passwd *user = find_user(who);
+    g_autofree char *runtime = user ? g_strdup_printf("/run/user/%u", user->pw_uid) : NULL;
 
     if (!user) {
         return error_set(error, "There is no user '%s'", who);
@@ -37,6 +38,9 @@ bool user_become(const char *who, GError **error)
     }
     for (size_t i = 0; i < G_N_ELEMENTS(of_ours); i++) {
         g_unsetenv(of_ours[i]);
+    }
+    if (g_file_test(runtime, G_FILE_TEST_IS_DIR)) {
+        g_setenv("XDG_RUNTIME_DIR", runtime, TRUE); /* systemctl --user looks for it */
     }
     g_setenv("HOME", user->pw_dir, TRUE);
     g_setenv("USER", user->pw_name, TRUE);
