@@ -16,7 +16,7 @@ import termios
 import time
 import unittest
 
-from lodgectl_rig import LODGECTL, NONE, Pretender, Scratch, qmp
+from lodgectl_rig import LODGECTL, NONE, Pretender, Scratch
 
 RP = '[device "rp1"]\n  driver = "pcie-root-port"\n'
 

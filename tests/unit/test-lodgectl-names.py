@@ -122,6 +122,36 @@ class FullDisk(Scratch):
 
 
 @unittest.skipUnless(os.geteuid() == 0, "only root can be two users")
+class TwoUsers(Scratch):
+    def test_each_sees_its_own(self):
+        os.chmod(self.directory, 0o755)
+        mine = self.directory / "theirs"
+        mine.mkdir(mode=0o700)
+        os.chown(mine, 65534, 65534)
+        theirs = {**self.environment, "XDG_RUNTIME_DIR": str(mine), "XDG_CONFIG_HOME": str(mine)}
+        del theirs["LODGE_RUNTIME_DIR"], theirs["LODGE_CONFIG_DIR"]
+        as_nobody = {"user": 65534, "group": 65534, "extra_groups": [], "env": theirs, "cwd": "/"}
+        try:
+            subprocess.run([LODGECTL, "--version"], check=True, capture_output=True, **as_nobody)
+        except OSError as e:
+            self.skipTest(f"another user cannot run {LODGECTL}: {e}")
+        self.domain("x", "-uuid", UUID)
+        other = subprocess.Popen([LODGE, "-M", "none", "-accel", "tcg", "-name", "x", "-uuid", UUID],
+                                 stderr=subprocess.DEVNULL, **as_nobody)
+        self.addCleanup(self.end, other)
+        self.eventually((mine / "lodge/x/pid").exists)
+        listed = subprocess.run([LODGECTL, "list", "--json"], check=True, capture_output=True, **as_nobody)
+        self.assertEqual([d["pid"] for d in json.loads(listed.stdout)], [other.pid])
+        self.assertNotIn(str(other.pid), self.ctl("list", "--json"))
+        # Another's folder is not written to, whatever the mode.
+        stranger = subprocess.run([LODGE, "-M", "none", "-accel", "tcg", "-name", "y"], capture_output=True, text=True,
+                                  env={**self.environment, "LODGE_RUNTIME_DIR": str(mine), "LODGE_LISTED": "1"},
+                                  check=False, timeout=20)
+        self.assertEqual(stranger.returncode, 1)
+        self.assertIn("cannot be listed", stranger.stderr)
+
+
+@unittest.skipUnless(os.geteuid() == 0, "only root can be two users")
 class ForAnother(Scratch):
     def test_root_names_a_domain_of_another_user(self):
         os.chmod(self.directory, 0o755)
