@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * query-name, query-uuid, query-target.  Names and members are QEMU 7.2's (qapi/misc.json, qapi/machine.json).
+ * x-query-actions is our own: who changes an action for a while must know what to put back.
  */
 #include "vmm/domain-commands.h"
 
@@ -56,6 +57,12 @@ static bool query_target(CommandCall *call, const void *args, void *ret, GError 
     return true; /* there is one */
 }
 
+static bool query_actions(CommandCall *call, const void *args, void *ret, GError **error)
+{
+    *(Actions *)ret = *domain_actions(call->domain);
+    return true;
+}
+
 const Command domain_commands[] = {
     { "query-name", query_name, NULL, COMMAND_RETURNS(NameInfo, &name_info), .flags = COMMAND_OOB,
       .help = "Tell the domain's name" },
@@ -63,5 +70,7 @@ const Command domain_commands[] = {
       .help = "Tell the domain's UUID" },
     { "query-target", query_target, NULL, COMMAND_RETURNS(TargetInfo, &target_info), .flags = COMMAND_OOB,
       .help = "Tell the guest's architecture" },
+    { "x-query-actions", query_actions, NULL, COMMAND_RETURNS(Actions, &action_options),
+      .help = "Tell what set-action has set" },
     COMMAND_END
 };

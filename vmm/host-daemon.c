@@ -71,7 +71,7 @@ bool host_daemonize(GError **error)
     return true;
 }
 
-void host_daemonize_done(void)
+void host_daemonize_done(int log_fd)
 {
     int null;
     ssize_t n;
@@ -83,7 +83,7 @@ void host_daemonize_done(void)
     if (null >= 0) {
         dup2(null, STDIN_FILENO);
         dup2(null, STDOUT_FILENO);
-        dup2(null, STDERR_FILENO);
+        dup2(log_fd >= 0 ? log_fd : null, STDERR_FILENO); /* libraries, and what aborts, write there */
         if (null > STDERR_FILENO) {
             close(null);
         }

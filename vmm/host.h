@@ -47,6 +47,7 @@ bool host_fdset_remove(unsigned set, int fd, GError **error);
 /* -daemonize: forks; the parent waits and exits with the child's status.  Returns in the child.
  * Before any thread, loop or accelerator exists. */
 bool host_daemonize(GError **error);
-void host_daemonize_done(void); /* the child is ready: parent exits 0; stdio goes to /dev/null */
+/* The child is ready: the parent exits 0; stdio goes to /dev/null, standard error to log_fd if that is one. */
+void host_daemonize_done(int log_fd);
 bool host_write_pidfile(const char *path, GError **error); /* locked, removed at exit */
 void host_cleanup(void);

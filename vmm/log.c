@@ -90,6 +90,11 @@ bool log_configure(const char *file, const char *categories, bool timestamps, GE
     return true;
 }
 
+int log_file_fd(void)
+{
+    return log_fd == STDERR_FILENO ? -1 : log_fd;
+}
+
 void log_help(GString *out)
 {
     g_string_append(out, "Log categories (-d a,b,...):\n");
@@ -101,7 +106,7 @@ void log_help(GString *out)
 
 static void write_line(GString *line)
 {
-    const char *p = line->str;
+    const char *p;
     size_t left;
 
     for (size_t i = 0; i < line->len; i++) {
@@ -110,6 +115,7 @@ static void write_line(GString *line)
         }
     }
     g_string_append_c(line, '\n');
+    p = line->str;
     left = line->len;
     while (left > 0) {
         ssize_t n = write(log_fd, p, left);

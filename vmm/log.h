@@ -37,6 +37,7 @@ static inline bool log_on(LogCategory c)
 /* file NULL: standard error; categories NULL: none. */
 bool log_configure(const char *file, const char *categories, bool timestamps, GError **error);
 void log_help(GString *out);
+int log_file_fd(void); /* of `file`, to the end of the process; -1: standard error is the log */
 
 void log_info(const char *fmt, ...) G_GNUC_PRINTF(1, 2);    /* "lodge: ..." */
 void log_warning(const char *fmt, ...) G_GNUC_PRINTF(1, 2); /* "lodge: warning: ..." */

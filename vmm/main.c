@@ -97,7 +97,7 @@ static bool start(const Options *options, Domain *domain, const MachineClass *cl
         return false;
     }
     if (options->daemonize) {
-        host_daemonize_done();
+        host_daemonize_done(log_file_fd());
     }
     return true;
 }

@@ -53,6 +53,17 @@ char *registry_config(void)
     return place("LODGE_CONFIG_DIR", "/etc/lodge", "XDG_CONFIG_HOME", usual);
 }
 
+char *registry_logs(void)
+{
+    const char *home = g_get_home_dir(), *config = g_getenv("LODGE_CONFIG_DIR");
+    g_autofree char *usual = home ? g_build_filename(home, ".local", "state", NULL) : NULL;
+
+    if (config && *config && !g_getenv("LODGE_LOG_DIR")) {
+        return g_build_filename(config, "log", NULL);
+    }
+    return place("LODGE_LOG_DIR", "/var/log/lodge", "XDG_STATE_HOME", usual);
+}
+
 bool registry_check_name(const char *name, GError **error)
 {
     g_autofree char *root = registry_root();

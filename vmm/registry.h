@@ -33,6 +33,8 @@
  * any user.  NULL: there is none. */
 char *registry_root(void);
 char *registry_config(void);
+/* That of the logs of domains that lodgectl starts; LODGE_LOG_DIR says it, else it is `log` in LODGE_CONFIG_DIR. */
+char *registry_logs(void);
 /* May a domain of this name be listed?  It becomes the name of a folder. */
 bool registry_check_name(const char *name, GError **error);
 

@@ -16,6 +16,7 @@
 
 #include "monitor/command-line.h"
 #include "tools/lodgectl/domains.h"
+#include "tools/lodgectl/tuning.h"
 #include "vmm/error.h"
 #include "vmm/host.h"
 #include "vmm/registry.h"
@@ -111,11 +112,32 @@ char *definition_read(const char *name, GError **error)
     return read_text(path, &text, error) ? text : NULL;
 }
 
+/* The parser knows a file by its path, as that of an option; people know it by another. */
+static void rename_in_error(GError **error, const char *path, const char *from)
+{
+    g_autofree char *option = g_strdup_printf("-readconfig %s: ", path);
+
+    if (error && *error) {
+        g_autoptr(GString) message = g_string_new((*error)->message);
+
+        g_string_replace(message, option, "", 1);
+        g_string_replace(message, path, from, 0);
+        g_free((*error)->message);
+        (*error)->message = g_strdup(message->str);
+    }
+}
+
 bool definition_parse(const char *path, Options *ret, GError **error)
 {
     char *argv[] = { (char *)"lodge", (char *)"-readconfig", (char *)path, NULL };
+    GError *wrong = NULL;
+    bool ok = options_parse(3, argv, option_languages, ret, &wrong);
 
-    return options_parse(3, argv, option_languages, ret, error);
+    if (!ok) {
+        rename_in_error(&wrong, path, path);
+        g_propagate_error(error, wrong);
+    }
+    return ok;
 }
 
 bool definition_load(const char *name, Options *ret, GError **error)
@@ -215,8 +237,7 @@ static bool put_in_place(const char *from, const char *name, GError **error)
     return true;
 }
 
-/* -1: error is set.  The lock ends when it is closed. */
-static int lock_definitions(GError **error)
+int definitions_lock(GError **error)
 {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
     g_autofree char *at = folder("domains");
@@ -240,18 +261,6 @@ static int lock_definitions(GError **error)
 
 /* ---- checking ---- */
 
-/* The parser knows a file by its path; people know it by another. */
-static void rename_in_error(GError **error, const char *path, const char *from)
-{
-    if (error && *error) {
-        g_autoptr(GString) message = g_string_new((*error)->message);
-
-        g_string_replace(message, path, from, 0);
-        g_free((*error)->message);
-        (*error)->message = g_strdup(message->str);
-    }
-}
-
 /* On success *ret_path is the file, and it is there. */
 static bool check_as_file(const char *text, const char *from, char **ret_path, Options *ret, GError **error)
 {
@@ -268,6 +277,17 @@ static bool check_as_file(const char *text, const char *from, char **ret_path, O
         return false;
     }
     *ret_path = g_steal_pointer(&path);
+    return true;
+}
+
+bool definition_parse_text(const char *text, const char *from, Options *ret, GError **error)
+{
+    g_autofree char *path = NULL;
+
+    if (!check_as_file(text, from, &path, ret, error)) {
+        return false;
+    }
+    unlink(path);
     return true;
 }
 
@@ -366,7 +386,7 @@ char *definition_write(const char *text, const char *from, GError **error)
         return NULL;
     }
     name = name_of(&options, from, error);
-    lock = name ? lock_definitions(error) : -1;
+    lock = name ? definitions_lock(error) : -1;
     ok = lock >= 0 && write_locked(text, &options, path, name, error);
     if (lock >= 0) {
         close(lock);
@@ -401,7 +421,7 @@ bool definition_replace(const char *name, const char *before, const char *text, 
     if (!check_as_file(text, from, &path, &options, error)) {
         return false;
     }
-    lock = lock_definitions(error);
+    lock = definitions_lock(error);
     ok = lock >= 0 && check_replaced(name, before, &options, error) && write_locked(text, &options, path, name, error);
     if (lock >= 0) {
         close(lock);
@@ -415,7 +435,7 @@ bool definition_remove(const char *name, GError **error)
 {
     g_autofree char *path = definition_path(name);
     g_autofree char *link = file_in("autostart", name);
-    int lock = lock_definitions(error);
+    int lock = definitions_lock(error);
     bool ok;
 
     if (lock < 0) {
@@ -424,6 +444,7 @@ bool definition_remove(const char *name, GError **error)
     ok = unlink(path) == 0 || error_set_errno(error, errno, "Cannot remove '%s'", path);
     if (ok) {
         unlink(link);
+        tuning_remove(name);
         sync_folder(path);
     }
     close(lock);

@@ -20,6 +20,8 @@ bool definition_autostarts(const char *name);
 char *definition_read(const char *name, GError **error);
 /* What it says, or another file; for options_clear(). */
 bool definition_parse(const char *path, Options *ret, GError **error);
+/* from: what errors call the text. */
+bool definition_parse_text(const char *text, const char *from, Options *ret, GError **error);
 bool definition_load(const char *name, Options *ret, GError **error);
 /* Its UUID, the caller's; NULL: it has none, or cannot be read. */
 char *definition_uuid(const char *name);
@@ -31,5 +33,7 @@ char *options_uuid(const Options *options);
 char *definition_write(const char *text, const char *from, GError **error);
 /* The same for a domain that is defined by the text `before`, and must still be.  Its name stays. */
 bool definition_replace(const char *name, const char *before, const char *text, const char *from, GError **error);
+/* Who writes what belongs to definitions holds this lock, and closes it.  -1: error is set. */
+int definitions_lock(GError **error);
 bool definition_remove(const char *name, GError **error);
 bool definition_set_autostart(const char *name, bool on, GError **error);

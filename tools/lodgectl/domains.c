@@ -123,7 +123,44 @@ Dom *domains_find(const char *text, GError **error)
     return NULL;
 }
 
+Dom *domains_named(const char *name)
+{
+    g_autoptr(GPtrArray) all = domains_list();
+
+    for (guint i = 0; i < all->len; i++) {
+        if (g_str_equal(((Dom *)all->pdata[i])->name, name)) {
+            return g_ptr_array_steal_index(all, i);
+        }
+    }
+    return NULL;
+}
+
 /* ---- of a command ---- */
+
+bool cmd_scope(const Cmd *cmd, const Dom *dom, Scope *ret, GError **error)
+{
+    bool live = cmd_flag(cmd, "live"), config = cmd_flag(cmd, "config"), both = cmd_flag(cmd, "persistent");
+
+    if (cmd_flag(cmd, "current") && (live || config || both)) {
+        return error_set(error, "--current goes with neither --live nor --config nor --persistent");
+    }
+    if (both) {
+        live = live || dom->active;
+        config = true;
+    } else if (!live && !config) {
+        live = dom->active;
+        config = !dom->active;
+    }
+    if (live && !dom->active) {
+        return error_set(error, "Domain '%s' is not running", dom->name);
+    }
+    if (config && !dom->persistent) {
+        error_set(error, "Domain '%s' is transient: it has no definition", dom->name);
+        return error_hint(error, "lodgectl define gives it one.");
+    }
+    *ret = (Scope) { live, config };
+    return true;
+}
 
 Dom *cmd_domain(const Cmd *cmd, GError **error)
 {
@@ -136,6 +173,7 @@ Client *dom_connect(const Dom *dom, unsigned timeout_ms, GError **error)
 
     if (!dom->active) {
         error_set(error, "Domain '%s' is not running", dom->name);
+        error_hint(error, "lodgectl start lets it run.");
         return NULL;
     }
     path = g_build_filename(dom->entry->folder, REGISTRY_CONTROL, NULL);

@@ -21,6 +21,7 @@ typedef struct Dom {
 /* Active ones by id, then the others by name. */
 GPtrArray *domains_list(void);
 Dom *domains_find(const char *text, GError **error); /* id, UUID or name */
+Dom *domains_named(const char *name); /* NULL: there is none of that name */
 void dom_free(Dom *dom);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Dom, dom_free)
 const char *dom_uuid(Dom *dom); /* NULL: it has none */
@@ -29,6 +30,15 @@ const char *dom_uuid(Dom *dom); /* NULL: it has none */
 Dom *cmd_domain(const Cmd *cmd, GError **error);
 /* ... and a connection to it.  *ret may be NULL. */
 Client *cmd_connect(const Cmd *cmd, Dom **ret, GError **error);
+
+/* Which of both a change is for: --live, --config, --persistent (both, if it runs), --current or nothing (what there is:
+ * live if it runs).  The verb has SCOPE_ARGS. */
+typedef struct Scope { bool live, config; } Scope;
+bool cmd_scope(const Cmd *cmd, const Dom *dom, Scope *ret, GError **error);
+#define SCOPE_ARGS { "live", ARG_FLAG, .help = "Only while it runs" }, \
+                   { "config", ARG_FLAG, .help = "From its next start on" }, \
+                   { "persistent", ARG_FLAG, .help = "From its next start on and, if it runs, now" }, \
+                   { "current", ARG_FLAG, .help = "Now if it runs, else from its next start on; as without any of these" }
 
 Client *dom_connect(const Dom *dom, unsigned timeout_ms, GError **error);
 #define DOM_TIMEOUT_MS 10000

@@ -10,7 +10,7 @@
 
 void help_all(GString *out)
 {
-    g_string_append(out, "Usage: lodgectl [-q] COMMAND [ARGUMENT...]\n"
+    g_string_append(out, "Usage: lodgectl [-q] [--user NAME] COMMAND [ARGUMENT...]\n"
                          "Lists and drives the domains of this user.\n");
     for (const VerbSection *s = verb_sections; s->title; s++) {
         g_string_append_printf(out, "\n %s:\n", s->title);
@@ -29,6 +29,8 @@ static char *synopsis(const Arg *a)
     switch (a->kind) {
     case ARG_FLAG:
         return g_strdup_printf("[--%s]", a->name);
+    case ARG_LIST:
+        return g_strdup_printf("[[--%s] <string>]...", a->name);
     case ARG_REST:
         return g_strdup_printf(a->required ? "<%s>..." : "[<%s>...]", a->name);
     default:
@@ -41,6 +43,8 @@ static char *left_column(const Arg *a)
     switch (a->kind) {
     case ARG_FLAG:
         return g_strdup_printf("--%s", a->name);
+    case ARG_LIST:
+        return g_strdup_printf("[--%s] <string>", a->name);
     case ARG_REST:
         return g_strdup_printf("<%s>", a->name);
     default:
@@ -130,7 +134,7 @@ void help_man(GString *out)
         ".\\\" Made from the table of commands by lodgectl --man.\n"
         ".TH LODGECTL 1 \"\" \"lodge " LODGE_VERSION "\" \"User Commands\"\n"
         ".SH NAME\nlodgectl \\- list and drive the domains of lodge\n"
-        ".SH SYNOPSIS\n.B lodgectl\n[\\fB\\-q\\fR] \\fICOMMAND\\fR [\\fIARGUMENT\\fR...]\n"
+        ".SH SYNOPSIS\n.B lodgectl\n[\\fB\\-q\\fR] [\\fB\\-\\-user\\fR \\fINAME\\fR] \\fICOMMAND\\fR [\\fIARGUMENT\\fR...]\n"
         ".SH DESCRIPTION\n"
         "A domain is a virtual machine that\n.BR lodge (1)\n"
         "runs. One that has a name is listed while it runs, however it was started. One that is defined, by a file\n"
@@ -142,6 +146,8 @@ void help_man(GString *out)
         "what they print are those of virsh, where virsh has them.\n"
         ".SH OPTIONS\n"
         ".TP\n.B \\-q, \\-\\-quiet\nSay nothing about what went well.\n"
+        ".TP\n.BI \\-\\-user \\ NAME\nAct for that user, as that user: of two domains of one name, one is root's, and one\n"
+        "is seen like this. Only for root.\n"
         ".TP\n.B \\-h, \\-\\-help\nShow the commands.\n"
         ".TP\n.B \\-v, \\-\\-version\nShow the version.\n"
         ".TP\n.B \\-\\-man, \\-\\-completion\nShow this page, or what bash needs to complete commands.\n");
@@ -159,9 +165,14 @@ void help_man(GString *out)
         "The definition of a persistent domain.\n"
         ".TP\n.I $XDG_CONFIG_HOME/lodge/autostart, /etc/lodge/autostart\n"
         "Links to the definitions of those that are started with the host.\n"
+        ".TP\n.I $XDG_CONFIG_HOME/lodge/tuning/NAME.conf, /etc/lodge/tuning/NAME.conf\n"
+        "What it gets of the host's CPUs from its next start on.\n"
+        ".TP\n.I $XDG_STATE_HOME/lodge/NAME.log, /var/log/lodge/NAME.log\n"
+        "What lodge has said since lodgectl started the domain; .log.1 is that of the start before.\n"
         ".SH ENVIRONMENT\n"
         ".TP\n.B LODGE_RUNTIME_DIR, LODGE_CONFIG_DIR\n"
-        "Take the place of the folders above, for any user.\n"
+        "Take the place of the folders above, for any user; with the second, logs are in its folder log.\n"
+        ".TP\n.B LODGE_LOG_DIR\nTakes the place of the folder of logs.\n"
         ".TP\n.B LODGE\nThe program that is started, instead of the lodge beside lodgectl or in the path.\n"
         ".TP\n.B VISUAL, EDITOR\nWhat edit uses.\n"
         ".SH EXIT STATUS\n0, or 1 if it could not be done; then one sentence on standard error says why.\n"
@@ -217,7 +228,7 @@ void help_completion(GString *out)
     g_string_append(out, "# Made from the table of commands by lodgectl --completion.\n"
                          "_lodgectl()\n{\n"
                          "    local cur=${COMP_WORDS[COMP_CWORD]} verb= i verbs options= domains= files= words=\n"
-                         "    local IFS=$' \\t\\n'\n"
+                         "    local IFS=$' \\t\\n' name user=()\n"
                          "    verbs='");
     for (const VerbSection *s = verb_sections; s->title; s++) {
         for (const Verb *v = s->verbs; v->name; v++) {
@@ -227,25 +238,29 @@ void help_completion(GString *out)
     g_string_append(out, "'\n"
                          "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
                          "        case ${COMP_WORDS[i]} in\n"
+                         "        --user) user=(--user \"${COMP_WORDS[++i]}\") ;;\n"
                          "        -*) ;;\n"
                          "        *) verb=${COMP_WORDS[i]}; break ;;\n"
                          "        esac\n"
                          "    done\n"
                          "    case $verb in\n"
-                         "    '') options='--quiet --help --version' words=$verbs ;;\n");
+                         "    '') options='--quiet --user --help --version' words=$verbs ;;\n");
     for (const VerbSection *s = verb_sections; s->title; s++) {
         for (const Verb *v = s->verbs; v->name; v++) {
             completion_case(out, v);
         }
     }
+    /* compgen -W would expand what domains are called, as the shell does. */
     g_string_append(out, "    esac\n"
                          "    COMPREPLY=()\n"
                          "    if [[ $cur == -* ]]; then\n"
                          "        COMPREPLY=($(compgen -W \"$options\" -- \"$cur\"))\n"
                          "    elif [[ $domains ]]; then\n"
-                         "        IFS=$'\\n'\n"
-                         "        COMPREPLY=($(compgen -W \"$(IFS=' '; \"${COMP_WORDS[0]}\" $domains 2>/dev/null)\" -- "
-                         "\"$cur\"))\n"
+                         "        while IFS= read -r name; do\n"
+                         "            if [[ $name == \"$cur\"* || $(printf %q \"$name\") == \"$cur\"* ]]; then\n"
+                         "                COMPREPLY+=(\"$(printf %q \"$name\")\")\n"
+                         "            fi\n"
+                         "        done < <(\"${COMP_WORDS[0]}\" \"${user[@]}\" $domains 2>/dev/null)\n"
                          "    elif [[ $files ]]; then\n"
                          "        COMPREPLY=($(compgen -f -- \"$cur\"))\n"
                          "    elif [[ $words ]]; then\n"

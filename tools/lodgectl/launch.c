@@ -11,7 +11,9 @@
 #include <unistd.h>
 
 #include "tools/lodgectl/definitions.h"
+#include "tools/lodgectl/domain-log.h"
 #include "tools/lodgectl/print.h"
+#include "tools/lodgectl/tuning.h"
 #include "vmm/error.h"
 #include "vmm/registry.h"
 
@@ -55,7 +57,8 @@ static char *quote(const char *text)
     return g_strjoinv(",,", parts);
 }
 
-static GPtrArray *command_line(const char *name, const Options *o, bool paused)
+/* log NULL: there is none. */
+static GPtrArray *command_line(const char *name, const Options *o, bool paused, const char *log)
 {
     GPtrArray *argv = g_ptr_array_new_with_free_func(g_free);
     g_autofree char *root = registry_root();
@@ -70,6 +73,12 @@ static GPtrArray *command_line(const char *name, const Options *o, bool paused)
     if (paused) {
         g_ptr_array_add(argv, g_strdup("-S"));
     }
+    if (log) {
+        g_ptr_array_add(argv, g_strdup("-D"));
+        g_ptr_array_add(argv, g_strdup(log));
+        g_ptr_array_add(argv, g_strdup("-msg"));
+        g_ptr_array_add(argv, g_strdup("timestamp=on"));
+    }
     if (root && needs_console(o)) {
         g_autofree char *path = g_build_filename(root, name, REGISTRY_CONSOLE, NULL);
         g_autofree char *quoted_path = quote(path);
@@ -83,28 +92,39 @@ static GPtrArray *command_line(const char *name, const Options *o, bool paused)
 
 /* ---- running it ---- */
 
-/* The last line that says something, without the program's name. */
+/* What a line says, without the time and the program's name. */
+static const char *words_of(char *line)
+{
+    static const char program[] = "lodge: ";
+    const char *at = strstr(g_strstrip(line), program), *space = strchr(line, ' ');
+
+    return at && (at == line || at == space + 1) ? at + strlen(program) : line;
+}
+
+/* The last line that says something. */
 static char *last_words(const char *text)
 {
     g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
     const char *last = "it does not say why";
 
     for (char **line = lines; *line; line++) {
-        if (*g_strstrip(*line)) {
-            last = g_str_has_prefix(*line, "lodge: ") ? *line + strlen("lodge: ") : *line;
-        }
+        const char *words = words_of(*line);
+
+        last = *words ? words : last;
     }
     return g_strdup(last);
 }
 
 static void repeat_warnings(const char *text)
 {
-    static const char prefix[] = "lodge: warning: ";
+    static const char prefix[] = "warning: ";
     g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
 
     for (char **line = lines; *line; line++) {
-        if (g_str_has_prefix(*line, prefix)) {
-            say_warning("%s", *line + strlen(prefix));
+        const char *words = words_of(*line);
+
+        if (g_str_has_prefix(words, prefix)) {
+            say_warning("%s", words + strlen(prefix));
         }
     }
 }
@@ -115,30 +135,61 @@ static void require_listing(gpointer opaque)
     g_setenv(REGISTRY_REQUIRED, "1", TRUE);
 }
 
+/* true: it runs, in the background.  *ret_said: what it wrote to standard error, the caller's; NULL: it was not run. */
+static bool run(const char *name, const Options *options, bool paused, const char *log, char **ret_said, GError **error)
+{
+    g_autoptr(GPtrArray) argv = command_line(name, options, paused, log);
+    g_autoptr(GError) failed = NULL;
+    int status;
+
+    *ret_said = NULL;
+    if (!g_spawn_sync(NULL, (char **)argv->pdata, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL,
+                      require_listing, NULL, NULL, ret_said, &status, &failed)) {
+        return error_set(error, "Failed to start domain '%s': %s", name, failed->message);
+    }
+    return g_spawn_check_wait_status(status, NULL);
+}
+
+/* What it said on standard error, and then to its log. */
+static char *all_words(const char *said, const char *log)
+{
+    g_autofree char *logged = NULL;
+
+    if (log) {
+        g_file_get_contents(log, &logged, NULL, NULL);
+    }
+    return g_strconcat(said ? said : "", logged ? logged : "", NULL);
+}
+
 bool launch(const char *name, bool paused, GError **error)
 {
-    g_autoptr(GPtrArray) argv = NULL;
-    g_autofree char *said = NULL, *why = NULL;
-    GError *failed = NULL;
+    g_autofree char *said = NULL, *log = NULL, *words = NULL, *root = registry_root();
+    g_autoptr(GError) no_log = NULL;
     Options options;
-    int status;
+    bool ok;
 
     if (!definition_load(name, &options, error)) {
         return error_subject(error, "Failed to start the domain");
     }
-    argv = command_line(name, &options, paused);
+    log = domain_log_begin(&no_log);
+    ok = run(name, &options, paused, log, &said, error);
     options_clear(&options);
-    if (!g_spawn_sync(NULL, (char **)argv->pdata, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL,
-                      require_listing, NULL, NULL, &said, &status, &failed)) {
-        error_set(error, "Failed to start domain '%s': %s", name, failed->message);
-        g_error_free(failed);
-        return false;
+    words = all_words(said, log);
+    if (log && (ok || !root || !registry_is_alive(root, name))) { /* not when it ran already */
+        domain_log_keep(name, log);
+    } else if (log) {
+        unlink(log);
     }
-    if (!g_spawn_check_wait_status(status, NULL)) {
-        why = last_words(said);
-        return error_set(error, "Failed to start domain '%s': %s", name, why);
+    if (!ok) {
+        g_autofree char *why = last_words(words);
+
+        return said ? error_set(error, "Failed to start domain '%s': %s", name, why) : false;
     }
-    repeat_warnings(said);
+    if (no_log) {
+        say_warning("Domain '%s' has no log: %s", name, no_log->message);
+    }
+    repeat_warnings(words);
+    tuning_apply(name);
     return true;
 }
 

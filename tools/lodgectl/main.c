@@ -9,17 +9,9 @@
 #include <string.h>
 
 #include "tools/lodgectl/print.h"
+#include "tools/lodgectl/user.h"
 #include "tools/lodgectl/verb.h"
 #include "vmm/error.h"
-
-static int print(void (*make)(GString *out))
-{
-    g_autoptr(GString) out = g_string_new(NULL);
-
-    make(out);
-    fputs(out->str, stdout);
-    return EXIT_SUCCESS;
-}
 
 static bool help(char **words, GError **error)
 {
@@ -68,55 +60,72 @@ static void print_version(GString *out)
     g_string_append(out, "lodgectl version " LODGE_VERSION "\n");
 }
 
-/* Options before the verb.  true: *ret_status is all there is to do. */
-static bool read_options(char ***words, bool *ret_quiet, int *ret_status, GError **error)
+/* Help and the like: prints it, and ends.  false: name is none of these. */
+static bool print_instead(const char *name)
 {
     static const struct { const char *name, *alias; void (*make)(GString *out); } prints[] = {
         { "--help", "-h", help_all }, { "--version", "-v", print_version }, { "--man", "--man", help_man },
         { "--completion", "--completion", help_completion },
     };
 
-    for (; **words && (**words)[0] == '-'; ++*words) {
-        for (size_t i = 0; i < G_N_ELEMENTS(prints); i++) {
-            if (g_str_equal(**words, prints[i].name) || g_str_equal(**words, prints[i].alias)) {
-                *ret_status = print(prints[i].make);
-                return true;
-            }
-        }
-        if (!g_str_equal(**words, "-q") && !g_str_equal(**words, "--quiet")) {
-            error_set(error, "There is no option '%s'", **words);
-            error_hint(error, "See lodgectl --help.");
-            *ret_status = EXIT_FAILURE;
+    for (size_t i = 0; i < G_N_ELEMENTS(prints); i++) {
+        if (g_str_equal(name, prints[i].name) || g_str_equal(name, prints[i].alias)) {
+            g_autoptr(GString) out = g_string_new(NULL);
+
+            prints[i].make(out);
+            fputs(out->str, stdout);
             return true;
         }
-        *ret_quiet = true;
     }
     return false;
+}
+
+/* Options before the verb; *words: what follows them.  *ret_done: there is nothing more to be done. */
+static bool read_options(char ***words, bool *ret_quiet, bool *ret_done, GError **error)
+{
+    for (; **words && (**words)[0] == '-'; ++*words) {
+        const char *name = **words;
+
+        if (print_instead(name)) {
+            *ret_done = true;
+            return true;
+        }
+        if (g_str_equal(name, "-q") || g_str_equal(name, "--quiet")) {
+            *ret_quiet = true;
+        } else if (g_str_equal(name, "--user") && !(*words)[1]) {
+            return error_set(error, "--user needs the name of a user");
+        } else if (g_str_equal(name, "--user")) {
+            if (!user_become(*++*words, error)) {
+                return false;
+            }
+        } else {
+            error_set(error, "There is no option '%s'", name);
+            return error_hint(error, "See lodgectl --help; options of a command follow it.");
+        }
+    }
+    return true;
 }
 
 int main(int argc, char **argv)
 {
     g_autoptr(GError) error = NULL;
-    int status = EXIT_SUCCESS;
-    bool quiet = false;
+    bool quiet = false, done = false, ok;
     char **words = argv + 1;
 
     setlocale(LC_CTYPE, "");
     signal(SIGPIPE, SIG_IGN);
-    if (!read_options(&words, &quiet, &status, &error)) {
-        if (!*words) {
-            error_set(&error, "A command is missing");
-            error_hint(&error, "See lodgectl help.");
-        } else {
-            status = run(words, quiet, &error) ? EXIT_SUCCESS : EXIT_FAILURE;
-        }
+    ok = read_options(&words, &quiet, &done, &error);
+    if (ok && !done && !*words) {
+        error_set(&error, "A command is missing");
+        ok = error_hint(&error, "See lodgectl help.");
+    } else if (ok && !done) {
+        ok = run(words, quiet, &error);
     }
     if (error) {
         say_error(error);
-        status = EXIT_FAILURE;
     }
     if (fflush(stdout) != 0 || ferror(stdout)) { /* a full disk, or nobody reads any more */
-        status = EXIT_FAILURE;
+        ok = false;
     }
-    return status;
+    return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }

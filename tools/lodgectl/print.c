@@ -6,8 +6,12 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "vmm/error.h"
+
+#define COLUMN_MIN 8 /* characters that are left of a column that is cut */
 
 /* ---- sentences ---- */
 
@@ -119,13 +123,50 @@ static void print_row(const Table *t, guint row)
     puts(g_strchomp(line->str));
 }
 
-void table_print(Table *t)
+static size_t width_of(const Table *t)
 {
     size_t width = 0;
 
     for (unsigned i = 0; i < t->columns; i++) {
         width += t->widths[i] + 3;
     }
+    return width;
+}
+
+void table_free(Table *t)
+{
+    g_ptr_array_unref(t->cells);
+    g_free(t->widths);
+    g_free(t);
+}
+
+void table_print_narrow(Table *t, unsigned column)
+{
+    struct winsize size = { 0 };
+    size_t width = width_of(t), over, keep;
+
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col && width > size.ws_col) {
+        over = width - size.ws_col;
+        keep = t->widths[column] > over + COLUMN_MIN ? t->widths[column] - over : COLUMN_MIN;
+        for (guint i = column; i < t->cells->len; i += t->columns) {
+            char *cell = t->cells->pdata[i];
+
+            if ((size_t)g_utf8_strlen(cell, -1) > keep) {
+                g_autofree char *part = g_utf8_substring(cell, 0, (glong)keep - 1);
+
+                t->cells->pdata[i] = g_strconcat(part, "~", NULL);
+                g_free(cell);
+            }
+        }
+        t->widths[column] = MIN(t->widths[column], keep);
+    }
+    table_print(t);
+}
+
+void table_print(Table *t)
+{
+    size_t width = width_of(t);
+
     for (guint row = 0; row < t->cells->len / t->columns; row++) {
         print_row(t, row);
         if (row == 0) {
@@ -135,9 +176,7 @@ void table_print(Table *t)
         }
     }
     puts("");
-    g_ptr_array_unref(t->cells);
-    g_free(t->widths);
-    g_free(t);
+    table_free(t);
 }
 
 void print_json(JsonWriter *w)

@@ -23,6 +23,9 @@ typedef struct Table Table;
 Table *table_new(unsigned columns, ...) G_GNUC_WARN_UNUSED_RESULT; /* the headings */
 void table_row(Table *table, ...); /* as many strings; copied */
 void table_print(Table *table); /* and frees it */
+/* The same; on a terminal that is too narrow, that column is cut. */
+void table_print_narrow(Table *table, unsigned column);
+void table_free(Table *table);
 
 /* Prints one value as lines of JSON, and frees the writer. */
 void print_json(JsonWriter *w);

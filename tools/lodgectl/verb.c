@@ -76,6 +76,11 @@ static bool set_value(Cmd *cmd, int i, const char *value, GError **error)
     const Arg *arg = &cmd->verb->args[i];
     guint64 n;
 
+    if (arg->kind == ARG_LIST) {
+        g_ptr_array_add(cmd->list, (gpointer)value);
+        cmd->values[i] = value;
+        return true;
+    }
     if (cmd->values[i]) {
         return error_set(error, "'%s' is given twice", arg->name);
     }
@@ -119,7 +124,7 @@ static int next_positional(const Cmd *cmd)
     bool has_rest = n && args[n - 1].kind == ARG_REST;
 
     for (size_t i = 0; i < n; i++) {
-        if (args[i].kind == ARG_REST ||
+        if (args[i].kind == ARG_REST || args[i].kind == ARG_LIST ||
             (args[i].kind == ARG_TEXT && !cmd->values[i] && (args[i].required || !has_rest))) {
             return (int)i;
         }
@@ -168,7 +173,8 @@ static bool check_required(const Cmd *cmd, GError **error)
 
 bool cmd_parse(const Verb *verb, char **words, Cmd *ret, GError **error)
 {
-    *ret = (Cmd) { .verb = verb, .values = g_new0(const char *, count_args(verb) + 1) };
+    *ret = (Cmd) { .verb = verb, .values = g_new0(const char *, count_args(verb) + 1),
+                    .list = g_ptr_array_new() };
     if (read_words(ret, words, error) && check_required(ret, error)) {
         return true;
     }
@@ -179,6 +185,7 @@ bool cmd_parse(const Verb *verb, char **words, Cmd *ret, GError **error)
 void cmd_clear(Cmd *cmd)
 {
     g_clear_pointer(&cmd->values, g_free);
+    g_clear_pointer(&cmd->list, g_ptr_array_unref);
 }
 
 /* ---- values ---- */

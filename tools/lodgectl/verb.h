@@ -13,6 +13,7 @@ typedef enum ArgKind {
     ARG_FLAG,   /* --name */
     ARG_TEXT,   /* --name VALUE, --name=VALUE, or the next word that belongs to no option */
     ARG_NUMBER, /* --name N, --name=N, from 0 on */
+    ARG_LIST,   /* the same, any number of times: Cmd.list; the last that takes a word by itself */
     ARG_REST,   /* every word from here on, whatever it looks like; last */
     ARG_END,
 } ArgKind;
@@ -35,6 +36,7 @@ typedef struct Cmd {
     const Verb *verb;
     const char **values; /* beside verb->args: NULL, or the text; "" of a flag */
     char **rest;         /* NULL-terminated, of ARG_REST */
+    GPtrArray *list;     /* const char *, of ARG_LIST; empty: none */
     bool quiet;
 } Cmd;
 

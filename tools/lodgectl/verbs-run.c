@@ -51,9 +51,12 @@ static bool start_with_console(const Cmd *cmd, const char *name, bool paused, GE
         return false;
     }
     say(cmd, "Domain '%s' started", name);
-    dom = domains_find(name, error);
+    dom = domains_named(name);
     client = dom ? dom_connect(dom, DOM_TIMEOUT_MS, error) : NULL;
     console = client ? console_open(dom, NULL, error) : NULL;
+    if (!dom) {
+        return error_set(error, "Domain '%s' has ended already", name);
+    }
     if (!console) {
         if (client && !paused) { /* it runs all the same */
             client_do(client, "cont", NULL);
@@ -276,9 +279,19 @@ static bool wait_for_guest(const Dom *dom, Client *client, uint32_t seconds, boo
     return error_hint(error, "It may not listen to the power button; lodgectl reset asks nobody.");
 }
 
+/* What a shutdown does now (-no-shutdown: "pause").  The caller's. */
+static char *shutdown_action(Client *client)
+{
+    g_autoptr(Json) actions = client_run(client, "x-query-actions", NULL, NULL);
+    const char *action = reply_text(actions, "shutdown");
+
+    return g_strdup(action ? action : "poweroff");
+}
+
 /* The power button, and a reset in place of power off: every guest knows the one, and no agent is needed. */
 static bool reboot_by(const Cmd *cmd, const Dom *dom, Client *client, GError **error)
 {
+    g_autofree char *before = shutdown_action(client);
     bool was_reset = false, ok;
 
     if (!set_shutdown_action(client, "pause", error)) {
@@ -287,7 +300,7 @@ static bool reboot_by(const Cmd *cmd, const Dom *dom, Client *client, GError **e
     ok = client_do(client, "system_powerdown", error) &&
          wait_for_guest(dom, client, cmd_number(cmd, "timeout", REBOOT_PATIENCE_S), &was_reset, error) &&
          (was_reset || (client_do(client, "system_reset", error) && client_do(client, "cont", error)));
-    if (!set_shutdown_action(client, "poweroff", ok ? error : NULL)) {
+    if (!set_shutdown_action(client, before, ok ? error : NULL)) {
         return false;
     }
     return ok;

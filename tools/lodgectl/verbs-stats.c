@@ -168,8 +168,12 @@ static bool domblkstat(const Cmd *cmd, GError **error)
             }
         }
     }
+    if (!found && device) {
+        error_set(error, "The domain has no disk '%s'", device);
+        return error_hint(error, "lodgectl domblklist shows those it has.");
+    }
     puts("");
-    return found || !device || error_set(error, "The domain has no disk '%s'", device);
+    return true;
 }
 
 /* ---- memory ---- */

@@ -66,7 +66,7 @@ static void print_round(GHashTable *before)
     if (isatty(STDOUT_FILENO)) {
         fputs("\033[H\033[J", stdout);
     }
-    table_print(table);
+    table_print_narrow(table, 1);
     fflush(stdout);
 }
 

@@ -293,7 +293,7 @@ static void daemon_that(const char *path, bool gets_ready)
         _exit(3);
     }
     host_write_pidfile(path, NULL);
-    host_daemonize_done();
+    host_daemonize_done(-1);
     usleep(200000);
     host_cleanup();
     _exit(0);

@@ -58,6 +58,19 @@ static void test_lines_name_the_program(void **state)
     assert_string_equal(text, "lodge: hello 1\nlodge: warning: careful\n");
 }
 
+static void test_line_of_any_length_is_whole(void **state)
+{
+    configure(NULL, false);
+    for (int length = 1; length < 600; length++) {
+        g_autofree char *words = g_strnfill((gsize)length, 'x'), *text = NULL;
+        g_autofree char *wanted = g_strdup_printf("lodge: %s\n", words);
+
+        log_info("%s", words);
+        text = take_log();
+        assert_string_equal(text, wanted);
+    }
+}
+
 static void test_errors_show_their_hint(void **state)
 {
     g_autoptr(GError) error = NULL;
@@ -151,6 +164,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines_name_the_program),
+        cmocka_unit_test(test_line_of_any_length_is_whole),
         cmocka_unit_test(test_errors_show_their_hint),
         cmocka_unit_test(test_categories_are_switched),
         cmocka_unit_test(test_unknown_category_names_the_nearest),
