@@ -23,6 +23,7 @@
 #include "hw/i386/q35.h"
 #include "vmm/domain.h"
 #include "vmm/error.h"
+#include "vmm/machine.h"
 
 #define PIRQ_OFF 0x80
 
@@ -37,8 +38,10 @@ typedef struct Lpc {
     bool no_s3, no_s4, acpi_hotplug;
     /* Guest state */
     Ich9Pm pm;
-    AcpiPciHotplug hotplug; /* unused without acpi_hotplug */
+    AcpiPciHotplug hotplug; /* unused without hotplug_by_acpi */
     uint8_t apm_control, apm_status, fast_init;
+    /* Derived */
+    bool hotplug_by_acpi;   /* acpi_hotplug, on a machine that has ACPI */
 } Lpc;
 
 static Lpc *lpc(Device *dev)
@@ -202,19 +205,19 @@ static void slot_event(PciBus *bus, PciDevice *port, bool came)
 
 bool ich9_lpc_hotplug_by_acpi(Device *dev)
 {
-    return lpc(dev)->acpi_hotplug;
+    return lpc(dev)->hotplug_by_acpi;
 }
 
 static void lpc_aml(Device *dev, struct Aml *aml)
 {
-    if (lpc(dev)->acpi_hotplug) {
+    if (lpc(dev)->hotplug_by_acpi) {
         acpi_pci_hotplug_aml(&lpc(dev)->hotplug, aml);
     }
 }
 
 static bool hotplug_needed(const void *opaque)
 {
-    return ((const Lpc *)opaque)->acpi_hotplug;
+    return ((const Lpc *)opaque)->hotplug_by_acpi;
 }
 
 static const StateDesc hotplug_state = {
@@ -303,7 +306,8 @@ static bool lpc_realize(Device *dev, GError **error)
     bus->connect_pin = connect_pin;
     bus->disconnect_pin = disconnect_pin;
     bus->opaque = l;
-    if (l->acpi_hotplug) {
+    l->hotplug_by_acpi = l->acpi_hotplug && machine_common(domain_machine(dev->domain))->acpi != ON_OFF_AUTO_OFF;
+    if (l->hotplug_by_acpi) {
         acpi_pci_hotplug_init(&l->hotplug, dev, bus, Q35_PCI_HOTPLUG);
         bus->slot_event = slot_event;
     }
@@ -356,8 +360,8 @@ static const FieldCodec disable_codec = {
 static const Property lpc_props[] = {
     PROP_CODED("disable_s3", Lpc, no_s3, &disable_codec, .def.s = "1", .help = "No suspend to memory: there is none"),
     PROP_CODED("disable_s4", Lpc, no_s4, &disable_codec, .def.s = "1", .help = "No suspend to disk: there is none"),
-    PROP_BOOL("acpi-pci-hotplug-with-bridge-support", Lpc, acpi_hotplug, false,
-              .help = "Tell of hot plug in root ports by ACPI instead of by the ports themselves"),
+    PROP_BOOL("acpi-pci-hotplug-with-bridge-support", Lpc, acpi_hotplug, true,
+              .help = "Tell of hot plug in root ports by ACPI, where the machine has it, instead of by the ports themselves"),
     PROP_END
 };
 
