@@ -120,7 +120,7 @@ class Libvirtd:
             self.inside("env", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", name, "--pid-file", str(self.top / f"{name}.pid")),
             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         log.close()
-        socket = self.top / f"root/run/libvirt/{name.replace('libvirtd', 'libvirt')}-sock"
+        socket = self.socket(name)
         end = time.monotonic() + 20
         while not socket.exists():
             if time.monotonic() > end or self.daemons[name].poll() is not None:
@@ -135,6 +135,20 @@ class Libvirtd:
         except subprocess.TimeoutExpired:
             daemon.kill()
             daemon.wait()
+
+    def kill(self, name):
+        """As if it had crashed: what it leaves behind stays."""
+        daemon = self.daemons.pop(name)
+        subprocess.run(self.inside("kill", "-9", (self.top / f"{name}.pid").read_text().strip()), check=True)
+        daemon.wait(10)
+        self.socket(name).unlink()
+
+    def kill_emulator(self, name, number=signal.SIGKILL):
+        pid = (self.top / f"root/run/libvirt/qemu/{name}.pid").read_text().strip()
+        subprocess.run(self.inside("kill", f"-{int(number)}", pid), check=True)
+
+    def socket(self, name):
+        return self.top / f"root/run/libvirt/{name.replace('libvirtd', 'libvirt')}-sock"
 
     def log(self, name):
         """The end of what a daemon said."""

@@ -25,7 +25,7 @@ DOMAIN = """
   <name>{name}</name><uuid>{uuid}</uuid>
   <memory unit='MiB'>192</memory>
   {more}
-  <vcpu>2</vcpu>
+  <vcpu>{vcpus}</vcpu>
   <os>
     <type arch='x86_64' machine='q35'>hvm</type>
     <kernel>{kernel}</kernel><initrd>{initrd}</initrd><cmdline>console=ttyS0 quiet quiet-init {what}</cmdline>
@@ -43,6 +43,7 @@ DOMAIN = """
     <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
     <memballoon model='virtio'/>
     <video><model type='none'/></video>
+    {devices}
   </devices>
 </domain>
 """
@@ -67,7 +68,7 @@ def domain(daemon, name, uuid=UUID, **values):
     with open(disk, "wb") as f:
         f.truncate(16 << 20)
     values = {"run": RUN, "cpu": "maximum", "serial": SERIAL_PTY, "more": "", "driver": "", "features": "<acpi/>",
-              "kernel": daemon.kernel} | values
+              "vcpus": 2, "devices": "", "kernel": daemon.kernel} | values
     values["serial"] = values["serial"].format(log=daemon.serial)
     values.setdefault("what", f'run="{values["run"]}"')
     values["what"] = escape(values["what"])

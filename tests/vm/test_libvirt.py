@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A stock libvirt drives domains of type qemu, with the VMM under test as their emulator."""
 
+import signal
 import time
 from pathlib import Path
 
@@ -89,10 +90,52 @@ def test_libvirt_gives_memory_iothreads_and_files_to_a_domain(vm):
 @needs("cloud")
 @lodge_only
 @tcg_only
+def test_libvirt_starts_domains_of_every_kind(vm):
+    """Each has options of the command line of its own."""
+    with libvirt(vm) as daemon:
+        timers = "<clock offset='{}'><timer name='hpet' present='{}'/><timer name='rtc' tickpolicy='catchup'/></clock>"
+        kinds = {
+            "no-acpi": {"features": "", "vcpus": 1},
+            "hpet": {"more": timers.format("utc", "yes")},
+            "no-hpet": {"more": timers.format("localtime", "no"), "features": "<acpi/><apic/><pae/>"},
+            "crash": {"more": "<on_crash>preserve</on_crash>", "devices": "<panic model='isa'/>"},
+        }
+        for name, values in kinds.items():
+            daemon.virsh("create", "--paused", domain(daemon, name, **values))
+            wait_for_state(daemon, name, "paused (user)")
+            daemon.virsh("destroy", name)
+
+
+@needs("cloud")
+@lodge_only
+@tcg_only
+def test_libvirt_outlives_its_domain_and_the_domain_outlives_libvirt(vm):
+    with libvirt(vm) as daemon:
+        daemon.virsh("define", domain(daemon, "hardy"))
+        daemon.virsh("start", "hardy", "--paused")
+        daemon.kill("libvirtd")
+        daemon.start("libvirtd")
+        daemon.virsh("resume", "hardy")
+        wait_for_state(daemon, "hardy", "running (unpaused)")
+        daemon.kill_emulator("hardy")
+        wait_for_state(daemon, "hardy", "shut off (crashed)")
+        daemon.virsh("start", "hardy", "--paused")
+        daemon.kill_emulator("hardy", signal.SIGTERM)
+        wait_for_state(daemon, "hardy", "shut off (shutdown)")
+
+
+@needs("cloud")
+@lodge_only
+@tcg_only
 def test_libvirt_tells_why_a_domain_does_not_start(vm):
     with libvirt(vm) as daemon:
         nothing = daemon.file("nothing", "no kernel")
         Path(nothing).chmod(0o644)
         broken = domain(daemon, "broken", kernel=nothing)
         assert "is not a kernel that Lodge can boot" in fails(daemon, "create", broken)
+        assert "is not a kernel that Lodge can boot" in daemon.domain_log("broken")
+        bridge = "<controller type='scsi' model='virtio-scsi'/>"
+        assert "doesn't support virtio scsi" in fails(daemon, "create", domain(daemon, "scsi", devices=bridge))
+        assert "hv-relaxed" in fails(daemon, "create", domain(
+            daemon, "hyperv", features="<acpi/><hyperv><relaxed state='on'/></hyperv>"))
         assert not daemon.virsh("list", "--all")
