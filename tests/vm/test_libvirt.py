@@ -112,8 +112,13 @@ def test_libvirt_starts_domains_of_every_kind(vm):
 def test_libvirt_outlives_its_domain_and_the_domain_outlives_libvirt(vm):
     with libvirt(vm) as daemon:
         daemon.virsh("define", domain(daemon, "hardy"))
-        daemon.virsh("start", "hardy", "--paused")
-        daemon.kill("libvirtd")
+        daemon.virsh("autostart", "hardy")
+        daemon.stop("libvirtd")
+        (daemon.top / "root/run/libvirt/qemu/autostarted").unlink()     # as after a boot of the host
+        daemon.start("libvirtd")
+        wait_for_state(daemon, "hardy", "running (booted)")
+        daemon.virsh("suspend", "hardy")
+        daemon.stop("libvirtd", signal.SIGKILL)
         daemon.start("libvirtd")
         daemon.virsh("resume", "hardy")
         wait_for_state(daemon, "hardy", "running (unpaused)")
