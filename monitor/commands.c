@@ -50,6 +50,7 @@ const Command *const command_tables[] = {
     introspect_commands,
     iothread_commands,
     machine_commands,
+    mc146818_commands,
     memory_backend_commands,
     memory_commands,
     object_commands,

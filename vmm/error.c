@@ -212,7 +212,7 @@ const char *error_nearest(const char *word, const char *const *candidates)
 {
     const char *beginning = NULL;
     size_t length = strlen(word);
-    unsigned limit = (unsigned)(length + 2) / 3; /* a third of it may be wrong */
+    unsigned limit = MIN((unsigned)(length + 2) / 3, 4); /* a third of it may be wrong; more letters are another word */
     const char *nearest = NULL;
 
     if (length > NEAREST_LENGTH_MAX) {

@@ -76,7 +76,13 @@ static bool build(const Options *options, Domain *domain, GError **error)
            machine_finalize(machine, error);
 }
 
-static bool start(const Options *options, Domain *domain, const MachineClass *class, Registry *registry,
+/* The domain's place in the registry, or why it has none. */
+typedef struct Listing {
+    Registry *registry;
+    char *why_not;
+} Listing;
+
+static bool start(const Options *options, Domain *domain, const MachineClass *class, const Listing *listing,
                   Monitors **ret_monitors, GError **error)
 {
     if (!options_set_domain(options, domain, error) || !add_backends(options, domain, class, error) ||
@@ -87,14 +93,17 @@ static bool start(const Options *options, Domain *domain, const MachineClass *cl
     if (!*ret_monitors) {
         return false;
     }
-    if (registry) {
-        monitors_serve(*ret_monitors, registry_take_listener(registry));
+    if (listing->registry) {
+        monitors_serve(*ret_monitors, registry_take_listener(listing->registry));
     }
     if (options->pidfile && !host_write_pidfile(options->pidfile, error)) {
         return false;
     }
     if (!sandbox_enter(SANDBOX_MAIN, error) || (!options->paused && !domain_cont(domain, error))) {
         return false;
+    }
+    if (listing->why_not) { /* now only: where a start fails, the reason is all that is said */
+        log_info("domain '%s' is not listed: %s", options->name.guest, listing->why_not);
     }
     if (options->daemonize) {
         host_daemonize_done(log_file_fd());
@@ -114,7 +123,7 @@ static void stop(Domain *domain, Monitors *monitors)
     domain_free(domain);
 }
 
-static int run_domain(const Options *options, const MachineClass *class, Registry *registry, GError **error)
+static int run_domain(const Options *options, const MachineClass *class, const Listing *listing, GError **error)
 {
     int status = EXIT_FAILURE;
     Monitors *monitors = NULL;
@@ -127,7 +136,7 @@ static int run_domain(const Options *options, const MachineClass *class, Registr
         return EXIT_FAILURE;
     }
     signals = signals_attach(domain, error);
-    if (signals && start(options, domain, class, registry, &monitors, error)) {
+    if (signals && start(options, domain, class, listing, &monitors, error)) {
         status = domain_main(domain);
     } else if (*error) { /* before a monitor's connection ends: who is at its other end reads the log then */
         log_error(*error);
@@ -141,17 +150,18 @@ static int run_domain(const Options *options, const MachineClass *class, Registr
 static int run(const Options *options, GError **error)
 {
     const MachineClass *class = options_machine_class(options, error);
-    Registry *registry = NULL;
+    Listing listing = { 0 };
     int status;
 
     if (!class || (options->daemonize && !host_daemonize(error)) || !options_prepare_process(options, error) ||
         !options_check_files(options, error) || !sandbox_configure(options->sandbox, error) ||
         (options->name.guest && !registry_enter(options->name.guest, options->has_uuid ? options->uuid : NULL,
-                                                &registry, error))) {
+                                                &listing.registry, &listing.why_not, error))) {
         return EXIT_FAILURE;
     }
-    status = run_domain(options, class, registry, error);
-    registry_leave(registry);
+    status = run_domain(options, class, &listing, error);
+    registry_leave(listing.registry);
+    g_free(listing.why_not);
     return status;
 }
 

@@ -210,6 +210,17 @@ static bool apply_texts(Machine *machine, const GPtrArray *texts, const char *op
     return true;
 }
 
+/* Each adds to what the ones before it said; -no-acpi and the like are such, too. */
+static bool set_machine_options(Machine *machine, const GPtrArray *texts, GError **error)
+{
+    g_autoptr(GString) all = g_string_new(NULL);
+
+    for (guint i = 0; i < texts->len; i++) {
+        g_string_append_printf(all, "%s%s", i ? "," : "", (const char *)texts->pdata[i]);
+    }
+    return !all->len || machine_set_options(machine, all->str, error) || fail_option(error, "machine", all->str);
+}
+
 static bool add_smbios(Machine *machine, const char *text, GError **error)
 {
     g_ptr_array_add(machine->smbios, g_strdup(text));
@@ -230,7 +241,7 @@ Machine *options_new_machine(const Options *options, Domain *domain, const Machi
 
     machine->cpu_type = g_strdup(options->cpu);
     set_boot(options, machine);
-    if (apply_texts(machine, options->machine, "machine", machine_set_options, error) &&
+    if (set_machine_options(machine, options->machine, error) &&
         apply_texts(machine, options->memory, "m", machine_set_memory, error) &&
         apply_texts(machine, options->smp, "smp", machine_set_smp, error) &&
         apply_texts(machine, options->numa, "numa", machine_add_numa, error) &&

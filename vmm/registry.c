@@ -297,16 +297,16 @@ static void remove_entry(Registry *r)
     unlinkat(r->root_fd, r->name, AT_REMOVEDIR);
 }
 
-static bool stay_unlisted(const char *name, const char *why, GError **error)
+static bool stay_unlisted(const char *name, const char *why, char **ret_why, GError **error)
 {
     if (g_getenv(REGISTRY_REQUIRED)) {
         return error_set(error, "Domain '%s' cannot be listed: %s", name, why);
     }
-    log_info("domain '%s' is not listed: %s", name, why);
+    *ret_why = g_strdup(why);
     return true;
 }
 
-bool registry_enter(const char *name, const uint8_t *uuid, Registry **ret, GError **error)
+bool registry_enter(const char *name, const uint8_t *uuid, Registry **ret, char **ret_why, GError **error)
 {
     g_autofree char *root = registry_root();
     g_autoptr(GError) taken = NULL;
@@ -315,11 +315,12 @@ bool registry_enter(const char *name, const uint8_t *uuid, Registry **ret, GErro
     Registry *r;
 
     *ret = NULL;
+    *ret_why = NULL;
     if (!root) {
-        return stay_unlisted(name, "there is no XDG_RUNTIME_DIR", error);
+        return stay_unlisted(name, "there is no XDG_RUNTIME_DIR", ret_why, error);
     }
     if (!registry_check_name(name, &unfit)) {
-        return stay_unlisted(name, unfit->message, error);
+        return stay_unlisted(name, unfit->message, ret_why, error);
     }
     r = new_registry(name);
     if (open_root(r, root) && open_entry(r, &taken) && fill_entry(r, root, uuid, &taken)) {
@@ -336,7 +337,7 @@ bool registry_enter(const char *name, const uint8_t *uuid, Registry **ret, GErro
         g_propagate_error(error, g_steal_pointer(&taken));
         return false;
     }
-    return stay_unlisted(name, why, error);
+    return stay_unlisted(name, why, ret_why, error);
 }
 
 int registry_take_listener(Registry *r)

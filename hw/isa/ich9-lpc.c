@@ -39,9 +39,11 @@ typedef struct Lpc {
     bool acpi_hotplug;
     /* Guest state */
     Ich9Pm pm;
-    AcpiPciHotplug hotplug; /* unused without acpi_hotplug */
+    AcpiPciHotplug hotplug; /* unused without hotplug_by_acpi */
     AcpiCpuHotplug cpus;    /* likewise where there is one CPU for ever */
     uint8_t apm_control, apm_status, fast_init;
+    /* Derived */
+    bool hotplug_by_acpi;   /* acpi_hotplug, on a machine that has ACPI */
 } Lpc;
 
 static Lpc *lpc(Device *dev)
@@ -217,19 +219,19 @@ static bool has_cpu_hotplug(const Lpc *l)
 
 bool ich9_lpc_hotplug_by_acpi(Device *dev)
 {
-    return lpc(dev)->acpi_hotplug;
+    return lpc(dev)->hotplug_by_acpi;
 }
 
 static void lpc_aml(Device *dev, struct Aml *aml)
 {
-    if (lpc(dev)->acpi_hotplug) {
+    if (lpc(dev)->hotplug_by_acpi) {
         acpi_pci_hotplug_aml(&lpc(dev)->hotplug, aml);
     }
 }
 
 static bool hotplug_needed(const void *opaque)
 {
-    return ((const Lpc *)opaque)->acpi_hotplug;
+    return ((const Lpc *)opaque)->hotplug_by_acpi;
 }
 
 static const StateDesc hotplug_state = {
@@ -354,7 +356,8 @@ static bool lpc_realize(Device *dev, GError **error)
     bus->connect_pin = connect_pin;
     bus->disconnect_pin = disconnect_pin;
     bus->opaque = l;
-    if (l->acpi_hotplug) {
+    l->hotplug_by_acpi = l->acpi_hotplug && machine_common(domain_machine(dev->domain))->acpi != ON_OFF_AUTO_OFF;
+    if (l->hotplug_by_acpi) {
         acpi_pci_hotplug_init(&l->hotplug, dev, bus, Q35_PCI_HOTPLUG);
         bus->slot_event = slot_event;
     }
@@ -413,8 +416,8 @@ static const FieldCodec disable_codec = {
 static const Property lpc_props[] = {
     PROP_CODED("disable_s3", Lpc, pm.no_s3, &disable_codec, .def.s = "0", .help = "1: no suspend to memory (ACPI S3)"),
     PROP_CODED("disable_s4", Lpc, pm.no_s4, &disable_codec, .def.s = "0", .help = "1: no suspend to disk (ACPI S4)"),
-    PROP_BOOL("acpi-pci-hotplug-with-bridge-support", Lpc, acpi_hotplug, false,
-              .help = "Tell of hot plug in root ports by ACPI instead of by the ports themselves"),
+    PROP_BOOL("acpi-pci-hotplug-with-bridge-support", Lpc, acpi_hotplug, true,
+              .help = "Tell of hot plug in root ports by ACPI, where the machine has it, instead of by the ports themselves"),
     PROP_END
 };
 

@@ -516,6 +516,17 @@ static void power_up(Mc146818 *r)
     r->periodic_ns = virtual_ns(r);
 }
 
+void mc146818_forget_lost_ticks(Device *dev)
+{
+    Mc146818 *r = mc146818(dev);
+
+    lock_acquire(dev->lock);
+    catch_up_periodic(r);
+    r->lost = 0;
+    arm(r);
+    lock_release(dev->lock);
+}
+
 static bool rtc_realize(Device *dev, GError **error)
 {
     Mc146818 *r = mc146818(dev);

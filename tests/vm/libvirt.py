@@ -120,21 +120,31 @@ class Libvirtd:
             self.inside("env", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", name, "--pid-file", str(self.top / f"{name}.pid")),
             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         log.close()
-        socket = self.top / f"root/run/libvirt/{name.replace('libvirtd', 'libvirt')}-sock"
+        socket = self.socket(name)
         end = time.monotonic() + 20
         while not socket.exists():
             if time.monotonic() > end or self.daemons[name].poll() is not None:
                 raise Failed(f"{name} does not start: {self.log(name)}")
             time.sleep(0.05)
 
-    def stop(self, name):
+    def stop(self, name, number=signal.SIGTERM):
+        """Ends a daemon; by SIGKILL as if it had crashed. The signal is for itself, not for nsenter, its parent."""
         daemon = self.daemons.pop(name)
-        daemon.send_signal(signal.SIGTERM)
+        pid = (self.top / f"{name}.pid").read_text().strip()
+        subprocess.run(self.inside("kill", f"-{int(number)}", pid))
         try:
             daemon.wait(10)
         except subprocess.TimeoutExpired:
             daemon.kill()
             daemon.wait()
+        self.socket(name).unlink(missing_ok=True)
+
+    def kill_emulator(self, name, number=signal.SIGKILL):
+        pid = (self.top / f"root/run/libvirt/qemu/{name}.pid").read_text().strip()
+        subprocess.run(self.inside("kill", f"-{int(number)}", pid), check=True)
+
+    def socket(self, name):
+        return self.top / f"root/run/libvirt/{name.replace('libvirtd', 'libvirt')}-sock"
 
     def log(self, name):
         """The end of what a daemon said."""

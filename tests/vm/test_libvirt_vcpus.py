@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A stock libvirt changes how many vCPUs a domain has, with the VMM under test as its emulator."""
 
-from test_libvirt import SERIAL_FILE, domain, libvirt, wait_for_serial, wait_until
-from vmtest import lodge_only, needs, tcg_only
+from libvirt_domains import SERIAL_FILE, domain, libvirt, wait_for_serial, wait_until
+from vmtest import lodge_only, needs, one_at_a_time, tcg_only
 
 SEVERAL = """<vcpu current='1'>4</vcpu>"""
 # vCPU 2 is plugged in before the start, the others may be at any time.
@@ -27,6 +27,7 @@ def current(daemon, name):
 @needs("cloud")
 @lodge_only
 @tcg_only
+@one_at_a_time
 def test_libvirt_plugs_and_unplugs_vcpus(vm):
     with libvirt(vm) as daemon:
         boot(daemon, "plug", SEVERAL)
@@ -52,6 +53,7 @@ def test_libvirt_plugs_and_unplugs_vcpus(vm):
 @needs("cloud")
 @lodge_only
 @tcg_only
+@one_at_a_time
 def test_libvirt_plugs_vcpus_before_the_start(vm):
     with libvirt(vm) as daemon:
         boot(daemon, "chosen", CHOSEN)

@@ -74,6 +74,12 @@ def _kernel_image(name):
     return add
 
 
+def _agent_image(tree):
+    kernel = kernels.get("cloud")
+    tree.add("agent/vmlinuz", kernel.vmlinuz)
+    tree.add("agent/initrd", initramfs.agent(kernel))
+
+
 def _debian_image(tree):
     debian = disks.debian()
     tree.add("debian/vmlinuz", debian.vmlinuz)
@@ -115,7 +121,7 @@ def _modes_image(tree):
 
 
 IMAGES = {name: _kernel_image(name) for name in kernels.PACKAGES} | {
-    "debian": _debian_image, "programs": _programs_image, "tools": _tools_image, "modes": _modes_image}
+    "agent": _agent_image, "debian": _debian_image, "programs": _programs_image, "tools": _tools_image, "modes": _modes_image}
 
 
 class Vm:

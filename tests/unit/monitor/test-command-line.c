@@ -32,14 +32,14 @@ static void test_keys_have_types_and_help(void **state)
                     "{\"error\": {\"class\": \"GenericError\", \"desc\": \"invalid option name: overcomit\"}}");
 }
 
-static void test_languages_of_upper_floors_and_of_all_machines_are_known(void **state)
+static void test_languages_of_upper_floors_and_of_every_machine_are_known(void **state)
 {
     g_autofree char *drive = machine_rig_answer(state, OPTION("drive"));
     g_autofree char *machine = machine_rig_answer(state, OPTION("machine"));
 
     assert_non_null(strstr(drive, "{\"name\": \"if\", "));
-    assert_non_null(strstr(machine, "{\"name\": \"hpet\", \"type\": \"boolean\", "));
-    assert_non_null(strstr(machine, "{\"name\": \"auto-kernel-cmdline\", "));
+    assert_non_null(strstr(machine, "{\"name\": \"memory-backend\", "));
+    assert_null(strstr(machine, "{\"name\": \"hpet\", ")); /* else libvirt 9.0 refuses who asks for one */
 }
 
 int main(void)
@@ -48,7 +48,7 @@ int main(void)
 #define RIGGED(TEST) cmocka_unit_test_setup_teardown(TEST, machine_rig_setup, machine_rig_teardown)
         RIGGED(test_every_option_with_a_group_is_listed),
         RIGGED(test_keys_have_types_and_help),
-        RIGGED(test_languages_of_upper_floors_and_of_all_machines_are_known),
+        RIGGED(test_languages_of_upper_floors_and_of_every_machine_are_known),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -84,7 +84,7 @@ static void test_objects_are_listed_by_kind(void **state)
     threads = machine_rig_answer(state, ASK("query-iothreads"));
     assert_true(g_str_has_prefix(threads, "{\"return\": [{\"id\": \"io\", \"thread-id\": "));
     assert_null(strstr(threads, "\"thread-id\": 0,"));
-    assert_true(g_str_has_suffix(threads, "\"poll-max-ns\": 7, \"poll-grow\": 0, \"poll-shrink\": 0}]}"));
+    assert_true(g_str_has_suffix(threads, "\"poll-max-ns\": 7, \"poll-grow\": 0, \"poll-shrink\": 0, \"aio-max-batch\": 0}]}"));
     machine_rig_ask(state, ASK("query-memdev"),
                     RETURN("[{\"id\": \"m\", \"size\": 4096, \"merge\": false, \"dump\": true, \"prealloc\": false, "
                            "\"share\": false, \"reserve\": true, \"host-nodes\": [], \"policy\": \"default\"}]"));

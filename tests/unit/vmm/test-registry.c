@@ -54,18 +54,22 @@ static int teardown(void **state)
 static Registry *enter(const char *name, const uint8_t *id)
 {
     g_autoptr(GError) error = NULL;
+    g_autofree char *why = NULL;
     Registry *registry;
 
-    assert_true(registry_enter(name, id, &registry, &error));
+    assert_true(registry_enter(name, id, &registry, &why, &error));
+    assert_true((registry == NULL) == (why != NULL));
     return registry;
 }
 
 static void refused(const char *name, const uint8_t *id, const char *words)
 {
     g_autoptr(GError) error = NULL;
+    g_autofree char *why = NULL;
     Registry *registry;
 
-    assert_false(registry_enter(name, id, &registry, &error));
+    assert_false(registry_enter(name, id, &registry, &why, &error));
+    assert_null(why);
     assert_non_null(strstr(error->message, words));
 }
 
@@ -256,12 +260,13 @@ static void test_folder_in_the_way(void **state)
 {
     Rig *r = *state;
     g_autoptr(GError) error = NULL;
+    g_autofree char *why = NULL;
     Registry *registry;
 
     assert_true(g_file_set_contents(r->root, "", -1, NULL));
     assert_null(enter("x", NULL));
     g_setenv(REGISTRY_REQUIRED, "1", TRUE);
-    assert_false(registry_enter("x", NULL, &registry, &error));
+    assert_false(registry_enter("x", NULL, &registry, &why, &error));
     assert_non_null(strstr(error->message, "cannot be listed"));
 }
 

@@ -112,17 +112,31 @@ def libraries(program):
     return found
 
 
-def hello(kernel):
-    """The guest that most tests boot: loads virtio modules, says that it is ready, runs what it is told, powers off.
-
-    guest/init-hello describes its command line."""
+def _hello(kernel):
     image = Initramfs()
     image.busybox(kernel.busybox)
     image.modules(kernel, GUEST_MODULES)
     image.file("init", GUEST / "init-hello", 0o755)
     for script in sorted((GUEST / "scripts").glob("*.sh")):
         image.file(f"scripts/{script.stem}", script, 0o755)
-    return image.cached(f"hello-{kernel.name}")
+    return image
+
+
+def hello(kernel):
+    """The guest that most tests boot: loads virtio modules, says that it is ready, runs what it is told, powers off.
+
+    guest/init-hello describes its command line."""
+    return _hello(kernel).cached(f"hello-{kernel.name}")
+
+
+def agent(kernel):
+    """The same with the stock guest agent, which script=agent starts."""
+    image = _hello(kernel)
+    program = kernels.package_file("qemu-guest-agent", "usr/sbin/qemu-ga")
+    image.file("bin/qemu-ga", program, 0o755)
+    for library, path in libraries(program):
+        image.file(f"lib64/{library}" if library.startswith("ld-linux") else f"lib/{library}", path, 0o755)
+    return image.cached(f"agent-{kernel.name}")
 
 
 def first_level(kernel):

@@ -126,6 +126,19 @@ def _real_package(meta, architecture):
     return found.group(1)
 
 
+def package_file(package, name):
+    """One file of a package of the host's architecture."""
+    def fetch(path):
+        place = path.with_name(path.name + ".files")
+        place.mkdir()
+        try:
+            _unpack(package, None, place, lambda member: member == f"./{name}")
+            shutil.move(place / name, path)
+        finally:
+            shutil.rmtree(place)
+    return cache.entry(f"programs/{Path(name).name}", fetch)
+
+
 def _unpack(package, architecture, path, wanted):
     """The package's files whose member `wanted` accepts, under path."""
     cache.run("apt-get", "-q", *_apt(architecture), "-oAPT::Sandbox::User=root", "download", package, cwd=path)

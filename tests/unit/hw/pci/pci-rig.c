@@ -209,7 +209,9 @@ PciDevice *pci_rig_add(PciRig *r, const char *bus, const char *addr, GError **er
 
 int pci_rig_setup(void **state)
 {
-    static const char *const lpc_props[] = { "addr", "1f.0", NULL }, *const mch_props[] = { "addr", "00.0", NULL };
+    static const char *const mch_props[] = { "addr", "00.0", NULL };
+    /* Ports do their own hot plug, since there is no machine that could have ACPI. */
+    static const char *const lpc_props[] = { "addr", "1f.0", "acpi-pci-hotplug-with-bridge-support", "off", NULL };
     static MemoryRegion low_ram;
     PciRig *r = g_new0(PciRig, 1);
     FakeAccel *accel = g_new0(FakeAccel, 1);

@@ -320,6 +320,23 @@ static void test_slew_makes_up_for_lost_ticks(void **state)
     assert_in_range(served, 58, 60);
 }
 
+static void test_lost_ticks_are_forgotten_when_told(void **state)
+{
+    Rig *r = *state;
+    unsigned served = 0;
+
+    put(r, RTC_B, 0x42);
+    get(r, RTC_C);
+    rig_advance(r, 10 * NS_PER_SEC / 1024);
+    mc146818_forget_lost_ticks(r->dev);
+    get(r, RTC_C);
+    for (unsigned i = 0; i < 200; i++) {
+        rig_advance(r, NS_PER_SEC / 4096);
+        served += (get(r, RTC_C) & 0x40) != 0;
+    }
+    assert_in_range(served, 49, 51);
+}
+
 static void test_reset_keeps_time_and_memory(void **state)
 {
     Rig *r = *state;
@@ -422,6 +439,7 @@ int main(void)
         TEST(test_periodic_interrupt_at_the_rate),
         TEST(test_unserved_interrupt_does_not_repeat),
         cmocka_unit_test_setup_teardown(test_slew_makes_up_for_lost_ticks, setup_slew, teardown),
+        cmocka_unit_test_setup_teardown(test_lost_ticks_are_forgotten_when_told, setup_slew, teardown),
         TEST(test_reset_keeps_time_and_memory),
         TEST(test_address_cannot_be_read_and_its_top_bit_is_not_ours),
         TEST(test_memory_size_is_where_firmware_looks),
