@@ -59,6 +59,7 @@ void domain_free(Domain *domain)
     }
     domain->run.quit = true; /* requests that are still posted come too late */
     dump_control_free(domain->dump);
+    migrate_control_free(domain->migration);
     machine_free(domain->machine);
     epoch_synchronize(); /* devices are gone before what they point to */
     if (domain->accel) {

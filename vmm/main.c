@@ -22,6 +22,7 @@
 #include "vmm/error.h"
 #include "vmm/host.h"
 #include "vmm/log.h"
+#include "vmm/migrate.h"
 #include "vmm/object.h"
 #include "vmm/options-apply.h"
 #include "vmm/registry.h"
@@ -76,6 +77,14 @@ static bool build(const Options *options, Domain *domain, GError **error)
            machine_finalize(machine, error);
 }
 
+static bool run_or_wait(const Options *options, Domain *domain, GError **error)
+{
+    if (options->incoming) {
+        return migrate_incoming(domain, options->incoming, !options->paused, error);
+    }
+    return options->paused || domain_cont(domain, error);
+}
+
 static bool start(const Options *options, Domain *domain, const MachineClass *class, Registry *registry,
                   Monitors **ret_monitors, GError **error)
 {
@@ -93,7 +102,7 @@ static bool start(const Options *options, Domain *domain, const MachineClass *cl
     if (options->pidfile && !host_write_pidfile(options->pidfile, error)) {
         return false;
     }
-    if (!sandbox_enter(SANDBOX_MAIN, error) || (!options->paused && !domain_cont(domain, error))) {
+    if (!sandbox_enter(SANDBOX_MAIN, error) || !run_or_wait(options, domain, error)) {
         return false;
     }
     if (options->daemonize) {
@@ -105,6 +114,7 @@ static bool start(const Options *options, Domain *domain, const MachineClass *cl
 /* What was made last goes first: devices, what stood behind them, the rest. */
 static void stop(Domain *domain, Monitors *monitors)
 {
+    migrate_stop(domain);
     monitors_free(monitors);
     machine_free(domain_machine(domain));
     domain_set_machine(domain, NULL);

@@ -14,6 +14,8 @@
  *
  *     any --reset()--> running if it was running or suspended, else prelaunch
  *
+ *     running, paused ... --migrate--> finish-migrate --> postmigrate --domain_cont()--> running (vmm/migrate.h)
+ *
  * Quiet means, in the order it is made: every vCPU is parked, guest time stands
  * still, the queues of every device are paused (last realized first).  go_on() is
  * the exact reverse.  Save, restore, reset and unplug rely on it.
@@ -220,6 +222,10 @@ bool domain_cont(Domain *domain, GError **error)
     if (state == RUN_STATE_INMIGRATE) {
         return error_set(error, "The domain cannot go on while its state is coming in");
     }
+    if (state == RUN_STATE_FINISH_MIGRATE) {
+        error_set(error, "The domain cannot go on while the rest of its state goes out");
+        return error_hint(error, "Cancel the migration first.");
+    }
     for (unsigned i = 0; i < domain_vcpus(domain); i++) {
         Vcpu *vcpu = domain_vcpu(domain, i);
 
@@ -303,7 +309,7 @@ static void reset(Domain *domain, RequestReason reason)
     if (state == RUN_STATE_RUNNING || state == RUN_STATE_SUSPENDED) {
         set_state(domain, RUN_STATE_RUNNING);
         go_on(domain);
-    } else if (state != RUN_STATE_INMIGRATE) {
+    } else if (state != RUN_STATE_INMIGRATE && state != RUN_STATE_FINISH_MIGRATE) {
         set_state(domain, RUN_STATE_PRELAUNCH);
     }
 }
@@ -497,6 +503,12 @@ void run_control_init(Domain *domain)
     run->time.domain = domain;
     field_struct_init(&action_options, &domain->actions);
     state_list_add(domain->state, "/machine/clock", &time_state, &run->time, sizeof(run->time), NULL);
+}
+
+void run_control_set_state(Domain *domain, RunState state)
+{
+    g_assert(domain->run.quiet);
+    set_state(domain, state);
 }
 
 void run_control_ready(Domain *domain)
