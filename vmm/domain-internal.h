@@ -40,6 +40,8 @@ typedef struct RunControl {
         int64_t virtual_ns;
         uint64_t kvmclock_ns;
         bool has_kvmclock;
+        int64_t stopped_at_ns; /* since 1970; 0: it has not run */
+        bool restored;         /* since then it was somewhere else: when it goes on, it is brought up to date */
     } time;
 } RunControl;
 
@@ -62,6 +64,7 @@ struct Domain {
     GPtrArray *buses;   /* Bus, in order of bus_init() */
     GHashTable *tables[DOMAIN_TABLES];
     unsigned next_number, next_anonymous;
+    bool storage_inactive; /* domain_set_storage_inactive() */
     bool complete;      /* the board is there: devices that come now are hot plugged */
     RunControl run;
     EventHub *events;
@@ -75,6 +78,9 @@ void dump_control_free(struct DumpControl *control); /* ends a dump that is unde
 
 /* vmm/migrate.c */
 void migrate_control_free(struct MigrateControl *control); /* ends what is under way; NULL is fine */
+
+/* vmm/migrate-clock.c */
+void migrate_catch_up(Domain *domain); /* quiet; before devices and vCPUs go on */
 
 /* vmm/event.c */
 EventHub *event_hub_new(Domain *domain);

@@ -170,6 +170,16 @@ Actions *domain_actions(Domain *domain)
     return &domain->actions;
 }
 
+bool domain_storage_is_inactive(const Domain *domain)
+{
+    return domain->storage_inactive;
+}
+
+void domain_set_storage_inactive(Domain *domain, bool inactive)
+{
+    domain->storage_inactive = inactive;
+}
+
 /* ---- vCPUs ---- */
 
 unsigned domain_vcpus(const Domain *domain)

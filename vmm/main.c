@@ -77,6 +77,8 @@ static bool build(const Options *options, Domain *domain, GError **error)
            machine_finalize(machine, error);
 }
 
+static const MigrateStorage storage = { block_inactivate_all, block_activate_all };
+
 static bool run_or_wait(const Options *options, Domain *domain, GError **error)
 {
     if (options->incoming) {
@@ -88,6 +90,8 @@ static bool run_or_wait(const Options *options, Domain *domain, GError **error)
 static bool start(const Options *options, Domain *domain, const MachineClass *class, Registry *registry,
                   Monitors **ret_monitors, GError **error)
 {
+    migrate_set_storage(domain, &storage);
+    domain_set_storage_inactive(domain, options->incoming != NULL);
     if (!options_set_domain(options, domain, error) || !add_backends(options, domain, class, error) ||
         !build(options, domain, error)) {
         return false;

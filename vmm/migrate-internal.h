@@ -85,7 +85,6 @@ struct MigrateControl {
     bool capability[MIGRATE_CAPABILITIES];
     Migration *migration;          /* the last one; NULL: there was none */
     bool incoming, run;            /* -incoming; run when it is there */
-    bool storage_inactive;
     struct LoopFd *listener;
     int listen_fd;
     char *listen_path;

@@ -314,24 +314,14 @@ void migrate_set_storage(Domain *domain, const MigrateStorage *storage)
 
 bool migrate_storage_inactivate(struct MigrateControl *control, GError **error)
 {
-    if (control->storage && !control->storage_inactive) {
-        if (!control->storage->inactivate(control->domain, error)) {
-            return false;
-        }
-        control->storage_inactive = true;
-    }
-    return true;
+    return !control->storage || domain_storage_is_inactive(control->domain) ||
+           control->storage->inactivate(control->domain, error);
 }
 
 bool migrate_storage_activate(struct MigrateControl *control, GError **error)
 {
-    if (control->storage && control->storage_inactive) {
-        if (!control->storage->activate(control->domain, error)) {
-            return false;
-        }
-        control->storage_inactive = false;
-    }
-    return true;
+    return !control->storage || !domain_storage_is_inactive(control->domain) ||
+           control->storage->activate(control->domain, error);
 }
 
 void migrate_stop(Domain *domain)

@@ -30,6 +30,7 @@
 #include "vmm/error.h"
 #include "vmm/log.h"
 #include "vmm/machine.h"
+#include "vmm/migrate-internal.h"
 #include "vmm/runstate-commands.h"
 
 typedef struct Observer {
@@ -134,6 +135,7 @@ static void stop_time(Domain *domain)
         return;
     }
     clock_stop(domain->clock);
+    time->stopped_at_ns = g_get_real_time() * 1000;
     time->virtual_ns = clock_ns(domain->clock);
     time->has_kvmclock = domain->accel && domain->accel->class->clock_get &&
                          domain->accel->class->clock_get(domain->accel, &time->kvmclock_ns, &error);
@@ -168,14 +170,16 @@ static bool time_loaded(void *struct_, GError **error)
     struct GuestTime *time = struct_;
 
     clock_set(time->domain->clock, time->virtual_ns);
+    time->restored = true;
     return true;
 }
 
 static const StateDesc time_state = {
-    .name = "clock", .version = 1, .save = time_save, .loaded = time_loaded,
+    .name = "clock", .version = 2, .save = time_save, .loaded = time_loaded,
     .fields = (const StateField[]) {
         STATE_ROW(struct GuestTime, virtual_ns, STATE_TYPE_I64, .max = INT64_MAX),
-        STATE_U64(struct GuestTime, kvmclock_ns), STATE_BOOL(struct GuestTime, has_kvmclock), STATE_END
+        STATE_U64(struct GuestTime, kvmclock_ns), STATE_BOOL(struct GuestTime, has_kvmclock),
+        STATE_ROW(struct GuestTime, stopped_at_ns, STATE_TYPE_I64, .max = INT64_MAX, .since = 2), STATE_END
     },
 };
 
@@ -200,6 +204,7 @@ static void go_on(Domain *domain)
         return;
     }
     domain->run.quiet = false;
+    migrate_catch_up(domain);
     for (unsigned i = 0; i < domain->devices->len; i++) {
         device_resume(g_ptr_array_index(domain->devices, i));
     }
@@ -225,6 +230,9 @@ bool domain_cont(Domain *domain, GError **error)
     if (state == RUN_STATE_FINISH_MIGRATE) {
         error_set(error, "The domain cannot go on while the rest of its state goes out");
         return error_hint(error, "Cancel the migration first.");
+    }
+    if (domain->storage_inactive && !migrate_storage_activate(domain->migration, error)) {
+        return false;
     }
     for (unsigned i = 0; i < domain_vcpus(domain); i++) {
         Vcpu *vcpu = domain_vcpu(domain, i);
@@ -302,6 +310,7 @@ static void reset(Domain *domain, RequestReason reason)
         return;
     }
     go_quiet(domain);
+    domain->run.time.restored = false; /* there is no time that it remembers */
     if (domain->machine) { /* tests have domains without one */
         machine_reset(domain->machine);
     }
