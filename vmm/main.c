@@ -82,9 +82,16 @@ static const MigrateStorage storage = { block_inactivate_all, block_activate_all
 static bool run_or_wait(const Options *options, Domain *domain, GError **error)
 {
     if (options->incoming) {
-        return migrate_incoming(domain, options->incoming, !options->paused, error);
+        return migrate_incoming(domain, options->incoming, !options->paused,
+                                options->daemonize ? host_daemonize_done : NULL, error);
     }
-    return options->paused || domain_cont(domain, error);
+    if (!options->paused && !domain_cont(domain, error)) {
+        return false;
+    }
+    if (options->daemonize) {
+        host_daemonize_done();
+    }
+    return true;
 }
 
 static bool start(const Options *options, Domain *domain, const MachineClass *class, Registry *registry,
@@ -106,13 +113,7 @@ static bool start(const Options *options, Domain *domain, const MachineClass *cl
     if (options->pidfile && !host_write_pidfile(options->pidfile, error)) {
         return false;
     }
-    if (!sandbox_enter(SANDBOX_MAIN, error) || !run_or_wait(options, domain, error)) {
-        return false;
-    }
-    if (options->daemonize) {
-        host_daemonize_done();
-    }
-    return true;
+    return sandbox_enter(SANDBOX_MAIN, error) && run_or_wait(options, domain, error);
 }
 
 /* What was made last goes first: devices, what stood behind them, the rest. */

@@ -259,12 +259,13 @@ static bool set_parameters(CommandCall *call, const void *opaque, void *ret, GEr
 
 /* ---- the way out ---- */
 
-typedef struct MigrateArgs { char *uri; bool detach, resume; } MigrateArgs;
+typedef struct MigrateArgs { char *uri, *definition; bool detach, resume; } MigrateArgs;
 static const FieldStruct migrate_args = {
     .name = "MigrateArguments", .size = sizeof(MigrateArgs),
     .fields = (const Field[]) {
         F_STR("uri", MigrateArgs, uri, NULL, .flags = FIELD_REQUIRED,
               .help = "Where to: unix:PATH, tcp:HOST:PORT, fd:NAME, or file:PATH"),
+        F_STR("definition", MigrateArgs, definition, NULL, .help = "A -readconfig file to be kept with it: Lodge's own"),
         F_BOOL("detach", MigrateArgs, detach, true, .help = "It is always detached: MIGRATION tells the end"),
         F_BOOL("resume", MigrateArgs, resume, false, .help = "Only false: there is nothing to resume"),
         FIELD_END
@@ -298,7 +299,7 @@ static bool migrate(CommandCall *call, const void *opaque, void *ret, GError **e
         return error_set(error, "There is no migration that could be resumed");
     }
     return may_go(call->domain, error) && migrate_uri_parse(args->uri, false, &uri, error) &&
-           migrate_outgoing_begin(call->domain, &uri, error);
+           migrate_outgoing_begin(call->domain, &uri, args->definition, error);
 }
 
 static bool migrate_cancel(CommandCall *call, const void *args, void *ret, GError **error)

@@ -84,6 +84,7 @@ typedef struct MigrateHeader {
     FieldList devices;  /* MigrateDeviceInfo */
     int layout;
     bool return_path;
+    char *definition;   /* of the domain, that a client gave (`migrate`); NULL: none */
     char *run_state;                               /* mapped; NULL else */
     uint64_t state_offset, state_length, checksum; /* mapped: of the sections */
 } MigrateHeader;

@@ -68,6 +68,7 @@ const FieldStruct migrate_header = {
         F_LIST("devices", MigrateHeader, devices, &device_element, .help = "Whose state is in it"),
         F_ENUM("layout", MigrateHeader, layout, &layout_enum, 0, .flags = FIELD_REQUIRED, .help = "How RAM lies in it"),
         F_BOOL("return-path", MigrateHeader, return_path, false, .help = "Whether the source waits for answers"),
+        F_STR("definition", MigrateHeader, definition, NULL, .help = "A -readconfig file that starts the domain"),
         F_STR("run-state", MigrateHeader, run_state, NULL, .help = "State of the domain (mapped)"),
         F_SIZE("state-offset", MigrateHeader, state_offset, 0, .help = "Where the sections lie (mapped)"),
         F_SIZE("state-length", MigrateHeader, state_length, 0, .help = "Bytes of them (mapped)"),

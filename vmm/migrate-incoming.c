@@ -210,6 +210,14 @@ static RunState state_to_be(const Migration *m)
     }
 }
 
+static void be_ready(struct MigrateControl *control)
+{
+    if (control->ready) {
+        control->ready();
+        control->ready = NULL;
+    }
+}
+
 static bool succeeded(Migration *m, GError **error)
 {
     RunState state = state_to_be(m);
@@ -225,6 +233,7 @@ static bool succeeded(Migration *m, GError **error)
         return false;
     }
     migrate_set_status(m->control, MIGRATE_COMPLETED);
+    be_ready(m->control);
     return true;
 }
 
@@ -319,17 +328,21 @@ bool migrate_incoming_begin(Domain *domain, MigrateUri *uri, GError **error)
     return true;
 }
 
-bool migrate_incoming(Domain *domain, const char *text, bool run, GError **error)
+bool migrate_incoming(Domain *domain, const char *text, bool run, void (*ready)(void), GError **error)
 {
     struct MigrateControl *control = migrate_control(domain);
     MigrateUri uri;
 
     control->incoming = true;
     control->run = run;
+    control->ready = ready;
     run_control_set_state(domain, RUN_STATE_INMIGRATE);
-    if (strcmp(text, "defer") == 0) {
-        return true;
+    if (strcmp(text, "defer") != 0 &&
+        (!migrate_uri_parse(text, true, &uri, error) || !migrate_incoming_begin(domain, &uri, error))) {
+        return error_subject(error, "-incoming");
     }
-    return (migrate_uri_parse(text, true, &uri, error) && migrate_incoming_begin(domain, &uri, error)) ||
-           error_subject(error, "-incoming");
+    if (!g_str_has_prefix(text, "file:")) {
+        be_ready(control);
+    }
+    return true;
 }

@@ -85,6 +85,7 @@ struct MigrateControl {
     bool capability[MIGRATE_CAPABILITIES];
     Migration *migration;          /* the last one; NULL: there was none */
     bool incoming, run;            /* -incoming; run when it is there */
+    void (*ready)(void);           /* of migrate_incoming(), until it is called */
     struct LoopFd *listener;
     int listen_fd;
     char *listen_path;
@@ -102,7 +103,7 @@ void migration_cancel(Migration *m);
 GPtrArray *migrate_blocked_reasons(Domain *domain);
 /* Its thread takes its last step: the other end sees that this one is done. */
 void migration_close(Migration *m);
-bool migrate_outgoing_begin(Domain *domain, MigrateUri *uri, GError **error);
+bool migrate_outgoing_begin(Domain *domain, MigrateUri *uri, const char *definition, GError **error);
 bool migrate_incoming_begin(Domain *domain, MigrateUri *uri, GError **error);
 void migrate_incoming_unlisten(struct MigrateControl *control);
 bool migrate_storage_inactivate(struct MigrateControl *control, GError **error);

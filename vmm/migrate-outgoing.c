@@ -402,7 +402,7 @@ static void failed(Migration *m, GError *error)
     migrate_set_status(m->control, cancelled ? MIGRATE_CANCELLED : MIGRATE_FAILED);
 }
 
-bool migrate_outgoing_begin(Domain *domain, MigrateUri *uri, GError **error)
+bool migrate_outgoing_begin(Domain *domain, MigrateUri *uri, const char *definition, GError **error)
 {
     Migration *m = migration_new(domain, uri);
     bool ok;
@@ -411,6 +411,7 @@ bool migrate_outgoing_begin(Domain *domain, MigrateUri *uri, GError **error)
     m->succeeded = succeeded;
     m->failed = failed;
     m->header.layout = m->uri.kind == MIGRATE_TO_FILE ? MIGRATE_MAPPED : MIGRATE_INLINE;
+    m->header.definition = g_strdup(definition);
     migrate_ram_describe(m->ram, MIGRATE_ALIGN, &m->header);
     ok = (m->uri.kind != MIGRATE_TO_FILE || open_file(m, error)) &&
          (m->uri.fd < 0 || migrate_channel_adopt(m->channel, m->uri.fd, error));

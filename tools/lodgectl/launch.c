@@ -55,7 +55,7 @@ static char *quote(const char *text)
     return g_strjoinv(",,", parts);
 }
 
-static GPtrArray *command_line(const char *name, const Options *o, bool paused)
+static GPtrArray *command_line(const char *name, const char *definition, const Options *o, bool paused)
 {
     GPtrArray *argv = g_ptr_array_new_with_free_func(g_free);
     g_autofree char *root = registry_root();
@@ -63,7 +63,7 @@ static GPtrArray *command_line(const char *name, const Options *o, bool paused)
 
     g_ptr_array_add(argv, find_lodge());
     g_ptr_array_add(argv, g_strdup("-readconfig"));
-    g_ptr_array_add(argv, definition_path(name));
+    g_ptr_array_add(argv, g_strdup(definition));
     g_ptr_array_add(argv, g_strdup("-name"));
     g_ptr_array_add(argv, g_strdup_printf("guest=%s", quoted));
     g_ptr_array_add(argv, g_strdup("-daemonize"));
@@ -77,7 +77,6 @@ static GPtrArray *command_line(const char *name, const Options *o, bool paused)
         g_ptr_array_add(argv, g_strdup("-serial"));
         g_ptr_array_add(argv, g_strdup_printf("unix:%s,server=on,wait=off", quoted_path));
     }
-    g_ptr_array_add(argv, NULL);
     return argv;
 }
 
@@ -115,19 +114,14 @@ static void require_listing(gpointer opaque)
     g_setenv(REGISTRY_REQUIRED, "1", TRUE);
 }
 
-bool launch(const char *name, bool paused, GError **error)
+/* argv gets its end here. */
+static bool spawn(const char *name, GPtrArray *argv, GError **error)
 {
-    g_autoptr(GPtrArray) argv = NULL;
     g_autofree char *said = NULL, *why = NULL;
     GError *failed = NULL;
-    Options options;
     int status;
 
-    if (!definition_load(name, &options, error)) {
-        return error_subject(error, "Failed to start the domain");
-    }
-    argv = command_line(name, &options, paused);
-    options_clear(&options);
+    g_ptr_array_add(argv, NULL);
     if (!g_spawn_sync(NULL, (char **)argv->pdata, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL,
                       require_listing, NULL, NULL, &said, &status, &failed)) {
         error_set(error, "Failed to start domain '%s': %s", name, failed->message);
@@ -140,6 +134,36 @@ bool launch(const char *name, bool paused, GError **error)
     }
     repeat_warnings(said);
     return true;
+}
+
+bool launch(const char *name, bool paused, GError **error)
+{
+    g_autofree char *path = definition_path(name);
+    g_autoptr(GPtrArray) argv = NULL;
+    Options options;
+
+    if (!definition_load(name, &options, error)) {
+        return error_subject(error, "Failed to start the domain");
+    }
+    argv = command_line(name, path, &options, paused);
+    options_clear(&options);
+    return spawn(name, argv, error);
+}
+
+bool launch_restored(const char *name, const char *definition, const char *saved, bool paused, GError **error)
+{
+    g_autofree char *quoted = quote(saved);
+    g_autoptr(GPtrArray) argv = NULL;
+    Options options;
+
+    if (!definition_parse(definition, &options, error)) {
+        return error_subject(error, saved);
+    }
+    argv = command_line(name, definition, &options, paused);
+    options_clear(&options);
+    g_ptr_array_add(argv, g_strdup("-incoming"));
+    g_ptr_array_add(argv, g_strdup_printf("file:%s", quoted));
+    return spawn(name, argv, error);
 }
 
 /* ---- systemd ---- */

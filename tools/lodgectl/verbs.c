@@ -15,5 +15,6 @@ const VerbSection verb_sections[] = {
     { "All of them at a glance", top_verbs },
     { "What they get", tune_verbs },
     { "Hot plug", attach_verbs },
+    { "Saved and moving domains", move_verbs },
     { NULL },
 };

@@ -7,4 +7,4 @@
 #include "tools/lodgectl/verb.h"
 
 extern const Verb list_verbs[], define_verbs[], run_verbs[], console_verbs[], monitor_verbs[], event_verbs[],
-    stats_verbs[], top_verbs[], tune_verbs[], attach_verbs[];
+    stats_verbs[], top_verbs[], tune_verbs[], attach_verbs[], move_verbs[];
