@@ -89,14 +89,11 @@ static bool open_channel(Migration *m, GError **error)
 {
     int fd = -1;
 
-    if (m->uri.kind == MIGRATE_TO_FILE) {
-        return true;
+    if (!m->uri.unix_socket && !m->uri.port) {
+        return true; /* it is open */
     }
-    if (m->uri.unix_socket) {
-        fd = host_connect_unix(m->uri.path, error);
-    } else if (m->uri.port) {
-        fd = host_connect_tcp(m->uri.host, m->uri.port, true, true, error);
-    }
+    fd = m->uri.unix_socket ? host_connect_unix(m->uri.path, error)
+                            : host_connect_tcp(m->uri.host, m->uri.port, true, true, error);
     if (fd < 0) {
         return false;
     }
@@ -221,6 +218,10 @@ static bool step_stop(Migration *m, GError **error)
         run_control_set_state(m->domain, RUN_STATE_FINISH_MIGRATE);
     }
     domain_carry_out_requests(m->domain);
+    if (domain_run_state(m->domain) != RUN_STATE_FINISH_MIGRATE) { /* it has shut down, say */
+        m->before = domain_run_state(m->domain);
+        run_control_set_state(m->domain, RUN_STATE_FINISH_MIGRATE);
+    }
     m->stopped = true;
     if (m->control->capability[MIGRATE_PAUSE]) {
         migrate_set_status(m->control, MIGRATE_PRE_SWITCHOVER);
