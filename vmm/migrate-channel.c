@@ -221,12 +221,12 @@ bool migrate_channel_read(MigrateChannel *channel, void *data, size_t length, GE
             }
             continue;
         }
+        if (n == 0 || (n < 0 && errno == ECONNRESET && channel->local)) { /* reset: it has not read all of ours */
+            channel->ended = true;
+            return error_set(error, "the other end of the migration has closed the channel too early");
+        }
         if (n < 0 && errno != EINTR) {
             return error_set_errno(error, errno, "cannot read from the migration's other end");
-        }
-        if (n == 0) {
-            channel->ended = true;
-            return error_set(error, "the saved domain is cut off: its source has closed the channel");
         }
         if (n > 0) {
             p += n;

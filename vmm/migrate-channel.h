@@ -28,7 +28,7 @@ bool migrate_channel_pace(MigrateChannel *channel, uint64_t bytes, GError **erro
 /* Tries once, even when cancelled: the last words. */
 void migrate_channel_say(MigrateChannel *channel, const void *data, size_t length);
 bool migrate_channel_read(MigrateChannel *channel, void *data, size_t length, GError **error);
-/* Whether the last read() failed because the other end has closed. */
+/* Whether the last read() failed because the other end has closed, all that it wrote being read. */
 bool migrate_channel_ended(const MigrateChannel *channel);
 uint64_t migrate_channel_written(const MigrateChannel *channel); /* bytes; any thread */
 /* Bytes a second for write(); 0: as fast as it goes.  Any thread. */
