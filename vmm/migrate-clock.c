@@ -13,8 +13,8 @@
 
 #define MSR_TSC 0x10
 
-/* Interrupts that came to the local APIC since the load are in the accelerator only, so it is asked again; its TSC may have
- * run since. */
+/* Interrupts that came to the local APIC since the load are in the accelerator only, so it is asked again; its TSC
+ * may have run since. */
 static bool set_tsc_on(Vcpu *vcpu, int64_t behind_ns, GError **error)
 {
     const uint64_t *loaded = x86_cpu_msr(&vcpu->cpu, MSR_TSC);

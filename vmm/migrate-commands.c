@@ -56,7 +56,7 @@ static const FieldStruct migrate_info = {
               .help = "ms that the guest would stand still, if it stopped now"),
         F_INT("downtime", MigrateInfo, downtime, 0, FIELD_HAS(MigrateInfo, has_downtime),
               .help = "ms that the guest stood still"),
-        F_INT("setup-time", MigrateInfo, setup_time, 0, FIELD_HAS(MigrateInfo, has_setup), .help = "ms until it was active"),
+        F_INT("setup-time", MigrateInfo, setup_time, 0, FIELD_HAS(MigrateInfo, has_setup), .help = "ms until it began"),
         F_STR("error-desc", MigrateInfo, error, NULL, .help = "Why it failed"),
         F_LIST("blocked-reasons", MigrateInfo, blocked, &reason_element, FIELD_HAS(MigrateInfo, has_blocked),
                .help = "Why the domain cannot move"),
@@ -227,8 +227,8 @@ static const FieldStruct parameters_struct = {
     .fields = (const Field[]) {
         F_UINT("max-bandwidth", Parameters, p.max_bandwidth, 0, FIELD_HAS(Parameters, has_bandwidth),
                .help = "Bytes a second; 0: any"),
-        F_UINT("downtime-limit", Parameters, p.downtime_limit, 0, FIELD_HAS(Parameters, has_downtime), .max = 2000 * 1000,
-               .help = "ms that the guest may stand still"),
+        F_UINT("downtime-limit", Parameters, p.downtime_limit, 0, FIELD_HAS(Parameters, has_downtime),
+               .max = 2000 * 1000, .help = "ms that the guest may stand still"),
         FIELD_END
     },
 };
@@ -265,7 +265,7 @@ static const FieldStruct migrate_args = {
     .fields = (const Field[]) {
         F_STR("uri", MigrateArgs, uri, NULL, .flags = FIELD_REQUIRED,
               .help = "Where to: unix:PATH, tcp:HOST:PORT, fd:NAME, or file:PATH"),
-        F_STR("definition", MigrateArgs, definition, NULL, .help = "A -readconfig file to be kept with it: Lodge's own"),
+        F_STR("definition", MigrateArgs, definition, NULL, .help = "A -readconfig file to be kept with it (Lodge)"),
         F_BOOL("detach", MigrateArgs, detach, true, .help = "It is always detached: MIGRATION tells the end"),
         F_BOOL("resume", MigrateArgs, resume, false, .help = "Only false: there is nothing to resume"),
         FIELD_END
@@ -373,12 +373,12 @@ const Command migrate_commands[] = {
     { "migrate", migrate, &migrate_args, .help = "Move the domain to another process, or to a file" },
     { "migrate_cancel", migrate_cancel, .help = "Give up the migration; the guest goes on" },
     { "migrate-continue", migrate_continue, &continue_args, .help = "Go on with a migration that waits" },
-    { "migrate-incoming", incoming, &incoming_args, .help = "Say where the domain comes from that -incoming defer waits for" },
+    { "migrate-incoming", incoming, &incoming_args, .help = "Say where the domain of -incoming defer comes from" },
     { "query-migrate", query_migrate, NULL, COMMAND_RETURNS(MigrateInfo, &migrate_info),
       .help = "Tell how far the last migration is" },
     { "query-migrate-capabilities", query_capabilities, NULL, COMMAND_RETURNS_LIST(&capability_element),
       .help = "List what a migration can do" },
-    { "migrate-set-capabilities", set_capabilities, &set_capabilities_args, .help = "Choose what a migration is to do" },
+    { "migrate-set-capabilities", set_capabilities, &set_capabilities_args, .help = "Choose what migrations do" },
     { "query-migrate-parameters", query_parameters, NULL, COMMAND_RETURNS(Parameters, &parameters_struct),
       .help = "Tell how migrations are done" },
     { "migrate-set-parameters", set_parameters, &parameters_struct, .help = "Say how migrations are done" },

@@ -22,8 +22,8 @@
  * In the first pass every page comes.  STATE follows the last RAM, END is last.  What stands behind END is not read.
  *
  * mapped: a regular file, which is RAM of the restored domain (MAP_PRIVATE), so that it runs at once.  Each block lies
- * at its `offset`, a multiple of MIGRATE_ALIGN; zero pages are holes.  The sections lie at `state-offset`.  The prefix is
- * written last: a file that is not whole has none.  RAM has no checksum here, since nobody reads all of it.
+ * at its `offset`, a multiple of MIGRATE_ALIGN; zero pages are holes.  The sections lie at `state-offset`.  The prefix
+ * is written last: a file that is not whole has none.  RAM has no checksum here, since nobody reads all of it.
  *
  * Where the channel has two ways and the header says `return-path`, the destination answers in records:
  *

@@ -59,7 +59,7 @@ const FieldStruct migrate_header = {
     .fields = (const Field[]) {
         F_STR("program", MigrateHeader, program, NULL, .flags = FIELD_REQUIRED, .help = "What wrote it"),
         F_STR("name", MigrateHeader, name, NULL, .help = "The domain"),
-        F_STR("machine", MigrateHeader, machine, NULL, .flags = FIELD_REQUIRED, .help = "Machine type, with its version"),
+        F_STR("machine", MigrateHeader, machine, NULL, .flags = FIELD_REQUIRED, .help = "Machine type and version"),
         F_STR("accelerator", MigrateHeader, accelerator, NULL, .flags = FIELD_REQUIRED, .help = "What ran it"),
         F_STR("cpu", MigrateHeader, cpu, NULL, .help = "CPU model as it was asked for"),
         F_UINT("cpus", MigrateHeader, cpus, 0, .flags = FIELD_REQUIRED, .help = "Number of CPUs"),
@@ -81,7 +81,11 @@ const FieldStruct migrate_header = {
 
 static uint32_t register_of(const X86Cpuid *leaf, CpuRegister reg)
 {
-    return reg == REGISTER_EAX ? leaf->eax : reg == REGISTER_EBX ? leaf->ebx : reg == REGISTER_ECX ? leaf->ecx : leaf->edx;
+    const uint32_t value[] = {
+        [REGISTER_EAX] = leaf->eax, [REGISTER_EBX] = leaf->ebx, [REGISTER_ECX] = leaf->ecx, [REGISTER_EDX] = leaf->edx,
+    };
+
+    return value[reg];
 }
 
 static void collect_features(const Machine *machine, MigrateHeader *ret)
@@ -229,8 +233,8 @@ static bool fits_ram(const MigrateHeader *theirs, const MigrateHeader *ours, GEr
         }
         if (mine->size != b->size) {
             return error_set(error,
-                             "its memory '%s' has %" G_GUINT64_FORMAT " MiB, that of this domain %" G_GUINT64_FORMAT " MiB",
-                             b->id, b->size / MIB, mine->size / MIB);
+                             "its memory '%s' has %" G_GUINT64_FORMAT " MiB, that of this domain %" G_GUINT64_FORMAT
+                             " MiB", b->id, b->size / MIB, mine->size / MIB);
         }
     }
     return theirs->ram.n == ours->ram.n || error_set(error, "it has %zu blocks of memory, this domain has %zu",

@@ -150,7 +150,8 @@ static bool load_mapped(Migration *m, const MigrateHeader *theirs, GError **erro
         return false;
     }
     if (eager && m->uri.lazy != MIGRATE_LAZY_OFF) {
-        log_info("memory of %" G_GUINT64_FORMAT " MiB was read at once: it is shared, or of a special kind", eager >> 20);
+        log_info("%" G_GUINT64_FORMAT " MiB of memory were read at once: they are shared, or of a special kind",
+                 eager >> 20);
     }
     return migration_on_main(m, step_load, error);
 }

@@ -27,7 +27,9 @@ typedef struct MigrateParameters {
     uint64_t downtime_limit; /* ms */
 } MigrateParameters;
 
-typedef enum MigrateCapability { MIGRATE_EVENTS, MIGRATE_PAUSE, MIGRATE_RETURN_PATH, MIGRATE_CAPABILITIES } MigrateCapability;
+typedef enum MigrateCapability {
+    MIGRATE_EVENTS, MIGRATE_PAUSE, MIGRATE_RETURN_PATH, MIGRATE_CAPABILITIES
+} MigrateCapability;
 extern const FieldEnum migrate_capability_enum;
 
 typedef struct Migration Migration;

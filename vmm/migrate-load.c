@@ -61,7 +61,8 @@ static bool read_payload(Loader *l, const MigrateRecord *r, uint32_t most, GErro
 }
 
 /* The pages that a run is for; NULL: there are none such. */
-static uint8_t *find_run(Loader *l, const MigrateRecord *r, MigrateBlock **ret_block, uint64_t *ret_page, uint64_t *ret_n)
+static uint8_t *find_run(Loader *l, const MigrateRecord *r, MigrateBlock **ret_block, uint64_t *ret_page,
+                         uint64_t *ret_n)
 {
     uint32_t block;
 

@@ -115,7 +115,8 @@ static bool expect(Migration *m, MigrateType wanted, GError **error)
     if (type == MIGRATE_REFUSED) {
         return error_set(error, "the destination refuses: %s", text);
     }
-    return type == wanted || error_set(error, "the destination answers with record %u where %u is expected", type, wanted);
+    return type == wanted ||
+           error_set(error, "the destination answers with record %u where %u is expected", type, wanted);
 }
 
 static bool greet(Migration *m, GError **error)
@@ -279,8 +280,9 @@ static bool finish_file(Migration *m, GError **error)
     if (header->len > MIGRATE_ALIGN) {
         return error_set(error, "the list of devices is too long for '%s'", m->uri.path);
     }
-    if (pwrite(m->file, m->state->data, m->state->len, (off_t)end) != (ssize_t)m->state->len || fdatasync(m->file) < 0 ||
-        pwrite(m->file, header->data, header->len, 0) != (ssize_t)header->len || fdatasync(m->file) < 0) {
+    if (pwrite(m->file, m->state->data, m->state->len, (off_t)end) != (ssize_t)m->state->len ||
+        fdatasync(m->file) < 0 || pwrite(m->file, header->data, header->len, 0) != (ssize_t)header->len ||
+        fdatasync(m->file) < 0) {
         return error_set_errno(error, errno, "cannot write '%s'", m->uri.path);
     }
     return true;
@@ -297,7 +299,8 @@ static bool step_commit(Migration *m, GError **error)
 
 static bool hand_over(Migration *m, GError **error)
 {
-    if (!migrate_send_state(m->channel, m->state, error) || !migrate_send_end(m->ram, m->channel, m->run_state, error)) {
+    if (!migrate_send_state(m->channel, m->state, error) ||
+        !migrate_send_end(m->ram, m->channel, m->run_state, error)) {
         return false;
     }
     m->sent_all = true;

@@ -172,7 +172,8 @@ static uint64_t like_first(const MigrateBlock *b, uint64_t page, uint64_t n, boo
 }
 
 /* Writes the n pages from `page` on, which are of one kind. */
-typedef bool (*RunFn)(MigrateRam *ram, unsigned block, uint64_t page, uint64_t n, bool zero, void *opaque, GError **error);
+typedef bool (*RunFn)(MigrateRam *ram, unsigned block, uint64_t page, uint64_t n, bool zero, void *opaque,
+                      GError **error);
 
 static bool each_run(MigrateRam *ram, RunFn fn, void *opaque, GError **error)
 {
@@ -210,7 +211,8 @@ typedef struct Sender {
     uint8_t *buffer; /* a run's header and pages */
 } Sender;
 
-static bool send_run(MigrateRam *ram, unsigned block, uint64_t page, uint64_t n, bool zero, void *opaque, GError **error)
+static bool send_run(MigrateRam *ram, unsigned block, uint64_t page, uint64_t n, bool zero, void *opaque,
+                     GError **error)
 {
     Sender *s = opaque;
     size_t bytes = zero ? 0 : n * GUEST_PAGE_SIZE;
@@ -281,7 +283,8 @@ static int clear_at(int fd, const uint8_t *zeros, uint64_t length, uint64_t offs
     return write_at(fd, zeros, length, offset);
 }
 
-static bool store_run(MigrateRam *ram, unsigned block, uint64_t page, uint64_t n, bool zero, void *opaque, GError **error)
+static bool store_run(MigrateRam *ram, unsigned block, uint64_t page, uint64_t n, bool zero, void *opaque,
+                      GError **error)
 {
     const MigrateBlock *b = &ram->block[block];
     const uint8_t *host = ram_block_host(b->block) + page * GUEST_PAGE_SIZE;

@@ -36,7 +36,7 @@ typedef struct StatusData { int status; } StatusData;
 static const FieldStruct status_data = {
     .name = "MigrationData", .size = sizeof(StatusData),
     .fields = (const Field[]) {
-        F_ENUM("status", StatusData, status, &migrate_status_enum, 0, .flags = FIELD_REQUIRED, .help = "The new status"),
+        F_ENUM("status", StatusData, status, &migrate_status_enum, 0, .flags = FIELD_REQUIRED, .help = "Its status"),
         FIELD_END
     },
 };
@@ -46,7 +46,7 @@ typedef struct PassData { int64_t pass; } PassData;
 static const FieldStruct pass_data = {
     .name = "MigrationPassData", .size = sizeof(PassData),
     .fields = (const Field[]) {
-        F_INT("pass", PassData, pass, 0, .flags = FIELD_REQUIRED, .help = "How often memory was gone through, with this"),
+        F_INT("pass", PassData, pass, 0, .flags = FIELD_REQUIRED, .help = "Its number, from 1 on"),
         FIELD_END
     },
 };

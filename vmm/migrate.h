@@ -29,8 +29,8 @@ typedef struct MigrateStorage {
 void migrate_set_storage(Domain *domain, const MigrateStorage *storage);
 
 /* -incoming: the domain waits for its state in run state inmigrate.  uri: "defer" (for migrate-incoming) or where
- * it comes from.  run: it runs when it is there.  ready (NULL: nobody wants to know) is called when nothing more can go wrong
- * that whoever started this process could mend: at once, or, if it is in a file, when it is restored. */
+ * it comes from.  run: it runs when it is there.  ready (NULL: nobody wants to know) is called when nothing more can go
+ * wrong that whoever started this process could mend: at once, or, if it is in a file, when it is restored. */
 bool migrate_incoming(Domain *domain, const char *uri, bool run, void (*ready)(void), GError **error);
 /* Ends what is under way; before the machine goes. */
 void migrate_stop(Domain *domain);

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Saving, restoring and moving from outside, of domains without a guest (`lodge -M none`): descriptors as libvirt gives them,
-what is refused and how, and lodgectl.
+"""Saving, restoring and moving from outside, of domains without a guest (`lodge -M none`): descriptors as libvirt gives
+them, what is refused and how, and lodgectl.
 
     test-migrate-process.py BUILD/lodge BUILD/lodgectl
 """

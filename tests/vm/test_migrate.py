@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A stock kernel that is saved, restored and moved: what it counts goes on without a gap, its memory and its disk are what
-they were, and whoever gives up leaves it running."""
+"""A stock kernel that is saved, restored and moved: what it counts goes on without a gap, its memory and its disk are
+what they were, and whoever gives up leaves it running."""
 
 import re
 import time
@@ -26,8 +26,9 @@ class Moving:
         self.console = vm.shell(f"mktemp -p {vm.scratch()} console.XXXXXX").strip()
         drive = f"-drive file={disk},format=raw,if=virtio" if disk else ""
         self.job = vm.start(
-            f"-accel {vm.accel} -cpu {vm.cpu()} -M q35 -nodefaults -display none -serial file:{self.console} -qmp stdio "
-            f"{options} -device virtio-rng-pci {drive} {boot(vm)} {'-incoming ' + incoming if incoming else ''}")
+            f"-accel {vm.accel} -cpu {vm.cpu()} -M q35 -nodefaults -display none "
+            f"-serial file:{self.console} -qmp stdio {options} -device virtio-rng-pci {drive} {boot(vm)} "
+            + (f"-incoming {incoming}" if incoming else ""))
         self.qmp = Qmp(self.job, BOOT)
 
     def text(self):

@@ -26,7 +26,8 @@
 
 static MigrateRam *new_ram(const char *id)
 {
-    RamBlock *block = ram_block_new(id, SIZE, &(RamBacking) { .kind = RAM_ANONYMOUS, .reserve = true, .dump = true }, NULL);
+    RamBacking backing = { .kind = RAM_ANONYMOUS, .reserve = true, .dump = true };
+    RamBlock *block = ram_block_new(id, SIZE, &backing, NULL);
     MigrateRam *ram = g_new0(MigrateRam, 1);
 
     assert_non_null(block);
@@ -209,7 +210,7 @@ static void test_a_flipped_bit_is_found(void **state)
 
         stream->data[at] ^= (uint8_t)(1u << at % 8);
         assert_false(load(destination, stream->data, stream->len, &error));
-        assert_non_null(strstr(error->message, "damaged")) ;
+        assert_non_null(strstr(error->message, "damaged"));
         stream->data[at] ^= (uint8_t)(1u << at % 8);
     }
     migrate_ram_free(source);
@@ -368,7 +369,8 @@ static void test_a_difference_is_named(void **state)
     check_difference("pc.ram", "ram", "it has memory 'pc.ram', which this domain does not have");
     check_difference("/machine/clock", "/machine/other",
                      "it has '/machine/clock' (clock), which this domain does not have");
-    check_difference("\"state\": \"clock\"", "\"state\": \"x\"", "'/machine/clock' is 'clock' there, and 'x' in this domain");
+    check_difference("\"state\": \"clock\"", "\"state\": \"x\"",
+                     "'/machine/clock' is 'clock' there, and 'x' in this domain");
     check_difference("\"version\": 2", "\"version\": 1",
                      "the state of '/machine/clock' has version 2, and this program knows versions up to 1");
 }
