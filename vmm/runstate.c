@@ -305,6 +305,9 @@ static void reset(Domain *domain, RequestReason reason)
 {
     RunState state = domain_run_state(domain);
 
+    if (state == RUN_STATE_INMIGRATE) {
+        return; /* it is reset already, and what comes is not to be overwritten */
+    }
     if (domain->actions.reboot == REBOOT_SHUTDOWN && reason != REASON_SUBSYSTEM_RESET) {
         shutdown(domain, reason);
         return;
@@ -318,7 +321,7 @@ static void reset(Domain *domain, RequestReason reason)
     if (state == RUN_STATE_RUNNING || state == RUN_STATE_SUSPENDED) {
         set_state(domain, RUN_STATE_RUNNING);
         go_on(domain);
-    } else if (state != RUN_STATE_INMIGRATE && state != RUN_STATE_FINISH_MIGRATE) {
+    } else if (state != RUN_STATE_FINISH_MIGRATE) {
         set_state(domain, RUN_STATE_PRELAUNCH);
     }
 }

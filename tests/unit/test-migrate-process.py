@@ -163,6 +163,8 @@ class MigrateTest(unittest.TestCase):
         destination = Process(self, "-S", "-incoming", "defer", fds=[fd])
         self.assertEqual(destination.state(), "inmigrate")
         self.assertIn("cannot go on", destination.ask("cont"))
+        self.assertEqual(destination.ask("system_reset"), {})
+        self.assertEqual(destination.state(), "inmigrate")
         self.assertEqual(destination.ask("migrate-incoming", uri=f"fd:{fd}"), {})
         os.close(fd)
         destination.wait("completed")
