@@ -339,13 +339,36 @@ static bool update_locks(BlockNode *node, GError **error)
     if (!node->driver->lock || node->force_share) {
         return true;
     }
-    for (unsigned i = 0; i < node->users->len; i++) {
+    for (unsigned i = 0; i < node->users->len && !domain_storage_is_inactive(node->domain); i++) {
         const BlockUser *user = node->users->pdata[i];
 
         used |= user->permissions;
         unshared |= BLOCK_RESIZE | (user->share_rw ? 0 : BLOCK_WRITE);
     }
     return node->driver->lock(node, used, unshared, error);
+}
+
+static bool update_node(BlockNode *node, void *opaque)
+{
+    for (BlockNode *n = node; n; n = n->child) {
+        if (!update_locks(n, opaque)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool block_inactivate_all(Domain *domain, GError **error)
+{
+    domain_set_storage_inactive(domain, true);
+    block_each(domain, update_node, NULL); /* giving locks back cannot fail */
+    return true;
+}
+
+bool block_activate_all(Domain *domain, GError **error)
+{
+    domain_set_storage_inactive(domain, false);
+    return block_each(domain, update_node, error) || (block_inactivate_all(domain, NULL), false);
 }
 
 /* As QEMU: who does not share refuses every other writer, also when it only reads itself. */

@@ -76,6 +76,9 @@ int64_t block_length(BlockNode *node);             /* bytes, rounded up to 512; 
 typedef bool (*BlockNodeFn)(BlockNode *node, void *opaque);
 bool block_each(Domain *domain, BlockNodeFn fn, void *opaque); /* by name */
 void blockdev_help(GString *out);
+/* A domain that moves: gives its locks on images to whom it moves to, and takes them (vmm/migrate.h). */
+bool block_inactivate_all(Domain *domain, GError **error);
+bool block_activate_all(Domain *domain, GError **error);
 void block_close_all(Domain *domain); /* what devices still use is closed when they let go of it */
 
 /* What becomes of a failed request; BLOCK_ERROR_AUTO: the drive's or the default. */

@@ -25,10 +25,10 @@
 #include "vmm/machine-commands.h"
 #include "vmm/memory-backend.h"
 #include "vmm/memory-commands.h"
+#include "vmm/migrate.h"
 #include "vmm/object-commands.h"
 #include "vmm/qom.h"
 #include "vmm/runstate-commands.h"
-#include "vmm/state-commands.h"
 #include "vmm/vcpu-commands.h"
 #include "vmm/x86/cpu-model-commands.h"
 
@@ -53,18 +53,19 @@ const Command *const command_tables[] = {
     mc146818_commands,
     memory_backend_commands,
     memory_commands,
+    migrate_commands,
     object_commands,
     pci_commands,
     qom_commands,
     runstate_commands,
-    state_commands,
     vcpu_commands,
     NULL
 };
 
 const EventType *const event_types[] = {
     &event_acpi_device_ost, &event_balloon_change, &event_block_io_error, &event_device_deleted, &event_device_unplug_guest_error,
-    &event_dump_completed, &event_guest_crashloaded, &event_guest_panicked, &event_powerdown, &event_reset,
+    &event_dump_completed, &event_guest_crashloaded, &event_guest_panicked, &event_migration,
+    &event_migration_pass, &event_powerdown, &event_reset,
     &event_resume, &event_rtc_change, &event_shutdown, &event_stop, &event_suspend,
     &event_suspend_disk, &event_vserport_change, &event_wakeup, &event_watchdog,
     NULL

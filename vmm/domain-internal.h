@@ -41,6 +41,8 @@ typedef struct RunControl {
         int64_t virtual_ns;
         uint64_t kvmclock_ns;
         bool has_kvmclock;
+        int64_t stopped_at_ns; /* since 1970; 0: it has not run */
+        bool restored;         /* since then it was somewhere else: when it goes on, it is brought up to date */
     } time;
 } RunControl;
 
@@ -63,15 +65,23 @@ struct Domain {
     GPtrArray *buses;   /* Bus, in order of bus_init() */
     GHashTable *tables[DOMAIN_TABLES];
     unsigned next_number, next_anonymous;
+    bool storage_inactive; /* domain_set_storage_inactive() */
     bool complete;      /* the board is there: devices that come now are hot plugged */
     RunControl run;
     EventHub *events;
+    struct MigrateControl *migration; /* vmm/migrate-internal.h; NULL: nobody has asked */
     struct DumpControl *dump; /* of the last dump; NULL: there was none */
     struct { const struct BalloonClass *class; void *opaque; } balloon; /* the main thread's; NULL: there is none */
 };
 
 /* vmm/dump-commands.c */
 void dump_control_free(struct DumpControl *control); /* ends a dump that is under way; NULL is fine */
+
+/* vmm/migrate.c */
+void migrate_control_free(struct MigrateControl *control); /* ends what is under way; NULL is fine */
+
+/* vmm/migrate-clock.c */
+void migrate_catch_up(Domain *domain); /* quiet; before devices and vCPUs go on */
 
 /* vmm/event.c */
 EventHub *event_hub_new(Domain *domain);
@@ -81,6 +91,8 @@ void event_hub_free(EventHub *hub); /* the loop is gone, and with it every event
 /* vmm/runstate.c */
 void run_control_init(Domain *domain);
 void run_control_finish(Domain *domain);
+/* Another state for a domain that is quiet. */
+void run_control_set_state(Domain *domain, RunState state);
 /* Every device is there: paused, like all of the domain, until domain_cont(). */
 void run_control_ready(Domain *domain);
 

@@ -59,6 +59,7 @@ void domain_free(Domain *domain)
     }
     domain->run.quit = true; /* requests that are still posted come too late */
     dump_control_free(domain->dump);
+    migrate_control_free(domain->migration);
     machine_free(domain->machine);
     epoch_synchronize(); /* devices are gone before what they point to */
     if (domain->accel) {
@@ -167,6 +168,16 @@ StateList *domain_state(const Domain *domain)
 Actions *domain_actions(Domain *domain)
 {
     return &domain->actions;
+}
+
+bool domain_storage_is_inactive(const Domain *domain)
+{
+    return domain->storage_inactive;
+}
+
+void domain_set_storage_inactive(Domain *domain, bool inactive)
+{
+    domain->storage_inactive = inactive;
 }
 
 /* ---- vCPUs ---- */

@@ -42,6 +42,10 @@ Machine *domain_machine(const Domain *domain);
 void domain_set_machine(Domain *domain, Machine *machine);
 StateList *domain_state(const Domain *domain); /* everything that is saved */
 Actions *domain_actions(Domain *domain);
+/* Whether the disks' images are another process', from which this domain moves here or to which it has moved: who opens
+ * one takes no lock.  Main thread. */
+bool domain_storage_is_inactive(const Domain *domain);
+void domain_set_storage_inactive(Domain *domain, bool inactive);
 
 /* ---- vCPUs: main thread; the array grows by hot plug ---- */
 unsigned domain_vcpus(const Domain *domain);

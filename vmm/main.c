@@ -22,6 +22,7 @@
 #include "vmm/error.h"
 #include "vmm/host.h"
 #include "vmm/log.h"
+#include "vmm/migrate.h"
 #include "vmm/object.h"
 #include "vmm/options-apply.h"
 #include "vmm/registry.h"
@@ -82,9 +83,33 @@ typedef struct Listing {
     char *why_not;
 } Listing;
 
+static const MigrateStorage storage = { block_inactivate_all, block_activate_all };
+
+static void tell_started(void)
+{
+    host_daemonize_done(log_file_fd());
+}
+
+static bool run_or_wait(const Options *options, Domain *domain, GError **error)
+{
+    if (options->incoming) {
+        return migrate_incoming(domain, options->incoming, !options->paused, options->daemonize ? tell_started : NULL,
+                                error);
+    }
+    if (!options->paused && !domain_cont(domain, error)) {
+        return false;
+    }
+    if (options->daemonize) {
+        tell_started();
+    }
+    return true;
+}
+
 static bool start(const Options *options, Domain *domain, const MachineClass *class, const Listing *listing,
                   Monitors **ret_monitors, GError **error)
 {
+    migrate_set_storage(domain, &storage);
+    domain_set_storage_inactive(domain, options->incoming != NULL);
     if (!options_set_domain(options, domain, error) || !add_backends(options, domain, class, error) ||
         !build(options, domain, error)) {
         return false;
@@ -99,21 +124,19 @@ static bool start(const Options *options, Domain *domain, const MachineClass *cl
     if (options->pidfile && !host_write_pidfile(options->pidfile, error)) {
         return false;
     }
-    if (!sandbox_enter(SANDBOX_MAIN, error) || (!options->paused && !domain_cont(domain, error))) {
+    if (!sandbox_enter(SANDBOX_MAIN, error)) {
         return false;
     }
     if (listing->why_not) { /* now only: where a start fails, the reason is all that is said */
         log_info("domain '%s' is not listed: %s", options->name.guest, listing->why_not);
     }
-    if (options->daemonize) {
-        host_daemonize_done(log_file_fd());
-    }
-    return true;
+    return run_or_wait(options, domain, error);
 }
 
 /* What was made last goes first: devices, what stood behind them, the rest. */
 static void stop(Domain *domain, Monitors *monitors)
 {
+    migrate_stop(domain);
     monitors_free(monitors);
     machine_free(domain_machine(domain));
     domain_set_machine(domain, NULL);

@@ -244,17 +244,23 @@ static bool place(RamMapping *map, const char *id, const RamBacking *backing, GE
     return no_memory(errno, map->size, id, error);
 }
 
+/* Wishes: the kernel may know none of them. */
+static void wish(const RamMapping *map, uint8_t *host, uint64_t length)
+{
+    if (map->page_size == small_page() && length >= HUGE_PAGE) {
+        madvise(host, length, MADV_HUGEPAGE);
+    }
+    if (map->merge) {
+        madvise(host, length, MADV_MERGEABLE);
+    }
+    if (!map->dump) {
+        madvise(host, length, MADV_DONTDUMP);
+    }
+}
+
 static bool advise(RamMapping *map, const char *id, const RamBacking *backing, GError **error)
 {
-    if (map->page_size == small_page() && map->size >= HUGE_PAGE) {
-        madvise(map->host, map->size, MADV_HUGEPAGE); /* a wish: the kernel may have none */
-    }
-    if (backing->merge) {
-        madvise(map->host, map->size, MADV_MERGEABLE);
-    }
-    if (!backing->dump) {
-        madvise(map->host, map->size, MADV_DONTDUMP);
-    }
+    wish(map, map->host, map->size);
     if (backing->policy != MPOL_DEFAULT &&
         mbind(map->host, map->size, backing->policy, backing->host_nodes, backing->max_node + 1,
               MPOL_MF_STRICT | MPOL_MF_MOVE) < 0) {
@@ -375,6 +381,9 @@ bool ram_mapping_new(RamMapping *ret, const char *id, uint64_t size, const RamBa
         .shared = backing->shared,
         .readonly = backing->readonly,
         .discard_data = backing->discard_data,
+        .merge = backing->merge,
+        .dump = backing->dump,
+        .bound = backing->policy != MPOL_DEFAULT,
     };
     uint64_t align;
 
@@ -421,6 +430,25 @@ static int map_zeroes(void *host, uint64_t length)
     return mmap(host, length, PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED ? -errno : 0;
 }
 
+int ram_mapping_overlay(RamMapping *map, uint64_t offset, uint64_t length, int fd, uint64_t file_offset)
+{
+    uint8_t *host = map->host + offset;
+
+    if (map->shared || map->readonly || map->bound || map->page_size > small_page()) {
+        return -ENOTSUP;
+    }
+    if ((offset | length | file_offset) % small_page() || offset > map->size || length > map->size - offset) {
+        return -EINVAL;
+    }
+    if (mmap(host, length, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_NORESERVE, fd, (off_t)file_offset) ==
+        MAP_FAILED) {
+        return -errno;
+    }
+    map->overlaid = true;
+    wish(map, host, length);
+    return 0;
+}
+
 int ram_mapping_discard(RamMapping *map, uint64_t offset, uint64_t length)
 {
     if (offset % map->page_size || length % map->page_size || offset > map->size || length > map->size - offset) {
@@ -433,7 +461,7 @@ int ram_mapping_discard(RamMapping *map, uint64_t offset, uint64_t length)
         return fallocate(map->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(map->file_offset + offset),
                          (off_t)length) < 0 ? -errno : 0;
     }
-    if (map->fd >= 0) { /* dropping our copy would show the file again */
+    if (map->fd >= 0 || map->overlaid) { /* dropping our copy would show the file again */
         return map->page_size > small_page() ? -ENOTSUP : map_zeroes(map->host + offset, length);
     }
     /* Shared anonymous memory outlives MADV_DONTNEED in the page cache. */

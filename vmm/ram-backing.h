@@ -14,8 +14,11 @@ typedef struct RamMapping {
     int fd;                  /* -1: anonymous */
     uint64_t file_offset;
     bool shared, readonly, discard_data;
+    bool merge, dump, bound;  /* as the backing says; bound: to NUMA nodes of the host */
+    bool overlaid;            /* parts of it show another file */
 } RamMapping;
 
 bool ram_mapping_new(RamMapping *ret, const char *id, uint64_t size, const RamBacking *backing, GError **error);
 void ram_mapping_free(RamMapping *map);
+int ram_mapping_overlay(RamMapping *map, uint64_t offset, uint64_t length, int fd, uint64_t file_offset);
 int ram_mapping_discard(RamMapping *map, uint64_t offset, uint64_t length);

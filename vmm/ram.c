@@ -221,6 +221,16 @@ int ram_block_discard(RamBlock *block, uint64_t offset, uint64_t length)
     return rc;
 }
 
+int ram_block_overlay(RamBlock *block, uint64_t offset, uint64_t length, int fd, uint64_t file_offset)
+{
+    int rc = ram_mapping_overlay(&block->map, offset, length, fd, file_offset);
+
+    if (rc == 0) {
+        ram_dirty_set(block, offset, length);
+    }
+    return rc;
+}
+
 /* ---- writers ---- */
 
 void ram_set_write_hook(RamBlock *block, RamWriteHook *hook)
@@ -362,6 +372,55 @@ bool ram_dirty_take(RamBlock *block, DirtyClient client, uint64_t offset)
         return false;
     }
     return __atomic_fetch_and(&block->dirty[client][page / 64], ~bit, __ATOMIC_SEQ_CST) & bit;
+}
+
+uint64_t ram_dirty_count(const RamBlock *block, DirtyClient client)
+{
+    uint64_t count = 0;
+
+    if (ram_dirty_clients(block) & (1u << client)) {
+        for (size_t w = 0; w < words_of(block); w++) {
+            count += (uint64_t)__builtin_popcountll(__atomic_load_n(&block->dirty[client][w], __ATOMIC_SEQ_CST));
+        }
+    }
+    return count;
+}
+
+/* The next page from `from` on whose bit is `set`; pages_of(): none. */
+static uint64_t find_page(const RamBlock *block, DirtyClient client, uint64_t from, bool set)
+{
+    uint64_t pages = pages_of(block);
+
+    while (from < pages) {
+        uint64_t word = __atomic_load_n(&block->dirty[client][from / 64], __ATOMIC_SEQ_CST);
+        uint64_t left = (set ? word : ~word) >> (from % 64);
+
+        if (left) {
+            return MIN(from + (uint64_t)__builtin_ctzll(left), pages);
+        }
+        from = (from / 64 + 1) * 64;
+    }
+    return pages;
+}
+
+/* What is set meanwhile behind the end of the run that was seen stays for the next. */
+uint64_t ram_dirty_take_run(RamBlock *block, DirtyClient client, uint64_t from, uint64_t most, uint64_t *ret_first)
+{
+    uint64_t first, end;
+
+    if (!(ram_dirty_clients(block) & (1u << client)) || most == 0) {
+        return 0;
+    }
+    first = find_page(block, client, from, true);
+    if (first == pages_of(block)) {
+        return 0;
+    }
+    end = MIN(find_page(block, client, first, false), first + MIN(most, pages_of(block) - first));
+    for (uint64_t w = first / 64; w <= (end - 1) / 64; w++) {
+        __atomic_fetch_and(&block->dirty[client][w], ~mask_in_word(w, first, end - 1), __ATOMIC_SEQ_CST);
+    }
+    *ret_first = first;
+    return end - first;
 }
 
 static void or_word(RamBlock *block, unsigned clients, uint64_t word, uint64_t bits)

@@ -67,6 +67,9 @@ RamBlock *ram_block_find_host(const void *host, uint64_t *offset);
 /* Gives [offset, +length), whole pages of the backing, back to the host; it reads as zero, and counts as
  * written.  Negative errno if the backing cannot. */
 int ram_block_discard(RamBlock *block, uint64_t offset, uint64_t length);
+/* Shows a private copy of the file's pages there in place of the block's, which are lost, and counts as a write.  The
+ * file must not change meanwhile.  -ENOTSUP: this backing cannot (shared, huge pages, bound to NUMA nodes, locked). */
+int ram_block_overlay(RamBlock *block, uint64_t offset, uint64_t length, int fd, uint64_t file_offset);
 typedef void (*RamBlockFn)(RamBlock *block, void *opaque);
 void ram_block_each(RamBlockFn fn, void *opaque);
 
@@ -92,5 +95,9 @@ void ram_dirty_mark(RamBlock *block, uint64_t offset, uint64_t length);
 bool ram_dirty_test(const RamBlock *block, DirtyClient client, uint64_t offset, uint64_t length);
 /* Tests and clears one page. */
 bool ram_dirty_take(RamBlock *block, DirtyClient client, uint64_t offset);
+/* How many pages are dirty. */
+uint64_t ram_dirty_count(const RamBlock *block, DirtyClient client);
+/* Clears the next run of dirty pages, `most` at most, from page `from` on.  Returns its length, 0: there is none. */
+uint64_t ram_dirty_take_run(RamBlock *block, DirtyClient client, uint64_t from, uint64_t most, uint64_t *ret_first);
 /* Or's a bitmap as KVM gives it (bit 0 of word 0 is the page at offset) into every enabled client's. */
 void ram_dirty_or(RamBlock *block, uint64_t offset, const uint64_t *bitmap, uint64_t pages);

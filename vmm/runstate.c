@@ -14,6 +14,8 @@
  *
  *     any --reset()--> running if it was running or suspended, else prelaunch
  *
+ *     running, paused ... --migrate--> finish-migrate --> postmigrate --domain_cont()--> running (vmm/migrate.h)
+ *
  * Quiet means, in the order it is made: every vCPU is parked, guest time stands
  * still, the queues of every device are paused (last realized first).  go_on() is
  * the exact reverse.  Save, restore, reset and unplug rely on it.  A suspended domain
@@ -29,6 +31,7 @@
 #include "vmm/error.h"
 #include "vmm/log.h"
 #include "vmm/machine.h"
+#include "vmm/migrate-internal.h"
 #include "vmm/runstate-commands.h"
 
 typedef struct Observer {
@@ -133,6 +136,7 @@ static void stop_time(Domain *domain)
         return;
     }
     clock_stop(domain->clock);
+    time->stopped_at_ns = g_get_real_time() * 1000;
     time->virtual_ns = clock_ns(domain->clock);
     time->has_kvmclock = domain->accel && domain->accel->class->clock_get &&
                          domain->accel->class->clock_get(domain->accel, &time->kvmclock_ns, &error);
@@ -167,14 +171,16 @@ static bool time_loaded(void *struct_, GError **error)
     struct GuestTime *time = struct_;
 
     clock_set(time->domain->clock, time->virtual_ns);
+    time->restored = true;
     return true;
 }
 
 static const StateDesc time_state = {
-    .name = "clock", .version = 1, .save = time_save, .loaded = time_loaded,
+    .name = "clock", .version = 2, .save = time_save, .loaded = time_loaded,
     .fields = (const StateField[]) {
         STATE_ROW(struct GuestTime, virtual_ns, STATE_TYPE_I64, .max = INT64_MAX),
-        STATE_U64(struct GuestTime, kvmclock_ns), STATE_BOOL(struct GuestTime, has_kvmclock), STATE_END
+        STATE_U64(struct GuestTime, kvmclock_ns), STATE_BOOL(struct GuestTime, has_kvmclock),
+        STATE_ROW(struct GuestTime, stopped_at_ns, STATE_TYPE_I64, .max = INT64_MAX, .since = 2), STATE_END
     },
 };
 
@@ -200,6 +206,7 @@ static void go_on(Domain *domain)
         return;
     }
     domain->run.quiet = false;
+    migrate_catch_up(domain);
     for (unsigned i = 0; i < domain->devices->len; i++) {
         device_resume(g_ptr_array_index(domain->devices, i));
     }
@@ -221,6 +228,13 @@ bool domain_cont(Domain *domain, GError **error)
     }
     if (state == RUN_STATE_INMIGRATE) {
         return error_set(error, "The domain cannot go on while its state is coming in");
+    }
+    if (state == RUN_STATE_FINISH_MIGRATE) {
+        error_set(error, "The domain cannot go on while the rest of its state goes out");
+        return error_hint(error, "Cancel the migration first.");
+    }
+    if (domain->storage_inactive && !migrate_storage_activate(domain->migration, error)) {
+        return false;
     }
     for (unsigned i = 0; i < domain_vcpus(domain); i++) {
         Vcpu *vcpu = domain_vcpu(domain, i);
@@ -293,11 +307,15 @@ static void reset(Domain *domain, RequestReason reason)
 {
     RunState state = domain_run_state(domain);
 
+    if (state == RUN_STATE_INMIGRATE) {
+        return; /* it is reset already, and what comes is not to be overwritten */
+    }
     if (domain->actions.reboot == REBOOT_SHUTDOWN && reason != REASON_SUBSYSTEM_RESET) {
         shutdown(domain, reason);
         return;
     }
     go_quiet(domain);
+    domain->run.time.restored = false; /* there is no time that it remembers */
     if (domain->machine) { /* tests have domains without one */
         machine_reset(domain->machine);
     }
@@ -305,7 +323,7 @@ static void reset(Domain *domain, RequestReason reason)
     if (state == RUN_STATE_RUNNING || state == RUN_STATE_SUSPENDED) {
         set_state(domain, RUN_STATE_RUNNING);
         go_on(domain);
-    } else if (state != RUN_STATE_INMIGRATE) {
+    } else if (state != RUN_STATE_FINISH_MIGRATE) {
         set_state(domain, RUN_STATE_PRELAUNCH);
     }
 }
@@ -515,6 +533,12 @@ void run_control_init(Domain *domain)
     run->time.domain = domain;
     field_struct_init(&action_options, &domain->actions);
     state_list_add(domain->state, "/machine/clock", &time_state, &run->time, sizeof(run->time), NULL);
+}
+
+void run_control_set_state(Domain *domain, RunState state)
+{
+    g_assert(domain->run.quiet);
+    set_state(domain, state);
 }
 
 void run_control_ready(Domain *domain)

@@ -57,8 +57,9 @@ static char *quote(const char *text)
     return g_strjoinv(",,", parts);
 }
 
-/* log NULL: there is none. */
-static GPtrArray *command_line(const char *name, const Options *o, bool paused, const char *log)
+/* saved: the file that it goes on from; NULL: it boots.  log NULL: there is none. */
+static GPtrArray *command_line(const char *name, const char *definition, const char *saved, const Options *o, bool paused,
+                               const char *log)
 {
     GPtrArray *argv = g_ptr_array_new_with_free_func(g_free);
     g_autofree char *root = registry_root();
@@ -66,7 +67,7 @@ static GPtrArray *command_line(const char *name, const Options *o, bool paused, 
 
     g_ptr_array_add(argv, find_lodge());
     g_ptr_array_add(argv, g_strdup("-readconfig"));
-    g_ptr_array_add(argv, definition_path(name));
+    g_ptr_array_add(argv, g_strdup(definition));
     g_ptr_array_add(argv, g_strdup("-name"));
     g_ptr_array_add(argv, g_strdup_printf("guest=%s", quoted));
     g_ptr_array_add(argv, g_strdup("-daemonize"));
@@ -85,6 +86,12 @@ static GPtrArray *command_line(const char *name, const Options *o, bool paused, 
 
         g_ptr_array_add(argv, g_strdup("-serial"));
         g_ptr_array_add(argv, g_strdup_printf("unix:%s,server=on,wait=off", quoted_path));
+    }
+    if (saved) {
+        g_autofree char *quoted_path = quote(saved);
+
+        g_ptr_array_add(argv, g_strdup("-incoming"));
+        g_ptr_array_add(argv, g_strdup_printf("file:%s", quoted_path));
     }
     g_ptr_array_add(argv, NULL);
     return argv;
@@ -136,9 +143,8 @@ static void require_listing(gpointer opaque)
 }
 
 /* true: it runs, in the background.  *ret_said: what it wrote to standard error, the caller's; NULL: it was not run. */
-static bool run(const char *name, const Options *options, bool paused, const char *log, char **ret_said, GError **error)
+static bool run(const char *name, GPtrArray *argv, char **ret_said, GError **error)
 {
-    g_autoptr(GPtrArray) argv = command_line(name, options, paused, log);
     g_autoptr(GError) failed = NULL;
     int status;
 
@@ -161,19 +167,17 @@ static char *all_words(const char *said, const char *log)
     return g_strconcat(said ? said : "", logged ? logged : "", NULL);
 }
 
-bool launch(const char *name, bool paused, GError **error)
+static bool start(const char *name, const char *definition, const char *saved, const Options *options, bool paused,
+                  GError **error)
 {
     g_autofree char *said = NULL, *log = NULL, *words = NULL, *root = registry_root();
     g_autoptr(GError) no_log = NULL;
-    Options options;
+    g_autoptr(GPtrArray) argv = NULL;
     bool ok;
 
-    if (!definition_load(name, &options, error)) {
-        return error_subject(error, "Failed to start the domain");
-    }
     log = domain_log_begin(&no_log);
-    ok = run(name, &options, paused, log, &said, error);
-    options_clear(&options);
+    argv = command_line(name, definition, saved, options, paused, log);
+    ok = run(name, argv, &said, error);
     words = all_words(said, log);
     if (log && (ok || !root || !registry_is_alive(root, name))) { /* not when it ran already */
         domain_log_keep(name, log);
@@ -191,6 +195,33 @@ bool launch(const char *name, bool paused, GError **error)
     repeat_warnings(words);
     tuning_apply(name);
     return true;
+}
+
+bool launch(const char *name, bool paused, GError **error)
+{
+    g_autofree char *path = definition_path(name);
+    Options options;
+    bool ok;
+
+    if (!definition_load(name, &options, error)) {
+        return error_subject(error, "Failed to start the domain");
+    }
+    ok = start(name, path, NULL, &options, paused, error);
+    options_clear(&options);
+    return ok;
+}
+
+bool launch_restored(const char *name, const char *definition, const char *saved, bool paused, GError **error)
+{
+    Options options;
+    bool ok;
+
+    if (!definition_parse(definition, &options, error)) {
+        return error_subject(error, saved);
+    }
+    ok = start(name, definition, saved, &options, paused, error);
+    options_clear(&options);
+    return ok;
 }
 
 /* ---- systemd ---- */

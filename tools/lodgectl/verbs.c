@@ -20,5 +20,6 @@ const VerbSection verb_sections[] = {
     { "Places on the host's CPUs", pin_verbs },
     { "Hot plug", attach_verbs },
     { "Hot plug of CPUs", vcpus_verbs },
+    { "Saved and moving domains", move_verbs },
     { NULL },
 };

@@ -347,6 +347,29 @@ static void heard(RamWriteHook *hook, RamBlock *block, uint64_t offset, uint64_t
     h->length = length;
 }
 
+static void test_runs_of_dirty_pages_are_taken_in_order_and_cut(void **state)
+{
+    RamBlock *b = make(200 * PAGE, (RamBacking) { .kind = RAM_ANONYMOUS, .reserve = true });
+    uint64_t first = 77;
+
+    assert_int_equal(ram_dirty_take_run(b, DIRTY_MIGRATION, 0, 64, &first), 0);
+    ram_dirty_enable(b, DIRTY_MIGRATION);
+    assert_int_equal(ram_dirty_count(b, DIRTY_MIGRATION), 200);
+    assert_int_equal(ram_dirty_take_run(b, DIRTY_MIGRATION, 0, 1000, &first), 200);
+    assert_int_equal(first, 0);
+    assert_int_equal(ram_dirty_count(b, DIRTY_MIGRATION), 0);
+    ram_dirty_set(b, 60 * PAGE, 10 * PAGE);
+    ram_dirty_set(b, 199 * PAGE, 1);
+    assert_int_equal(ram_dirty_take_run(b, DIRTY_MIGRATION, 0, 7, &first), 7);
+    assert_int_equal(first, 60);
+    assert_int_equal(ram_dirty_take_run(b, DIRTY_MIGRATION, 67, 7, &first), 3);
+    assert_int_equal(first, 67);
+    assert_int_equal(ram_dirty_take_run(b, DIRTY_MIGRATION, 70, 7, &first), 1);
+    assert_int_equal(first, 199);
+    assert_int_equal(ram_dirty_take_run(b, DIRTY_MIGRATION, 0, 7, &first), 0);
+    ram_block_unref(b);
+}
+
 static void test_hook_hears_of_writes_cut_to_the_block(void **state)
 {
     RamBlock *b = make(4 * PAGE, (RamBacking) { .kind = RAM_ANONYMOUS });
@@ -413,6 +436,7 @@ int main(void)
         cmocka_unit_test(test_clients_do_not_see_each_other),
         cmocka_unit_test(test_range_across_words_is_set_exactly),
         cmocka_unit_test(test_kvm_bitmap_is_merged_at_any_page),
+        cmocka_unit_test(test_runs_of_dirty_pages_are_taken_in_order_and_cut),
         cmocka_unit_test(test_hook_hears_of_writes_cut_to_the_block),
         cmocka_unit_test(test_discard_counts_as_a_write),
     };

@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Saving, restoring and moving from outside, of domains without a guest (`lodge -M none`): descriptors as libvirt gives
+them, what is refused and how, and lodgectl.
+
+    test-migrate-process.py BUILD/lodge BUILD/lodgectl
+"""
+
+import array
+import json
+import os
+import pathlib
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+LODGE = pathlib.Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else None
+LODGECTL = pathlib.Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else None
+PATIENCE = 30
+
+
+RECORD = 16
+HELLO, LOADED, GO, RUNNING, ABORT = 16, 18, 19, 20, 21
+
+
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def record(kind, payload=b""):
+    head = struct.pack("<III", kind, len(payload), crc32c(payload))
+    return head + struct.pack("<I", crc32c(head)) + payload
+
+
+class Process:
+    """One lodge, and its monitor."""
+
+    def __init__(self, test, *options, machine="none", fds=()):
+        self.path = test.directory / f"qmp{len(test.processes)}"
+        self.process = subprocess.Popen(
+            [LODGE, "-M", machine, "-qmp", f"unix:{self.path},server=on,wait=off", *options], pass_fds=fds,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        test.processes.append(self)
+        self.buffer = b""
+        self.events = []
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(PATIENCE)
+            try:
+                self.socket.connect(str(self.path))
+                break
+            except OSError:
+                self.socket.close()
+                if time.monotonic() > deadline or self.process.poll() is not None:
+                    raise
+                time.sleep(0.01)
+        self.line()
+        self.ask("qmp_capabilities")
+
+    def line(self):
+        while b"\n" not in self.buffer:
+            data = self.socket.recv(65536)
+            if not data:
+                raise EOFError
+            self.buffer += data
+        line, _, self.buffer = self.buffer.partition(b"\n")
+        return json.loads(line)
+
+    def ask(self, command, fds=(), **arguments):
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        request = {"execute": command, "arguments": {k.replace("_", "-"): v for k, v in arguments.items()}}
+        self.socket.sendmsg([json.dumps(request).encode() + b"\n"], rights)
+        while True:
+            reply = self.line()
+            if "event" in reply:
+                self.events.append((reply["event"], reply.get("data", {}).get("status")))
+            elif "error" in reply:
+                return reply["error"]["desc"]
+            else:
+                return reply["return"]
+
+    def wait(self, *statuses):
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            info = self.ask("query-migrate")
+            if info.get("status") in statuses:
+                return info
+            time.sleep(0.01)
+        raise AssertionError(info)
+
+    def state(self):
+        return self.ask("query-status")["status"]
+
+    def ends(self):
+        _, said = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, said
+
+
+class MigrateTest(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = pathlib.Path(directory.name)
+        self.processes = []
+        self.addCleanup(self.end_all)
+
+    def end_all(self):
+        for p in self.processes:
+            p.process.kill()
+            p.process.communicate()
+            p.socket.close()
+
+    def saved(self):
+        path = self.directory / "saved"
+        p = Process(self)
+        self.assertEqual(p.ask("migrate", uri=f"file:{path}"), {})
+        p.wait("completed")
+        return path
+
+    def refused(self, *options, machine="none"):
+        done = subprocess.run([LODGE, "-M", machine, *options], capture_output=True, text=True, timeout=PATIENCE)
+        self.assertEqual(done.returncode, 1)
+        return done.stderr
+
+    def inline_stream(self):
+        """What a domain sends into a pipe."""
+        p = Process(self)
+        read, write = os.pipe()
+        p.ask("getfd", fdname="x", fds=[write])
+        os.close(write)
+        self.assertEqual(p.ask("migrate", uri="fd:x"), {})
+        with os.fdopen(read, "rb") as pipe:
+            return pipe.read()
+
+    def test_a_stream_in_a_pipe_after_somebody_elses_header_is_restored_from_a_descriptor(self):
+        source = Process(self)
+        with open(self.directory / "image", "wb") as image:
+            image.write(b"header of its own".ljust(100))
+            image.flush()
+            read, write = os.pipe()
+            cat = subprocess.Popen(["cat"], stdin=read, stdout=image)
+            os.close(read)
+            self.assertEqual(source.ask("stop"), {})
+            self.assertEqual(source.ask("getfd", fdname="migrate", fds=[write]), {})
+            os.close(write)
+            self.assertEqual(source.ask("migrate", uri="fd:migrate", detach=True, resume=False), {})
+            source.wait("completed")
+            self.assertEqual(cat.wait(PATIENCE), 0)
+        self.assertEqual(source.state(), "postmigrate")
+        self.assertEqual([e for e in source.events if e[0] != "MIGRATION_PASS"],
+                         [("STOP", None), ("MIGRATION", "setup"), ("MIGRATION", "active"), ("MIGRATION", "completed")])
+        fd = os.open(self.directory / "image", os.O_RDONLY)
+        os.lseek(fd, 100, os.SEEK_SET)
+        destination = Process(self, "-S", "-incoming", "defer", fds=[fd])
+        self.assertEqual(destination.state(), "inmigrate")
+        self.assertIn("cannot go on", destination.ask("cont"))
+        self.assertEqual(destination.ask("system_reset"), {})
+        self.assertEqual(destination.state(), "inmigrate")
+        self.assertEqual(destination.ask("migrate-incoming", uri=f"fd:{fd}"), {})
+        os.close(fd)
+        destination.wait("completed")
+        self.assertEqual(destination.state(), "paused")
+        self.assertEqual(destination.ask("cont"), {})
+        self.assertEqual(destination.state(), "running")
+
+    def test_a_domain_moves_over_a_socket_pair_and_waits_where_it_is_told_to(self):
+        ours, theirs = socket.socketpair()
+        source = Process(self)
+        destination = Process(self, "-incoming", f"fd:{theirs.fileno()}", fds=[theirs.fileno()])
+        theirs.close()
+        source.ask("migrate-set-capabilities",
+                   capabilities=[{"capability": "pause-before-switchover", "state": True}])
+        source.ask("getfd", fdname="x", fds=[ours.fileno()])
+        ours.close()
+        self.assertEqual(source.ask("migrate", uri="fd:x"), {})
+        source.wait("pre-switchover")
+        self.assertEqual((source.state(), destination.state()), ("finish-migrate", "inmigrate"))
+        self.assertIn("in progress", source.ask("migrate", uri="unix:/nowhere"))
+        self.assertEqual(source.ask("migrate-continue", state="pre-switchover"), {})
+        source.wait("completed")
+        destination.wait("completed")
+        self.assertEqual((source.state(), destination.state()), ("postmigrate", "running"))
+        self.assertIn("has moved already", source.ask("migrate", uri="unix:/nowhere"))
+
+    def test_a_migration_that_reaches_nobody_leaves_the_domain_running(self):
+        source = Process(self)
+        source.ask("migrate", uri=f"unix:{self.directory}/nobody")
+        self.assertIn("cannot connect", source.wait("failed")["error-desc"])
+        self.assertEqual(source.state(), "running")
+        source.ask("migrate", uri=f"file:{self.directory}/no/such/folder")
+        self.assertIn("No such file", source.wait("failed")["error-desc"])
+        self.assertEqual(source.state(), "running")
+
+    def to_the_last_word(self):
+        """A destination that has everything, and this test, its source, which has not said GO."""
+        stream = self.inline_stream()
+        length, = struct.unpack_from("<I", stream, 12)
+        header = json.loads(stream[24:24 + length])
+        header["return-path"] = True
+        text = json.dumps(header).encode()
+        prefix = b"LODGESAV" + struct.pack("<III", 1, len(text), crc32c(text))
+        destination = Process(self, "-incoming", f"unix:{self.directory}/move")
+        source = socket.socket(socket.AF_UNIX)
+        self.addCleanup(source.close)
+        source.settimeout(PATIENCE)
+        source.connect(f"{self.directory}/move")
+        source.sendall(prefix + struct.pack("<I", crc32c(prefix)) + text)
+        self.assertEqual(source.recv(RECORD, socket.MSG_WAITALL), record(HELLO))
+        source.sendall(stream[24 + length:])
+        self.assertEqual(source.recv(RECORD, socket.MSG_WAITALL), record(LOADED))
+        self.assertEqual(destination.state(), "inmigrate")
+        return source, destination
+
+    def test_a_destination_runs_when_it_is_told_to(self):
+        source, destination = self.to_the_last_word()
+        source.sendall(record(GO))
+        self.assertEqual(source.recv(RECORD, socket.MSG_WAITALL), record(RUNNING))
+        destination.wait("completed")
+        self.assertEqual(destination.state(), "running")
+
+    def test_a_destination_whose_source_dies_after_it_has_sent_everything_runs(self):
+        source, destination = self.to_the_last_word()
+        source.close()
+        destination.wait("completed")
+        self.assertEqual(destination.state(), "running")
+
+    def test_a_destination_whose_source_gives_up_does_not_run(self):
+        source, destination = self.to_the_last_word()
+        source.sendall(record(ABORT, b"no more"))
+        source.close()
+        self.assertEqual(destination.ends()[0], 1)
+
+    def test_what_is_no_saved_domain_is_refused_with_a_sentence(self):
+        path = self.saved()
+        self.assertIn("no saved domain", self.refused("-incoming", "file:/bin/sh"))
+        self.assertIn("No such file", self.refused("-incoming", f"file:{self.directory}/nothing"))
+        self.assertIn("is no place", self.refused("-incoming", "gopher:x"))
+        whole = path.read_bytes()
+        for length in (0, 10, 23, 100, len(whole) - 1):
+            path.write_bytes(whole[:length])
+            self.assertRegex(self.refused("-incoming", f"file:{path}"), "cut off|no saved domain")
+        for at in (0, 9, 30, 200, len(whole) - 5):
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1:])
+            self.assertRegex(self.refused("-incoming", f"file:{path}"), "damaged|no saved domain")
+
+    def test_commands_at_the_wrong_time_are_refused(self):
+        p = Process(self)
+        self.assertEqual(p.ask("query-migrate"), {})
+        self.assertIn("-incoming", p.ask("migrate-incoming", uri="unix:/x"))
+        self.assertIn("not in expected state", p.ask("migrate-continue", state="pre-switchover"))
+        self.assertEqual(p.ask("migrate_cancel"), {})
+        self.assertIn("is no place", p.ask("migrate", uri="gopher:x"))
+        self.assertIn("names no port", p.ask("migrate", uri="tcp:host"))
+        self.assertEqual(p.ask("migrate-set-parameters", max_bandwidth=5, downtime_limit=7), {})
+        self.assertEqual(p.ask("query-migrate-parameters"), {"max-bandwidth": 5, "downtime-limit": 7})
+        waiting = Process(self, "-incoming", "defer")
+        self.assertIn("waiting for an incoming", waiting.ask("migrate", uri="unix:/x"))
+
+    def test_lodgectl_saves_inspects_and_restores(self):
+        environment = {**os.environ, "LODGE_RUNTIME_DIR": str(self.directory / "run"), "LODGE": str(LODGE),
+                       "LODGE_CONFIG_DIR": str(self.directory / "config"), "LC_ALL": "C.UTF-8"}
+
+        def ctl(*words, status=0):
+            done = subprocess.run([LODGECTL, *words], capture_output=True, text=True, env=environment, timeout=PATIENCE)
+            self.assertEqual(done.returncode, status, done.stderr)
+            return done.stdout + done.stderr
+
+        definition = self.directory / "d.conf"
+        definition.write_text('[machine]\n  type = "none"\n[name]\n  guest = "d"\n')
+        file = self.directory / "file, with a comma"
+        ctl("define", str(definition))
+        ctl("start", "d")
+        try:
+            self.assertIn("saved to", ctl("save", "d", str(file)))
+            self.assertIn("shut off", ctl("list", "--all"))
+            self.assertRegex(ctl("inspect", str(file)), "(?s)Name: +d\n.*Machine: +none\n")
+            self.assertIn('guest = "d"', ctl("inspect", "--definition", str(file)))
+            ctl("undefine", "d")
+            self.assertIn("restored from", ctl("restore", str(file)))
+            self.assertRegex(ctl("domjobinfo", "d"), "Job status: +completed")
+            self.assertIn("running", ctl("list"))
+            self.assertIn("transient", ctl("save", "d", str(file), status=1))
+        finally:
+            ctl("destroy", "d")
+        file.write_bytes(file.read_bytes()[:40])
+        self.assertIn("cut off", ctl("restore", str(file), status=1))
+
+
+if __name__ == "__main__":
+    unittest.main()

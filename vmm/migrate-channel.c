@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * See vmm/migrate-channel.h.  The descriptor does not block; who waits polls it together
+ * with an eventfd that cancel() rings.  A regular file is always ready.
+ */
+#include "vmm/migrate-channel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "vmm/error.h"
+#include "vmm/timer.h"
+
+#define SLICE_NS (20 * NS_PER_MS) /* within which the limit holds */
+
+struct MigrateChannel {
+    int fd, cancel; /* cancel: an eventfd */
+    int flags;      /* of the descriptor as it came */
+    bool socket, local, ended;
+    bool cancelled;     /* atomic */
+    uint64_t written;   /* atomic */
+    uint64_t limit;     /* atomic */
+    int64_t slice_from; /* the running slice, and what was written in it */
+    uint64_t in_slice;
+};
+
+MigrateChannel *migrate_channel_new(void)
+{
+    MigrateChannel *channel = g_new0(MigrateChannel, 1);
+
+    channel->fd = -1;
+    channel->cancel = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (channel->cancel < 0) {
+        g_error("cannot make an eventfd: %s", g_strerror(errno));
+    }
+    return channel;
+}
+
+bool migrate_channel_adopt(MigrateChannel *channel, int fd, GError **error)
+{
+    int domain = 0, flags = fcntl(fd, F_GETFL);
+    socklen_t length = sizeof(domain);
+
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
+        return error_set_errno(error, errno, "cannot use descriptor %d for a migration", fd);
+    }
+    channel->fd = fd;
+    channel->flags = flags;
+    channel->socket = getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0;
+    channel->local = channel->socket && domain == AF_UNIX;
+    return true;
+}
+
+void migrate_channel_close(MigrateChannel *channel)
+{
+    if (channel->fd >= 0) {
+        fcntl(channel->fd, F_SETFL, channel->flags); /* others may share what it describes */
+        close(channel->fd);
+        channel->fd = -1;
+    }
+}
+
+void migrate_channel_free(MigrateChannel *channel)
+{
+    if (channel) {
+        migrate_channel_close(channel);
+        close(channel->cancel);
+        g_free(channel);
+    }
+}
+
+bool migrate_channel_is_socket(const MigrateChannel *channel)
+{
+    return channel->socket;
+}
+
+bool migrate_channel_is_local(const MigrateChannel *channel)
+{
+    return channel->local;
+}
+
+bool migrate_channel_ended(const MigrateChannel *channel)
+{
+    return channel->ended;
+}
+
+uint64_t migrate_channel_written(const MigrateChannel *channel)
+{
+    return __atomic_load_n(&channel->written, __ATOMIC_RELAXED);
+}
+
+void migrate_channel_set_limit(MigrateChannel *channel, uint64_t limit)
+{
+    __atomic_store_n(&channel->limit, limit, __ATOMIC_RELAXED);
+}
+
+void migrate_channel_cancel(MigrateChannel *channel)
+{
+    __atomic_store_n(&channel->cancelled, true, __ATOMIC_SEQ_CST);
+    eventfd_write(channel->cancel, 1);
+}
+
+bool migrate_channel_cancelled(const MigrateChannel *channel)
+{
+    return __atomic_load_n(&channel->cancelled, __ATOMIC_SEQ_CST);
+}
+
+static bool was_cancelled(GError **error)
+{
+    return error_set(error, "the migration was cancelled");
+}
+
+static bool wait_for(MigrateChannel *channel, short events, GError **error)
+{
+    struct pollfd fds[2] = { { channel->fd, events, 0 }, { channel->cancel, POLLIN, 0 } };
+
+    while (poll(fds, 2, -1) < 0) {
+        if (errno != EINTR) {
+            return error_set_errno(error, errno, "cannot wait for the migration's other end");
+        }
+    }
+    return !migrate_channel_cancelled(channel) || was_cancelled(error);
+}
+
+/* Sleeps when this slice's share is written. */
+static bool keep_limit(MigrateChannel *channel, GError **error)
+{
+    uint64_t limit = __atomic_load_n(&channel->limit, __ATOMIC_RELAXED);
+    int64_t now = clock_ns(clock_realtime);
+    int64_t due;
+
+    if (!limit) {
+        return true;
+    }
+    due = channel->slice_from + (int64_t)((double)channel->in_slice * NS_PER_SEC / (double)limit);
+    if (due - now > SLICE_NS) {
+        struct pollfd fd = { channel->cancel, POLLIN, 0 };
+        int64_t left = due - now - SLICE_NS / 2;
+        struct timespec ts = { left / NS_PER_SEC, left % NS_PER_SEC };
+
+        ppoll(&fd, 1, &ts, NULL);
+    } else if (now - due > SLICE_NS) { /* what was not used is lost */
+        channel->slice_from = now;
+        channel->in_slice = 0;
+    }
+    return !migrate_channel_cancelled(channel) || was_cancelled(error);
+}
+
+static void account(MigrateChannel *channel, uint64_t bytes)
+{
+    channel->in_slice += bytes;
+    __atomic_fetch_add(&channel->written, bytes, __ATOMIC_RELAXED);
+}
+
+static ssize_t write_some(const MigrateChannel *channel, const struct iovec *iov, int n)
+{
+    struct msghdr message = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n };
+
+    return channel->socket ? sendmsg(channel->fd, &message, MSG_NOSIGNAL) : writev(channel->fd, iov, n);
+}
+
+bool migrate_channel_write(MigrateChannel *channel, const void *head, size_t head_length, const void *data,
+                           size_t length, GError **error)
+{
+    struct iovec iov[2] = { { (void *)head, head_length }, { (void *)data, length } };
+
+    if (!keep_limit(channel, error)) {
+        return false;
+    }
+    while (iov[0].iov_len || iov[1].iov_len) {
+        ssize_t n = write_some(channel, iov, 2);
+
+        if (n < 0 && errno == EAGAIN) {
+            if (!wait_for(channel, POLLOUT, error)) {
+                return false;
+            }
+            continue;
+        }
+        if (n < 0 && errno != EINTR) {
+            return error_set_errno(error, errno, "cannot write to the migration's other end");
+        }
+        for (unsigned i = 0; i < 2 && n > 0; i++) {
+            size_t part = MIN((size_t)n, iov[i].iov_len);
+
+            iov[i].iov_base = (uint8_t *)iov[i].iov_base + part;
+            iov[i].iov_len -= part;
+            n -= (ssize_t)part;
+        }
+    }
+    account(channel, head_length + length);
+    return !migrate_channel_cancelled(channel) || was_cancelled(error);
+}
+
+bool migrate_channel_pace(MigrateChannel *channel, uint64_t bytes, GError **error)
+{
+    account(channel, bytes);
+    return keep_limit(channel, error);
+}
+
+void migrate_channel_say(MigrateChannel *channel, const void *data, size_t length)
+{
+    struct iovec iov = { (void *)data, length };
+
+    (void)!write_some(channel, &iov, 1);
+}
+
+bool migrate_channel_read(MigrateChannel *channel, void *data, size_t length, GError **error)
+{
+    uint8_t *p = data;
+
+    while (length) {
+        ssize_t n = read(channel->fd, p, length);
+
+        if (n < 0 && errno == EAGAIN) {
+            if (!wait_for(channel, POLLIN, error)) {
+                return false;
+            }
+            continue;
+        }
+        if (n == 0 || (n < 0 && errno == ECONNRESET && channel->local)) { /* reset: it has not read all of ours */
+            channel->ended = true;
+            return error_set(error, "the other end of the migration has closed the channel too early");
+        }
+        if (n < 0 && errno != EINTR) {
+            return error_set_errno(error, errno, "cannot read from the migration's other end");
+        }
+        if (n > 0) {
+            p += n;
+            length -= (size_t)n;
+        }
+    }
+    return !migrate_channel_cancelled(channel) || was_cancelled(error);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A descriptor that a domain moves through: a socket, a pipe, a file read or written
+ * from where it stands.  Reading and writing wait, on one thread, which is not the
+ * main one; any thread may cancel, which ends every wait and makes what follows fail.
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+typedef struct MigrateChannel MigrateChannel;
+
+/* Without a descriptor yet: it can be cancelled, and keeps pace. */
+MigrateChannel *migrate_channel_new(void);
+bool migrate_channel_adopt(MigrateChannel *channel, int fd, GError **error); /* takes fd, on success */
+void migrate_channel_close(MigrateChannel *channel); /* what it has counted stays */
+void migrate_channel_free(MigrateChannel *channel); /* closes; NULL is fine */
+bool migrate_channel_is_socket(const MigrateChannel *channel);
+bool migrate_channel_is_local(const MigrateChannel *channel); /* a socket of this host */
+/* All of it, or an error. */
+bool migrate_channel_write(MigrateChannel *channel, const void *head, size_t head_length, const void *data,
+                           size_t length, GError **error);
+/* For who writes to the descriptor by itself: so many bytes are written. */
+bool migrate_channel_pace(MigrateChannel *channel, uint64_t bytes, GError **error);
+/* Tries once, even when cancelled: the last words. */
+void migrate_channel_say(MigrateChannel *channel, const void *data, size_t length);
+bool migrate_channel_read(MigrateChannel *channel, void *data, size_t length, GError **error);
+/* Whether the last read() failed because the other end has closed, all that it wrote being read. */
+bool migrate_channel_ended(const MigrateChannel *channel);
+uint64_t migrate_channel_written(const MigrateChannel *channel); /* bytes; any thread */
+/* Bytes a second for write(); 0: as fast as it goes.  Any thread. */
+void migrate_channel_set_limit(MigrateChannel *channel, uint64_t limit);
+void migrate_channel_cancel(MigrateChannel *channel); /* any thread */
+bool migrate_channel_cancelled(const MigrateChannel *channel);

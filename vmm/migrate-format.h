@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The container of a saved or moving domain: a header that says what it holds, then
+ * RAM and the state of every device (vmm/state-format.h).  Numbers are little endian.
+ *
+ *   container = prefix, header, contents
+ *   prefix    = "LODGESAV", u32 version, u32 length of header, u32 CRC-32C of header,
+ *               u32 CRC-32C of these 20 bytes
+ *   header    = JSON, the members of migrate_header
+ *
+ * The header names one of two layouts.
+ *
+ * inline: for any descriptor, pipes too.  contents = record...
+ *
+ *   record = u32 type, u32 length of payload, u32 CRC-32C of payload, u32 CRC-32C of these 12 bytes, payload
+ *   RAM    = u32 block (its place in the header's list), u32 n, u64 first page, n pages
+ *   ZERO   = the same without the pages: they are zero
+ *   PASS   = u32: a round of RAM begins; a page may come again, and the last one counts
+ *   STATE  = sections of vmm/state-format.h
+ *   END    = u64 pages in RAM records, u64 pages in ZERO records, name of the run state
+ *
+ * In the first pass every page comes.  STATE follows the last RAM, END is last.  What stands behind END is not read.
+ *
+ * mapped: a regular file, which is RAM of the restored domain (MAP_PRIVATE), so that it runs at once.  Each block lies
+ * at its `offset`, a multiple of MIGRATE_ALIGN; zero pages are holes.  The sections lie at `state-offset`.  The prefix
+ * is written last: a file that is not whole has none.  RAM has no checksum here, since nobody reads all of it.
+ *
+ * Where the channel has two ways and the header says `return-path`, the destination answers in records:
+ *
+ *   source                                destination
+ *     prefix, header  ------------------->  compares, before anything is overwritten
+ *                     <-------------------  HELLO | REFUSED text
+ *     records, END    ------------------->  loads
+ *                     <-------------------  LOADED | REFUSED text
+ *     never resumes   GO ---------------->
+ *                     <-------------------  RUNNING; then it runs
+ *     done; what goes wrong before RUNNING  ABORT at any time before GO: gives up
+ *     leaves a source that can resume
+ *
+ * A destination that has sent LOADED and reads the end of a local socket runs without GO: a source that lives says
+ * GO or ABORT before it closes.
+ *
+ * Versions: a later program reads what an earlier one wrote.  The version of the container grows when a program that
+ * does not know of a change could misread it; members of the header are only added.
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/field.h"
+
+typedef struct Domain Domain;
+
+#define MIGRATE_MAGIC      "LODGESAV"
+#define MIGRATE_VERSION    1
+#define MIGRATE_PREFIX     24
+#define MIGRATE_HEADER_MAX (4u << 20)
+#define MIGRATE_RECORD     16
+#define MIGRATE_RUN_MAX    64 /* pages in one RAM record */
+#define MIGRATE_RUN_HEADER 16
+#define MIGRATE_STATE_MAX  (1u << 30)
+#define MIGRATE_TEXT_MAX   4096
+#define MIGRATE_ALIGN      (UINT64_C(2) << 20)
+
+typedef enum MigrateType {
+    MIGRATE_RAM = 1, MIGRATE_ZERO, MIGRATE_PASS, MIGRATE_STATE, MIGRATE_END,
+    MIGRATE_HELLO = 16, MIGRATE_REFUSED, MIGRATE_LOADED, MIGRATE_GO, MIGRATE_RUNNING, MIGRATE_ABORT,
+} MigrateType;
+
+typedef enum MigrateLayout { MIGRATE_INLINE, MIGRATE_MAPPED } MigrateLayout;
+
+/* 32 bits of CPUID, as the guest sees them. */
+typedef struct MigrateFeatures { uint32_t leaf, subleaf; int reg; uint32_t bits; } MigrateFeatures;
+typedef struct MigrateBlockInfo { char *id; uint64_t size, offset; } MigrateBlockInfo;
+typedef struct MigrateDeviceInfo { char *path, *state; uint32_t version; } MigrateDeviceInfo;
+
+typedef struct MigrateHeader {
+    char *program, *name, *machine, *accelerator, *cpu;
+    uint32_t cpus;
+    FieldList features; /* MigrateFeatures */
+    FieldList ram;      /* MigrateBlockInfo */
+    FieldList devices;  /* MigrateDeviceInfo */
+    int layout;
+    bool return_path;
+    char *definition;   /* of the domain, that a client gave (`migrate`); NULL: none */
+    char *run_state;                               /* mapped; NULL else */
+    uint64_t state_offset, state_length, checksum; /* mapped: of the sections */
+} MigrateHeader;
+extern const FieldStruct migrate_header;
+
+typedef struct MigrateRecord { uint32_t type, length, checksum; } MigrateRecord;
+
+/* Main thread: what a container of this domain says of it; layout and what follows are the caller's. */
+void migrate_header_collect(Domain *domain, MigrateHeader *ret);
+void migrate_header_clear(MigrateHeader *header);
+/* Prefix and header. */
+GByteArray *migrate_header_write(const MigrateHeader *header);
+/* The prefix: how long the header is, and its checksum. */
+bool migrate_prefix_read(const uint8_t prefix[MIGRATE_PREFIX], uint32_t *ret_length, uint32_t *ret_checksum,
+                         GError **error);
+bool migrate_header_read(const uint8_t *data, uint32_t length, uint32_t checksum, MigrateHeader *ret, GError **error);
+/* Whether a domain like `ours` can be what `theirs` tells of; one sentence that names the difference. */
+bool migrate_header_fits(const MigrateHeader *theirs, const MigrateHeader *ours, GError **error);
+
+void migrate_record_write(uint8_t out[MIGRATE_RECORD], MigrateType type, uint32_t length, uint32_t checksum);
+bool migrate_record_read(const uint8_t in[MIGRATE_RECORD], MigrateRecord *ret, GError **error);

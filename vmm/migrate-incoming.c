@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The destination of a migration, and restoring from a file: the domain is realized
+ * and reset, then loaded.  Nothing of it runs before everything is there and has
+ * proved good; what goes wrong ends the process with status 1, as who started it expects.
+ *
+ * The thread reads; the main thread accepts the connection, applies the devices' state
+ * and lets the domain go on.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/error.h"
+#include "vmm/host.h"
+#include "vmm/log.h"
+#include "vmm/migrate-internal.h"
+#include "vmm/state-format.h"
+#include "vmm/timer.h"
+
+/* ---- the thread ---- */
+
+static bool answer(Migration *m, MigrateType type, const char *text, GError **error)
+{
+    return !m->header.return_path ||
+           migrate_send_record(m->channel, type, text, MIN(strlen(text), (size_t)MIGRATE_TEXT_MAX), error);
+}
+
+static bool step_active(Migration *m, GError **error)
+{
+    m->active_ns = clock_ns(clock_realtime);
+    migrate_set_status(m->control, MIGRATE_ACTIVE);
+    return true;
+}
+
+/* All of it is there, and is applied: what is wrong with it is found before anything is overwritten. */
+static bool step_load(Migration *m, GError **error)
+{
+    return state_load(domain_state(m->domain), m->state->data, m->state->len, error);
+}
+
+static bool fits(Migration *m, const MigrateHeader *theirs, GError **error)
+{
+    return migrate_header_fits(theirs, &m->header, error) && migrate_ram_arrange(m->ram, theirs, error);
+}
+
+/* The source has given up, or has gone: on this host only a source that has died goes without a word. */
+static bool wait_for_go(Migration *m, GError **error)
+{
+    g_autoptr(GError) reason = NULL;
+    g_autofree char *text = NULL;
+    MigrateType type;
+
+    if (!m->header.return_path) {
+        return true;
+    }
+    if (!migrate_take_answer(migration_read, m, &type, &text, &reason)) {
+        if (migrate_channel_ended(m->channel) && migrate_channel_is_local(m->channel)) {
+            log_warning("the source has died after it had sent everything: the domain runs here");
+            m->header.return_path = false;
+            return true;
+        }
+        g_propagate_error(error, g_steal_pointer(&reason));
+        return false;
+    }
+    return type == MIGRATE_GO || error_set(error, "the source has given up: %s", text);
+}
+
+static bool load_inline(Migration *m, GError **error)
+{
+    MigrateEnd end;
+
+    if (!migrate_take_records(m->ram, migration_read, m, &end, error)) {
+        return false;
+    }
+    m->state = end.state;
+    m->run_state = end.run_state;
+    return migration_on_main(m, step_load, error);
+}
+
+static bool work_inline(Migration *m, GError **error)
+{
+    MigrateHeader theirs = { 0 };
+    bool ok;
+
+    if (!migrate_take_header(migration_read, m, &theirs, error)) {
+        return false;
+    }
+    m->header.return_path = theirs.return_path;
+    ok = theirs.layout == MIGRATE_INLINE
+             ? fits(m, &theirs, error)
+             : error_set(error, "the saved domain has the mapped layout: name it as file:PATH");
+    migrate_header_clear(&theirs);
+    return ok && answer(m, MIGRATE_HELLO, "", error) && migration_on_main(m, step_active, error) &&
+           load_inline(m, error);
+}
+
+/* Says why not, whatever stands in the pipe; the source may be gone. */
+static bool work_channel(Migration *m, GError **error)
+{
+    if (!work_inline(m, error)) {
+        answer(m, MIGRATE_REFUSED, (*error)->message, NULL);
+        return false;
+    }
+    return answer(m, MIGRATE_LOADED, "", error) && wait_for_go(m, error) && answer(m, MIGRATE_RUNNING, "", error);
+}
+
+/* ---- files ---- */
+
+static bool read_file(void *opaque, void *data, size_t length, GError **error)
+{
+    const Migration *m = opaque;
+    uint8_t *p = data;
+
+    while (length) {
+        ssize_t n = read(m->file, p, length);
+
+        if (n == 0 || (n < 0 && errno != EINTR)) {
+            return n ? error_set_errno(error, errno, "cannot read '%s'", m->uri.path)
+                     : error_set(error, "the saved domain is cut off");
+        }
+        p += MAX(n, 0);
+        length -= (size_t)MAX(n, 0);
+    }
+    return true;
+}
+
+static bool load_mapped(Migration *m, const MigrateHeader *theirs, GError **error)
+{
+    uint64_t eager;
+    struct stat st;
+
+    if (fstat(m->file, &st) < 0) {
+        return error_set_errno(error, errno, "cannot examine '%s'", m->uri.path);
+    }
+    if (!migrate_check_mapped(theirs, (uint64_t)st.st_size, error)) {
+        return false;
+    }
+    m->state = g_byte_array_new();
+    g_byte_array_set_size(m->state, (unsigned)theirs->state_length);
+    if (pread(m->file, m->state->data, m->state->len, (off_t)theirs->state_offset) != (ssize_t)m->state->len ||
+        state_crc32c(m->state->data, m->state->len) != theirs->checksum) {
+        return error_set(error, "the saved domain is damaged: the devices' state has a wrong checksum");
+    }
+    m->run_state = g_strdup(theirs->run_state);
+    if (!migrate_ram_map(m->ram, m->file, m->uri.lazy, &eager, error)) {
+        return false;
+    }
+    if (eager && m->uri.lazy != MIGRATE_LAZY_OFF) {
+        log_info("%" G_GUINT64_FORMAT " MiB of memory were read at once: they are shared, or of a special kind",
+                 eager >> 20);
+    }
+    return migration_on_main(m, step_load, error);
+}
+
+/* Whoever saves to it sees that it is in use; the mapping keeps the lock. */
+static void lock_shared(int fd)
+{
+    struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+
+    fcntl(fd, F_OFD_SETLK, &lock);
+}
+
+static bool work_file(Migration *m, GError **error)
+{
+    MigrateHeader theirs = { 0 };
+    MigrateEnd end;
+    bool ok;
+
+    if (!migrate_take_header(read_file, m, &theirs, error) || !fits(m, &theirs, error) ||
+        !migration_on_main(m, step_active, error)) {
+        ok = false;
+    } else if (theirs.layout == MIGRATE_MAPPED) {
+        lock_shared(m->file);
+        ok = load_mapped(m, &theirs, error);
+    } else {
+        ok = migrate_take_records(m->ram, read_file, m, &end, error);
+        if (ok) {
+            m->state = end.state;
+            m->run_state = end.run_state;
+            ok = migration_on_main(m, step_load, error);
+        }
+    }
+    migrate_header_clear(&theirs);
+    return ok || error_subject(error, m->uri.path);
+}
+
+/* ---- the end: main thread ---- */
+
+/* The state that it was saved in, as far as there is something to go on with. */
+static RunState state_to_be(const Migration *m)
+{
+    int state = 0;
+
+    while (run_state_enum.values[state] && strcmp(run_state_enum.values[state], m->run_state) != 0) {
+        state++;
+    }
+    switch (state) {
+    case RUN_STATE_RUNNING:
+        return m->control->run ? RUN_STATE_RUNNING : RUN_STATE_PAUSED;
+    case RUN_STATE_SUSPENDED:
+    case RUN_STATE_SHUTDOWN:
+    case RUN_STATE_GUEST_PANICKED:
+    case RUN_STATE_PRELAUNCH:
+        return (RunState)state;
+    default:
+        return RUN_STATE_PAUSED;
+    }
+}
+
+static void be_ready(struct MigrateControl *control)
+{
+    if (control->ready) {
+        control->ready();
+        control->ready = NULL;
+    }
+}
+
+static bool succeeded(Migration *m, GError **error)
+{
+    RunState state = state_to_be(m);
+
+    if (!migrate_storage_activate(m->control, error)) {
+        return false;
+    }
+    __atomic_store_n(&m->end_ns, clock_ns(clock_realtime), __ATOMIC_RELAXED);
+    m->control->incoming = false;
+    migration_close(m);
+    run_control_set_state(m->domain, state == RUN_STATE_RUNNING ? RUN_STATE_PAUSED : state);
+    if (state == RUN_STATE_RUNNING && !domain_cont(m->domain, error)) {
+        return false;
+    }
+    migrate_set_status(m->control, MIGRATE_COMPLETED);
+    be_ready(m->control);
+    return true;
+}
+
+static void failed(Migration *m, GError *error)
+{
+    log_error(error);
+    migrate_set_status(m->control, MIGRATE_FAILED);
+    domain_quit(m->domain, EXIT_FAILURE);
+}
+
+static bool start(Migration *m, bool file, GError **error)
+{
+    m->work = file ? work_file : work_channel;
+    m->succeeded = succeeded;
+    m->failed = failed;
+    migrate_ram_describe(m->ram, MIGRATE_ALIGN, &m->header);
+    return migration_start(m, error);
+}
+
+/* ---- listening: main thread ---- */
+
+void migrate_incoming_unlisten(struct MigrateControl *control)
+{
+    g_clear_pointer(&control->listener, loop_remove_fd);
+    if (control->listen_fd >= 0) {
+        close(control->listen_fd);
+        control->listen_fd = -1;
+    }
+    if (control->listen_path && control->listen_path[0] != '@') {
+        unlink(control->listen_path);
+    }
+    g_clear_pointer(&control->listen_path, g_free);
+}
+
+/* The first that comes is the source; nobody else is heard. */
+static void on_connection(int fd, LoopEvents events, void *opaque)
+{
+    struct MigrateControl *control = opaque;
+    Migration *m = control->migration;
+    g_autoptr(GError) error = NULL;
+    int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+
+    if (client < 0) {
+        return;
+    }
+    migrate_incoming_unlisten(control);
+    if (!migrate_channel_adopt(m->channel, client, &error) || !start(m, false, &error)) {
+        failed(m, error);
+    }
+}
+
+static bool listen_at(struct MigrateControl *control, const MigrateUri *uri, GError **error)
+{
+    int fd = uri->unix_socket ? host_listen_unix(uri->path, error)
+                              : host_listen_tcp(uri->host, uri->port, true, true, error);
+
+    if (fd < 0) {
+        return false;
+    }
+    control->listen_fd = fd;
+    control->listen_path = uri->unix_socket ? g_strdup(uri->path) : NULL;
+    control->listener = loop_add_fd(domain_loop(control->domain), fd, LOOP_READ, on_connection, control);
+    return true;
+}
+
+static bool begin(Migration *m, GError **error)
+{
+    int fd = m->uri.fd;
+
+    if (m->uri.kind == MIGRATE_TO_FILE) {
+        m->file = host_open(m->uri.path, O_RDONLY, 0, error);
+        return m->file >= 0 && start(m, true, error);
+    }
+    if (fd < 0) {
+        return listen_at(m->control, &m->uri, error);
+    }
+    if (!migrate_channel_adopt(m->channel, fd, error)) {
+        return false;
+    }
+    m->uri.fd = -1; /* the channel's */
+    return start(m, false, error);
+}
+
+bool migrate_incoming_begin(Domain *domain, MigrateUri *uri, GError **error)
+{
+    Migration *m = migration_new(domain, uri);
+
+    if (!begin(m, error)) {
+        migrate_set_status(m->control, MIGRATE_NONE); /* nothing has come: there may be another try */
+        return false;
+    }
+    return true;
+}
+
+bool migrate_incoming(Domain *domain, const char *text, bool run, void (*ready)(void), GError **error)
+{
+    struct MigrateControl *control = migrate_control(domain);
+    MigrateUri uri;
+
+    control->incoming = true;
+    control->run = run;
+    control->ready = ready;
+    run_control_set_state(domain, RUN_STATE_INMIGRATE);
+    if (strcmp(text, "defer") != 0 &&
+        (!migrate_uri_parse(text, true, &uri, error) || !migrate_incoming_begin(domain, &uri, error))) {
+        return error_subject(error, "-incoming");
+    }
+    if (!g_str_has_prefix(text, "file:")) {
+        be_ready(control);
+    }
+    return true;
+}

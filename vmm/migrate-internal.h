@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the files of a migration share (vmm/migrate.h):
+ *
+ *   migrate.c           the control: status, the thread, steps on the main thread, URIs
+ *   migrate-outgoing.c  the source's thread
+ *   migrate-incoming.c  the destination's
+ *   migrate-commands.c  QMP
+ */
+#pragma once
+
+#include <pthread.h>
+
+#include "vmm/domain-internal.h"
+#include "vmm/migrate-ram.h"
+#include "vmm/migrate.h"
+
+typedef enum MigrateStatus {
+    MIGRATE_NONE, MIGRATE_SETUP, MIGRATE_CANCELLING, MIGRATE_CANCELLED, MIGRATE_ACTIVE, MIGRATE_PRE_SWITCHOVER,
+    MIGRATE_DEVICE, MIGRATE_COMPLETED, MIGRATE_FAILED, MIGRATE_STATUSES
+} MigrateStatus;
+extern const FieldEnum migrate_status_enum;
+
+/* What migrate-set-parameters says.  Atomic, each for itself. */
+typedef struct MigrateParameters {
+    uint64_t max_bandwidth;  /* bytes a second; 0: any */
+    uint64_t downtime_limit; /* ms */
+} MigrateParameters;
+
+typedef enum MigrateCapability {
+    MIGRATE_EVENTS, MIGRATE_PAUSE, MIGRATE_RETURN_PATH, MIGRATE_CAPABILITIES
+} MigrateCapability;
+extern const FieldEnum migrate_capability_enum;
+
+typedef struct Migration Migration;
+/* On the main thread; false fails the migration. */
+typedef bool (*MigrateStepFn)(Migration *m, GError **error);
+
+typedef enum MigrateKind { MIGRATE_TO_CHANNEL, MIGRATE_TO_FILE } MigrateKind;
+typedef struct MigrateUri {
+    MigrateKind kind;
+    bool unix_socket;
+    char *path, *host, *port; /* of unix: and file:, of tcp: */
+    int fd;                   /* of fd:; -1 */
+    int lazy;                 /* MigrateLazy; of an incoming file: */
+} MigrateUri;
+
+/* One migration.  The main thread's, but for what the thread works with until it has ended. */
+struct Migration {
+    struct MigrateControl *control;
+    Domain *domain;
+    bool (*work)(Migration *m, GError **error);  /* the thread */
+    MigrateStepFn succeeded;                     /* its last step */
+    void (*failed)(Migration *m, GError *error); /* main thread */
+    MigrateUri uri;
+    MigrateChannel *channel;
+    int file;                 /* mapped; -1 */
+    bool created;             /* the file was not there before */
+    MigrateRam *ram;
+    MigrateHeader header;     /* of this domain */
+    GByteArray *state;
+    char *run_state;          /* that the container says */
+    bool committed;           /* atomic: the other end may run, nobody can cancel any more */
+    bool sent_all;            /* the source only waits for an answer */
+    bool uncertain;           /* nobody knows whether the other end runs */
+    RunState before;          /* source: its run state, when it was stopped */
+    bool stopped;
+    /* The thread, and its step. */
+    pthread_t thread;
+    bool started;
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+    bool quit, cont;          /* mutex: the domain ends; migrate-continue */
+    struct Step *step;        /* mutex; NULL: none */
+    GError *failure;          /* the thread's, until its last step */
+    /* For query-migrate: atomic. */
+    int64_t begin_ns, active_ns, stop_ns, end_ns;
+    uint64_t passes, bandwidth, dirty_rate, expected_ms, precopy_bytes, pages_rate;
+};
+
+struct MigrateControl {
+    Domain *domain;
+    const MigrateStorage *storage; /* NULL: there are no disks */
+    unsigned status;               /* atomic; MigrateStatus */
+    char *error;                   /* of the last migration */
+    MigrateParameters parameters;
+    bool capability[MIGRATE_CAPABILITIES];
+    Migration *migration;          /* the last one; NULL: there was none */
+    bool incoming, run;            /* -incoming; run when it is there */
+    void (*ready)(void);           /* of migrate_incoming(), until it is called */
+    struct LoopFd *listener;
+    int listen_fd;
+    char *listen_path;
+};
+
+/* ---- main thread ---- */
+struct MigrateControl *migrate_control(Domain *domain);
+bool migrate_uri_parse(const char *text, bool incoming, MigrateUri *ret, GError **error);
+void migrate_uri_clear(MigrateUri *uri);
+Migration *migration_new(Domain *domain, MigrateUri *uri); /* takes what is in uri; forgets the last one */
+bool migration_start(Migration *m, GError **error);
+bool migration_under_way(const struct MigrateControl *control);
+void migration_cancel(Migration *m);
+/* Why this domain cannot move; each a sentence.  Freed by the caller. */
+GPtrArray *migrate_blocked_reasons(Domain *domain);
+/* Its thread takes its last step: the other end sees that this one is done. */
+void migration_close(Migration *m);
+bool migrate_outgoing_begin(Domain *domain, MigrateUri *uri, const char *definition, GError **error);
+bool migrate_incoming_begin(Domain *domain, MigrateUri *uri, GError **error);
+void migrate_incoming_unlisten(struct MigrateControl *control);
+bool migrate_storage_inactivate(struct MigrateControl *control, GError **error);
+bool migrate_storage_activate(struct MigrateControl *control, GError **error);
+
+/* ---- any thread ---- */
+void migrate_set_status(struct MigrateControl *control, MigrateStatus status); /* and tells of it */
+MigrateStatus migrate_status(const struct MigrateControl *control);
+
+/* ---- the migration's thread ---- */
+bool migration_on_main(Migration *m, MigrateStepFn step, GError **error);
+/* Until migrate-continue. */
+bool migration_wait_continue(Migration *m, GError **error);
+bool migration_read(void *migration, void *data, size_t length, GError **error); /* a MigrateReadFn */

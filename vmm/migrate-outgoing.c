@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The source of a migration: memory goes out while the guest runs, pass after pass, until
+ * what is left takes less time than the guest may stand still; then it stops, and the
+ * rest and the devices' state follow.
+ *
+ * Until the destination has said RUNNING the source can go on.  It does, by itself,
+ * unless nobody can tell whether the destination runs: a connection to another host that
+ * breaks between GO and RUNNING.  Then it waits in state postmigrate for who knows.
+ *
+ * The thread does all of it, but for steps that begin with "step_".
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/bytes.h"
+#include "vmm/error.h"
+#include "vmm/host.h"
+#include "vmm/log.h"
+#include "vmm/migrate-internal.h"
+#include "vmm/state-format.h"
+#include "vmm/timer.h"
+
+#define PASSES_MORE 8   /* at most so many to make the stop shorter than it must be */
+#define PASSES_STOPPED 8
+#define PAGES_FEW   256 /* that are not worth another pass */
+
+static int64_t now_ns(void)
+{
+    return clock_ns(clock_realtime);
+}
+
+static void set_time(int64_t *field, int64_t ns)
+{
+    __atomic_store_n(field, ns, __ATOMIC_RELAXED);
+}
+
+static void set_number(uint64_t *field, uint64_t value)
+{
+    __atomic_store_n(field, value, __ATOMIC_RELAXED);
+}
+
+static bool mapped(const Migration *m)
+{
+    return m->header.layout == MIGRATE_MAPPED;
+}
+
+/* ---- the channel ---- */
+
+static bool lock_file(int fd, const char *path, GError **error)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+    if (fcntl(fd, F_OFD_SETLK, &lock) < 0 && (errno == EAGAIN || errno == EACCES)) {
+        error_set(error, "'%s' is the memory of a domain that runs", path);
+        return error_hint(error, "Save to another file.");
+    }
+    return true;
+}
+
+/* What was there stays until it is known that it may be overwritten. */
+static bool open_file(Migration *m, GError **error)
+{
+    struct stat st;
+    int fd = host_open(m->uri.path, O_RDWR | O_CREAT | O_EXCL, 0600, NULL);
+
+    m->created = fd >= 0;
+    if (fd < 0) {
+        fd = host_open(m->uri.path, O_RDWR, 0600, error);
+    }
+    if (fd < 0) {
+        return false;
+    }
+    m->file = fd;
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        error_set(error, "'%s' is no regular file", m->uri.path);
+        return error_hint(error, "Use fd: for pipes and devices.");
+    }
+    if (!lock_file(fd, m->uri.path, error)) {
+        return false;
+    }
+    return ftruncate(fd, 0) == 0 || error_set_errno(error, errno, "cannot write '%s'", m->uri.path);
+}
+
+static bool open_channel(Migration *m, GError **error)
+{
+    int fd = -1;
+
+    if (!m->uri.unix_socket && !m->uri.port) {
+        return true; /* it is open */
+    }
+    fd = m->uri.unix_socket ? host_connect_unix(m->uri.path, error)
+                            : host_connect_tcp(m->uri.host, m->uri.port, true, true, error);
+    if (fd < 0) {
+        return false;
+    }
+    if (!migrate_channel_adopt(m->channel, fd, error)) {
+        close(fd);
+        return false;
+    }
+    return true;
+}
+
+static bool expect(Migration *m, MigrateType wanted, GError **error)
+{
+    g_autofree char *text = NULL;
+    MigrateType type;
+
+    if (!migrate_take_answer(migration_read, m, &type, &text, error)) {
+        return error_subject(error, "destination");
+    }
+    if (type == MIGRATE_REFUSED) {
+        return error_set(error, "the destination refuses: %s", text);
+    }
+    return type == wanted ||
+           error_set(error, "the destination answers with record %u where %u is expected", type, wanted);
+}
+
+static bool greet(Migration *m, GError **error)
+{
+    g_autoptr(GByteArray) header = NULL;
+
+    if (mapped(m)) {
+        return true;
+    }
+    m->header.return_path = migrate_channel_is_socket(m->channel) && m->control->capability[MIGRATE_RETURN_PATH];
+    header = migrate_header_write(&m->header);
+    return migrate_channel_write(m->channel, header->data, header->len, NULL, 0, error) &&
+           (!m->header.return_path || expect(m, MIGRATE_HELLO, error));
+}
+
+/* ---- memory ---- */
+
+static bool send_pass(Migration *m, GError **error)
+{
+    uint64_t before = migrate_channel_written(m->channel), bytes;
+    int64_t began = now_ns(), took;
+    uint8_t number[4];
+    bool ok;
+
+    migrate_channel_set_limit(m->channel, m->stopped ? 0 : m->control->parameters.max_bandwidth);
+    set_number(&m->passes, m->passes + 1);
+    event_emit(m->domain, &event_migration_pass, &(int64_t) { (int64_t)m->passes });
+    put32(number, (uint32_t)m->passes);
+    ok = mapped(m) ? migrate_ram_store(m->ram, m->file, m->passes == 1, m->channel, error)
+                   : migrate_send_record(m->channel, MIGRATE_PASS, number, sizeof(number), error) &&
+                         migrate_ram_send(m->ram, m->channel, error);
+    took = MAX(now_ns() - began, 1000);
+    bytes = migrate_channel_written(m->channel) - before;
+    if (bytes > 64 * GUEST_PAGE_SIZE || !m->bandwidth) { /* fewer say nothing about how fast it goes */
+        set_number(&m->bandwidth, (uint64_t)((double)bytes * NS_PER_SEC / (double)took));
+    }
+    return ok;
+}
+
+/* Whether to stop the guest with so many pages left, or to go through memory once more. */
+static bool little_is_left(Migration *m, uint64_t dirty, uint64_t before, uint64_t passes_below)
+{
+    uint64_t limit_ms = __atomic_load_n(&m->control->parameters.downtime_limit, __ATOMIC_RELAXED);
+    uint64_t expected = dirty * GUEST_PAGE_SIZE * 1000 / MAX(m->bandwidth, 1);
+
+    set_number(&m->expected_ms, expected);
+    if (expected > limit_ms) {
+        return false;
+    }
+    return dirty <= PAGES_FEW || passes_below >= PASSES_MORE || dirty > before / 2;
+}
+
+static bool step_active(Migration *m, GError **error)
+{
+    set_time(&m->active_ns, now_ns());
+    migrate_set_status(m->control, MIGRATE_ACTIVE);
+    return true;
+}
+
+static bool copy_live(Migration *m, GError **error)
+{
+    uint64_t dirty, before, below = 0;
+    int64_t synced;
+
+    migrate_ram_log_start(m->ram);
+    before = migrate_ram_sync(m->ram);
+    synced = now_ns();
+    if (!migration_on_main(m, step_active, error)) {
+        return false;
+    }
+    while (domain_is_running(m->domain)) {
+        int64_t now;
+
+        if (!send_pass(m, error)) {
+            return false;
+        }
+        dirty = migrate_ram_sync(m->ram);
+        now = now_ns();
+        set_number(&m->dirty_rate, (uint64_t)((double)dirty * NS_PER_SEC / (double)MAX(now - synced, 1)));
+        synced = now;
+        if (little_is_left(m, dirty, before, below++)) {
+            break;
+        }
+        below = m->expected_ms > m->control->parameters.downtime_limit ? 0 : below;
+        before = dirty;
+    }
+    set_number(&m->precopy_bytes, migrate_channel_written(m->channel));
+    return true;
+}
+
+/* ---- the stop ---- */
+
+/* What the guest asked for last happens here, before memory is looked at. */
+static bool step_stop(Migration *m, GError **error)
+{
+    domain_carry_out_requests(m->domain);
+    m->before = domain_run_state(m->domain);
+    set_time(&m->stop_ns, now_ns());
+    if (!domain_stop(m->domain, RUN_STATE_FINISH_MIGRATE)) {
+        run_control_set_state(m->domain, RUN_STATE_FINISH_MIGRATE);
+    }
+    domain_carry_out_requests(m->domain);
+    if (domain_run_state(m->domain) != RUN_STATE_FINISH_MIGRATE) { /* it has shut down, say */
+        m->before = domain_run_state(m->domain);
+        run_control_set_state(m->domain, RUN_STATE_FINISH_MIGRATE);
+    }
+    m->stopped = true;
+    if (m->control->capability[MIGRATE_PAUSE]) {
+        migrate_set_status(m->control, MIGRATE_PRE_SWITCHOVER);
+    }
+    return !m->domain->run.quit || error_set(error, "the domain ends");
+}
+
+static bool step_device(Migration *m, GError **error)
+{
+    migrate_set_status(m->control, MIGRATE_DEVICE);
+    return true;
+}
+
+/* Saving may write to memory (a device's rings), and so may what other threads' requests made the main thread do. */
+static bool step_save(Migration *m, GError **error)
+{
+    g_autoptr(GByteArray) state = g_byte_array_new();
+
+    if (!migrate_storage_inactivate(m->control, error) || !state_save(domain_state(m->domain), state, error)) {
+        return false;
+    }
+    g_clear_pointer(&m->state, g_byte_array_unref);
+    m->state = g_steal_pointer(&state);
+    g_free(m->run_state);
+    m->run_state = g_strdup(run_state_enum.values[m->before]);
+    return true;
+}
+
+static bool send_rest(Migration *m, GError **error)
+{
+    migrate_ram_sync(m->ram);
+    for (unsigned i = 0; i < PASSES_STOPPED; i++) {
+        if (!send_pass(m, error) || !migration_on_main(m, step_save, error)) {
+            return false;
+        }
+        if (!migrate_ram_sync(m->ram)) {
+            return true;
+        }
+    }
+    return error_set(error, "memory changes though the domain stands still");
+}
+
+/* Prefix and header come when everything else is on the disk. */
+static bool finish_file(Migration *m, GError **error)
+{
+    const MigrateBlock *last = m->ram->n ? &m->ram->block[m->ram->n - 1] : NULL;
+    uint64_t end = last ? last->offset + last->pages * GUEST_PAGE_SIZE : MIGRATE_ALIGN;
+    g_autoptr(GByteArray) header = NULL;
+
+    m->header.state_offset = end;
+    m->header.state_length = m->state->len;
+    m->header.checksum = state_crc32c(m->state->data, m->state->len);
+    m->header.run_state = g_strdup(m->run_state);
+    header = migrate_header_write(&m->header);
+    if (header->len > MIGRATE_ALIGN) {
+        return error_set(error, "the list of devices is too long for '%s'", m->uri.path);
+    }
+    if (pwrite(m->file, m->state->data, m->state->len, (off_t)end) != (ssize_t)m->state->len ||
+        fdatasync(m->file) < 0 || pwrite(m->file, header->data, header->len, 0) != (ssize_t)header->len ||
+        fdatasync(m->file) < 0) {
+        return error_set_errno(error, errno, "cannot write '%s'", m->uri.path);
+    }
+    return true;
+}
+
+static bool step_commit(Migration *m, GError **error)
+{
+    if (migrate_channel_cancelled(m->channel)) {
+        return error_set(error, "the migration was cancelled");
+    }
+    m->committed = true;
+    return true;
+}
+
+static bool hand_over(Migration *m, GError **error)
+{
+    if (!migrate_send_state(m->channel, m->state, error) ||
+        !migrate_send_end(m->ram, m->channel, m->run_state, error)) {
+        return false;
+    }
+    m->sent_all = true;
+    if (!m->header.return_path) {
+        return migration_on_main(m, step_commit, error);
+    }
+    if (!expect(m, MIGRATE_LOADED, error) || !migration_on_main(m, step_commit, error)) {
+        return false;
+    }
+    if (!migrate_send_record(m->channel, MIGRATE_GO, NULL, 0, error) || !expect(m, MIGRATE_RUNNING, error)) {
+        m->uncertain = !migrate_channel_ended(m->channel) && !migrate_channel_is_local(m->channel);
+        return false;
+    }
+    return true;
+}
+
+static bool switch_over(Migration *m, GError **error)
+{
+    if (!migration_on_main(m, step_stop, error)) {
+        return false;
+    }
+    if (m->control->capability[MIGRATE_PAUSE] &&
+        (!migration_wait_continue(m, error) || !migration_on_main(m, step_device, error))) {
+        return false;
+    }
+    return send_rest(m, error) &&
+           (mapped(m) ? finish_file(m, error) && migration_on_main(m, step_commit, error) : hand_over(m, error));
+}
+
+/* ---- the thread ---- */
+
+/* The destination waits for a word: a channel that just closes could be a source that has died. */
+static void say_no(Migration *m, const GError *error)
+{
+    uint8_t record[MIGRATE_RECORD + MIGRATE_TEXT_MAX];
+    size_t length = MIN(strlen(error->message), (size_t)MIGRATE_TEXT_MAX);
+
+    if (m->sent_all && m->header.return_path && !m->uncertain) {
+        memcpy(record + MIGRATE_RECORD, error->message, length);
+        migrate_record_write(record, MIGRATE_ABORT, (uint32_t)length, state_crc32c(record + MIGRATE_RECORD, length));
+        migrate_channel_say(m->channel, record, MIGRATE_RECORD + length);
+    }
+}
+
+static bool work(Migration *m, GError **error)
+{
+    bool ok = open_channel(m, error) && greet(m, error) && copy_live(m, error) && switch_over(m, error);
+
+    migrate_ram_log_stop(m->ram);
+    if (!ok) {
+        say_no(m, *error);
+    }
+    return ok;
+}
+
+static bool succeeded(Migration *m, GError **error)
+{
+    set_time(&m->end_ns, now_ns());
+    migration_close(m);
+    run_control_set_state(m->domain, RUN_STATE_POSTMIGRATE);
+    migrate_set_status(m->control, MIGRATE_COMPLETED);
+    return true;
+}
+
+static void go_on(Migration *m)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!m->stopped || domain_run_state(m->domain) != RUN_STATE_FINISH_MIGRATE) {
+        return;
+    }
+    if (!migrate_storage_activate(m->control, &error)) {
+        log_error(error);
+        run_control_set_state(m->domain, RUN_STATE_IO_ERROR);
+        return;
+    }
+    if (m->before != RUN_STATE_RUNNING) {
+        run_control_set_state(m->domain, m->before);
+        return;
+    }
+    run_control_set_state(m->domain, RUN_STATE_PAUSED);
+    if (!domain_cont(m->domain, &error)) {
+        log_error(error);
+    }
+}
+
+static void failed(Migration *m, GError *error)
+{
+    bool cancelled = migrate_status(m->control) == MIGRATE_CANCELLING;
+
+    if (m->created) {
+        unlink(m->uri.path);
+    }
+    if (m->uncertain) {
+        log_warning("nobody knows whether the domain runs at its destination: %s", error->message);
+        run_control_set_state(m->domain, RUN_STATE_POSTMIGRATE);
+    } else {
+        go_on(m);
+    }
+    if (!cancelled) {
+        log_error(error);
+    }
+    migrate_set_status(m->control, cancelled ? MIGRATE_CANCELLED : MIGRATE_FAILED);
+}
+
+bool migrate_outgoing_begin(Domain *domain, MigrateUri *uri, const char *definition, GError **error)
+{
+    Migration *m = migration_new(domain, uri);
+    bool ok;
+
+    m->work = work;
+    m->succeeded = succeeded;
+    m->failed = failed;
+    m->header.layout = m->uri.kind == MIGRATE_TO_FILE ? MIGRATE_MAPPED : MIGRATE_INLINE;
+    m->header.definition = g_strdup(definition);
+    migrate_ram_describe(m->ram, MIGRATE_ALIGN, &m->header);
+    ok = (m->uri.kind != MIGRATE_TO_FILE || open_file(m, error)) &&
+         (m->uri.fd < 0 || migrate_channel_adopt(m->channel, m->uri.fd, error));
+    if (ok) {
+        m->uri.fd = -1; /* the channel's */
+        ok = migration_start(m, error);
+    }
+    if (!ok) {
+        g_free(m->control->error);
+        m->control->error = g_strdup(*error ? (*error)->message : "");
+        migrate_set_status(m->control, MIGRATE_FAILED);
+    }
+    return ok;
+}

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Blocks of a moving domain's RAM, their dirty log, and the writing of both layouts.
+ *
+ * Order: a bit of the log is cleared before its page is read (vmm/ram.h), so a page that
+ * changes while it is copied is dirty once more, and comes again.
+ *
+ * A run of pages is copied aside, so that its checksum is that of what is written.
+ */
+#include "vmm/migrate-ram.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmm/bytes.h"
+#include "vmm/error.h"
+#include "vmm/memory.h"
+#include "vmm/state-format.h"
+
+/* ---- blocks ---- */
+
+void migrate_ram_add(MigrateRam *ram, const char *id, RamBlock *block)
+{
+    MigrateBlock *b;
+
+    ram->block = g_renew(MigrateBlock, ram->block, ram->n + 1);
+    b = &ram->block[ram->n++];
+    *b = (MigrateBlock) { g_strdup(id), ram_block_ref(block), ram_block_size(block) / GUEST_PAGE_SIZE, 0 };
+    ram->pages += b->pages;
+}
+
+static void add_block(RamBlock *block, void *opaque)
+{
+    if (ram_block_is_writable(block)) {
+        migrate_ram_add(opaque, ram_block_id(block), block);
+    }
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    return strcmp(((const MigrateBlock *)a)->id, ((const MigrateBlock *)b)->id);
+}
+
+MigrateRam *migrate_ram_new(void)
+{
+    MigrateRam *ram = g_new0(MigrateRam, 1);
+
+    ram_block_each(add_block, ram);
+    if (ram->n) {
+        qsort(ram->block, ram->n, sizeof(ram->block[0]), compare_ids);
+    }
+    return ram;
+}
+
+void migrate_ram_free(MigrateRam *ram)
+{
+    if (!ram) {
+        return;
+    }
+    migrate_ram_log_stop(ram);
+    for (unsigned i = 0; i < ram->n; i++) {
+        ram_block_unref(ram->block[i].block);
+        g_free(ram->block[i].id);
+    }
+    g_free(ram->block);
+    g_free(ram);
+}
+
+void migrate_ram_describe(MigrateRam *ram, uint64_t first, MigrateHeader *header)
+{
+    uint64_t at = first;
+
+    header->ram.items = g_new0(MigrateBlockInfo, ram->n);
+    for (unsigned i = 0; i < ram->n; i++) {
+        uint64_t size = ram->block[i].pages * GUEST_PAGE_SIZE;
+
+        ram->block[i].offset = at;
+        FIELD_LIST_AT(header->ram, MigrateBlockInfo, header->ram.n++) =
+            (MigrateBlockInfo) { g_strdup(ram->block[i].id), size, header->layout == MIGRATE_MAPPED ? at : 0 };
+        at += (size + MIGRATE_ALIGN - 1) / MIGRATE_ALIGN * MIGRATE_ALIGN;
+    }
+}
+
+bool migrate_ram_arrange(MigrateRam *ram, const MigrateHeader *header, GError **error)
+{
+    for (size_t i = 0; i < header->ram.n; i++) {
+        const MigrateBlockInfo *info = &FIELD_LIST_AT(header->ram, MigrateBlockInfo, i);
+        unsigned k = (unsigned)i;
+        MigrateBlock swap;
+
+        while (k < ram->n && strcmp(ram->block[k].id, info->id) != 0) {
+            k++;
+        }
+        if (k >= ram->n || ram->block[k].pages * GUEST_PAGE_SIZE != info->size) {
+            return error_set(error, "it has memory '%s' of %" G_GUINT64_FORMAT " bytes, which this domain has not",
+                             info->id, info->size);
+        }
+        swap = ram->block[i];
+        ram->block[i] = ram->block[k];
+        ram->block[k] = swap;
+        ram->block[i].offset = info->offset;
+    }
+    return true;
+}
+
+/* ---- the log ---- */
+
+void migrate_ram_log_start(MigrateRam *ram)
+{
+    for (unsigned i = 0; i < ram->n; i++) {
+        memory_log_start(ram->block[i].block, DIRTY_MIGRATION);
+    }
+    ram->logging = true;
+}
+
+void migrate_ram_log_stop(MigrateRam *ram)
+{
+    for (unsigned i = 0; ram->logging && i < ram->n; i++) {
+        memory_log_stop(ram->block[i].block, DIRTY_MIGRATION);
+    }
+    ram->logging = false;
+}
+
+uint64_t migrate_ram_sync(MigrateRam *ram)
+{
+    uint64_t dirty = 0;
+
+    for (unsigned i = 0; i < ram->n; i++) {
+        memory_log_sync(ram->block[i].block);
+        dirty += ram_dirty_count(ram->block[i].block, DIRTY_MIGRATION);
+    }
+    __atomic_store_n(&ram->count.remaining, dirty, __ATOMIC_RELAXED);
+    return dirty;
+}
+
+static void count(MigrateRam *ram, uint64_t *kind, uint64_t pages)
+{
+    uint64_t left = ram->count.remaining;
+
+    __atomic_fetch_add(kind, pages, __ATOMIC_RELAXED);
+    __atomic_store_n(&ram->count.remaining, left > pages ? left - pages : 0, __ATOMIC_RELAXED);
+}
+
+/* ---- pages ---- */
+
+static bool page_is_zero(const uint8_t *page)
+{
+    const uint64_t *w = (const uint64_t *)(const void *)page;
+
+    for (unsigned i = 0; i < GUEST_PAGE_SIZE / sizeof(*w); i += 8) {
+        if (w[i] | w[i + 1] | w[i + 2] | w[i + 3] | w[i + 4] | w[i + 5] | w[i + 6] | w[i + 7]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* How many of the n pages from `page` on are as the first one is: zero or not. */
+static uint64_t like_first(const MigrateBlock *b, uint64_t page, uint64_t n, bool *ret_zero)
+{
+    const uint8_t *host = ram_block_host(b->block) + page * GUEST_PAGE_SIZE;
+    bool zero = page_is_zero(host);
+    uint64_t same = 1;
+
+    while (same < n && page_is_zero(host + same * GUEST_PAGE_SIZE) == zero) {
+        same++;
+    }
+    *ret_zero = zero;
+    return same;
+}
+
+/* Writes the n pages from `page` on, which are of one kind. */
+typedef bool (*RunFn)(MigrateRam *ram, unsigned block, uint64_t page, uint64_t n, bool zero, void *opaque,
+                      GError **error);
+
+static bool each_run(MigrateRam *ram, RunFn fn, void *opaque, GError **error)
+{
+    for (unsigned i = 0; i < ram->n; i++) {
+        uint64_t first, next = 0, n;
+
+        while ((n = ram_dirty_take_run(ram->block[i].block, DIRTY_MIGRATION, next, MIGRATE_RUN_MAX, &first))) {
+            for (next = first; next < first + n;) {
+                bool zero;
+                uint64_t same = like_first(&ram->block[i], next, first + n - next, &zero);
+
+                if (!fn(ram, i, next, same, zero, opaque, error)) {
+                    return false;
+                }
+                count(ram, zero ? &ram->count.zero : &ram->count.normal, same);
+                next += same;
+            }
+        }
+    }
+    return true;
+}
+
+/* ---- inline ---- */
+
+bool migrate_send_record(MigrateChannel *channel, MigrateType type, const void *payload, size_t length, GError **error)
+{
+    uint8_t head[MIGRATE_RECORD];
+
+    migrate_record_write(head, type, (uint32_t)length, state_crc32c(payload, length));
+    return migrate_channel_write(channel, head, sizeof(head), payload, length, error);
+}
+
+typedef struct Sender {
+    MigrateChannel *channel;
+    uint8_t *buffer; /* a run's header and pages */
+} Sender;
+
+static bool send_run(MigrateRam *ram, unsigned block, uint64_t page, uint64_t n, bool zero, void *opaque,
+                     GError **error)
+{
+    Sender *s = opaque;
+    size_t bytes = zero ? 0 : n * GUEST_PAGE_SIZE;
+
+    put32(s->buffer, block);
+    put32(s->buffer + 4, (uint32_t)n);
+    put64(s->buffer + 8, page);
+    memcpy(s->buffer + MIGRATE_RUN_HEADER, ram_block_host(ram->block[block].block) + page * GUEST_PAGE_SIZE, bytes);
+    return migrate_send_record(s->channel, zero ? MIGRATE_ZERO : MIGRATE_RAM, s->buffer, MIGRATE_RUN_HEADER + bytes,
+                               error);
+}
+
+bool migrate_ram_send(MigrateRam *ram, MigrateChannel *channel, GError **error)
+{
+    g_autofree uint8_t *buffer = g_malloc(MIGRATE_RUN_HEADER + MIGRATE_RUN_MAX * GUEST_PAGE_SIZE);
+    Sender s = { channel, buffer };
+
+    return each_run(ram, send_run, &s, error);
+}
+
+bool migrate_send_state(MigrateChannel *channel, const GByteArray *state, GError **error)
+{
+    return migrate_send_record(channel, MIGRATE_STATE, state->data, state->len, error);
+}
+
+bool migrate_send_end(MigrateRam *ram, MigrateChannel *channel, const char *run_state, GError **error)
+{
+    g_autoptr(GByteArray) end = g_byte_array_new();
+
+    g_byte_array_set_size(end, 16);
+    put64(end->data, ram->count.normal);
+    put64(end->data + 8, ram->count.zero);
+    g_byte_array_append(end, (const uint8_t *)run_state, (unsigned)strlen(run_state));
+    return migrate_send_record(channel, MIGRATE_END, end->data, end->len, error);
+}
+
+/* ---- mapped ---- */
+
+typedef struct Storer {
+    int fd;
+    bool first;
+    MigrateChannel *pace;
+} Storer;
+
+static int write_at(int fd, const uint8_t *data, uint64_t length, uint64_t offset)
+{
+    while (length) {
+        ssize_t n = pwrite(fd, data, length, (off_t)offset);
+
+        if (n < 0 && errno != EINTR) {
+            return -errno;
+        }
+        if (n > 0) {
+            data += n;
+            offset += (uint64_t)n;
+            length -= (uint64_t)n;
+        }
+    }
+    return 0;
+}
+
+/* A hole, or, where the file system makes none, zeros. */
+static int clear_at(int fd, const uint8_t *zeros, uint64_t length, uint64_t offset)
+{
+    if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length) == 0) {
+        return 0;
+    }
+    return write_at(fd, zeros, length, offset);
+}
+
+static bool store_run(MigrateRam *ram, unsigned block, uint64_t page, uint64_t n, bool zero, void *opaque,
+                      GError **error)
+{
+    const MigrateBlock *b = &ram->block[block];
+    const uint8_t *host = ram_block_host(b->block) + page * GUEST_PAGE_SIZE;
+    uint64_t at = b->offset + page * GUEST_PAGE_SIZE, length = n * GUEST_PAGE_SIZE;
+    Storer *s = opaque;
+    int rc = 0;
+
+    if (!zero) {
+        rc = write_at(s->fd, host, length, at);
+    } else if (!s->first) {
+        rc = clear_at(s->fd, host, length, at);
+    }
+    if (rc < 0) {
+        return error_set_errno(error, rc, "cannot write the saved domain");
+    }
+    return migrate_channel_pace(s->pace, zero ? 0 : length, error);
+}
+
+bool migrate_ram_store(MigrateRam *ram, int fd, bool first, MigrateChannel *pace, GError **error)
+{
+    Storer s = { fd, first, pace };
+
+    return each_run(ram, store_run, &s, error);
+}

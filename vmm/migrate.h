@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Moving a domain: `migrate` to a socket, a descriptor or a file, and -incoming.
+ *
+ *   none --migrate--> setup --channel, header taken--> active --little is dirty--> (vCPUs stop)
+ *     [pre-switchover --migrate-continue--> device] --all is there, and the other end runs--> completed
+ *   until then: migrate_cancel --> cancelling --> cancelled;  a failure --> failed;  the guest goes on
+ *
+ * One migration at a time, on a thread of its own, "migration".  What it needs of the domain
+ * (stopping it, its state) is a step that it has the main thread take.
+ *
+ * Main thread, but for what says otherwise.
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "vmm/command.h"
+#include "vmm/event.h"
+
+typedef struct Domain Domain;
+
+/* The floor above that owns disks: images are another process' between inactivate() and activate(). */
+typedef struct MigrateStorage {
+    bool (*inactivate)(Domain *domain, GError **error); /* what was written is there for others */
+    bool (*activate)(Domain *domain, GError **error);
+} MigrateStorage;
+void migrate_set_storage(Domain *domain, const MigrateStorage *storage);
+
+/* -incoming: the domain waits for its state in run state inmigrate.  uri: "defer" (for migrate-incoming) or where
+ * it comes from.  run: it runs when it is there.  ready (NULL: nobody wants to know) is called when nothing more can go
+ * wrong that whoever started this process could mend: at once, or, if it is in a file, when it is restored. */
+bool migrate_incoming(Domain *domain, const char *uri, bool run, void (*ready)(void), GError **error);
+/* Ends what is under way; before the machine goes. */
+void migrate_stop(Domain *domain);
+
+extern const Command migrate_commands[];
+extern const EventType event_migration, event_migration_pass;
