@@ -12,6 +12,7 @@
 #include "monitor/hmp.h"
 #include "monitor/introspect.h"
 #include "monitor/qmp.h"
+#include "net/net-commands.h"
 #include "vmm/accel-commands.h"
 #include "vmm/balloon.h"
 #include "vmm/chardev-commands.h"
@@ -50,6 +51,7 @@ const Command *const command_tables[] = {
     machine_commands,
     memory_backend_commands,
     memory_commands,
+    net_commands,
     object_commands,
     pci_commands,
     qom_commands,
@@ -61,7 +63,7 @@ const Command *const command_tables[] = {
 
 const EventType *const event_types[] = {
     &event_balloon_change, &event_block_io_error, &event_device_deleted, &event_device_unplug_guest_error,
-    &event_dump_completed, &event_guest_crashloaded, &event_guest_panicked, &event_powerdown, &event_reset,
+    &event_dump_completed, &event_guest_crashloaded, &event_guest_panicked, &event_nic_rx_filter_changed, &event_powerdown, &event_reset,
     &event_resume, &event_rtc_change, &event_shutdown, &event_stop, &event_suspend, &event_vserport_change, &event_wakeup,
     &event_watchdog,
     NULL

@@ -231,16 +231,28 @@ static void chain_gone(Virtqueue *vq, VirtqueueChain *chain, uint64_t written)
 
 void virtqueue_push(Virtqueue *vq, VirtqueueChain *chain, uint64_t written)
 {
-    uint16_t index = chain->index, length = chain->length;
-    uint32_t bytes = (uint32_t)MIN(written, UINT32_MAX);
+    virtqueue_push_many(vq, &chain, &written, 1);
+}
 
-    /* Pages are marked dirty before the guest can see that they are done. */
-    virtqueue_chain_unmap(chain, written);
-    if (!is_dead(vq)) {
-        vq->ring->use(vq, index, length, bytes);
-        vq->unsignalled += length;
+void virtqueue_push_many(Virtqueue *vq, VirtqueueChain *const *chains, const uint64_t *written, unsigned n)
+{
+    VirtqUsed used[VIRTQUEUE_PUSH_MAX];
+    unsigned entries = 0;
+
+    g_assert(n <= VIRTQUEUE_PUSH_MAX);
+    for (unsigned i = 0; i < n; i++) {
+        used[i] = (VirtqUsed) { chains[i]->index, chains[i]->length, (uint32_t)MIN(written[i], UINT32_MAX) };
+        entries += chains[i]->length;
+        /* Pages are marked dirty before the guest can see that they are done. */
+        virtqueue_chain_unmap(chains[i], written[i]);
     }
-    chain_gone(vq, chain, 0);
+    if (!is_dead(vq)) {
+        vq->ring->use(vq, used, n);
+        vq->unsignalled += entries;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        chain_gone(vq, chains[i], 0);
+    }
 }
 
 void virtqueue_detach(Virtqueue *vq, VirtqueueChain *chain)

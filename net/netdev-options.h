@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The options of backends as they lie in C: what the language (netdev-options.c) fills in and each
+ * backend's open() reads.
+ */
+#pragma once
+
+#include "net/backend.h"
+
+typedef struct NetString { char *str; } NetString; /* what QMP wraps a listed string in */
+
+typedef struct NetUserOptions {
+    bool restricted, ipv4, ipv6, has_ipv4, has_ipv6;
+    char *hostname, *net, *ip, *host, *tftp, *tftp_server_name, *bootfile, *dhcpstart, *dns, *domainname;
+    char *ipv6_prefix, *ipv6_host, *ipv6_dns;
+    int64_t ipv6_prefixlen;
+    FieldList dnssearch, hostfwd, guestfwd; /* NetString */
+} NetUserOptions;
+
+typedef struct NetHubOptions {
+    int32_t hub;
+    char *netdev;
+} NetHubOptions;
+
+extern const NetClass net_user_class, net_hubport_class;
