@@ -7,6 +7,8 @@
 #include "net/net.h"
 #include "vmm/domain.h"
 
+typedef enum NetSent { NET_SENT, NET_NO_ROOM, NET_LOST } NetSent;
+
 typedef struct NetClass {
     const char *name; /* "user" */
     size_t size;      /* struct with NetBackend first */
@@ -17,9 +19,9 @@ typedef struct NetClass {
     /* The queue's loop: begin and end to watch the host for it. */
     void (*attach)(NetBackend *b, NetQueue *q);
     void (*detach)(NetBackend *b, NetQueue *q);
-    /* false: no room, and net_send_ready() follows; then no piece of the packet was taken.  A packet that is cut
-     * comes as several frames: when the first is taken, others that find no room are lost. */
-    bool (*send)(NetBackend *b, NetQueue *q, const NetPacket *packet);
+    /* After NET_NO_ROOM, net_send_ready() follows.  A packet that is cut comes as several frames: when the first is
+     * taken, others that find no room are lost. */
+    NetSent (*send)(NetBackend *b, NetQueue *q, const NetPacket *packet);
     /* The NIC has room again, after net_receive() said no. */
     void (*receive_ready)(NetBackend *b, NetQueue *q);
     /* Optional.  Any thread: the guest uses so many queues; takes these offloads. */

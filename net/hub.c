@@ -58,10 +58,10 @@ static void enter(HubPort *from, const NetPacket *packet)
     }
 }
 
-static bool hub_send(NetBackend *b, NetQueue *q, const NetPacket *packet)
+static NetSent hub_send(NetBackend *b, NetQueue *q, const NetPacket *packet)
 {
     enter(hub_port(b), packet);
-    return true;
+    return NET_SENT;
 }
 
 static void hub_receive_ready(NetBackend *b, NetQueue *q)

@@ -402,41 +402,37 @@ bool net_set_link(Domain *domain, const char *name, bool up, GError **error)
 
 /* ---- frames from the guest: the queue's loop ---- */
 
-typedef struct Pieces { NetBackend *backend; NetQueue *queue; bool began, refused; } Pieces;
+typedef struct Pieces { NetBackend *backend; NetQueue *queue; bool began; NetSent first; } Pieces;
 
 static bool send_piece(void *opaque, const NetPacket *frame)
 {
     Pieces *p = opaque;
+    NetSent sent = p->backend->class->send(p->backend, p->queue, frame);
 
-    p->refused = !p->backend->class->send(p->backend, p->queue, frame);
-    if (p->refused && p->began) {
+    if (!p->began) {
+        p->began = true;
+        p->first = sent;
+    } else if (sent != NET_SENT) {
         add(&p->queue->sent.dropped, 1); /* and those behind it: TCP sends them again */
-        p->refused = false;
-        return false;
     }
-    p->began = true;
-    return !p->refused;
+    return sent == NET_SENT;
 }
 
-/* false: no room. */
-static bool send_finished(NetBackend *b, NetQueue *q, const NetPacket *packet)
+static NetSent send_finished(NetBackend *b, NetQueue *q, const NetPacket *packet)
 {
     Pieces pieces = { .backend = b, .queue = q };
 
     if (!q->scratch) {
         q->scratch = g_malloc(NET_FRAME_MAX);
     }
-    if (!net_finish(packet, b->offloads, q->scratch, send_piece, &pieces)) {
-        add(&q->sent.errors, 1);
-    }
-    return !pieces.refused;
+    return net_finish(packet, b->offloads, q->scratch, send_piece, &pieces) ? pieces.first : NET_LOST;
 }
 
 bool net_send(NetNic *nic, unsigned queue, const NetPacket *packet)
 {
     NetQueue *q = &nic->queue[queue];
     NetBackend *b = nic->backend;
-    bool taken;
+    NetSent sent;
 
     if (packet->length < NET_FRAME_MIN || packet->length > NET_FRAME_MAX || !net_packet_is_sane(packet)) {
         add(&q->sent.errors, 1);
@@ -446,11 +442,13 @@ bool net_send(NetNic *nic, unsigned queue, const NetPacket *packet)
         add(&q->sent.dropped, 1);
         return true;
     }
-    taken = net_packet_needs(packet) & ~b->offloads ? send_finished(b, q, packet) : b->class->send(b, q, packet);
-    if (taken) {
+    sent = net_packet_needs(packet) & ~b->offloads ? send_finished(b, q, packet) : b->class->send(b, q, packet);
+    if (sent == NET_SENT) {
         count(&q->sent, packet->length);
+    } else if (sent == NET_LOST) {
+        add(&q->sent.dropped, 1);
     }
-    return taken;
+    return sent != NET_NO_ROOM;
 }
 
 void net_receive_ready(NetNic *nic, unsigned queue)

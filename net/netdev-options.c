@@ -51,12 +51,27 @@ static const FieldStruct hub_options = TABLE("NetdevHubPortOptions", NetHubOptio
     F_INT("hubid", NetHubOptions, hub, 0, .flags = FIELD_REQUIRED, .min = 0, .max = INT32_MAX, .help = "Which hub"),
     F_STR("netdev", NetHubOptions, netdev, NULL, .help = "Another netdev, to be connected to it in place of a device"));
 
+static const FieldStruct tap_options = TABLE("NetdevTapOptions", NetTapOptions, "A TAP interface of the host",
+    F_STR("ifname", NetTapOptions, ifname, NULL, .help = "Its name; without it the host chooses one"),
+    F_STR("fd", NetTapOptions, fd, NULL, .help = "Descriptor of an open one: inherited, or by its name from getfd"),
+    F_STR("fds", NetTapOptions, fds, NULL, .help = "Descriptors of its queues, A:B:..."),
+    F_STR("script", NetTapOptions, script, NULL,
+          .help = "Program that sets it up, or no (default: /etc/qemu-ifup, if there is one)"),
+    F_STR("downscript", NetTapOptions, downscript, NULL,
+          .help = "Program that takes it down, or no (default: /etc/qemu-ifdown, if there is one)"),
+    F_SIZE("sndbuf", NetTapOptions, sndbuf, 0, .help = "Bytes that may wait to be sent; 0: as many as may be"),
+    F_BOOL("vnet_hdr", NetTapOptions, vnet_hdr, true, FIELD_HAS(NetTapOptions, has_vnet_hdr),
+           .help = "Leave checksums and segmentation to the host (default: on)"),
+    F_UINT("queues", NetTapOptions, queues, 1, FIELD_HAS(NetTapOptions, has_queues), .min = 1, .max = 128,
+           .help = "Queues that it is made with (default: 1)"));
+
 /* ---- the union ---- */
 
-typedef enum Backend { BACKEND_HUBPORT, BACKEND_USER } Backend;
-static const FieldEnum backend_enum = { "NetClientDriver", (const char *const[]) { "hubport", "user", NULL } };
+typedef enum Backend { BACKEND_HUBPORT, BACKEND_TAP, BACKEND_USER } Backend;
+static const FieldEnum backend_enum = { "NetClientDriver", (const char *const[]) { "hubport", "tap", "user", NULL } };
 static const NetClass *const classes[] = {
     [BACKEND_HUBPORT] = &net_hubport_class,
+    [BACKEND_TAP] = &net_tap_class,
     [BACKEND_USER] = &net_user_class,
 };
 
@@ -75,7 +90,7 @@ const FieldStruct netdev_options = {
     },
     .tag = "type",
     .cases = (const FieldCase[]) {
-        { "hubport", &hub_options }, { "user", &user_options }, { NULL, NULL },
+        { "hubport", &hub_options }, { "tap", &tap_options }, { "user", &user_options }, { NULL, NULL },
     },
     .variant_offset = offsetof(NetdevOptions, options),
 };

@@ -22,4 +22,11 @@ typedef struct NetHubOptions {
     char *netdev;
 } NetHubOptions;
 
-extern const NetClass net_user_class, net_hubport_class;
+typedef struct NetTapOptions {
+    char *ifname, *fd, *fds, *script, *downscript;
+    bool vnet_hdr, has_vnet_hdr, has_queues;
+    uint32_t queues;
+    uint64_t sndbuf;
+} NetTapOptions;
+
+extern const NetClass net_user_class, net_hubport_class, net_tap_class;

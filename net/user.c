@@ -195,7 +195,7 @@ static void user_receive_ready(NetBackend *b, NetQueue *q)
     }
 }
 
-static bool user_send(NetBackend *b, NetQueue *q, const NetPacket *packet)
+static NetSent user_send(NetBackend *b, NetQueue *q, const NetPacket *packet)
 {
     NetUser *u = net_user(b);
     uint8_t *flat = packet->iov[0].iov_base;
@@ -206,7 +206,7 @@ static bool user_send(NetBackend *b, NetQueue *q, const NetPacket *packet)
     }
     slirp_input(u->slirp, flat, (int)packet->length);
     net_user_changed(u);
-    return true;
+    return NET_SENT;
 }
 
 static void user_attach(NetBackend *b, NetQueue *q)

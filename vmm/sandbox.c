@@ -82,6 +82,7 @@ const FieldStruct sandbox_options = {
 
 static struct {
     bool on, keep_privileges, no_opening, no_spawn;
+    bool entered; /* by the main thread, which alone asks */
     struct sock_fprog programs[SANDBOX_ROLES];
 } sandbox;
 
@@ -275,7 +276,13 @@ bool sandbox_enter(SandboxRole role, GError **error)
         error_set_errno(error, err, "cannot enter the sandbox");
         return error_hint(error, "Use -sandbox off to go on without.");
     }
+    sandbox.entered |= role == SANDBOX_MAIN;
     return true;
+}
+
+bool sandbox_entered(void)
+{
+    return sandbox.entered;
 }
 
 bool sandbox_permits_opening(void)
