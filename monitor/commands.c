@@ -63,7 +63,8 @@ const Command *const command_tables[] = {
 
 const EventType *const event_types[] = {
     &event_balloon_change, &event_block_io_error, &event_device_deleted, &event_device_unplug_guest_error,
-    &event_dump_completed, &event_guest_crashloaded, &event_guest_panicked, &event_nic_rx_filter_changed, &event_powerdown, &event_reset,
+    &event_dump_completed, &event_guest_crashloaded, &event_guest_panicked, &event_netdev_stream_connected,
+    &event_netdev_stream_disconnected, &event_nic_rx_filter_changed, &event_powerdown, &event_reset,
     &event_resume, &event_rtc_change, &event_shutdown, &event_stop, &event_suspend, &event_vserport_change, &event_wakeup,
     &event_watchdog,
     NULL

@@ -84,7 +84,8 @@ static bool uplink_receive(NetNic *nic, unsigned queue, const NetPacket *packet)
 {
     NetPacket plain = *packet;
 
-    memset(&plain.header, 0, sizeof(plain.header)); /* it was asked for no offloads: this says only that a sum is right */
+    /* It was asked for no offloads: the header can only say that a checksum is right. */
+    memset(&plain.header, 0, sizeof(plain.header));
     enter(of_uplink(nic), &plain);
     return true;
 }

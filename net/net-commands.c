@@ -188,6 +188,40 @@ void net_filter_changed(NetNic *nic)
     }
 }
 
+/* ---- streams ---- */
+
+typedef struct StreamEvent { char *id; NetAddress addr; } StreamEvent;
+static const FieldStruct stream_connected = {
+    .name = "NetdevStreamConnected", .size = sizeof(StreamEvent),
+    .fields = (const Field[]) {
+        F_STR("netdev-id", StreamEvent, id, NULL, .flags = FIELD_REQUIRED, .help = "Id of the netdev"),
+        F_STRUCT("addr", StreamEvent, addr, &net_address_struct, .flags = FIELD_REQUIRED, .help = "Its address"),
+        FIELD_END
+    },
+};
+const EventType event_netdev_stream_connected = {
+    .name = "NETDEV_STREAM_CONNECTED", .data = &stream_connected, .help = "The peer of a stream netdev came",
+};
+static const FieldStruct stream_disconnected = {
+    .name = "NetdevStreamDisconnected", .size = sizeof(StreamEvent),
+    .fields = (const Field[]) {
+        F_STR("netdev-id", StreamEvent, id, NULL, .flags = FIELD_REQUIRED, .help = "Id of the netdev"), FIELD_END
+    },
+};
+const EventType event_netdev_stream_disconnected = {
+    .name = "NETDEV_STREAM_DISCONNECTED", .data = &stream_disconnected, .help = "The peer of a stream netdev went",
+};
+
+void net_stream_connected(NetBackend *b, const NetAddress *address)
+{
+    event_emit(b->domain, &event_netdev_stream_connected, &(StreamEvent) { .id = b->id, .addr = *address });
+}
+
+void net_stream_disconnected(NetBackend *b)
+{
+    event_emit(b->domain, &event_netdev_stream_disconnected, &(StreamEvent) { .id = b->id });
+}
+
 /* ---- query-nics ---- */
 
 typedef struct CountersInfo { uint64_t packets, bytes, dropped, errors; } CountersInfo;
@@ -231,7 +265,8 @@ static const Field nic_element = FIELD_VALUE(FIELD_STRUCT, NicInfo, .of.structur
 static CountersInfo look(const NetCounters *c)
 {
     return (CountersInfo) {
-        .packets = __atomic_load_n(&c->packets, __ATOMIC_RELAXED), .bytes = __atomic_load_n(&c->bytes, __ATOMIC_RELAXED),
+        .packets = __atomic_load_n(&c->packets, __ATOMIC_RELAXED),
+        .bytes = __atomic_load_n(&c->bytes, __ATOMIC_RELAXED),
         .dropped = __atomic_load_n(&c->dropped, __ATOMIC_RELAXED),
         .errors = __atomic_load_n(&c->errors, __ATOMIC_RELAXED),
     };
@@ -319,7 +354,8 @@ const Command net_commands[] = {
     { "set_link", set_link, &link_args, .help = "Plug in or pull the cable of a NIC" },
     { "query-rx-filter", query_rx_filter, &filter_args, COMMAND_RETURNS_LIST(&rx_filter_element),
       .help = "Show which frames NICs take" },
-    { "query-nics", query_nics, NULL, COMMAND_RETURNS_LIST(&nic_element), .help = "List the NICs, with what went over them" },
+    { "query-nics", query_nics, NULL, COMMAND_RETURNS_LIST(&nic_element),
+      .help = "List the NICs, with what went over them" },
     { "x-query-usernet", query_usernet, NULL, COMMAND_RETURNS(TextReturn, &text_return),
       .help = "Show the connections of user networks" },
     COMMAND_END

@@ -34,8 +34,10 @@ static const FieldStruct user_options = TABLE(
     F_STR("tftp", NetUserOptions, tftp, NULL, .help = "Folder that a TFTP server offers"),
     F_STR("bootfile", NetUserOptions, bootfile, NULL, .help = "File that DHCP tells to boot"),
     F_STR("dhcpstart", NetUserOptions, dhcpstart, NULL, .help = "First address that DHCP gives (default: the 15th)"),
-    F_STR("dns", NetUserOptions, dns, NULL, .help = "Its name server, which asks the host's (default: the 3rd address)"),
-    F_LIST("dnssearch", NetUserOptions, dnssearch, &string_element, .help = "Domain to look names up in; more than once"),
+    F_STR("dns", NetUserOptions, dns, NULL,
+          .help = "Its name server, which asks the host's (default: the 3rd address)"),
+    F_LIST("dnssearch", NetUserOptions, dnssearch, &string_element,
+           .help = "Domain to look names up in; more than once"),
     F_STR("domainname", NetUserOptions, domainname, NULL, .help = "Domain that DHCP tells"),
     F_STR("ipv6-prefix", NetUserOptions, ipv6_prefix, NULL, .help = "The IPv6 network (default: fec0::)"),
     F_INT("ipv6-prefixlen", NetUserOptions, ipv6_prefixlen, 64, .min = 1, .max = 126, .help = "Its length in bits"),
@@ -45,7 +47,8 @@ static const FieldStruct user_options = TABLE(
            .help = "[tcp|udp]:[HOSTADDR]:HOSTPORT-[GUESTADDR]:GUESTPORT: forward to the guest; more than once"),
     F_LIST("guestfwd", NetUserOptions, guestfwd, &string_element,
            .help = "[tcp]:ADDR:PORT-CHARDEV: forward what the guest sends there; more than once"),
-    F_STR("tftp-server-name", NetUserOptions, tftp_server_name, NULL, .help = "Name of the TFTP server that DHCP tells"));
+    F_STR("tftp-server-name", NetUserOptions, tftp_server_name, NULL,
+          .help = "Name of the TFTP server that DHCP tells"));
 
 static const FieldStruct hub_options = TABLE("NetdevHubPortOptions", NetHubOptions, "A port of a hub in this process",
     F_INT("hubid", NetHubOptions, hub, 0, .flags = FIELD_REQUIRED, .min = 0, .max = INT32_MAX, .help = "Which hub"),
@@ -65,14 +68,63 @@ static const FieldStruct tap_options = TABLE("NetdevTapOptions", NetTapOptions, 
     F_UINT("queues", NetTapOptions, queues, 1, FIELD_HAS(NetTapOptions, has_queues), .min = 1, .max = 128,
            .help = "Queues that it is made with (default: 1)"));
 
+static const FieldEnum address_enum = { "SocketAddressType", (const char *const[]) { "inet", "unix", "fd", NULL } };
+static const FieldStruct inet_address = TABLE("InetSocketAddress", NetInetAddress, "An internet address",
+    F_STR("host", NetInetAddress, host, NULL, .flags = FIELD_REQUIRED, .help = "Host name or address"),
+    F_STR("port", NetInetAddress, port, NULL, .flags = FIELD_REQUIRED, .help = "Port number or service"),
+    F_BOOL("ipv4", NetInetAddress, ipv4, false, FIELD_HAS(NetInetAddress, has_ipv4), .help = "Use IPv4"),
+    F_BOOL("ipv6", NetInetAddress, ipv6, false, FIELD_HAS(NetInetAddress, has_ipv6), .help = "Use IPv6"));
+static const FieldStruct unix_address = TABLE("UnixSocketAddress", NetUnixAddress, "A local address",
+    F_STR("path", NetUnixAddress, path, NULL, .flags = FIELD_REQUIRED, .help = "Path of the socket"),
+    F_BOOL("abstract", NetUnixAddress, abstract, false, .help = "The path is a name in the abstract namespace"));
+static const FieldStruct fd_address = TABLE("FdSocketAddress", NetFdAddress, "A descriptor that was passed",
+    F_STR("str", NetFdAddress, str, NULL, .flags = FIELD_REQUIRED, .help = "Name that getfd gave to it, or its number"));
+const FieldStruct net_address_struct = {
+    .name = "SocketAddress", .size = sizeof(NetAddress), .help = "The address of a socket",
+    .fields = (const Field[]) {
+        F_ENUM("type", NetAddress, type, &address_enum, 0, .flags = FIELD_REQUIRED, .help = "Kind of address"),
+        FIELD_END,
+    },
+    .tag = "type",
+    .cases = (const FieldCase[]) {
+        { "inet", &inet_address }, { "unix", &unix_address }, { "fd", &fd_address }, { NULL, NULL },
+    },
+    .variant_offset = offsetof(NetAddress, data),
+};
+
+static const FieldStruct stream_options = TABLE("NetdevStreamOptions", NetStreamOptions,
+    "A stream socket, to another virtual machine, passt or a switch",
+    F_STRUCT("addr", NetStreamOptions, addr, &net_address_struct, .flags = FIELD_REQUIRED, .help = "Its address"),
+    F_BOOL("server", NetStreamOptions, server, false, .help = "Listen instead of connecting"),
+    F_UINT("reconnect", NetStreamOptions, reconnect, 0, .help = "Seconds between attempts to connect; 0: one attempt"));
+
+static const FieldStruct dgram_options = TABLE("NetdevDgramOptions", NetDgramOptions,
+    "A datagram socket, to another virtual machine or a switch",
+    F_STRUCT("local", NetDgramOptions, local, &net_address_struct, .flags = FIELD_POINTER,
+             .help = "Its own address, or a descriptor"),
+    F_STRUCT("remote", NetDgramOptions, remote, &net_address_struct, .flags = FIELD_POINTER,
+             .help = "Where it sends to"));
+
+static const FieldStruct socket_options = TABLE("NetdevSocketOptions", NetSocketOptions,
+    "A socket in the older spelling: stream and dgram say more",
+    F_STR("fd", NetSocketOptions, fd, NULL, .help = "Descriptor of a connected stream socket"),
+    F_STR("listen", NetSocketOptions, listen, NULL, .help = "[HOST]:PORT to listen on"),
+    F_STR("connect", NetSocketOptions, connect, NULL, .help = "HOST:PORT to connect to"),
+    F_STR("udp", NetSocketOptions, udp, NULL, .help = "HOST:PORT to send datagrams to"),
+    F_STR("localaddr", NetSocketOptions, localaddr, NULL, .help = "HOST:PORT to receive datagrams at"));
+
 /* ---- the union ---- */
 
-typedef enum Backend { BACKEND_HUBPORT, BACKEND_TAP, BACKEND_USER } Backend;
-static const FieldEnum backend_enum = { "NetClientDriver", (const char *const[]) { "hubport", "tap", "user", NULL } };
+typedef enum Backend {
+    BACKEND_DGRAM, BACKEND_HUBPORT, BACKEND_SOCKET, BACKEND_STREAM, BACKEND_TAP, BACKEND_USER
+} Backend;
+static const FieldEnum backend_enum = {
+    "NetClientDriver", (const char *const[]) { "dgram", "hubport", "socket", "stream", "tap", "user", NULL }
+};
 static const NetClass *const classes[] = {
-    [BACKEND_HUBPORT] = &net_hubport_class,
-    [BACKEND_TAP] = &net_tap_class,
-    [BACKEND_USER] = &net_user_class,
+    [BACKEND_DGRAM] = &net_dgram_class,   [BACKEND_HUBPORT] = &net_hubport_class,
+    [BACKEND_SOCKET] = &net_socket_class, [BACKEND_STREAM] = &net_stream_class,
+    [BACKEND_TAP] = &net_tap_class,       [BACKEND_USER] = &net_user_class,
 };
 
 typedef struct NetdevOptions {
@@ -90,12 +142,21 @@ const FieldStruct netdev_options = {
     },
     .tag = "type",
     .cases = (const FieldCase[]) {
-        { "hubport", &hub_options }, { "tap", &tap_options }, { "user", &user_options }, { NULL, NULL },
+        { "dgram", &dgram_options }, { "hubport", &hub_options }, { "socket", &socket_options },
+        { "stream", &stream_options }, { "tap", &tap_options }, { "user", &user_options }, { NULL, NULL },
     },
     .variant_offset = offsetof(NetdevOptions, options),
 };
 
 /* ---- making one ---- */
+
+/* The older spelling means either kind of socket. */
+static const NetClass *class_of(const NetdevOptions *o)
+{
+    const NetSocketOptions *socket = o->options;
+
+    return o->type == BACKEND_SOCKET && (socket->udp || socket->localaddr) ? &net_socket_dgram_class : classes[o->type];
+}
 
 bool netdev_add(Domain *domain, const Json *json, bool lenient, GError **error)
 {
@@ -105,7 +166,7 @@ bool netdev_add(Domain *domain, const Json *json, bool lenient, GError **error)
     if (!field_struct_parse(&netdev_options, json, lenient ? FIELD_LENIENT : FIELD_STRICT, &o, error)) {
         return false;
     }
-    ok = netdev_create(domain, o.id, classes[o.type], o.options, error) != NULL;
+    ok = netdev_create(domain, o.id, class_of(&o), o.options, error) != NULL;
     field_struct_clear(&netdev_options, &o);
     return ok;
 }

@@ -29,4 +29,26 @@ typedef struct NetTapOptions {
     uint64_t sndbuf;
 } NetTapOptions;
 
-extern const NetClass net_user_class, net_hubport_class, net_tap_class;
+/* What QEMU calls SocketAddress. */
+typedef enum NetAddressKind { NET_ADDRESS_INET, NET_ADDRESS_UNIX, NET_ADDRESS_FD } NetAddressKind;
+typedef struct NetInetAddress { char *host, *port; bool ipv4, ipv6, has_ipv4, has_ipv6; } NetInetAddress;
+typedef struct NetUnixAddress { char *path; bool abstract; } NetUnixAddress;
+typedef struct NetFdAddress { char *str; } NetFdAddress;
+typedef struct NetAddress {
+    int type;
+    void *data;
+} NetAddress;
+extern const FieldStruct net_address_struct;
+
+typedef struct NetStreamOptions {
+    NetAddress addr;
+    bool server;
+    uint32_t reconnect; /* s; 0: never */
+} NetStreamOptions;
+
+typedef struct NetDgramOptions { NetAddress *local, *remote; } NetDgramOptions;
+
+typedef struct NetSocketOptions { char *fd, *listen, *connect, *udp, *localaddr; } NetSocketOptions;
+
+extern const NetClass net_user_class, net_hubport_class, net_tap_class, net_stream_class,
+    net_dgram_class, net_socket_class, net_socket_dgram_class;

@@ -156,5 +156,8 @@ bool net_plug_net(Domain *domain, unsigned n, const char *text, GError **error)
         return true;
     }
     json = netdev_json_from_text(text, error);
-    return json && (!is_nic(json) || plug(domain, json, text_of(json, "netdev") ? text_of(json, "netdev") : port, error));
+    if (!json || !is_nic(json)) {
+        return json != NULL;
+    }
+    return plug(domain, json, text_of(json, "netdev") ? text_of(json, "netdev") : port, error);
 }

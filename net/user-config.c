@@ -143,7 +143,8 @@ static bool configure_ipv6(const NetUserOptions *o, SlirpConfig *c, GError **err
 /* DHCP has one byte for the length of a text. */
 static bool check_name(const char *name, const char *text, GError **error)
 {
-    return !text || strlen(text) <= DHCP_NAME_MAX || error_set(error, "%s is longer than %d bytes", name, DHCP_NAME_MAX);
+    return !text || strlen(text) <= DHCP_NAME_MAX ||
+           error_set(error, "%s is longer than %d bytes", name, DHCP_NAME_MAX);
 }
 
 static bool choose_families(const NetUserOptions *o, SlirpConfig *c, GError **error)

@@ -63,9 +63,10 @@ static void net_config_read(Virtio *v, uint8_t *config)
 {
     static const uint8_t duplex[] = { [DUPLEX_AUTO] = DUPLEX_UNKNOWN, [DUPLEX_HALF] = 0, [DUPLEX_FULL] = 1 };
     const VirtioNet *n = virtio_net(v);
+    unsigned status = net_nic_link_up(&n->nic) ? VIRTIO_NET_S_LINK_UP : 0;
+    unsigned announce = __atomic_load_n(&n->announce, __ATOMIC_RELAXED) ? VIRTIO_NET_S_ANNOUNCE : 0;
     struct virtio_net_config c = {
-        .status = GUINT16_TO_LE((uint16_t)((net_nic_link_up(&n->nic) ? VIRTIO_NET_S_LINK_UP : 0) |
-                                           (__atomic_load_n(&n->announce, __ATOMIC_RELAXED) ? VIRTIO_NET_S_ANNOUNCE : 0))),
+        .status = GUINT16_TO_LE((uint16_t)(status | announce)),
         .max_virtqueue_pairs = GUINT16_TO_LE((uint16_t)n->pairs),
         .mtu = GUINT16_TO_LE(n->host_mtu),
         .speed = GUINT32_TO_LE((uint32_t)n->speed),

@@ -15,9 +15,11 @@ def some_port():
 
 
 def web_folder(vm, megabytes):
-    """What a web server offers: a file of random text (wget uploads no other), and a program that answers with the checksum of an upload."""
+    """What a web server offers: a file of random text (wget uploads no other), and a program that answers with the
+    checksum of an upload."""
     folder = vm.shell("mktemp -d /tmp/net-XXXXXX").strip()
-    vm.shell(f"base64 /dev/urandom | head -c {megabytes}M >{folder}/file; mkdir {folder}/cgi-bin; printf '%s\\n' '#!/bin/sh' "
+    vm.shell(f"base64 /dev/urandom | head -c {megabytes}M >{folder}/file; mkdir {folder}/cgi-bin; "
+             "printf '%s\\n' '#!/bin/sh' "
              "'printf \"Content-Type: text/plain\\\\r\\\\n\\\\r\\\\n\"; head -c $CONTENT_LENGTH | sha256sum' "
              f">{folder}/cgi-bin/sum; chmod +x {folder}/cgi-bin/sum")
     return folder, vm.shell(f"sha256sum <{folder}/file").split()[0]
@@ -113,3 +115,19 @@ def test_tap_carries_large_segments_both_ways_from_an_iothread(vm):
     output = ended_well(job)
     arrived(output, digest)
     assert int(output.partition("packets=")[2].split()[0]) < 4000, "frames of 1500 bytes"
+
+
+@needs("cloud")
+def test_two_guests_talk_over_a_socket(vm):
+    port = some_port()
+    first = vm.guest(MACHINE + f"-nic socket,listen=127.0.0.1:{port},mac=52:54:00:00:00:01",
+                     run=NET + "ip link set eth0 up; ip addr add 10.7.7.1/24 dev eth0; echo listens; "
+                               "nc -l -p 7777 >/tmp/heard; cat /tmp/heard")
+    first.expect("listens", BOOT)
+    second = vm.guest(
+        MACHINE + f"-netdev stream,id=n,addr.type=inet,addr.host=127.0.0.1,addr.port={port} "
+                  "-device virtio-net-pci,netdev=n,mac=52:54:00:00:00:02",
+        run=NET + "ip link set eth0 up; ip addr add 10.7.7.2/24 dev eth0; ping -c 2 -w 20 10.7.7.1 && "
+                  "echo over the wire | nc -w 20 10.7.7.1 7777")
+    assert " 0% packet loss" in ended_well(second, 2 * BOOT)
+    assert "over the wire" in ended_well(first)
