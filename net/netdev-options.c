@@ -57,7 +57,7 @@ static const FieldStruct hub_options = TABLE("NetdevHubPortOptions", NetHubOptio
 static const FieldStruct tap_options = TABLE("NetdevTapOptions", NetTapOptions, "A TAP interface of the host",
     F_STR("ifname", NetTapOptions, ifname, NULL, .help = "Its name; without it the host chooses one"),
     F_STR("fd", NetTapOptions, fd, NULL, .help = "Descriptor of an open one: inherited, or by its name from getfd"),
-    F_STR("fds", NetTapOptions, fds, NULL, .help = "Descriptors of its queues, A:B:..."),
+    F_STR("fds", NetTapOptions, fds, NULL, .help = "Descriptors of its queues, A:B and on"),
     F_STR("script", NetTapOptions, script, NULL,
           .help = "Program that sets it up, or no (default: /etc/qemu-ifup, if there is one)"),
     F_STR("downscript", NetTapOptions, downscript, NULL,
