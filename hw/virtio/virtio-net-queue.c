@@ -134,9 +134,11 @@ static bool net_nic_receive(NetNic *nic, unsigned queue, const NetPacket *packet
         net_drop_received(&nic->queue[queue]);
         return true;
     }
-    do {
-        room = take_buffers(n, vq, NET_HEADER_BYTES + packet->length, &b);
-    } while (room == ROOM_LATER && virtqueue_set_notification(vq, true));
+    room = take_buffers(n, vq, NET_HEADER_BYTES + packet->length, &b);
+    if (room == ROOM_LATER) {
+        virtqueue_set_notification(vq, true);
+        room = take_buffers(n, vq, NET_HEADER_BYTES + packet->length, &b); /* what came before the bell was asked for */
+    }
     if (room == ROOM_NEVER) {
         net_drop_received(&nic->queue[queue]);
         return true;

@@ -218,10 +218,12 @@ static void release(VirtioNet *n)
 static bool add_queues(VirtioNet *n, Loop *loop, GError **error)
 {
     for (unsigned i = 0; i < n->pairs; i++) {
-        if (!virtio_add_queue(&n->virtio, n->rx_queue_size, loop, error) ||
-            !virtio_add_queue(&n->virtio, n->tx_queue_size, loop, error)) {
+        Virtqueue *rx = virtio_add_queue(&n->virtio, n->rx_queue_size, loop, error);
+
+        if (!rx || !virtio_add_queue(&n->virtio, n->tx_queue_size, loop, error)) {
             return false;
         }
+        virtqueue_set_unpolled(rx);
     }
     return !n->offered[VIRTIO_NET_F_CTRL_VQ] ||
            virtio_add_queue(&n->virtio, CONTROL_SIZE, NULL, error);

@@ -61,6 +61,7 @@ struct Virtqueue {
     unsigned index;
     Loop *loop;
     int doorbell;
+    bool unpolled;             /* the loop does not look into it unasked */
     /* Guest state */
     VirtqueueSetup setup;
     uint16_t next_avail, next_used;

@@ -167,14 +167,14 @@ static bool virtqueue_has_work(void *opaque)
 {
     Virtqueue *vq = opaque;
 
-    return !virtqueue_empty(vq);
+    return vq->notification && !virtqueue_empty(vq); /* else whoever serves it waits for something else */
 }
 
 void virtqueue_run(Virtqueue *vq, LoopFn ready)
 {
     g_assert(vq->ring && !vq->event);
     __atomic_store_n(&vq->quiet, false, __ATOMIC_RELEASE);
-    vq->event = loop_add_event(vq->loop, vq->doorbell, ready, virtqueue_has_work, vq);
+    vq->event = loop_add_event(vq->loop, vq->doorbell, ready, vq->unpolled ? NULL : virtqueue_has_work, vq);
     /* Whatever came before the doorbell was watched. */
     vq->ring->set_notification(vq, true);
     vq->notification = true;
@@ -344,6 +344,11 @@ bool virtqueue_set_notification(Virtqueue *vq, bool enable)
 }
 
 /* ---- accessors ---- */
+
+void virtqueue_set_unpolled(Virtqueue *vq)
+{
+    vq->unpolled = true;
+}
 
 unsigned virtqueue_in_flight(const Virtqueue *vq)
 {

@@ -65,6 +65,8 @@ void virtqueue_hold(Virtqueue *vq, VirtqueueChain *chain, bool held);
 bool virtqueue_empty(Virtqueue *vq);
 /* Suppresses or asks for doorbells; enable returns true if chains arrived meanwhile. */
 bool virtqueue_set_notification(Virtqueue *vq, bool enable);
+/* Realize: its chains are room, not work (receive buffers), so a loop that polls does not look for them. */
+void virtqueue_set_unpolled(Virtqueue *vq);
 unsigned virtqueue_in_flight(const Virtqueue *vq); /* popped chains, busy and held */
 
 unsigned virtqueue_index(const Virtqueue *vq);

@@ -131,3 +131,17 @@ def test_two_guests_talk_over_a_socket(vm):
                   "echo over the wire | nc -w 20 10.7.7.1 7777")
     assert " 0% packet loss" in ended_well(second, 2 * BOOT)
     assert "over the wire" in ended_well(first)
+
+
+@needs("cloud")
+def test_user_network_serves_files_and_asks_for_names_in_the_sandbox(vm):
+    folder = vm.shell("f=$(mktemp -d /tmp/tftp-XXXXXX); chmod 755 $f; echo by tftp >$f/boot; echo $f").strip()
+    # Whether there is an answer from a name server is the host's matter; that the domain survives the question is not.
+    output = ended_well(vm.guest(
+        MACHINE + f"-nic user,tftp={folder},bootfile=boot,guestfwd=tcp:10.0.2.100:80-cmd:true -sandbox on,spawn=allow",
+        run=NET + "lease eth0; tftp -g -r boot -l /tmp/boot 10.0.2.2 && cat /tmp/boot; "
+                  "timeout 3 nslookup localhost 10.0.2.3; ping -c 1 -w 2 127.0.0.1; ping -c 1 -W 1 10.0.2.3; "
+                  "echo x | timeout 2 nc 10.0.2.100 80; echo survived"))
+    assert "bootfile=boot" in output
+    assert "by tftp" in output
+    assert "survived" in output

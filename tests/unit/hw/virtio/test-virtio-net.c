@@ -309,6 +309,24 @@ static void test_frames_wait_for_buffers(void **state)
     expect_frame(t, second, sizeof(second));
 }
 
+static void test_a_frame_waits_for_enough_of_merged_buffers(void **state)
+{
+    Guest *t = *state;
+    uint8_t frame[1000];
+    uint32_t used;
+    uint16_t id;
+
+    start(t, DEVICE, with_wire, BASIC | BIT(VIRTIO_NET_F_MRG_RXBUF));
+    make_frame(frame, OURS, sizeof(frame));
+    offer_buffers(t, 1, 512);
+    put_on_wire(frame, sizeof(frame));
+    rig_settle(t->g.rig);
+    assert_false(driver_take_used(&t->rx, &id, &used));
+    offer_buffers(t, 1, 512);
+    guest_wait(&t->g, &t->rx, &id, &used);
+    assert_int_equal(used, 512);
+}
+
 static void test_the_guest_waits_for_a_slow_peer(void **state)
 {
     static uint8_t frame[60000], got[65536];
@@ -574,6 +592,7 @@ int main(void)
         TEST(a_frame_is_put_into_several_buffers),
         TEST(a_frame_is_put_into_several_buffers_of_a_packed_ring),
         TEST(frames_wait_for_buffers),
+        TEST(a_frame_waits_for_enough_of_merged_buffers),
         TEST(the_guest_waits_for_a_slow_peer),
         TEST(large_segments_are_cut_for_a_wire_that_takes_none),
         TEST(bad_frames_are_counted_and_dropped),
