@@ -78,7 +78,8 @@ static const FieldStruct unix_address = TABLE("UnixSocketAddress", NetUnixAddres
     F_STR("path", NetUnixAddress, path, NULL, .flags = FIELD_REQUIRED, .help = "Path of the socket"),
     F_BOOL("abstract", NetUnixAddress, abstract, false, .help = "The path is a name in the abstract namespace"));
 static const FieldStruct fd_address = TABLE("FdSocketAddress", NetFdAddress, "A descriptor that was passed",
-    F_STR("str", NetFdAddress, str, NULL, .flags = FIELD_REQUIRED, .help = "Name that getfd gave to it, or its number"));
+    F_STR("str", NetFdAddress, str, NULL, .flags = FIELD_REQUIRED,
+           .help = "Name that getfd gave to it, or its number"));
 const FieldStruct net_address_struct = {
     .name = "SocketAddress", .size = sizeof(NetAddress), .help = "The address of a socket",
     .fields = (const Field[]) {

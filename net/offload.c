@@ -132,14 +132,7 @@ bool net_packet_is_sane(const NetPacket *packet)
            h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM;
 }
 
-/* Where the parts of a TCP packet lie in its frame. */
-typedef struct TcpPacket {
-    bool ipv6;
-    size_t ip, tcp, payload; /* offsets */
-    size_t end;              /* of the packet: a short frame is padded */
-} TcpPacket;
-
-static bool find_ipv4(const uint8_t *frame, size_t length, TcpPacket *ret)
+static bool find_ipv4(const uint8_t *frame, size_t length, NetTcp *ret)
 {
     const uint8_t *ip = frame + ret->ip;
     size_t header = (size_t)(ip[0] & 15) * 4, total = be16(ip + 2);
@@ -152,7 +145,7 @@ static bool find_ipv4(const uint8_t *frame, size_t length, TcpPacket *ret)
     return ret->end <= length && ret->tcp + sizeof(struct tcphdr) <= ret->end;
 }
 
-static bool find_ipv6(const uint8_t *frame, size_t length, TcpPacket *ret)
+static bool find_ipv6(const uint8_t *frame, size_t length, NetTcp *ret)
 {
     const uint8_t *ip = frame + ret->ip;
 
@@ -164,7 +157,7 @@ static bool find_ipv6(const uint8_t *frame, size_t length, TcpPacket *ret)
     return ret->end <= length && ret->tcp + sizeof(struct tcphdr) <= ret->end;
 }
 
-static bool find_tcp(const uint8_t *frame, size_t length, TcpPacket *ret)
+bool net_find_tcp(const uint8_t *frame, size_t length, NetTcp *ret)
 {
     uint16_t type;
 
@@ -186,7 +179,7 @@ static bool find_tcp(const uint8_t *frame, size_t length, TcpPacket *ret)
 }
 
 /* Of the TCP header and `payload` bytes, with the pseudo header (RFC 9293, 3.1). */
-static uint32_t tcp_sum(const uint8_t *frame, const TcpPacket *t, const uint8_t *payload, size_t bytes)
+static uint32_t tcp_sum(const uint8_t *frame, const NetTcp *t, const uint8_t *payload, size_t bytes)
 {
     const uint8_t *addresses = frame + t->ip + (t->ipv6 ? 8 : 12);
     uint8_t tail[4];
@@ -200,7 +193,7 @@ static uint32_t tcp_sum(const uint8_t *frame, const TcpPacket *t, const uint8_t 
     return net_sum(payload, bytes, sum);
 }
 
-static void finish_tcp(uint8_t *frame, const TcpPacket *t, const uint8_t *payload, size_t bytes)
+static void finish_tcp(uint8_t *frame, const NetTcp *t, const uint8_t *payload, size_t bytes)
 {
     memset(frame + t->tcp + CHECK_AT, 0, 2);
     store_sum(frame + t->tcp + CHECK_AT, tcp_sum(frame, t, payload, bytes));
@@ -209,7 +202,7 @@ static void finish_tcp(uint8_t *frame, const TcpPacket *t, const uint8_t *payloa
 /* ---- cutting ---- */
 
 /* The headers in front of the segment that begins `at` bytes into the payload. */
-static void head_segment(uint8_t *head, const uint8_t *frame, const TcpPacket *t, size_t at, size_t bytes, bool last,
+static void head_segment(uint8_t *head, const uint8_t *frame, const NetTcp *t, size_t at, size_t bytes, bool last,
                          unsigned number)
 {
     uint8_t *ip = head + t->ip, *tcp = head + t->tcp;
@@ -236,7 +229,7 @@ static void head_segment(uint8_t *head, const uint8_t *frame, const TcpPacket *t
 /* Headers of up to 14 + 4 + 60 + 60 bytes. */
 #define HEADERS_MAX 138
 
-static void cut(uint8_t *frame, const TcpPacket *t, size_t size, NetFrameFn fn, void *opaque)
+static void cut(uint8_t *frame, const NetTcp *t, size_t size, NetFrameFn fn, void *opaque)
 {
     size_t all = t->end - t->payload;
     size_t at = 0;
@@ -262,7 +255,7 @@ bool net_finish(const NetPacket *packet, unsigned takes, uint8_t *frame, NetFram
     struct iovec iov = { frame, packet->length };
     const NetPacket whole = { .iov = &iov, .n = 1, .length = packet->length };
     unsigned gso = net_packet_needs(packet) & (NET_TSO4 | NET_TSO6);
-    TcpPacket t;
+    NetTcp t;
 
     iov_to_buffer(packet->iov, packet->n, 0, frame, packet->length);
     if (!gso) {
@@ -272,7 +265,7 @@ bool net_finish(const NetPacket *packet, unsigned takes, uint8_t *frame, NetFram
         fn(opaque, &whole);
         return true;
     }
-    if (!find_tcp(frame, packet->length, &t) || t.payload > HEADERS_MAX) {
+    if (!net_find_tcp(frame, packet->length, &t) || t.payload > HEADERS_MAX) {
         return false;
     }
     if (takes & gso) {

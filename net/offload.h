@@ -12,6 +12,15 @@ unsigned net_packet_needs(const NetPacket *packet);
 /* Whether the header makes sense for this frame; a guest may have written anything there. */
 bool net_packet_is_sane(const NetPacket *packet);
 
+/* Where the parts of a TCP packet lie in its frame. */
+typedef struct NetTcp {
+    bool ipv6;
+    size_t ip, tcp, payload; /* offsets */
+    size_t end;              /* of the packet: a short frame is padded */
+} NetTcp;
+/* false: it is none, or one of a kind that is left alone. */
+bool net_find_tcp(const uint8_t *frame, size_t length, NetTcp *ret);
+
 typedef bool (*NetFrameFn)(void *opaque, const NetPacket *frame); /* false: the rest is not wanted */
 /* Completes checksums and, where `takes` lacks it, cuts; each resulting frame goes to fn.  frame: NET_FRAME_MAX bytes
  * of room.  A packet that is kept whole has a complete checksum nevertheless.  false: it is no TCP packet that can be

@@ -12,7 +12,8 @@
  *   timeout           -> noted          /
  *
  * It takes large TCP segments from the guest as they are (their checksum is completed), so a guest
- * saves the work of cutting.  What it has for the guest is known to be right, and said to be.
+ * saves the work of cutting.  What it has for the guest is known to be right, and said to be; small
+ * segments that come together are put together (net/coalesce.h).
  *
  * Bounded: frames that the guest has no room for, WAITING_FRAMES of them; then they are lost, as on a
  * wire.  Main loop only.  Time is the guest's: connections do not time out while it is stopped.
@@ -122,6 +123,8 @@ static void stop_unlisted(gpointer key, gpointer value, gpointer opaque)
     }
 }
 
+static void hand_on_coalesced(NetUser *u);
+
 static void run_slirp(void *opaque)
 {
     NetUser *u = opaque;
@@ -131,6 +134,7 @@ static void run_slirp(void *opaque)
         u->happened = false;
         slirp_pollfds_poll(u->slirp, 0, get_revents, u);
     }
+    hand_on_coalesced(u);
     u->round++;
     g_array_set_size(u->polled, 0);
     slirp_pollfds_fill(u->slirp, &timeout_ms, add_poll, u);
@@ -153,30 +157,58 @@ static void time_is_over(void *opaque)
 
 /* ---- frames ---- */
 
-static bool hand_on(NetUser *u, const void *data, size_t length)
+/* A frame that waits for the guest: its header, then its bytes. */
+static void wait_for_room(NetUser *u, const NetPacket *packet)
 {
-    struct iovec iov = { (void *)data, length };
-    NetPacket packet = { .iov = &iov, .n = 1, .length = length };
+    GByteArray *copy;
 
-    packet.header.flags = VIRTIO_NET_HDR_F_DATA_VALID;
-    return net_receive(&u->backend, u->queue, &packet);
+    if (u->waiting.length == WAITING_FRAMES) {
+        net_drop_received(u->queue);
+        return;
+    }
+    copy = g_byte_array_sized_new((guint)(sizeof(packet->header) + packet->length));
+    g_byte_array_append(copy, (const uint8_t *)&packet->header, sizeof(packet->header));
+    g_byte_array_append(copy, packet->iov[0].iov_base, (guint)packet->length);
+    g_queue_push_tail(&u->waiting, copy);
 }
 
+static void hand_on(NetUser *u, const NetPacket *packet)
+{
+    if (!g_queue_is_empty(&u->waiting) || !net_receive(&u->backend, u->queue, packet)) {
+        wait_for_room(u, packet);
+    }
+}
+
+static void hand_on_coalesced(NetUser *u)
+{
+    struct iovec iov;
+    NetPacket packet;
+
+    if (u->queue && net_coalesced(&u->coalescer, &iov, &packet)) {
+        hand_on(u, &packet);
+    }
+}
+
+/* What is put together goes when nothing more comes at once: at the end of run_slirp() or user_send(). */
 static ssize_t send_packet(const void *data, size_t length, void *opaque)
 {
     NetUser *u = opaque;
-    GByteArray *copy;
+    struct iovec iov = { (void *)data, length };
+    const NetPacket packet = { .header = { .flags = VIRTIO_NET_HDR_F_DATA_VALID }, .iov = &iov, .n = 1,
+                               .length = length };
+    unsigned takes;
 
-    if (!u->queue || (g_queue_is_empty(&u->waiting) && hand_on(u, data, length))) {
+    if (!u->queue) {
         return (ssize_t)length;
     }
-    if (u->waiting.length == WAITING_FRAMES) {
-        net_drop_received(u->queue);
-        return (ssize_t)length;
+    takes = __atomic_load_n(&u->queue->nic->offloads, __ATOMIC_RELAXED);
+    if (!net_coalesce(&u->coalescer, data, length, takes)) {
+        hand_on_coalesced(u);
+        if (!net_coalesce(&u->coalescer, data, length, takes)) {
+            hand_on(u, &packet);
+        }
     }
-    copy = g_byte_array_sized_new((guint)length);
-    g_byte_array_append(copy, data, (guint)length);
-    g_queue_push_tail(&u->waiting, copy);
+    net_user_changed(u);
     return (ssize_t)length;
 }
 
@@ -186,8 +218,11 @@ static void user_receive_ready(NetBackend *b, NetQueue *q)
 
     while (!g_queue_is_empty(&u->waiting)) {
         GByteArray *frame = g_queue_peek_head(&u->waiting);
+        struct iovec iov = { frame->data + sizeof(struct virtio_net_hdr), frame->len - sizeof(struct virtio_net_hdr) };
+        NetPacket packet = { .iov = &iov, .n = 1, .length = iov.iov_len };
 
-        if (!hand_on(u, frame->data, frame->len)) {
+        memcpy(&packet.header, frame->data, sizeof(packet.header));
+        if (!net_receive(b, q, &packet)) {
             return;
         }
         g_queue_pop_head(&u->waiting);
@@ -205,6 +240,7 @@ static NetSent user_send(NetBackend *b, NetQueue *q, const NetPacket *packet)
         iov_to_buffer(packet->iov, packet->n, 0, flat, packet->length);
     }
     slirp_input(u->slirp, flat, (int)packet->length);
+    hand_on_coalesced(u);
     net_user_changed(u);
     return NET_SENT;
 }
@@ -226,6 +262,7 @@ static void drop_waiting(NetUser *u)
 static void user_detach(NetBackend *b, NetQueue *q)
 {
     drop_waiting(net_user(b));
+    net_user(b)->coalescer.length = 0;
     net_user(b)->queue = NULL;
 }
 
@@ -306,6 +343,7 @@ static void user_close(NetBackend *b)
     g_ptr_array_unref(u->forwards);
     g_strfreev(u->dnssearch);
     g_free(u->flat);
+    g_free(u->coalescer.frame);
 }
 
 static bool add_forwards(NetUser *u, const NetUserOptions *o, GError **error)
@@ -345,6 +383,7 @@ static bool user_open(NetBackend *b, const void *opaque, GError **error)
     u->timeout = timer_new(u->loop, domain_clock(b->domain), time_is_over, u);
     u->forwards = g_ptr_array_new();
     u->flat = g_malloc(NET_FRAME_MAX);
+    u->coalescer.frame = g_malloc(NET_FRAME_MAX);
     u->slirp = slirp_new(&config, &callbacks, u);
     if (!add_forwards(u, o, error)) {
         user_close(b);

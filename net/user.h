@@ -7,6 +7,7 @@
 
 #include <slirp/libslirp.h>
 
+#include "net/coalesce.h"
 #include "net/netdev-options.h"
 #include "net/usernet.h"
 #include "vmm/chardev.h"
@@ -31,6 +32,7 @@ struct NetUser {
     uint8_t *flat;      /* a frame in one piece */
     /* The loop's */
     NetQueue *queue;    /* NULL: no NIC */
+    NetCoalescer coalescer;
     GQueue waiting;     /* GByteArray: frames that the NIC had no room for */
     LoopBatch batch;    /* slirp is to be asked for its descriptors */
     bool happened;      /* and first told what became of them */

@@ -116,7 +116,8 @@ const Option option_table[] = {
       "Add a block node for devices to be connected to", .group = "blockdev", .implied = "driver" },
     /* ---- network ---- */
     { "netdev", NULL, SECTION_NETWORK, TEXTS(netdevs), "TYPE,id=NAME[,KEY=VALUE...]",
-      "Add a network backend for NICs to be connected to. -netdev help lists them", .group = "netdev", .implied = "type" },
+      "Add a network backend for NICs to be connected to. -netdev help lists them",
+      .group = "netdev", .implied = "type" },
     { "nic", NULL, SECTION_NETWORK, TEXTS(nics), "none|TYPE[,model=DEVICE][,mac=ADDRESS][,KEY=VALUE...]",
       "Add a NIC and the backend behind it, of -netdev's types: -nic user is a network that needs nothing else" },
     { "net", NULL, SECTION_NETWORK, TEXTS(nets), "none|nic[,model=DEVICE][,macaddr=ADDRESS]|TYPE[,KEY=VALUE...]",

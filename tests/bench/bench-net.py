@@ -52,7 +52,7 @@ def transfer(place, folder, program, args):
         command = command.replace(",romfile=", "")
     (Path(folder) / "run").write_text(f"busybox httpd -f -p {port} -h {folder} & server=$!\n{command}\nkill $server\n")
     job = place.start(f"exec {'unshare -n ' if args.tap else ''}sh {folder}/run")
-    a, b, c = (float(t) for t in job.expect(r"^times: (\S+) (\S+) (\S+)", TIMEOUT).groups())
+    a, b, c = (float(t) for t in job.expect(r"^times: (\S+) (\S+) (\S+)\s", TIMEOUT).groups())
     job.wait(TIMEOUT)
     return args.megabytes / (b - a), args.megabytes / (c - b)
 
@@ -76,7 +76,8 @@ def main():
         for _ in range(args.runs):
             for program in (str(Path(args.lodge).resolve()), args.peer):
                 rates = transfer(place, folder, program, args)
-                print(f"{Path(program).name}: {rates[0]:.1f} MB/s to the guest, {rates[1]:.1f} MB/s from it", flush=True)
+                name = Path(program).name
+                print(f"{name}: {rates[0]:.1f} MB/s to the guest, {rates[1]:.1f} MB/s from it", flush=True)
                 best[program] = [max(pair) for pair in zip(rates, best.get(program, (0, 0)))]
         place.run(f"rm -r {folder}", 60)
     (down, up), (peer_down, peer_up) = best.values()

@@ -23,6 +23,7 @@
 #define DATA       0x10000
 #define DATA_BYTES 0x8000
 #define QUEUES     3
+#define DEVICE     "virtio-net-pci,netdev=n,addr=5"
 
 typedef struct Input { const uint8_t *data; size_t length; } Input;
 typedef struct Fuzz { VirtioGuest g; DriverQueue q[QUEUES]; } Fuzz;
@@ -71,7 +72,8 @@ static void add_chain(Fuzz *f, unsigned queue, const DriverBuffer *buffers, unsi
 /* A header that is likely to make sense, in front of bytes that are likely TCP. */
 static void send_frame(Fuzz *f, Input *in)
 {
-    static const uint8_t ip[] = { 0x52, 0x54, 0, 0, 0, 1, 0x52, 0x54, 0, 0, 0, 2, 8, 0, 0x45, 0, 4, 0, 0, 1, 0, 0, 64, 6 };
+    static const uint8_t ip[] = { 0x52, 0x54, 0, 0, 0, 1, 0x52, 0x54, 0, 0, 0, 2, 8, 0,
+                                  0x45, 0, 4, 0, 0, 1, 0, 0, 64, 6 };
     uint8_t *ram = rig_ram(f->g.rig, DATA);
     unsigned shape = take(in), bytes = take16(in) % 6000;
     struct virtio_net_hdr header = { .flags = shape & 3, .gso_type = (shape >> 2 & 7), .gso_size = (uint16_t)take16(in),
@@ -216,8 +218,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
     Fuzz f = { 0 };
     bool packed = take(&in) & 1;
 
-    guest_init(&f.g, rig_new_with(packed ? "virtio-net-pci,netdev=n,addr=5,packed=on" : "virtio-net-pci,netdev=n,addr=5",
-                                  connect_wire));
+    guest_init(&f.g, rig_new_with(packed ? DEVICE ",packed=on" : DEVICE, connect_wire));
     start(&f, take(&in));
     for (unsigned n = 0; in.length && n < 400; n++) {
         step(&f, &in);

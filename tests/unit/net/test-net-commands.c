@@ -70,7 +70,8 @@ static void test_bad_arguments_are_named(void **state)
         ERROR("Parameter 'hostfdw' is unknown. Did you mean 'hostfwd'?"));
     ask(state, "{\"execute\": \"netdev_add\", \"arguments\": {\"type\": \"usr\", \"id\": \"n\"}}",
         ERROR("Parameter 'type' does not accept 'usr'"));
-    ask(state, "{\"execute\": \"netdev_add\", \"arguments\": {\"type\": \"user\"}}", ERROR("Parameter 'id' is missing"));
+    ask(state, "{\"execute\": \"netdev_add\", \"arguments\": {\"type\": \"user\"}}",
+        ERROR("Parameter 'id' is missing"));
     ask(state, "{\"execute\": \"set_link\", \"arguments\": {\"name\": \"x\", \"up\": true}}",
         "{\"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"Device 'x' not found\"}}");
     ask(state, "{\"execute\": \"query-rx-filter\", \"arguments\": {\"name\": \"x\"}}",

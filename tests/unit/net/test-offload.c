@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* net/offload.c: checksums and segments, against a checksum of the test's own. */
+/* net/offload.c and net/coalesce.c: checksums and segments, against a checksum of the test's own. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "net/offload.h"
+#include "net/coalesce.h"
 #include "vmm/iov.h"
 
 #define IP4_AT  14
@@ -94,12 +94,14 @@ static NetPacket packet_of(struct iovec *iov, uint8_t *frame, size_t length, uin
 
 static void check_segments(bool ipv6)
 {
-    static const uint8_t sequence[4][4] = { "\xff\xff\xff\x00", "\x00\x00\x00\x00", "\x00\x00\x01\x00", "\x00\x00\x02\x00" };
+    static const uint8_t sequence[4][4] = { "\xff\xff\xff\x00", "\x00\x00\x00\x00", "\x00\x00\x01\x00",
+                                             "\x00\x00\x02\x00" };
     size_t at = ipv6 ? TCP6_AT : TCP4_AT;
     uint8_t frame[2048], room[4096];
     size_t length = make_tcp(frame, ipv6, 3 * 256 + 100);
     struct iovec iov;
-    NetPacket packet = packet_of(&iov, frame, length, ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4, 256, at);
+    uint8_t gso = ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
+    NetPacket packet = packet_of(&iov, frame, length, gso, 256, at);
     g_autofree Frames *out = g_new0(Frames, 1);
 
     assert_true(net_packet_is_sane(&packet));
@@ -227,6 +229,84 @@ static void test_what_is_no_tcp_is_not_cut(void **state)
     assert_false(can_be_cut(frame, length));
 }
 
+/* ---- the way back ---- */
+
+#define TAKES (NET_CSUM | NET_TSO4 | NET_TSO6)
+
+static void check_put_together(bool ipv6)
+{
+    size_t at = ipv6 ? TCP6_AT : TCP4_AT;
+    uint8_t frame[2048], room[4096], finished[4096];
+    size_t length = make_tcp(frame, ipv6, 3 * 256 + 100);
+    struct iovec iov, whole;
+    NetPacket packet, cut;
+    g_autofree Frames *segments = g_new0(Frames, 1), *out = g_new0(Frames, 1);
+    NetCoalescer c = { .frame = room };
+
+    frame[at + 13] = 0x18; /* ACK PSH */
+    cut = packet_of(&iov, frame, length, ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4, 256, at);
+    assert_true(net_finish(&cut, 0, finished, take, segments));
+    for (unsigned i = 0; i < segments->n; i++) {
+        assert_true(net_coalesce(&c, segments->bytes[i], segments->length[i], TAKES));
+    }
+    assert_true(net_coalesced(&c, &whole, &packet));
+    assert_int_equal(packet.length, length);
+    assert_int_equal(packet.header.gso_size, 256);
+    assert_int_equal(packet.header.gso_type, cut.header.gso_type);
+    assert_true(net_packet_is_sane(&packet));
+    assert_memory_equal(room + at + 20, frame + at + 20, length - at - 20);
+    /* Whoever completes the checksum, as for a packet that is not cut, gets the right one. */
+    packet.header.gso_type = VIRTIO_NET_HDR_GSO_NONE;
+    assert_true(net_finish(&packet, 0, finished, take, out));
+    assert_int_equal(tcp_check(out->bytes[0], length, ipv6), 0xffff);
+    assert_true(ipv6 || plain_sum(out->bytes[0] + IP4_AT, 20, 0) == 0xffff);
+    assert_false(net_coalesced(&c, &whole, &packet));
+}
+
+static void test_segments_are_put_together_ipv4(void **state)
+{
+    check_put_together(false);
+}
+
+static void test_segments_are_put_together_ipv6(void **state)
+{
+    check_put_together(true);
+}
+
+static void test_only_what_goes_on_is_put_together(void **state)
+{
+    uint8_t first[2048], second[2048], room[4096];
+    size_t length = make_tcp(first, false, 100);
+    NetCoalescer c = { .frame = room };
+    struct iovec iov;
+    NetPacket packet;
+
+    first[TCP4_AT + 13] = 0x10;
+    memcpy(second, first, length);
+    second[TCP4_AT + 7] += 100; /* the sequence number that follows */
+    assert_false(net_coalesce(&c, first, length, NET_CSUM)); /* the guest takes none */
+    assert_true(net_coalesce(&c, first, length, TAKES));
+    assert_false(net_coalesce(&c, first, length, TAKES)); /* again */
+    second[TCP4_AT + 1] ^= 1;                             /* another port */
+    assert_false(net_coalesce(&c, second, length, TAKES));
+    second[TCP4_AT + 1] ^= 1;
+    second[IP4_AT + 15] ^= 1; /* another host */
+    assert_false(net_coalesce(&c, second, length, TAKES));
+    second[IP4_AT + 15] ^= 1;
+    second[TCP4_AT + 13] = 0x11; /* FIN */
+    assert_false(net_coalesce(&c, second, length, TAKES));
+    second[TCP4_AT + 13] = 0x18; /* PSH ends it */
+    assert_true(net_coalesce(&c, second, length, TAKES));
+    second[TCP4_AT + 7] += 100;
+    assert_false(net_coalesce(&c, second, length, TAKES));
+    assert_true(net_coalesced(&c, &iov, &packet));
+    assert_int_equal(packet.length, length + 100);
+    assert_true(net_coalesce(&c, first, length, TAKES));
+    assert_true(net_coalesced(&c, &iov, &packet)); /* one alone stays as it was */
+    assert_int_equal(packet.header.gso_type, VIRTIO_NET_HDR_GSO_NONE);
+    assert_memory_equal(room, first, length);
+}
+
 #define TEST(NAME) cmocka_unit_test(test_##NAME)
 
 int main(void)
@@ -239,6 +319,9 @@ int main(void)
         TEST(who_has_no_room_gets_no_more),
         TEST(headers_that_make_no_sense_are_seen),
         TEST(what_is_no_tcp_is_not_cut),
+        TEST(segments_are_put_together_ipv4),
+        TEST(segments_are_put_together_ipv6),
+        TEST(only_what_goes_on_is_put_together),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -481,7 +481,8 @@ static void test_commands_that_are_none_are_refused(void **state)
     start(t, DEVICE, with_wire, WITH_CONTROL);
     assert_int_equal(command(t, 99, 0, huge, 1), VIRTIO_NET_ERR);
     assert_int_equal(command(t, VIRTIO_NET_CTRL_RX, 99, huge, 1), VIRTIO_NET_ERR);
-    assert_int_equal(command(t, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, huge, sizeof(huge)), VIRTIO_NET_ERR);
+    assert_int_equal(command(t, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, huge, sizeof(huge)),
+                     VIRTIO_NET_ERR);
     assert_int_equal(command(t, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, huge, 3), VIRTIO_NET_ERR);
     assert_int_equal(command(t, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, pairs, 2), VIRTIO_NET_ERR);
     assert_int_equal(command(t, VIRTIO_NET_CTRL_ANNOUNCE, VIRTIO_NET_CTRL_ANNOUNCE_ACK, pairs, 1), VIRTIO_NET_ERR);
