@@ -48,8 +48,6 @@ def transfer(place, folder, program, args):
     command = (f"{program} -accel tcg -cpu max -M q35 -m 512M -nodefaults -display none -serial stdio -netdev {netdev} "
                f"-device virtio-net-pci,netdev=n,romfile= -kernel {place.path('vmlinuz')} "
                f"-initrd {place.path('initrd')} -append 'console=ttyS0 quiet quiet-init run=\"{run}\"'")
-    if "lodge" in Path(program).name:
-        command = command.replace(",romfile=", "")
     (Path(folder) / "run").write_text(f"busybox httpd -f -p {port} -h {folder} & server=$!\n{command}\nkill $server\n")
     job = place.start(f"exec {'unshare -n ' if args.tap else ''}sh {folder}/run")
     a, b, c = (float(t) for t in job.expect(r"^times: (\S+) (\S+) (\S+)\s", TIMEOUT).groups())

@@ -568,7 +568,7 @@ static void test_a_guest_that_cannot_is_announced(void **state)
 static void test_wrong_options_are_named(void **state)
 {
     Guest *t = *state;
-    g_autofree char *size = NULL, *mac = NULL, *group = NULL, *busy = NULL;
+    g_autofree char *size = NULL, *mac = NULL, *group = NULL, *busy = NULL, *rom = NULL;
 
     t->g.rig = rig_new_with(NULL, with_wire);
     size = rig_try_add(t->g.rig, "virtio-net-pci,rx_queue_size=300");
@@ -577,7 +577,9 @@ static void test_wrong_options_are_named(void **state)
     assert_non_null(strstr(mac, "'1:2:3' is no MAC address"));
     group = rig_try_add(t->g.rig, "virtio-net-pci,mac=01:00:5e:00:00:01");
     assert_non_null(strstr(group, "group address"));
-    assert_null(rig_try_add(t->g.rig, "virtio-net-pci,netdev=n"));
+    rom = rig_try_add(t->g.rig, "virtio-net-pci,romfile=efi-virtio.rom");
+    assert_non_null(strstr(rom, "only an empty romfile is possible"));
+    assert_null(rig_try_add(t->g.rig, "virtio-net-pci,netdev=n,romfile="));
     busy = rig_try_add(t->g.rig, "virtio-net-pci,netdev=n");
     assert_non_null(strstr(busy, "netdev 'n' is in use by 'virtio-net-pci.0'"));
 }
