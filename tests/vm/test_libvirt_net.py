@@ -12,7 +12,7 @@ RUN = (". /scripts/network; lease eth0; echo carrier=$(cat /sys/class/net/eth0/c
        "until [ $(cat /sys/class/net/eth0/carrier) = 0 ]; do sleep 0.2; done; echo pulled; "
        "until [ $(cat /sys/class/net/eth0/carrier) = 1 ]; do sleep 0.2; done; echo plugged; "
        "until [ -e /sys/class/net/eth1 ]; do sleep 0.2; done; lease eth1; "
-       "while [ -e /sys/class/net/eth1 ]; do sleep 0.2; done; echo gone")
+       "while [ -e /sys/class/net/eth1 ]; do sleep 0.2; done; echo gone; sleep 1000")
 
 
 @needs("cloud")
@@ -38,4 +38,4 @@ def test_libvirt_gives_a_domain_a_user_network(vm):
         daemon.virsh("detach-device", "net", second)
         wait_until(lambda: "52:54:00:00:00:02" not in daemon.virsh("domiflist", "net"), "end of the second NIC", BOOT)
         wait_for_serial(daemon, "gone")
-        wait_until(lambda: not daemon.virsh("list", "--name"), "end of the domain", BOOT)
+        daemon.virsh("destroy", "net")
