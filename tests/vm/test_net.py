@@ -3,7 +3,7 @@
 
 import random
 
-from vmtest import BOOT, Skip, ended_well, needs
+from vmtest import BOOT, Skip, device_only, ended_well, needs
 
 NET = ". /scripts/network; "
 MACHINE = "-M q35 -m 256M "
@@ -53,6 +53,7 @@ def test_user_network_gives_a_lease_and_answers(vm):
 
 
 @needs("cloud")
+@device_only
 def test_files_arrive_whole_both_ways(vm):
     port = some_port()
     digest = web_server(vm, port, 8)
@@ -61,6 +62,7 @@ def test_files_arrive_whole_both_ways(vm):
 
 
 @needs("cloud")
+@device_only
 def test_files_arrive_whole_through_a_hub_without_offloads(vm):
     port = some_port()
     digest = web_server(vm, port, 2)
@@ -69,6 +71,7 @@ def test_files_arrive_whole_through_a_hub_without_offloads(vm):
 
 
 @needs("cloud")
+@device_only
 def test_forwarded_port_leads_into_the_guest(vm):
     port = some_port()
     job = vm.guest(MACHINE + f"-nic user,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:7777",
@@ -81,6 +84,7 @@ def test_forwarded_port_leads_into_the_guest(vm):
 
 
 @needs("cloud")
+@device_only
 def test_ipv6_comes_by_itself(vm):
     output = ended_well(vm.guest(
         MACHINE + "-nic user,ipv4=off,ipv6=on",
@@ -89,12 +93,14 @@ def test_ipv6_comes_by_itself(vm):
 
 
 @needs("cloud")
+@device_only
 def test_microvm_has_a_network(vm):
     output = ended_well(vm.guest("-M microvm -m 256M -nic user", run=NET + "lease eth0 && ping -c 1 -w 10 10.0.2.2"))
     assert "lease: address=10.0.2.15/24" in output
 
 
 @needs("cloud")
+@device_only
 def test_tap_carries_large_segments_both_ways_from_an_iothread(vm):
     if vm.shell("unshare -n true 2>/dev/null && test -c /dev/net/tun && echo yes || true").strip() != "yes":
         raise Skip("no network namespace, or no /dev/net/tun")
@@ -118,6 +124,7 @@ def test_tap_carries_large_segments_both_ways_from_an_iothread(vm):
 
 
 @needs("cloud")
+@device_only
 def test_two_guests_talk_over_a_socket(vm):
     port = some_port()
     first = vm.guest(MACHINE + f"-nic socket,listen=127.0.0.1:{port},mac=52:54:00:00:00:01",
@@ -134,6 +141,7 @@ def test_two_guests_talk_over_a_socket(vm):
 
 
 @needs("cloud")
+@device_only
 def test_user_network_serves_files_and_asks_for_names_in_the_sandbox(vm):
     folder = vm.shell("f=$(mktemp -d /tmp/tftp-XXXXXX); chmod 755 $f; echo by tftp >$f/boot; echo $f").strip()
     # Whether there is an answer from a name server is the host's matter; that the domain survives the question is not.
