@@ -3,7 +3,7 @@
  * The net core: the table of backends, NICs and their links, the way of a frame in both directions,
  * link state, counters.  net/net.h draws it.
  *
- * Locking: none.  A queue's members are its loop's; what other threads may look at are atomics.  A link is made and
+ * Locking: a queue's members are its loop's; what other threads may look at are atomics.  A link is made and
  * undone on the main thread, which has each queue attached and detached by its own loop.
  */
 #include "net/net.h"
@@ -131,6 +131,13 @@ static unsigned linked_queues(const NetNic *nic)
     return MIN(nic->queues, nic->backend->queues);
 }
 
+static void set_linked(NetNic *nic, bool linked)
+{
+    lock_acquire(&nic->lock);
+    nic->linked = linked;
+    lock_release(&nic->lock);
+}
+
 static void unlink_nic(NetNic *nic)
 {
     if (!nic->linked) {
@@ -140,7 +147,7 @@ static void unlink_nic(NetNic *nic)
         loop_call(nic->queue[i].loop, detach_queue, &nic->queue[i]);
     }
     nic->backend->nic = NULL;
-    nic->linked = false;
+    set_linked(nic, false);
 }
 
 static bool check_loops(const NetNic *nic, GError **error)
@@ -167,7 +174,7 @@ static bool link_nic(NetNic *nic, GError **error)
         return false;
     }
     b->nic = nic;
-    nic->linked = true;
+    set_linked(nic, true);
     for (unsigned i = 0; i < linked_queues(nic); i++) {
         loop_call(nic->queue[i].loop, attach_queue, &nic->queue[i]);
     }
@@ -289,6 +296,7 @@ static void free_queues(NetNic *nic)
 
 bool net_nic_realize(NetNic *nic, Domain *domain, Loop *const *loops, unsigned queues, GError **error)
 {
+    lock_init(&nic->lock, LOCK_LEAF, "nic");
     nic->domain = domain;
     nic->queues = queues;
     nic->queue = g_new0(NetQueue, queues);
@@ -304,6 +312,7 @@ bool net_nic_realize(NetNic *nic, Domain *domain, Loop *const *loops, unsigned q
     if (nic->backend && !link_nic(nic, error)) {
         free_queues(nic);
         g_clear_pointer(&nic->name, g_free);
+        lock_finish(&nic->lock);
         return false;
     }
     if (nic->model) {
@@ -323,6 +332,7 @@ void net_nic_unrealize(NetNic *nic)
     unlink_nic(nic);
     free_queues(nic);
     g_clear_pointer(&nic->name, g_free);
+    lock_finish(&nic->lock);
 }
 
 unsigned net_nic_backend_queues(const NetNic *nic)
@@ -343,17 +353,21 @@ bool net_nic_link_up(const NetNic *nic)
 
 void net_set_queues(NetNic *nic, unsigned queues)
 {
+    lock_acquire(&nic->lock);
     if (nic->linked && nic->backend->class->set_queues) {
         nic->backend->class->set_queues(nic->backend, queues);
     }
+    lock_release(&nic->lock);
 }
 
 void net_set_offloads(NetNic *nic, unsigned offloads)
 {
     __atomic_store_n(&nic->offloads, offloads, __ATOMIC_RELAXED);
+    lock_acquire(&nic->lock);
     if (nic->linked && nic->backend->class->set_offloads) {
         nic->backend->class->set_offloads(nic->backend, offloads);
     }
+    lock_release(&nic->lock);
 }
 
 /* ---- set_link ---- */

@@ -101,7 +101,8 @@ struct NetNic {
     char *name;
     NetQueue *queue;
     unsigned queues;
-    bool linked;     /* to the backend */
+    Lock lock;       /* LOCK_LEAF: what other threads tell the backend, against its end */
+    bool linked;     /* to the backend; the main thread writes, under `lock` */
     bool link_down;  /* set_link; atomic */
     unsigned offloads; /* what it takes; atomic */
     bool filter_told;  /* the event is out, and nobody has asked since; atomic */
