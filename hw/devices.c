@@ -27,12 +27,14 @@
     X(virtio_balloon_pci_class) \
     X(virtio_blk_pci_class) \
     X(virtio_mmio_class) \
+    X(virtio_net_pci_class) \
     X(virtio_rng_pci_class) \
     X(virtio_serial_pci_class)
 
 #define VIRTIO_DEVICES(X) \
     X(virtio_balloon_class) \
     X(virtio_blk_class) \
+    X(virtio_net_class) \
     X(virtio_rng_class) \
     X(virtio_serial_class)
 

@@ -10,12 +10,14 @@
 #include "block/block.h"
 #include "hw/i386/smbios.h"
 #include "monitor/monitor.h"
+#include "net/net.h"
 #include "vmm/error.h"
 #include "vmm/machine.h"
 
 const OptionLanguage option_languages[] = {
     { "drive", &drive_options, drive_help },
     { "blockdev", &blockdev_options, blockdev_help },
+    { "netdev", &netdev_options, netdev_help },
     { "mon", &monitor_options, NULL },
     { "smbios", &smbios_options, NULL },
     { NULL },

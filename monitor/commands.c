@@ -13,6 +13,7 @@
 #include "monitor/hmp.h"
 #include "monitor/introspect.h"
 #include "monitor/qmp.h"
+#include "net/net-commands.h"
 #include "vmm/accel-commands.h"
 #include "vmm/balloon.h"
 #include "vmm/chardev-commands.h"
@@ -54,6 +55,7 @@ const Command *const command_tables[] = {
     memory_backend_commands,
     memory_commands,
     migrate_commands,
+    net_commands,
     object_commands,
     pci_commands,
     qom_commands,
@@ -63,11 +65,11 @@ const Command *const command_tables[] = {
 };
 
 const EventType *const event_types[] = {
-    &event_acpi_device_ost, &event_balloon_change, &event_block_io_error, &event_device_deleted, &event_device_unplug_guest_error,
-    &event_dump_completed, &event_guest_crashloaded, &event_guest_panicked, &event_migration,
-    &event_migration_pass, &event_powerdown, &event_reset,
-    &event_resume, &event_rtc_change, &event_shutdown, &event_stop, &event_suspend,
-    &event_suspend_disk, &event_vserport_change, &event_wakeup, &event_watchdog,
+    &event_acpi_device_ost, &event_balloon_change, &event_block_io_error, &event_device_deleted,
+    &event_device_unplug_guest_error, &event_dump_completed, &event_guest_crashloaded, &event_guest_panicked,
+    &event_migration, &event_migration_pass, &event_netdev_stream_connected, &event_netdev_stream_disconnected,
+    &event_nic_rx_filter_changed, &event_powerdown, &event_reset, &event_resume, &event_rtc_change, &event_shutdown,
+    &event_stop, &event_suspend, &event_suspend_disk, &event_vserport_change, &event_wakeup, &event_watchdog,
     NULL
 };
 

@@ -5,6 +5,7 @@
 #include "monitor/hmp-complete.h"
 #include "monitor/hmp-info.h"
 #include "monitor/hmp-memory.h"
+#include "monitor/hmp-net.h"
 #include "monitor/hmp-qom.h"
 #include "monitor/hmp.h"
 
@@ -48,6 +49,14 @@ const HmpCommand hmp_commands[] = {
       .help = "Add a character device, as -chardev does" },
     { "chardev-remove", NULL, "chardev-remove", .params = "ID", .complete = hmp_complete_chardev },
     { "chardev-send-break", NULL, "chardev-send-break", .params = "ID", .complete = hmp_complete_chardev },
+    { "netdev_add", .run = hmp_netdev_add, .params = "TYPE,id=ID[,KEY=VALUE...]",
+      .help = "Add a network backend, as -netdev does" },
+    { "netdev_del", NULL, "netdev_del", .params = "ID" },
+    { "set_link", .run = hmp_set_link, .params = "NAME on|off", .help = "Plug in or pull the cable of a NIC" },
+    { "hostfwd_add", .run = hmp_hostfwd_add, .params = "[NETDEV] [tcp|udp]:[HOSTADDR]:HOSTPORT-[GUESTADDR]:GUESTPORT",
+      .help = "Forward a port of the host to the guest" },
+    { "hostfwd_remove", .run = hmp_hostfwd_remove, .params = "[NETDEV] [tcp|udp]:[HOSTADDR]:HOSTPORT",
+      .help = "Stop to forward a port of the host" },
     { "balloon", .run = hmp_balloon, .params = "MIB", .help = "Ask the guest to have so much memory" },
     { "closefd", NULL, "closefd", .params = "NAME" },
     { "qom-list", .run = hmp_qom_list, .params = "PATH", .help = "Show an object's properties and children",
@@ -99,6 +108,7 @@ const HmpCommand hmp_info_topics[] = {
       .help = "Show the memory and port map (-f: as the guest sees it; -D: what is switched off, too)" },
     { "name", NULL, "query-name", .print = hmp_print_name },
     { "named-block-nodes", NULL, "query-named-block-nodes", .print = hmp_print_reply },
+    { "network", .run = hmp_info_network, .help = "Show NICs and what stands behind them" },
     { "numa", .run = hmp_info_numa, .help = "Show NUMA nodes" },
     { "pci", NULL, "query-pci", .print = hmp_print_pci },
     { "pic", .run = hmp_info_pic, .help = "Show the interrupt controllers (8259A, I/O APIC)" },
@@ -111,6 +121,7 @@ const HmpCommand hmp_info_topics[] = {
     { "status", NULL, "query-status", .print = hmp_print_status },
     { "tcg", .run = hmp_info_jit, .help = "The same as info jit" },
     { "tlb", .run = hmp_info_tlb, .help = "Show the pages that the vCPU's page tables map" },
+    { "usernet", .run = hmp_info_usernet, .help = "Show the connections of user networks" },
     { "uuid", NULL, "query-uuid", .print = hmp_print_uuid },
     { "version", NULL, "query-version", .print = hmp_print_version },
     { NULL }

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "vmm/error.h"
+#include "vmm/host-dgram.h"
 
 #define LISTEN_BACKLOG 128 /* clients that wait for their turn on a chardev */
 
@@ -41,9 +42,9 @@ static bool unix_address(const char *path, struct sockaddr_un *ret, socklen_t *r
     return true;
 }
 
-static int new_unix_socket(const char *path, GError **error)
+static int new_unix_socket(const char *path, int type, GError **error)
 {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 
     if (fd < 0) {
         error_set_errno(error, errno, "cannot make a socket for '%s'", path);
@@ -52,9 +53,9 @@ static int new_unix_socket(const char *path, GError **error)
 }
 
 /* Nobody listens there any more: a process that died left its name behind. */
-static bool is_dead(const char *path, const struct sockaddr_un *address, socklen_t length)
+static bool is_dead(const char *path, int type, const struct sockaddr_un *address, socklen_t length)
 {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     struct stat st;
     bool dead;
 
@@ -67,6 +68,20 @@ static bool is_dead(const char *path, const struct sockaddr_un *address, socklen
     return dead;
 }
 
+/* 0600; in the place of a socket that nobody serves any more. */
+static int bind_unix(int fd, const char *path, int type, const struct sockaddr_un *address, socklen_t length)
+{
+    int err;
+
+    fchmod(fd, 0600); /* Linux gives the file the mode of the unbound socket */
+    err = bind(fd, (const struct sockaddr *)address, length) < 0 ? errno : 0;
+    if (err == EADDRINUSE && path[0] != '@' && is_dead(path, type, address, length)) {
+        unlink(path);
+        err = bind(fd, (const struct sockaddr *)address, length) < 0 ? errno : 0;
+    }
+    return err;
+}
+
 int host_listen_unix(const char *path, GError **error)
 {
     struct sockaddr_un address;
@@ -76,16 +91,11 @@ int host_listen_unix(const char *path, GError **error)
     if (!unix_address(path, &address, &length, error)) {
         return -1;
     }
-    fd = new_unix_socket(path, error);
+    fd = new_unix_socket(path, SOCK_STREAM, error);
     if (fd < 0) {
         return -1;
     }
-    fchmod(fd, 0600); /* Linux gives the file the mode of the unbound socket */
-    err = bind(fd, (struct sockaddr *)&address, length) < 0 ? errno : 0;
-    if (err == EADDRINUSE && path[0] != '@' && is_dead(path, &address, length)) {
-        unlink(path);
-        err = bind(fd, (struct sockaddr *)&address, length) < 0 ? errno : 0;
-    }
+    err = bind_unix(fd, path, SOCK_STREAM, &address, length);
     if (!err && listen(fd, LISTEN_BACKLOG) < 0) {
         err = errno;
     }
@@ -110,7 +120,7 @@ int host_connect_unix(const char *path, GError **error)
     if (!unix_address(path, &address, &length, error)) {
         return -1;
     }
-    fd = new_unix_socket(path, error);
+    fd = new_unix_socket(path, SOCK_STREAM, error);
     if (fd >= 0 && connect(fd, (struct sockaddr *)&address, length) < 0) {
         error_set_errno(error, errno, "cannot connect to '%s'", path);
         close(fd);
@@ -119,7 +129,34 @@ int host_connect_unix(const char *path, GError **error)
     return fd;
 }
 
-/* ---- TCP ---- */
+int host_dgram_unix(const char *local, const char *remote, HostAddress *ret, GError **error)
+{
+    struct sockaddr_un address;
+    socklen_t length;
+    int fd, err;
+
+    *ret = (HostAddress) { .length = 0 };
+    if (remote) {
+        if (!unix_address(remote, &address, &length, error)) {
+            return -1;
+        }
+        memcpy(&ret->address, &address, sizeof(address));
+        ret->length = length;
+    }
+    if (!unix_address(local, &address, &length, error)) {
+        return -1;
+    }
+    fd = new_unix_socket(local, SOCK_DGRAM, error);
+    err = fd < 0 ? 0 : bind_unix(fd, local, SOCK_DGRAM, &address, length);
+    if (err) {
+        error_set_errno(error, err, "cannot make the socket '%s'", local);
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/* ---- TCP and UDP ---- */
 
 /* getaddrinfo() cuts a number that is too large. */
 static bool check_port(const char *port, GError **error)
@@ -127,13 +164,14 @@ static bool check_port(const char *port, GError **error)
     bool number = *port && !port[strspn(port, "0123456789")];
 
     return !number || g_ascii_string_to_unsigned(port, 10, 0, UINT16_MAX, NULL, NULL) ||
-           error_set(error, "there is no TCP port '%s'; they go up to %d", port, UINT16_MAX);
+           error_set(error, "there is no port '%s'; they go up to %d", port, UINT16_MAX);
 }
 
-static struct addrinfo *look_up(const char *host, const char *port, bool ipv4, bool ipv6, int flags, GError **error)
+static struct addrinfo *look_up(const char *host, const char *port, bool ipv4, bool ipv6, int type, int flags,
+                                GError **error)
 {
     struct addrinfo hints = {
-        .ai_socktype = SOCK_STREAM,
+        .ai_socktype = type,
         .ai_family = ipv4 == ipv6 ? AF_UNSPEC : ipv4 ? AF_INET : AF_INET6,
         .ai_flags = flags,
     };
@@ -198,7 +236,7 @@ static int first_of(struct addrinfo *list, int (*try)(const struct addrinfo *))
 
 int host_listen_tcp(const char *host, const char *port, bool ipv4, bool ipv6, GError **error)
 {
-    struct addrinfo *list = look_up(host, port, ipv4, ipv6, AI_PASSIVE, error);
+    struct addrinfo *list = look_up(host, port, ipv4, ipv6, SOCK_STREAM, AI_PASSIVE, error);
     int fd;
 
     if (!list) {
@@ -214,7 +252,7 @@ int host_listen_tcp(const char *host, const char *port, bool ipv4, bool ipv6, GE
 
 int host_connect_tcp(const char *host, const char *port, bool ipv4, bool ipv6, GError **error)
 {
-    struct addrinfo *list = look_up(host, port, ipv4, ipv6, 0, error);
+    struct addrinfo *list = look_up(host, port, ipv4, ipv6, SOCK_STREAM, 0, error);
     int fd;
 
     if (!list) {
@@ -223,6 +261,48 @@ int host_connect_tcp(const char *host, const char *port, bool ipv4, bool ipv6, G
     fd = first_of(list, connect_to);
     if (fd < 0) {
         error_set_errno(error, fd, "cannot connect to '%s:%s'", host ? host : "", port);
+        return -1;
+    }
+    return fd;
+}
+
+static int bind_to(const struct addrinfo *a)
+{
+    int fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
+    int err;
+
+    if (fd >= 0 && bind(fd, a->ai_addr, a->ai_addrlen) == 0) {
+        return fd;
+    }
+    err = errno;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return -err;
+}
+
+int host_dgram_inet(const HostPort *local, const HostPort *remote, HostAddress *ret, GError **error)
+{
+    struct addrinfo *list = NULL;
+    int fd;
+
+    *ret = (HostAddress) { .length = 0 };
+    if (remote) {
+        list = look_up(remote->host, remote->port, remote->ipv4, remote->ipv6, SOCK_DGRAM, 0, error);
+        if (!list) {
+            return -1;
+        }
+        memcpy(&ret->address, list->ai_addr, list->ai_addrlen);
+        ret->length = list->ai_addrlen;
+        freeaddrinfo(list);
+    }
+    list = look_up(local->host, local->port, local->ipv4, local->ipv6, SOCK_DGRAM, AI_PASSIVE, error);
+    if (!list) {
+        return -1;
+    }
+    fd = first_of(list, bind_to);
+    if (fd < 0) {
+        error_set_errno(error, fd, "cannot use UDP port '%s:%s'", local->host ? local->host : "", local->port);
         return -1;
     }
     return fd;

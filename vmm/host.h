@@ -25,6 +25,9 @@ int host_listen_unix(const char *path, GError **error);  /* 0600; replaces a dea
 int host_connect_unix(const char *path, GError **error);
 int host_listen_tcp(const char *host, const char *port, bool ipv4, bool ipv6, GError **error);
 int host_connect_tcp(const char *host, const char *port, bool ipv4, bool ipv6, GError **error);
+/* Runs a program to its end; false: it could not be started, or failed.  In the sandbox that is refused, unless
+ * -sandbox says spawn=allow. */
+bool host_run(const char *const *argv, GError **error);
 int host_memfd(const char *name, unsigned flags, GError **error);
 /* A descriptor that was passed, the caller's then: inherited, by number, and open; or by the name that a monitor client
  * gave it (getfd). */

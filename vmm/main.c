@@ -5,11 +5,11 @@
  *   1. parse the command line; answer help
  *   2. fork into the background, if asked; open the log; enter the registry
  *   3. domain, machine (not built), accelerator
- *   4. objects, character devices, block nodes
- *   5. build the machine, plug serial ports, devices and drives, finalize; monitors and gdb
+ *   4. objects, character devices, block nodes, network backends
+ *   5. build the machine, plug serial ports, devices, drives and NICs, finalize; monitors and gdb
  *   6. sandbox, run, and the way back
  *
- * This is the only file of vmm/ that knows hw/, block/ and monitor/.
+ * This is the only file of vmm/ that knows hw/, block/, net/ and monitor/.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +18,7 @@
 #include "hw/devices.h"
 #include "monitor/command-line.h"
 #include "monitor/monitor.h"
+#include "net/net.h"
 #include "vmm/chardev.h"
 #include "vmm/error.h"
 #include "vmm/host.h"
@@ -49,6 +50,41 @@ static bool add_blocks(const Options *options, Domain *domain, GError **error)
     return true;
 }
 
+static bool add_networks(const Options *options, Domain *domain, GError **error)
+{
+    for (guint i = 0; i < options->netdevs->len; i++) {
+        if (!netdev_add_text(domain, options->netdevs->pdata[i], error)) {
+            return error_subject(error, "-netdev");
+        }
+    }
+    for (guint i = 0; i < options->nics->len; i++) {
+        if (!net_add_nic(domain, i, options->nics->pdata[i], error)) {
+            return error_subject(error, "-nic");
+        }
+    }
+    for (guint i = 0; i < options->nets->len; i++) {
+        if (!net_add_net(domain, i, options->nets->pdata[i], error)) {
+            return error_subject(error, "-net");
+        }
+    }
+    return true;
+}
+
+static bool plug_networks(const Options *options, Domain *domain, GError **error)
+{
+    for (guint i = 0; i < options->nics->len; i++) {
+        if (!net_plug_nic(domain, i, options->nics->pdata[i], error)) {
+            return error_subject(error, "-nic");
+        }
+    }
+    for (guint i = 0; i < options->nets->len; i++) {
+        if (!net_plug_net(domain, i, options->nets->pdata[i], error)) {
+            return error_subject(error, "-net");
+        }
+    }
+    return true;
+}
+
 /* Steps 3 and 4.  The machine is the domain's from the moment it exists. */
 static bool add_backends(const Options *options, Domain *domain, const MachineClass *class, GError **error)
 {
@@ -65,7 +101,8 @@ static bool add_backends(const Options *options, Domain *domain, const MachineCl
     }
     domain_set_accel(domain, accel);
     return options_add_objects(options, domain, true, error) && options_add_chardevs(options, domain, error) &&
-           options_add_objects(options, domain, false, error) && add_blocks(options, domain, error);
+           options_add_objects(options, domain, false, error) && add_blocks(options, domain, error) &&
+           add_networks(options, domain, error);
 }
 
 static bool build(const Options *options, Domain *domain, GError **error)
@@ -74,7 +111,7 @@ static bool build(const Options *options, Domain *domain, GError **error)
 
     return machine_build(machine, error) && options_add_serials(options, domain, error) &&
            options_add_devices(options, domain, error) && drives_plug(domain, error) &&
-           machine_finalize(machine, error);
+           plug_networks(options, domain, error) && machine_finalize(machine, error);
 }
 
 /* The domain's place in the registry, or why it has none. */
@@ -140,6 +177,7 @@ static void stop(Domain *domain, Monitors *monitors)
     monitors_free(monitors);
     machine_free(domain_machine(domain));
     domain_set_machine(domain, NULL);
+    net_remove_all(domain);
     block_close_all(domain);
     objects_free(domain);
     chardev_remove_all(domain);

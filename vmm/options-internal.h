@@ -26,8 +26,6 @@ bool option_parallel(Options *options, const char *argument, GError **error);
 bool option_display(Options *options, const char *argument, GError **error);
 bool option_vga(Options *options, const char *argument, GError **error);
 bool option_audiodev(Options *options, const char *argument, GError **error);
-bool option_net(Options *options, const char *argument, GError **error);
-bool option_nic(Options *options, const char *argument, GError **error);
 bool option_gdb_default(Options *options, const char *argument, GError **error);
 bool option_no_reboot(Options *options, const char *argument, GError **error);
 bool option_no_shutdown(Options *options, const char *argument, GError **error);

@@ -362,16 +362,6 @@ bool option_audiodev(Options *options, const char *argument, GError **error)
     return true;
 }
 
-bool option_net(Options *options, const char *argument, GError **error)
-{
-    return only_none(argument, "network", NULL, error);
-}
-
-bool option_nic(Options *options, const char *argument, GError **error)
-{
-    return only_none(argument, "network", NULL, error);
-}
-
 bool option_help(Options *options, const char *argument, GError **error)
 {
     options->output = g_string_new(NULL);

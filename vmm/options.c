@@ -24,6 +24,7 @@ const char *const option_sections[SECTIONS] = {
     [SECTION_BOOT] = "Direct kernel boot",
     [SECTION_DEVICES] = "Devices and what stands behind them",
     [SECTION_DISKS] = "Disks",
+    [SECTION_NETWORK] = "Network",
     [SECTION_MONITOR] = "Monitors",
     [SECTION_RUN] = "Running",
     [SECTION_PROCESS] = "The process",
@@ -104,8 +105,6 @@ const Option option_table[] = {
     { "vga", NULL, SECTION_DEVICES, CALL, "none", "There is no screen yet", .call = option_vga, .plain = true },
     { "audiodev", NULL, SECTION_DEVICES, CALL, "[driver=]none,id=NAME", "There is no sound yet", .group = "audiodev",
       .language = &audiodev_options, .implied = "driver", .call = option_audiodev },
-    { "net", NULL, SECTION_DEVICES, CALL, "none", "There is no network yet", .call = option_net, .plain = true },
-    { "nic", NULL, SECTION_DEVICES, CALL, "none", "There is no network yet", .call = option_nic, .plain = true },
     { "nographic", NULL, SECTION_DEVICES, FLAG(nographic), NULL,
       "No screen; the first serial port and a monitor, unless -serial says otherwise, are on the terminal: Ctrl-A h lists "
       "its keys" },
@@ -115,6 +114,14 @@ const Option option_table[] = {
       "Add a disk: a block node and, unless if=none, its device", .group = "drive" },
     { "blockdev", NULL, SECTION_DISKS, TEXTS(blockdevs), "[driver=]DRIVER,node-name=NAME[,KEY=VALUE...]",
       "Add a block node for devices to be connected to", .group = "blockdev", .implied = "driver" },
+    /* ---- network ---- */
+    { "netdev", NULL, SECTION_NETWORK, TEXTS(netdevs), "TYPE,id=NAME[,KEY=VALUE...]",
+      "Add a network backend for NICs to be connected to. -netdev help lists them",
+      .group = "netdev", .implied = "type" },
+    { "nic", NULL, SECTION_NETWORK, TEXTS(nics), "none|TYPE[,model=DEVICE][,mac=ADDRESS][,KEY=VALUE...]",
+      "Add a NIC and the backend behind it, of -netdev's types: -nic user is a network that needs nothing else" },
+    { "net", NULL, SECTION_NETWORK, TEXTS(nets), "none|nic[,model=DEVICE][,macaddr=ADDRESS]|TYPE[,KEY=VALUE...]",
+      "Add a NIC, or a backend; all of these are connected to one hub. -nic is better" },
     /* ---- monitors ---- */
     { "monitor", NULL, SECTION_MONITOR, TEXTS(hmp), "stdio|unix:PATH,server=on,wait=off|...|none",
       "Let people control the domain there. Its command `help` lists the others", .plain = true },
@@ -342,7 +349,8 @@ static void options_init(Options *o)
     GPtrArray **lists[] = { &o->machine, &o->accel,   &o->smp,      &o->memory,  &o->numa,
                             &o->smbios,  &o->globals, &o->devices,  &o->objects, &o->chardevs,
                             &o->serials, &o->drives,  &o->blockdevs, &o->images, &o->fds,
-                            &o->monitors, &o->hmp, &o->qmp, &o->qmp_pretty };
+                            &o->monitors, &o->hmp, &o->qmp, &o->qmp_pretty,
+                            &o->netdevs, &o->nics, &o->nets };
 
     memset(o, 0, sizeof(*o));
     for (size_t i = 0; i < G_N_ELEMENTS(lists); i++) {

@@ -41,6 +41,7 @@ typedef struct Options {
     char *kernel, *initrd, *append, *dtb, *bios;
     /* devices and backends */
     GPtrArray *devices, *objects, *chardevs, *serials, *drives, *blockdevs;
+    GPtrArray *netdevs, *nics, *nets;
     GPtrArray *images;   /* positional: raw disk images */
     GPtrArray *monitors, *hmp, *qmp, *qmp_pretty;
     bool nodefaults, nographic;
@@ -64,6 +65,7 @@ typedef enum OptionSection {
     SECTION_BOOT,
     SECTION_DEVICES,
     SECTION_DISKS,
+    SECTION_NETWORK,
     SECTION_MONITOR,
     SECTION_RUN,
     SECTION_PROCESS,

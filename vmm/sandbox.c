@@ -81,7 +81,8 @@ const FieldStruct sandbox_options = {
 /* ---- compiling ---- */
 
 static struct {
-    bool on, keep_privileges;
+    bool on, keep_privileges, no_opening, no_spawn;
+    bool entered; /* by the main thread, which alone asks */
     struct sock_fprog programs[SANDBOX_ROLES];
 } sandbox;
 
@@ -242,6 +243,8 @@ bool sandbox_configure(const char *text, GError **error)
         }
     }
     sandbox.keep_privileges = options.privileges == PERMIT_ALLOW;
+    sandbox.no_opening = options.mode == MODE_STRICT;
+    sandbox.no_spawn = options.spawn == PERMIT_DENY;
     load_what_libraries_load_late();
     sandbox.on = true;
     sigaction(SIGSYS, &action, NULL);
@@ -273,5 +276,21 @@ bool sandbox_enter(SandboxRole role, GError **error)
         error_set_errno(error, err, "cannot enter the sandbox");
         return error_hint(error, "Use -sandbox off to go on without.");
     }
+    sandbox.entered |= role == SANDBOX_MAIN;
     return true;
+}
+
+bool sandbox_entered(void)
+{
+    return sandbox.entered;
+}
+
+bool sandbox_permits_opening(void)
+{
+    return !sandbox.no_opening;
+}
+
+bool sandbox_permits_spawn(void)
+{
+    return !sandbox.no_spawn;
 }

@@ -31,3 +31,8 @@ bool sandbox_configure(const char *text, GError **error);
 /* Enters on the calling thread, for good.  A violation ends the process with a line on standard
  * error that names the system call. */
 bool sandbox_enter(SandboxRole role, GError **error);
+/* Whether this process may open, connect and listen once it runs; start other programs.  For what would only be seen
+ * as a violation, and then end the process. */
+bool sandbox_entered(void); /* the main thread is in it: from now on it is so */
+bool sandbox_permits_opening(void);
+bool sandbox_permits_spawn(void);

@@ -316,10 +316,27 @@ static const StateDesc pci_state = {
     .subsections = (const StateDesc *const[]) { &pci_msix_state, NULL },
 };
 
+/* What firmware would run from the function: there is none, which is what this property can say. */
+static bool parse_no_rom(const char *text, void *value, GError **error)
+{
+    *(bool *)value = true;
+    return !*text || error_set(error, "only an empty romfile is possible: there are no option ROMs");
+}
+
+static char *format_no_rom(const void *value)
+{
+    return g_strdup("");
+}
+
+static const FieldCodec no_rom_codec = {
+    .name = "''", .example = "", .size = sizeof(bool), .parse = parse_no_rom, .format = format_no_rom,
+};
+
 static const Property pci_props[] = {
     PROP_CODED("addr", PciDevice, addr, &pci_address_codec, .def.s = "-1",
                .help = "Slot and function on the bus, as in 02.0; -1: the first free slot"),
     PROP_BOOL("multifunction", PciDevice, multifunction, false, .help = "Other functions share the slot"),
+    PROP_CODED("romfile", PciDevice, no_rom, &no_rom_codec, .def.s = "", .help = "Empty: a function has no option ROM"),
     PROP_END,
 };
 

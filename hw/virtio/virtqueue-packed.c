@@ -131,21 +131,39 @@ static void packed_rewind(Virtqueue *vq, uint16_t length)
     vq->next_avail -= length;
 }
 
-static void packed_use(Virtqueue *vq, uint16_t index, uint16_t length, uint32_t written)
+static void advance_used(Virtqueue *vq, uint16_t length)
 {
-    uint64_t offset = (uint64_t)vq->next_used * VIRTQ_DESC_SIZE;
-    char *desc = (char *)vq->desc.host + offset;
-    uint16_t flags = vq->used_wrap ? VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED : 0;
-
-    __atomic_store_n((uint32_t *)(desc + DESC_LENGTH), written, __ATOMIC_RELAXED);
-    __atomic_store_n((uint16_t *)(desc + DESC_ID), index, __ATOMIC_RELAXED);
-    ring_dirty(&vq->desc, offset, VIRTQ_DESC_SIZE);
-    ring_store16(&vq->desc, offset + DESC_FLAGS, (uint16_t)(flags | (written ? VIRTQ_DESC_F_WRITE : 0)));
     vq->next_used += length;
     if (vq->next_used >= vq->size) {
         vq->next_used = (uint16_t)(vq->next_used - vq->size);
         vq->used_wrap = !vq->used_wrap;
     }
+}
+
+/* The driver reads them in order: the flags of the first, stored last, show them all. */
+static void packed_use(Virtqueue *vq, const VirtqUsed *used, unsigned n)
+{
+    uint64_t first_offset = 0;
+    uint16_t first_flags = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t offset = (uint64_t)vq->next_used * VIRTQ_DESC_SIZE;
+        char *desc = (char *)vq->desc.host + offset;
+        uint16_t flags = (uint16_t)((vq->used_wrap ? VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED : 0) |
+                                    (used[i].written ? VIRTQ_DESC_F_WRITE : 0));
+
+        __atomic_store_n((uint32_t *)(desc + DESC_LENGTH), used[i].written, __ATOMIC_RELAXED);
+        __atomic_store_n((uint16_t *)(desc + DESC_ID), used[i].index, __ATOMIC_RELAXED);
+        ring_dirty(&vq->desc, offset, VIRTQ_DESC_SIZE);
+        if (i == 0) {
+            first_offset = offset;
+            first_flags = flags;
+        } else {
+            ring_store16(&vq->desc, offset + DESC_FLAGS, flags);
+        }
+        advance_used(vq, used[i].length);
+    }
+    ring_store16(&vq->desc, first_offset + DESC_FLAGS, first_flags);
 }
 
 /* 2.8.10: the driver's event suppression structure. */

@@ -35,6 +35,12 @@ typedef struct VirtqueueScratch {
     VirtqDesc table[VIRTQUEUE_CHAIN_MAX]; /* copy of an indirect table */
 } VirtqueueScratch;
 
+/* A chain that is given back. */
+typedef struct VirtqUsed {
+    uint16_t index, length;
+    uint32_t written;
+} VirtqUsed;
+
 typedef struct VirtqueueRing {
     /* Byte sizes of the three areas for `size` entries; false: no such size. */
     bool (*areas)(unsigned size, bool event_idx, uint64_t ret_bytes[3], unsigned ret_align[3]);
@@ -42,7 +48,7 @@ typedef struct VirtqueueRing {
     /* Collects the next chain in the scratch and moves on; false: none, or broken. */
     bool (*next)(Virtqueue *vq, uint16_t *ret_index, uint16_t *ret_length);
     void (*rewind)(Virtqueue *vq, uint16_t length);
-    void (*use)(Virtqueue *vq, uint16_t index, uint16_t length, uint32_t written);
+    void (*use)(Virtqueue *vq, const VirtqUsed *used, unsigned n); /* all of them become visible together */
     bool (*wants_interrupt)(Virtqueue *vq);
     void (*set_notification)(Virtqueue *vq, bool enable); /* without the barrier after it */
 } VirtqueueRing;
@@ -55,6 +61,7 @@ struct Virtqueue {
     unsigned index;
     Loop *loop;
     int doorbell;
+    bool unpolled;             /* the loop does not look into it unasked */
     /* Guest state */
     VirtqueueSetup setup;
     uint16_t next_avail, next_used;

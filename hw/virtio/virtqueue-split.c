@@ -142,15 +142,16 @@ static void split_rewind(Virtqueue *vq, uint16_t length)
     vq->next_avail -= length;
 }
 
-static void split_use(Virtqueue *vq, uint16_t index, uint16_t length, uint32_t written)
+static void split_use(Virtqueue *vq, const VirtqUsed *used, unsigned n)
 {
-    uint64_t offset = RING_ENTRIES + 8 * (uint64_t)(vq->next_used % vq->size);
-    uint32_t *entry = (uint32_t *)((char *)vq->device.host + offset);
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t offset = RING_ENTRIES + 8 * (uint64_t)(vq->next_used++ % vq->size);
+        uint32_t *entry = (uint32_t *)((char *)vq->device.host + offset);
 
-    __atomic_store_n(&entry[0], index, __ATOMIC_RELAXED);
-    __atomic_store_n(&entry[1], written, __ATOMIC_RELAXED);
-    ring_dirty(&vq->device, offset, 8);
-    vq->next_used++;
+        __atomic_store_n(&entry[0], used[i].index, __ATOMIC_RELAXED);
+        __atomic_store_n(&entry[1], used[i].written, __ATOMIC_RELAXED);
+        ring_dirty(&vq->device, offset, 8);
+    }
     ring_store16(&vq->device, RING_IDX, vq->next_used);
 }
 

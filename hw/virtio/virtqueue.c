@@ -167,14 +167,14 @@ static bool virtqueue_has_work(void *opaque)
 {
     Virtqueue *vq = opaque;
 
-    return !virtqueue_empty(vq);
+    return vq->notification && !virtqueue_empty(vq); /* else whoever serves it waits for something else */
 }
 
 void virtqueue_run(Virtqueue *vq, LoopFn ready)
 {
     g_assert(vq->ring && !vq->event);
     __atomic_store_n(&vq->quiet, false, __ATOMIC_RELEASE);
-    vq->event = loop_add_event(vq->loop, vq->doorbell, ready, virtqueue_has_work, vq);
+    vq->event = loop_add_event(vq->loop, vq->doorbell, ready, vq->unpolled ? NULL : virtqueue_has_work, vq);
     /* Whatever came before the doorbell was watched. */
     vq->ring->set_notification(vq, true);
     vq->notification = true;
@@ -231,16 +231,28 @@ static void chain_gone(Virtqueue *vq, VirtqueueChain *chain, uint64_t written)
 
 void virtqueue_push(Virtqueue *vq, VirtqueueChain *chain, uint64_t written)
 {
-    uint16_t index = chain->index, length = chain->length;
-    uint32_t bytes = (uint32_t)MIN(written, UINT32_MAX);
+    virtqueue_push_many(vq, &chain, &written, 1);
+}
 
-    /* Pages are marked dirty before the guest can see that they are done. */
-    virtqueue_chain_unmap(chain, written);
-    if (!is_dead(vq)) {
-        vq->ring->use(vq, index, length, bytes);
-        vq->unsignalled += length;
+void virtqueue_push_many(Virtqueue *vq, VirtqueueChain *const *chains, const uint64_t *written, unsigned n)
+{
+    VirtqUsed used[VIRTQUEUE_PUSH_MAX];
+    unsigned entries = 0;
+
+    g_assert(n <= VIRTQUEUE_PUSH_MAX);
+    for (unsigned i = 0; i < n; i++) {
+        used[i] = (VirtqUsed) { chains[i]->index, chains[i]->length, (uint32_t)MIN(written[i], UINT32_MAX) };
+        entries += chains[i]->length;
+        /* Pages are marked dirty before the guest can see that they are done. */
+        virtqueue_chain_unmap(chains[i], written[i]);
     }
-    chain_gone(vq, chain, 0);
+    if (!is_dead(vq)) {
+        vq->ring->use(vq, used, n);
+        vq->unsignalled += entries;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        chain_gone(vq, chains[i], 0);
+    }
 }
 
 void virtqueue_detach(Virtqueue *vq, VirtqueueChain *chain)
@@ -332,6 +344,11 @@ bool virtqueue_set_notification(Virtqueue *vq, bool enable)
 }
 
 /* ---- accessors ---- */
+
+void virtqueue_set_unpolled(Virtqueue *vq)
+{
+    vq->unpolled = true;
+}
 
 unsigned virtqueue_in_flight(const Virtqueue *vq)
 {

@@ -30,6 +30,7 @@ typedef struct Virtqueue Virtqueue;
 
 #define VIRTQUEUE_SIZE_MAX  32768
 #define VIRTQUEUE_CHAIN_MAX 1024 /* segments */
+#define VIRTQUEUE_PUSH_MAX  128  /* chains that are given back as one */
 
 /* One mapped piece of a chain; the queue's. */
 typedef struct VirtqueueSegment {
@@ -54,6 +55,8 @@ typedef struct VirtqueueChain {
 void *virtqueue_pop(Virtqueue *vq, size_t size);
 /* Gives it back with `written` bytes written; the chain is freed.  virtqueue_notify() tells the guest. */
 void virtqueue_push(Virtqueue *vq, VirtqueueChain *chain, uint64_t written);
+/* Several at once: the driver sees all of them or none (merged receive buffers).  n is at most VIRTQUEUE_PUSH_MAX. */
+void virtqueue_push_many(Virtqueue *vq, VirtqueueChain *const *chains, const uint64_t *written, unsigned n);
 void virtqueue_notify(Virtqueue *vq);                        /* if the guest wants to be told, once per batch */
 void virtqueue_notify_soon(Virtqueue *vq);                   /* the same, once in this round of the loop */
 void virtqueue_detach(Virtqueue *vq, VirtqueueChain *chain); /* frees it without using it (reset) */
@@ -62,6 +65,8 @@ void virtqueue_hold(Virtqueue *vq, VirtqueueChain *chain, bool held);
 bool virtqueue_empty(Virtqueue *vq);
 /* Suppresses or asks for doorbells; enable returns true if chains arrived meanwhile. */
 bool virtqueue_set_notification(Virtqueue *vq, bool enable);
+/* Realize: its chains are room, not work (receive buffers), so a loop that polls does not look for them. */
+void virtqueue_set_unpolled(Virtqueue *vq);
 unsigned virtqueue_in_flight(const Virtqueue *vq); /* popped chains, busy and held */
 
 unsigned virtqueue_index(const Virtqueue *vq);

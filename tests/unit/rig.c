@@ -16,6 +16,7 @@
 #include "hw/devices.h"
 #include "hw/isa/isa.h"
 #include "hw/pci/q35-host.h"
+#include "net/net.h"
 #include "vmm/chardev.h"
 #include "vmm/error.h"
 #include "vmm/object.h"
@@ -203,6 +204,7 @@ char *rig_try_add(Rig *r, const char *options)
 void rig_free(Rig *r)
 {
     machine_free(r->machine);
+    net_remove_all(r->domain);
     block_close_all(r->domain);
     chardev_remove_all(r->domain);
     objects_free(r->domain);

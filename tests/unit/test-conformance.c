@@ -19,6 +19,7 @@
 
 #include "block/block.h"
 #include "hw/devices.h"
+#include "net/net.h"
 #include "tests/unit/rig.h"
 #include "vmm/chardev.h"
 #include "vmm/epoch.h"
@@ -38,6 +39,7 @@ static const Recipe recipes[] = {
     { "mch", "addr=00.0" },
     { "ICH9-LPC", "addr=1f.0,multifunction=on" },
     { "virtio-blk-pci", "drive=d0" },
+    { "virtio-net-pci", "netdev=n0,mq=on" },
     { "virtio-mmio", "base=0xd0000000,gsi=5" },
     { "virtconsole", "chardev=c0", .behind = "virtio-serial-pci" },
     { "virtserialport", "chardev=c0,name=org.lodge", .behind = "virtio-serial-pci" },
@@ -75,6 +77,7 @@ static void make_disk(Domain *domain)
 static void make_backends(Domain *domain)
 {
     assert_non_null(chardev_add_text(domain, "null,id=c0", NULL));
+    assert_true(netdev_add_text(domain, "hubport,id=n0,hubid=0", NULL));
     make_disk(domain);
 }
 

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "net/net.h"
 #include "vmm/epoch.h"
 
 #define PATIENCE_MS 10000
@@ -93,6 +94,7 @@ void monitor_rig_free(MonitorRig *r)
         close(r->client);
     }
     qmp_free(r->qmp);
+    net_remove_all(r->domain);
     chardev_remove_all(r->domain);
     unlink(r->path);
     rmdir(r->folder);

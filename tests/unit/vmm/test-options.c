@@ -232,7 +232,6 @@ static void test_what_needs_firmware_is_refused_by_name(void **state)
 static void test_what_is_not_there_is_refused_by_name(void **state)
 {
     assert_refused(ARGV("-display", "gtk"), "-display gtk: There is no screen yet. Only 'none' is possible.");
-    assert_refused(ARGV("-net", "user"), "-net user: There is no network yet. Only 'none' is possible.");
 }
 
 static void test_a_disk_needs_a_kernel(void **state)

@@ -20,6 +20,8 @@ BUSYBOX = Path("/bin/busybox")
 # What a guest of any of our machines may want; a kernel that lacks one goes without.
 GUEST_MODULES = ["virtio_pci", "virtio_mmio", "virtio_blk", "virtio-rng", "virtio_console", "virtio_balloon", "ext4",
                  "crc32c_generic", "pvpanic-mmio", "pvpanic-pci", "evdev", "button", "rtc-cmos"]
+# What tests with a NIC load: others do not pay for it.
+NETWORK_MODULES = ["virtio_net", "af_packet"]
 # What the first level needs besides: KVM on an emulated AMD processor, and network backends.
 HOST_MODULES = ["irqbypass", "ccp", "kvm", "kvm-amd", "kvm-intel", "tun", "vhost_net", "virtio_net"]
 
@@ -63,14 +65,14 @@ class Initramfs:
                 self.link(f"bin/{applet}", "busybox")
         self.link("sbin", "bin")
 
-    def modules(self, kernel, names):
-        """The named modules and what they need, and the list that /init loads them by."""
+    def modules(self, kernel, names, order_file="order"):
+        """The named modules and what they need, and the list that they are loaded by; /init's is "order"."""
         order = []
         for path in kernel.module_files(names):
             name, data = kernels.module_bytes(path)
             self._add(f"modules/{name}", stat.S_IFREG | 0o644, data)
             order.append(name)
-        self.text("modules/order", "".join(f"{m}\n" for m in order))
+        self.text(f"modules/{order_file}", "".join(f"{m}\n" for m in order))
 
     def identity(self):
         """The hash of the contents."""
@@ -116,6 +118,7 @@ def _hello(kernel):
     image = Initramfs()
     image.busybox(kernel.busybox)
     image.modules(kernel, GUEST_MODULES)
+    image.modules(kernel, NETWORK_MODULES, "network")
     image.file("init", GUEST / "init-hello", 0o755)
     for script in sorted((GUEST / "scripts").glob("*.sh")):
         image.file(f"scripts/{script.stem}", script, 0o755)

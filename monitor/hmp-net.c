@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a person types about NICs and networks.
+ */
+#include "monitor/hmp-net.h"
+
+#include "net/net-commands.h"
+#include "net/usernet.h"
+#include "vmm/error.h"
+
+/* The text of -netdev. */
+bool hmp_netdev_add(HmpCall *call, GError **error)
+{
+    return netdev_add_text(call->domain, call->rest, error);
+}
+
+bool hmp_set_link(HmpCall *call, GError **error)
+{
+    g_auto(GStrv) words = g_strsplit(call->rest, " ", 2);
+    const char *state = words[0] && words[1] ? g_strstrip(words[1]) : "";
+    bool on = g_str_equal(state, "on");
+
+    if (!on && !g_str_equal(state, "off")) {
+        error_set(error, "The state of the link is missing, or neither 'on' nor 'off'");
+        return error_hint(error, "Write set_link NAME on|off.");
+    }
+    return net_set_link(call->domain, words[0], on, error);
+}
+
+/* One word, or two of which the first is a netdev. */
+static bool hmp_hostfwd(HmpCall *call, bool (*change)(Domain *, const char *, const char *, GError **), GError **error)
+{
+    g_auto(GStrv) words = g_strsplit(call->rest, " ", 2);
+    bool named = words[0] && words[1];
+
+    return change(call->domain, named ? words[0] : NULL, named ? g_strstrip(words[1]) : call->rest, error);
+}
+
+bool hmp_hostfwd_add(HmpCall *call, GError **error)
+{
+    return hmp_hostfwd(call, net_hostfwd_add, error);
+}
+
+bool hmp_hostfwd_remove(HmpCall *call, GError **error)
+{
+    return hmp_hostfwd(call, net_hostfwd_remove, error);
+}
+
+bool hmp_info_network(HmpCall *call, GError **error)
+{
+    net_info(call->domain, call->out);
+    return true;
+}
+
+bool hmp_info_usernet(HmpCall *call, GError **error)
+{
+    net_usernet_info(call->domain, call->out);
+    return true;
+}

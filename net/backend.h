@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the net core (net.c), its option language (netdev-options.c) and the backends share.
+ */
+#pragma once
+
+#include "net/net.h"
+#include "vmm/domain.h"
+
+typedef enum NetSent { NET_SENT, NET_NO_ROOM, NET_LOST } NetSent;
+
+typedef struct NetClass {
+    const char *name; /* "user" */
+    size_t size;      /* struct with NetBackend first */
+    unsigned offloads; /* NetOffload: what send() takes as it is; a backend may have less (NetBackend.offloads) */
+    /* options: what its row of the language describes.  On failure nothing is left. */
+    bool (*open)(NetBackend *b, const void *options, GError **error);
+    void (*close)(NetBackend *b); /* no queue is attached */
+    /* The queue's loop: begin and end to watch the host for it. */
+    void (*attach)(NetBackend *b, NetQueue *q);
+    void (*detach)(NetBackend *b, NetQueue *q);
+    /* After NET_NO_ROOM, net_send_ready() follows.  A packet that is cut comes as several frames: when the first is
+     * taken, others that find no room are lost. */
+    NetSent (*send)(NetBackend *b, NetQueue *q, const NetPacket *packet);
+    /* The NIC has room again, after net_receive() said no. */
+    void (*receive_ready)(NetBackend *b, NetQueue *q);
+    /* Optional.  Any thread: the guest uses so many queues; takes these offloads. */
+    void (*set_queues)(NetBackend *b, unsigned queues);
+    void (*set_offloads)(NetBackend *b, unsigned offloads);
+    bool main_loop_only; /* its NIC's queues must be there */
+} NetClass;
+
+struct NetBackend {
+    const NetClass *class;
+    Domain *domain;
+    char *id;
+    char *info;        /* "net=10.0.2.0,restrict=off" */
+    unsigned queues;   /* it has; open() sets more than 1 */
+    unsigned offloads; /* it takes; open() may clear some of its class' */
+    NetNic *nic;       /* linked to it; NULL: none */
+    unsigned references; /* the table's and the links of devices */
+    bool deleted;      /* closed: only links hold it */
+    bool link_down;    /* set_link; atomic */
+};
+
+/* ---- for backends ---- */
+/* A frame for the guest.  The queue's loop. */
+bool net_receive(NetBackend *b, NetQueue *q, const NetPacket *packet);
+void net_send_ready(NetBackend *b, NetQueue *q);
+
+/* Makes one that no option language describes (-net's hub ports). */
+NetBackend *netdev_create(Domain *domain, const char *id, const NetClass *class, const void *options, GError **error);
+void netdev_unref(NetBackend *b);
+typedef bool (*NetBackendFn)(NetBackend *b, void *opaque);
+bool netdev_each(Domain *domain, NetBackendFn fn, void *opaque); /* by id; false: stopped */
+typedef bool (*NetNicFn)(NetNic *nic, void *opaque);
+bool net_nic_each(Domain *domain, NetNicFn fn, void *opaque); /* by name */
+bool net_is_up(const NetNic *nic); /* neither end was taken down.  Any thread */

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The `dgram` backend, and `socket` with udp=: a frame is a datagram of a local or UDP socket.
+ *
+ * What the socket has no room for, the guest keeps; a peer that is not there loses frames, as on a
+ * wire.
+ *
+ * Locking: none; the loop of the NIC's queue.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/socket-address.h"
+#include "vmm/error.h"
+#include "vmm/log.h"
+
+#define PER_ROUND 64
+
+typedef struct NetDgram {
+    NetBackend backend; /* first */
+    int fd;
+    HostAddress remote; /* length 0: the socket is connected */
+    NetAddress local;   /* data NULL: nothing to remove */
+    /* The loop's */
+    NetQueue *queue;    /* NULL: no NIC */
+    LoopFd *watch;
+    LoopEvents events;
+    uint8_t *frame;
+    size_t pending;     /* bytes of a frame that the guest had no room for */
+    bool complained;
+} NetDgram;
+
+static NetDgram *net_dgram(NetBackend *b)
+{
+    return (NetDgram *)b;
+}
+
+static void set_events(NetDgram *d, LoopEvents events)
+{
+    if (d->events != events) {
+        d->events = events;
+        loop_fd_set_events(d->watch, events);
+    }
+}
+
+static bool hand_on(NetDgram *d, size_t length)
+{
+    struct iovec iov = { d->frame, length };
+    const NetPacket packet = { .iov = &iov, .n = 1, .length = length };
+
+    return net_receive(&d->backend, d->queue, &packet);
+}
+
+/* A peer that is gone shows as an error once, at the next call. */
+static void receive(NetDgram *d)
+{
+    for (unsigned i = 0; i < PER_ROUND; i++) {
+        ssize_t n = recv(d->fd, d->frame, NET_FRAME_MAX, MSG_DONTWAIT);
+
+        if (n < 0 && errno != ECONNREFUSED && errno != EINTR) {
+            return;
+        }
+        if (n > 0 && !hand_on(d, (size_t)n)) {
+            d->pending = (size_t)n;
+            set_events(d, d->events & ~(LoopEvents)LOOP_READ);
+            return;
+        }
+    }
+}
+
+static void descriptor_ready(int fd, LoopEvents events, void *opaque)
+{
+    NetDgram *d = opaque;
+
+    if (events & LOOP_WRITE) {
+        set_events(d, d->events & ~(LoopEvents)LOOP_WRITE);
+        net_send_ready(&d->backend, d->queue);
+    }
+    if (events & LOOP_READ) {
+        receive(d);
+    }
+}
+
+static void dgram_receive_ready(NetBackend *b, NetQueue *q)
+{
+    NetDgram *d = net_dgram(b);
+
+    if (d->pending && hand_on(d, d->pending)) {
+        d->pending = 0;
+        set_events(d, d->events | LOOP_READ);
+    }
+}
+
+static NetSent dgram_send(NetBackend *b, NetQueue *q, const NetPacket *packet)
+{
+    NetDgram *d = net_dgram(b);
+    const struct msghdr message = { .msg_name = d->remote.length ? &d->remote.address : NULL,
+                                    .msg_namelen = d->remote.length, .msg_iov = (struct iovec *)packet->iov,
+                                    .msg_iovlen = packet->n };
+    ssize_t n;
+
+    do {
+        n = sendmsg(d->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    if (n >= 0) {
+        d->complained = false;
+        return NET_SENT;
+    }
+    if (errno == EAGAIN) {
+        set_events(d, d->events | LOOP_WRITE);
+        return NET_NO_ROOM;
+    }
+    if (!d->complained) {
+        d->complained = true;
+        log_warning("%s: a frame is lost: %s", b->id, g_strerror(errno));
+    }
+    return NET_LOST;
+}
+
+static void dgram_attach(NetBackend *b, NetQueue *q)
+{
+    NetDgram *d = net_dgram(b);
+
+    d->queue = q;
+    d->frame = g_malloc(NET_FRAME_MAX);
+    d->events = LOOP_READ;
+    d->watch = loop_add_fd(q->loop, d->fd, d->events, descriptor_ready, d);
+}
+
+static void dgram_detach(NetBackend *b, NetQueue *q)
+{
+    NetDgram *d = net_dgram(b);
+
+    loop_remove_fd(d->watch);
+    d->watch = NULL;
+    d->queue = NULL;
+    d->pending = 0;
+    g_clear_pointer(&d->frame, g_free);
+}
+
+static void dgram_close(NetBackend *b)
+{
+    NetDgram *d = net_dgram(b);
+
+    close(d->fd);
+    if (d->local.data) {
+        net_address_unlink(&d->local);
+        net_address_clear(&d->local);
+    }
+}
+
+static bool open_at(NetDgram *d, const NetAddress *local, const NetAddress *remote, GError **error)
+{
+    g_autofree char *here = NULL, *there = NULL;
+
+    d->fd = net_address_dgram(local, remote, &d->remote, error);
+    if (d->fd < 0) {
+        return false;
+    }
+    fcntl(d->fd, F_SETFL, fcntl(d->fd, F_GETFL) | O_NONBLOCK);
+    d->local = net_address_copy(local);
+    here = net_address_text(local);
+    there = remote ? net_address_text(remote) : NULL;
+    d->backend.info = there ? g_strdup_printf("local=%s,remote=%s", here, there) : g_strdup(here);
+    return true;
+}
+
+static bool dgram_open(NetBackend *b, const void *opaque, GError **error)
+{
+    const NetDgramOptions *o = opaque;
+
+    return open_at(net_dgram(b), o->local, o->remote, error);
+}
+
+static bool socket_dgram_open(NetBackend *b, const void *opaque, GError **error)
+{
+    const NetSocketOptions *o = opaque;
+    NetAddress local = { 0 }, remote = { 0 };
+    bool ok;
+
+    if (!o->udp || !o->localaddr || o->fd || o->listen || o->connect) {
+        error_set(error, "udp and localaddr go together, and with nothing else");
+        return error_hint(error, "Write udp=HOST:PORT,localaddr=HOST:PORT.");
+    }
+    ok = net_address_parse(o->localaddr, &local, error) && net_address_parse(o->udp, &remote, error) &&
+         open_at(net_dgram(b), &local, &remote, error);
+    net_address_clear(&local);
+    net_address_clear(&remote);
+    return ok;
+}
+
+#define DGRAM_CLASS                                                                                                    \
+    .size = sizeof(NetDgram), .close = dgram_close, .attach = dgram_attach, .detach = dgram_detach,                    \
+    .send = dgram_send, .receive_ready = dgram_receive_ready
+
+const NetClass net_dgram_class = { .name = "dgram", .open = dgram_open, DGRAM_CLASS };
+const NetClass net_socket_dgram_class = { .name = "socket", .open = socket_dgram_open, DGRAM_CLASS };

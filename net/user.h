@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The `user` backend, between its files: user.c (frames, descriptors, timers), user-config.c (addresses),
+ * user-forward.c (hostfwd, guestfwd).
+ */
+#pragma once
+
+#include <slirp/libslirp.h>
+
+#include "net/coalesce.h"
+#include "net/netdev-options.h"
+#include "net/usernet.h"
+#include "vmm/chardev.h"
+
+typedef struct NetUser NetUser;
+
+/* What guestfwd connects an address of the network with. */
+typedef struct NetGuestForward {
+    NetUser *user;
+    Chardev *chr;
+    bool made; /* by its short form: it goes with the forward */
+    struct in_addr address;
+    int port;
+} NetGuestForward;
+
+struct NetUser {
+    NetBackend backend; /* first */
+    /* Constant once open */
+    Slirp *slirp;
+    Loop *loop;         /* the main loop */
+    char **dnssearch;
+    uint8_t *flat;      /* a frame in one piece */
+    /* The loop's */
+    NetQueue *queue;    /* NULL: no NIC */
+    NetCoalescer coalescer;
+    GQueue waiting;     /* GByteArray: frames that the NIC had no room for */
+    LoopBatch batch;    /* slirp is to be asked for its descriptors */
+    bool happened;      /* and first told what became of them */
+    GHashTable *watches; /* descriptor to NetUserWatch */
+    GArray *polled;     /* int: descriptors in the order in which slirp knows them */
+    unsigned round;
+    Timer *timeout;
+    GPtrArray *forwards; /* NetGuestForward */
+};
+
+/* user-config.c: fills *ret, which points into *o and *ret_dnssearch (the caller's). */
+bool net_user_configure(const NetUserOptions *o, SlirpConfig *ret, char ***ret_dnssearch, GError **error);
+
+/* user-forward.c */
+bool net_user_add_hostfwd(NetUser *u, const char *rule, GError **error);
+bool net_user_remove_hostfwd(NetUser *u, const char *rule, GError **error);
+bool net_user_add_guestfwd(NetUser *u, const char *rule, GError **error);
+void net_user_remove_guestfwds(NetUser *u);
+/* What guestfwds' chardevs have waiting may be taken now. */
+void net_user_poll_guestfwds(NetUser *u);
+
+/* user.c: slirp's sockets or its need for time may have changed. */
+void net_user_changed(NetUser *u);

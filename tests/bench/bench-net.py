@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How fast a stock guest on the software CPU moves TCP: lodge and the distribution's QEMU, in turn.
+
+Both boot the same kernel and initramfs with a virtio NIC, on a user network or (--tap, as root) on a TAP interface in a
+network namespace, and fetch a file from a web server on the host, then send one there. MB/s as the guest's clock
+counts; the best of each, and their ratio.
+"""
+
+import argparse
+import random
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "vm"))
+import direct  # noqa: E402
+from images import cache, disks, initramfs, kernels  # noqa: E402
+
+TIMEOUT = 300
+
+# Time is /proc/uptime's, to 10 ms.
+GUEST = (". /scripts/network; {up}; "
+         "yes xxxxxxxxxxxxxxx | dd of=/tmp/file bs=64k count={blocks} iflag=fullblock 2>/dev/null; "
+         "read a x </proc/uptime; wget -q -O /dev/null http://{host}/file; read b x </proc/uptime; "
+         "wget -q -O /dev/null --post-file=/tmp/file http://{host}/cgi-bin/sink; read c x </proc/uptime; "
+         "echo times: $a $b $c")
+
+
+def prepare(place, megabytes):
+    """A folder for a web server."""
+    script = (f"f=$(mktemp -d); head -c {megabytes}M /dev/zero >$f/file; mkdir $f/cgi-bin; cd $f; "
+              "printf '%s\\n' '#!/bin/sh' 'head -c $CONTENT_LENGTH >/dev/null' "
+              "'printf \"Content-Type: text/plain\\r\\n\\r\\nok\"' >cgi-bin/sink; "
+              "printf '%s\\n' '#!/bin/sh' 'busybox ip link set lo up' 'busybox ip link set $1 up' "
+              "'busybox ip addr add 10.5.5.1/24 dev $1' >up; chmod +x cgi-bin/sink up; echo $f")
+    return place.run(script, 60).output.strip()
+
+
+def transfer(place, folder, program, args):
+    """MB/s to the guest and from it."""
+    port = random.randrange(20000, 30000)
+    if args.tap:
+        netdev = f"tap,id=n,ifname=tap7,script={folder}/up,downscript=no"
+        up, host = "ip link set eth0 up; ip addr add 10.5.5.2/24 dev eth0", f"10.5.5.1:{port}"
+    else:
+        netdev, up, host = "user,id=n", "lease eth0 >/dev/null 2>&1", f"10.0.2.2:{port}"
+    run = GUEST.format(up=up, host=host, blocks=16 * args.megabytes)
+    command = (f"{program} -accel tcg -cpu max -M q35 -m 512M -nodefaults -display none -serial stdio -netdev {netdev} "
+               f"-device virtio-net-pci,netdev=n,romfile= -kernel {place.path('vmlinuz')} "
+               f"-initrd {place.path('initrd')} -append 'console=ttyS0 quiet quiet-init run=\"{run}\"'")
+    (Path(folder) / "run").write_text(f"busybox httpd -f -p {port} -h {folder} & server=$!\n{command}\nkill $server\n")
+    job = place.start(f"exec {'unshare -n ' if args.tap else ''}sh {folder}/run")
+    a, b, c = (float(t) for t in job.expect(r"^times: (\S+) (\S+) (\S+)\s", TIMEOUT).groups())
+    job.wait(TIMEOUT)
+    return args.megabytes / (b - a), args.megabytes / (c - b)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lodge", metavar="FILE", default=str(cache.TOP / "build" / "lodge"))
+    parser.add_argument("--peer", metavar="FILE", default="qemu-system-x86_64")
+    parser.add_argument("--tap", action="store_true", help="a TAP interface instead of a user network")
+    parser.add_argument("--megabytes", type=int, default=64)
+    parser.add_argument("--runs", type=int, default=2)
+    args = parser.parse_args()
+
+    kernel = kernels.get("cloud")
+    tree = disks.Tree()
+    tree.add("vmlinuz", kernel.vmlinuz)
+    tree.add("initrd", initramfs.hello(kernel))
+    best = {}
+    with direct.Direct(tree, disks.Tree()) as place:
+        folder = prepare(place, args.megabytes)
+        for _ in range(args.runs):
+            for program in (str(Path(args.lodge).resolve()), args.peer):
+                rates = transfer(place, folder, program, args)
+                name = Path(program).name
+                print(f"{name}: {rates[0]:.1f} MB/s to the guest, {rates[1]:.1f} MB/s from it", flush=True)
+                best[program] = [max(pair) for pair in zip(rates, best.get(program, (0, 0)))]
+        place.run(f"rm -r {folder}", 60)
+    (down, up), (peer_down, peer_up) = best.values()
+    print(f"lodge against its peer: {down / peer_down:.2f} to the guest, {up / peer_up:.2f} from it")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* net/net-commands.c and the languages of backends, as a QMP client and a command line see them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "net/netdev-options.h"
+#include "tests/unit/monitor/monitor-rig.h"
+#include "vmm/error.h"
+
+#define ERROR(TEXT) "{\"error\": {\"class\": \"GenericError\", \"desc\": \"" TEXT "..."
+#define OK          "{\"return\": {}}"
+
+static void ask(void **state, const char *request, const char *expected)
+{
+    monitor_rig_ask(*state, request, expected);
+}
+
+static void refused(void **state, const char *text, const char *expected)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *said = NULL;
+
+    assert_false(netdev_add_text(((MonitorRig *)*state)->domain, text, &error));
+    said = error_text(error);
+    if (!strstr(said, expected)) {
+        fail_msg("'%s' is not in '%s'", expected, said);
+    }
+}
+
+static void accepted(void **state, const char *text)
+{
+    g_autoptr(GError) error = NULL;
+
+    netdev_add_text(((MonitorRig *)*state)->domain, text, &error);
+    if (error) {
+        fail_msg("%s: %s", text, error->message);
+    }
+}
+
+static void test_tables_have_no_mistakes(void **state)
+{
+    g_autofree char *mistakes = field_struct_check(&netdev_options);
+
+    if (mistakes) {
+        fail_msg("%s", mistakes);
+    }
+}
+
+static void test_netdevs_come_and_go(void **state)
+{
+    ask(state, "{\"execute\": \"netdev_add\", \"arguments\": {\"type\": \"user\", \"id\": \"n0\", \"restrict\": true, "
+               "\"dnssearch\": [{\"str\": \"a.org\"}, {\"str\": \"b.org\"}]}}", OK);
+    ask(state, "{\"execute\": \"netdev_add\", \"arguments\": {\"type\": \"user\", \"id\": \"n0\"}}",
+        ERROR("Duplicate netdev id 'n0'"));
+    ask(state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": \"info network\"}}",
+        "{\"return\": \"n0: index=0,type=user,net=10.0.2.0,restrict=on\\n\"}");
+    ask(state, "{\"execute\": \"netdev_del\", \"arguments\": {\"id\": \"n0\"}}", OK);
+    ask(state, "{\"execute\": \"netdev_del\", \"arguments\": {\"id\": \"n0\"}}",
+        "{\"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"netdev 'n0' does not exist\"}}");
+}
+
+static void test_bad_arguments_are_named(void **state)
+{
+    ask(state, "{\"execute\": \"netdev_add\", \"arguments\": {\"type\": \"user\", \"id\": \"n\", \"hostfdw\": []}}",
+        ERROR("Parameter 'hostfdw' is unknown. Did you mean 'hostfwd'?"));
+    ask(state, "{\"execute\": \"netdev_add\", \"arguments\": {\"type\": \"usr\", \"id\": \"n\"}}",
+        ERROR("Parameter 'type' does not accept 'usr'"));
+    ask(state, "{\"execute\": \"netdev_add\", \"arguments\": {\"type\": \"user\"}}",
+        ERROR("Parameter 'id' is missing"));
+    ask(state, "{\"execute\": \"set_link\", \"arguments\": {\"name\": \"x\", \"up\": true}}",
+        "{\"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"Device 'x' not found\"}}");
+    ask(state, "{\"execute\": \"query-rx-filter\", \"arguments\": {\"name\": \"x\"}}",
+        ERROR("invalid net client name: x"));
+    ask(state, "{\"execute\": \"query-rx-filter\"}", "{\"return\": []}");
+    ask(state, "{\"execute\": \"query-nics\"}", "{\"return\": []}");
+}
+
+static void test_forwards_come_and_go(void **state)
+{
+    MonitorRig *r = *state;
+
+    accepted(state, "user,id=n,hostfwd=tcp:127.0.0.1:0-:22,hostfwd=udp:127.0.0.1:0-10.0.2.15:53");
+    ask(state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": "
+               "\"hostfwd_add tcp:127.0.0.1:0-:80\"}}", "{\"return\": \"\"}");
+    ask(state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": "
+               "\"hostfwd_add n nonsense\"}}", "{\"return\": \"Error: 'nonsense' is no host forwarding rule...");
+    ask(state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": "
+               "\"hostfwd_remove tcp:127.0.0.1:1\"}}",
+        "{\"return\": \"Error: host forwarding rule for 'tcp:127.0.0.1:1' not found...");
+    ask(state, "{\"execute\": \"x-query-usernet\"}", "{\"return\": {\"human-readable-text\": \"n:\\n...");
+    assert_true(netdev_del(r->domain, "n", NULL));
+    ask(state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": "
+               "\"hostfwd_add tcp::1-:1\"}}", "{\"return\": \"Error: there is no user network...");
+}
+
+static void test_addresses_of_a_user_network_must_fit(void **state)
+{
+    refused(state, "user,id=n,net=10.0.2.0/33", "no length of 4 to 32 bits");
+    refused(state, "user,id=n,net=10.0.2.0/31", "too large or too small");
+    refused(state, "user,id=n,host=10.0.3.2", "host='10.0.3.2' lies outside the network");
+    refused(state, "user,id=n,dns=10.0.2.2", "not three different addresses");
+    refused(state, "user,id=n,ipv4=off,ipv6=off", "ipv4 and ipv6 are both off");
+    refused(state, "user,id=n,ipv6-prefix=fec1::,ipv6-host=fec0::2", "lies outside the network");
+    refused(state, "user,id=n,hostfwd=sctp::1-:1", "no host forwarding rule");
+    refused(state, "user,id=n,hostfwd=tcp::1-:0", "no host forwarding rule");
+    refused(state, "user,id=n,hostfwd=tcp::70000-:1", "no host forwarding rule");
+    refused(state, "user,id=n,guestfwd=tcp:10.0.2.100:80", "no guest forwarding rule");
+    refused(state, "user,id=n,guestfwd=tcp:10.9.9.9:80-null", "lies outside the network");
+    refused(state, "user,id=1n", "is no netdev id");
+    accepted(state, "user,id=n,net=192.168.7.0/28,dhcpstart=192.168.7.9,guestfwd=tcp:192.168.7.11:80-null");
+    accepted(state, "user,id=m,net=172.16.0.0/255.255.0.0,hostname=guest,tftp=/tmp,bootfile=x,domainname=d.org");
+}
+
+static void test_sockets_say_what_they_lack(void **state)
+{
+    refused(state, "socket,id=n", "one of fd, listen, connect");
+    refused(state, "socket,id=n,udp=127.0.0.1:1", "udp and localaddr go together");
+    refused(state, "socket,id=n,listen=here", "has no port");
+    refused(state, "stream,id=n,addr.type=unix,addr.path=/nonexistent/x", "/nonexistent/x");
+    refused(state, "stream,id=n,addr.type=unix,addr.path=/x,server=on,reconnect=1", "reconnect is for clients");
+    refused(state, "dgram,id=n", "'local' is missing");
+    refused(state, "dgram,id=n,local.type=unix,local.path=/tmp/x", "'remote' is missing");
+    refused(state, "dgram,id=n,local.type=inet,local.host=127.0.0.1,local.port=0,remote.type=inet,"
+                   "remote.host=239.1.2.3,remote.port=5", "multicast");
+    refused(state, "stream,id=n,addr.type=fd,addr.str=0", "no stream socket");
+}
+
+static void test_taps_say_what_is_wrong(void **state)
+{
+    refused(state, "tap,id=n,fd=0", "no TAP interface");
+    refused(state, "tap,id=n,fd=0,ifname=x", "made here");
+    refused(state, "tap,id=n,ifname=a-name-that-is-too-long", "longer than 15 bytes");
+    refused(state, "tap,id=n,queues=0", "queues");
+}
+
+static void test_hub_ports_stand_in_for_a_nic(void **state)
+{
+    MonitorRig *r = *state;
+
+    accepted(state, "user,id=n");
+    accepted(state, "hubport,id=p,hubid=0,netdev=n");
+    refused(state, "hubport,id=q,hubid=0,netdev=n", "netdev 'n' is in use by 'p'");
+    refused(state, "hubport,id=q,hubid=0,netdev=x", "netdev 'x' does not exist");
+    assert_true(netdev_del(r->domain, "n", NULL)); /* the port stays, and leads nowhere */
+    assert_true(netdev_del(r->domain, "p", NULL));
+}
+
+#define TEST(NAME) cmocka_unit_test_setup_teardown(test_##NAME, monitor_rig_negotiated, monitor_rig_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(tables_have_no_mistakes),
+        TEST(netdevs_come_and_go),
+        TEST(bad_arguments_are_named),
+        TEST(forwards_come_and_go),
+        TEST(addresses_of_a_user_network_must_fit),
+        TEST(sockets_say_what_they_lack),
+        TEST(taps_say_what_is_wrong),
+        TEST(hub_ports_stand_in_for_a_nic),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
