@@ -186,9 +186,11 @@ bool migrate_channel_write(MigrateChannel *channel, const void *head, size_t hea
         for (unsigned i = 0; i < 2 && n > 0; i++) {
             size_t part = MIN((size_t)n, iov[i].iov_len);
 
-            iov[i].iov_base = (uint8_t *)iov[i].iov_base + part;
-            iov[i].iov_len -= part;
-            n -= (ssize_t)part;
+            if (part) { /* nothing has no address to go on from */
+                iov[i].iov_base = (uint8_t *)iov[i].iov_base + part;
+                iov[i].iov_len -= part;
+                n -= (ssize_t)part;
+            }
         }
     }
     account(channel, head_length + length);
