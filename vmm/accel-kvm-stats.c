@@ -70,18 +70,29 @@ static bool read_stats(int fd, AccelStatFn fn, void *opaque)
     return true;
 }
 
-bool kvm_stats(Accel *accel, Vcpu *vcpu, AccelStatFn fn, void *opaque)
+static bool vm_stats(const Kvm *kvm, AccelStatFn fn, void *opaque)
 {
-    Kvm *kvm = kvm_of(accel);
-    int of = vcpu ? kvm_vcpu_of(vcpu)->fd : kvm->vm;
-    int fd = kvm->stats_fd ? kvm_ioctl(of, KVM_GET_STATS_FD, NULL) : -1;
+    int fd = kvm->stats_fd ? kvm_ioctl(kvm->vm, KVM_GET_STATS_FD, NULL) : -1;
     bool ok = fd >= 0 && read_stats(fd, fn, opaque);
 
     if (fd >= 0) {
         close(fd);
     }
-    for (unsigned i = 0; vcpu && i < VCPU_COUNTERS; i++) {
+    return ok;
+}
+
+bool kvm_stats(Accel *accel, Vcpu *vcpu, AccelStatFn fn, void *opaque)
+{
+    int fd = vcpu ? kvm_vcpu_of(vcpu)->stats_fd : -1;
+
+    if (!vcpu) {
+        return vm_stats(kvm_of(accel), fn, opaque);
+    }
+    if (fd >= 0) {
+        read_stats(fd, fn, opaque);
+    }
+    for (unsigned i = 0; i < VCPU_COUNTERS; i++) {
         fn(&(AccelStat) { .name = counter_names[i], .base = 10, .values = &vcpu->exits[i], .n = 1 }, opaque);
     }
-    return ok || vcpu;
+    return true;
 }

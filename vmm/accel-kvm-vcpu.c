@@ -50,6 +50,9 @@ void kvm_vcpu_free(void *opaque)
     if (kv->run != MAP_FAILED) {
         munmap(kv->run, kv->kvm->run_size);
     }
+    if (kv->stats_fd >= 0) {
+        close(kv->stats_fd);
+    }
     if (kv->fd >= 0) {
         close(kv->fd);
     }
@@ -65,6 +68,7 @@ static KvmVcpu *vcpu_make(Kvm *kvm, Vcpu *vcpu, GError **error)
     kv->kvm = kvm;
     kv->vcpu = vcpu;
     kv->run = MAP_FAILED;
+    kv->stats_fd = -1;
     kvm_debug_vcpu_init(kv);
     kv->fd = kvm_ioctl(kvm->vm, KVM_CREATE_VCPU, (void *)(uintptr_t)vcpu->apic_id);
     if (kv->fd < 0) {
@@ -83,6 +87,9 @@ static KvmVcpu *vcpu_make(Kvm *kvm, Vcpu *vcpu, GError **error)
         kv->coalesced = (void *)((uint8_t *)kv->run + (size_t)coalesced * GUEST_PAGE_SIZE);
     }
     kvm_dirty_map_ring(kv);
+    if (kvm->stats_fd) {
+        kv->stats_fd = kvm_ioctl(kv->fd, KVM_GET_STATS_FD, NULL);
+    }
     if (kvm->mce_banks) {
         kvm_ioctl(kv->fd, KVM_X86_SETUP_MCE, &kvm->mce_capabilities);
     }

@@ -63,6 +63,7 @@ typedef struct KvmVcpu {
     Kvm *kvm;
     Vcpu *vcpu;
     int fd;
+    int stats_fd;            /* -1: none; opened before it runs, since KVM_RUN keeps every request of fd waiting */
     int tid;                 /* of its thread, 0 before vcpu_begin */
     struct kvm_run *run;
     struct kvm_coalesced_mmio_ring *coalesced; /* NULL: none; one ring for the VM */

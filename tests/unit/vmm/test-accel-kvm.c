@@ -379,6 +379,31 @@ static void test_no_kick_is_lost(void **state)
     fixture_free(f);
 }
 
+static void count_stat(const AccelStat *stat, void *opaque)
+{
+    ++*(unsigned *)opaque;
+}
+
+static void test_statistics_do_not_wait_for_the_guest(void **state)
+{
+    static const uint8_t code[] = { 0xeb, 0xfe }; /* jmp $ */
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Runner r = { .f = f, .vcpu = fixture_vcpu(f, 0) };
+    unsigned found = 0;
+
+    start_at_code(f, r.vcpu, code, sizeof(code));
+    assert_int_equal(pthread_create(&r.thread, NULL, runner, &r), 0);
+    usleep(10000);
+    alarm(30); /* or for ever */
+    assert_true(f->accel->class->stats(f->accel, r.vcpu, count_stat, &found));
+    alarm(0);
+    assert_true(found > 0);
+    __atomic_store_n(&r.stop, true, __ATOMIC_SEQ_CST);
+    f->accel->class->kick(r.vcpu);
+    pthread_join(r.thread, NULL);
+    fixture_free(f);
+}
+
 static void test_replaced_memory_is_never_seen_missing(void **state)
 {
     /* mov ds, 0x8000; loop: cmp byte [0], 0x77; je loop; out 0xe9, al; hlt */
@@ -464,6 +489,7 @@ int main(void)
         cmocka_unit_test(test_doorbell_rings_without_an_exit),
         cmocka_unit_test(test_rom_takes_no_write),
         cmocka_unit_test(test_no_kick_is_lost),
+        cmocka_unit_test(test_statistics_do_not_wait_for_the_guest),
         cmocka_unit_test(test_replaced_memory_is_never_seen_missing),
         cmocka_unit_test(test_dirty_bitmap_holds_what_the_guest_wrote),
         cmocka_unit_test(test_dirty_ring_holds_what_the_guest_wrote),
