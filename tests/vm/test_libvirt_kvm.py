@@ -49,7 +49,7 @@ until [ -S /run/libvirt/libvirt-sock ]; do sleep 0.2; n=$((n + 1)); [ $n -lt 150
 JOURNEY = """
 set -e
 virsh() {{ command virsh -q -c qemu:///system "$@"; }}
-trap 'virsh destroy inner >/dev/null 2>&1; kill $(pidof libvirtd virtlogd)' EXIT
+trap 'virsh destroy inner >/dev/null 2>&1 || :; kill $(pidof libvirtd virtlogd)' EXIT
 await() {{ n=0; until eval "$1"; do sleep 0.5; n=$((n + 1)); [ $n -lt {halves} ] || {{ echo "no $1"; exit 1; }}; done; }}
 expect() {{ text=$1; shift; virsh "$@" | grep -q "$text" || {{ echo "no '$text': $*"; exit 1; }}; }}
 virsh create --paused /var/lib/libvirt/inner.xml
