@@ -9,6 +9,7 @@ only one such test may run at a time (`@one_at_a_time`). A test that cannot run 
 
 import shlex
 import sys
+from pathlib import Path
 
 from images import cache, disks, initramfs, kernels, programs
 
@@ -108,6 +109,17 @@ def _tools_image(tree):
     tree.program(program_path("strace"))
 
 
+def _libvirt_image(tree):
+    """libvirt's daemons, its driver for QEMU and what it knows of processors, for a first level."""
+    from direct import program_path
+    for name in ("libvirtd", "virtlogd", "virsh"):
+        tree.program(program_path(name))
+    tree.module(Path("/usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_qemu.so"),
+                "lib/libvirt/connection-driver")
+    for file in Path("/usr/share/libvirt/cpu_map").iterdir():
+        tree.add(f"share/libvirt/cpu_map/{file.name}", file)
+
+
 def modes_guest():
     """The bare-metal guest of tests/guest/modes, built where it is needed: a compiler is all that it takes."""
     sys.path.insert(0, str(cache.TOP / "tests" / "guest" / "modes"))
@@ -121,7 +133,8 @@ def _modes_image(tree):
 
 
 IMAGES = {name: _kernel_image(name) for name in kernels.PACKAGES} | {
-    "agent": _agent_image, "debian": _debian_image, "programs": _programs_image, "tools": _tools_image, "modes": _modes_image}
+    "agent": _agent_image, "debian": _debian_image, "libvirt": _libvirt_image, "programs": _programs_image,
+    "tools": _tools_image, "modes": _modes_image}
 
 
 class Vm:

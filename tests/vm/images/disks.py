@@ -31,6 +31,12 @@ class Tree:
         for library, path in initramfs.libraries(source):
             self.add(f"lib/{library}", path)
 
+    def module(self, source, directory):
+        """A module that a program loads by itself, and its libraries under lib/."""
+        self.add(f"{directory}/{source.name}", source)
+        for library, path in initramfs.libraries(source):
+            self.add(f"lib/{library}", path)
+
     def disk(self, kind, free=64 * MIB):
         """Path of an ext4 image with this tree, made where the cache has none; `free` bytes stay for the guest."""
         recipe = [f"{n} {cache.file_identity(s)}" for n, s in sorted(self._files.items())]
