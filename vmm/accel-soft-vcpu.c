@@ -4,8 +4,9 @@
  * surroundings (SoftHooks) and the local APIC of its CPU (LapicOps); registers in and
  * out; debugging.
  *
- * A vCPU that halts sleeps in its run loop (vmm/vcpu.c).  Whoever signals it sets the
- * request first and wakes it then; the loop forgets wakes before it looks at requests.
+ * A vCPU that halts sleeps in its run loop (vmm/vcpu.c), no longer than its local APIC's
+ * timer says.  Whoever signals it sets the request first and wakes it then; the loop
+ * forgets wakes before it looks at requests.
  *
  * Threads: hooks run on the vCPU's thread, outside (vmm/x86/soft/soft.h); LapicOps on
  * any.
@@ -31,10 +32,13 @@ static const uint32_t feature_msrs[] = { 0x8b, 0xce, 0x10a }; /* microcode, plat
 
 /* ---- from the local APIC to its CPU ---- */
 
+/* Its own thread looks at signals before it halts, and need not be woken. */
 static void signal_vcpu(SoftVcpu *sv, unsigned signals)
 {
     soft_signal(sv->cpu, signals);
-    vcpu_wake(sv->vcpu);
+    if (vcpu_current() != sv->vcpu) {
+        vcpu_wake(sv->vcpu);
+    }
 }
 
 static void op_interrupt(void *cpu)
@@ -283,6 +287,7 @@ VcpuExit soft_vcpu_run(Vcpu *vcpu, GError **error)
     SoftVcpu *sv = soft_vcpu_of(vcpu);
 
     soft_clock_resume(sv->soft);
+    lapic_timer_end_wait(sv->lapic);
     if (vcpu->told && !vcpu->stop.step) {
         soft_cpu_pass_breakpoint(sv->cpu, vcpu->stop.address);
     }
@@ -292,6 +297,7 @@ VcpuExit soft_vcpu_run(Vcpu *vcpu, GError **error)
         vcpu->exits[VCPU_COUNT_KICKED]++;
         return VCPU_EXIT_KICKED;
     case SOFT_EXIT_HALTED:
+        vcpu->halt_until = lapic_timer_begin_wait(sv->lapic);
         return VCPU_EXIT_HALTED;
     case SOFT_EXIT_TRIPLE_FAULT:
         return VCPU_EXIT_RESET;
@@ -328,6 +334,7 @@ bool soft_vcpu_fetch(Vcpu *vcpu, GError **error)
 {
     SoftVcpu *sv = soft_vcpu_of(vcpu);
 
+    lapic_timer_end_wait(sv->lapic); /* what is due is in IRR */
     soft_cpu_save(sv->cpu, &vcpu->cpu);
     lapic_save(sv->lapic, &vcpu->cpu);
     soft_clock_save(sv, &vcpu->cpu);

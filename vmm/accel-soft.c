@@ -230,7 +230,7 @@ static void soft_set_extint(Accel *accel, bool level, int (*acknowledge)(void *o
 
 const AccelClass accel_soft_class = {
     .name = "tcg", .type_name = "tcg-accel", .desc = "Lodge's own processor in software; needs nothing of the host",
-    .options = &soft_options,
+    .tsc_frequency_kept = true, .options = &soft_options,
     .probe = soft_probe, .open = soft_open, .close = soft_close, .count = soft_count_init, .setup = soft_setup,
     .fabric = soft_get_fabric, .irqchip = soft_irqchip, .max_vcpus = soft_max_vcpus,
     .supported_cpuid = soft_cpuid_supported, .supported_msr_features = soft_msr_features,

@@ -76,6 +76,7 @@ struct AccelClass {
     const char *name;      /* "kvm" */
     const char *type_name; /* "kvm-accel" */
     const char *desc;
+    bool tsc_frequency_kept; /* a state is loaded only where the TSC is as fast: a guest may rely on it */
     const FieldStruct *options; /* -accel NAME,key=value */
 
     void (*probe)(AccelProbe *ret);

@@ -101,6 +101,20 @@ bool clock_running(const Clock *clock)
     return clock->kind != CLOCK_KIND_VIRTUAL || clock->manual || __atomic_load_n(&clock->ticking, __ATOMIC_ACQUIRE);
 }
 
+int64_t clock_when(const Clock *clock, int64_t ns)
+{
+    unsigned before;
+    int64_t value, when;
+    bool ticking;
+
+    do {
+        before = __atomic_load_n(&clock->sequence, __ATOMIC_ACQUIRE);
+        value = __atomic_load_n(&clock->value, __ATOMIC_ACQUIRE);
+        ticking = __atomic_load_n(&clock->ticking, __ATOMIC_ACQUIRE);
+    } while ((before & 1) || __atomic_load_n(&clock->sequence, __ATOMIC_ACQUIRE) != before);
+    return !ticking || clock->counter || __builtin_sub_overflow(ns, value, &when) ? INT64_MAX : when;
+}
+
 void clock_start(Clock *clock)
 {
     if (!clock_running(clock)) {

@@ -153,7 +153,7 @@ bool loop_run_handles(Loop *loop)
     for (unsigned n = loop->ready.length; n && loop->ready.head; n--) {
         LoopHandle *handle = g_queue_pop_head_link(&loop->ready)->data;
 
-        ran |= handle != &loop->wake_event->handle;
+        ran |= handle != &loop->wake_event->handle && handle != &loop->alarm_watch->handle;
         dispatch_handle(handle);
     }
     return ran;

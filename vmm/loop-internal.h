@@ -98,6 +98,8 @@ struct Loop {
     int tid;                    /* atomic */
     int wake_fd;
     LoopEvent *wake_event;
+    int alarm_fd;               /* a timerfd: ends its sleep at the deadline that another thread gives a timer */
+    LoopFd *alarm_watch;
     pthread_t runner;           /* loop_thread_start()'s */
     bool has_runner;
 };
@@ -137,6 +139,9 @@ void loop_handle_forget(LoopHandle *handle);
 void loop_ring_now(Loop *loop, int eventfd);
 bool loop_is_here(const Loop *loop); /* the calling thread may touch it */
 void loop_wake(Loop *loop);          /* any thread: makes a sleeping loop take another round */
+/* The same at a time of clock_realtime, INT64_MAX: never; the last one holds.  Any thread. */
+void loop_set_alarm(Loop *loop, int64_t monotonic_ns);
+bool loop_is_asleep(const Loop *loop); /* or about to look at its timers and sleep.  Any thread */
 bool loop_has_posts(const Loop *loop); /* or something else that other threads left for it */
 
 /* ---- for loop-thread.c and loop-glib.c ---- */
@@ -171,6 +176,7 @@ void loop_timers_free(LoopTimers *timers);
 /* Until the next is due: 0 if one is, LOOP_FOREVER if there is none. */
 int64_t loop_timers_wait_ns(LoopTimers *timers);
 bool loop_timers_run(LoopTimers *timers); /* true: one ran */
+void loop_timers_alarm_rang(LoopTimers *timers);
 
 /* ---- GLib ---- */
 /* Notes which descriptors the context wants polled; the bound on the wait it asks for. */

@@ -7,13 +7,15 @@
  * `asleep` away; only who finds it set writes the wake-up eventfd.  The loop sets
  * `asleep`, then looks at everything others may have changed (posts, timers), then
  * waits.  So one of the two sees the other, and a busy loop costs its posters no
- * system call.
+ * system call.  Who gives a sleeping loop's timer an earlier deadline sets its alarm
+ * to it, and the loop sleeps on until then.
  */
 #include "vmm/loop.h"
 
 #include <errno.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "vmm/epoch.h"
@@ -73,6 +75,37 @@ static void drain_wake_event(void *opaque)
 {
 }
 
+/* Who moved it meanwhile has taken the bell back: then there is nothing to read. */
+static void alarm_rang(int fd, LoopEvents events, void *opaque)
+{
+    Loop *loop = opaque;
+    uint64_t rings;
+
+    if (read(fd, &rings, sizeof(rings)) == sizeof(rings)) {
+        loop_timers_alarm_rang(loop->timers);
+    }
+}
+
+static bool open_wakers(Loop *loop, GError **error)
+{
+    loop->wake_fd = eventfd(0, EFD_CLOEXEC);
+    loop->alarm_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (loop->wake_fd >= 0 && loop->alarm_fd >= 0) {
+        return true;
+    }
+    return error_set_errno(error, errno, "cannot make an eventfd and a timerfd for loop '%s'", loop->name);
+}
+
+static void close_wakers(Loop *loop)
+{
+    if (loop->wake_fd >= 0) {
+        close(loop->wake_fd);
+    }
+    if (loop->alarm_fd >= 0) {
+        close(loop->alarm_fd);
+    }
+}
+
 Loop *loop_new(const char *name, LoopEngine engine, GError **error)
 {
     Loop *loop = g_new0(Loop, 1);
@@ -80,16 +113,13 @@ Loop *loop_new(const char *name, LoopEngine engine, GError **error)
     loop->name = g_strdup(name);
     loop->batches_tail = &loop->batches;
     loop->finished_tail = &loop->finished;
-    loop->wake_fd = eventfd(0, EFD_CLOEXEC);
-    if (loop->wake_fd < 0) {
-        error_set_errno(error, errno, "cannot make an eventfd for loop '%s'", name);
-    } else if (choose_engine(loop, engine, error)) {
+    if (open_wakers(loop, error) && choose_engine(loop, engine, error)) {
         loop->timers = loop_timers_new(loop);
         loop->wake_event = loop_add_event(loop, loop->wake_fd, drain_wake_event, NULL, NULL);
+        loop->alarm_watch = loop_add_fd(loop, loop->alarm_fd, LOOP_READ, alarm_rang, loop);
         return loop;
-    } else {
-        close(loop->wake_fd);
     }
+    close_wakers(loop);
     g_free(loop->name);
     g_free(loop);
     return NULL;
@@ -131,12 +161,13 @@ void loop_free(Loop *loop)
     g_clear_pointer(&loop->workers, loop_workers_free);
     g_assert(!loop->io_in_flight);
     g_clear_pointer(&loop->glib, loop_glib_free);
+    loop_remove_fd(loop->alarm_watch);
     loop_remove_event(loop->wake_event);
     loop_unbind(loop);
     g_assert(!loop->handles.length);
     loop->ops->close(loop);
     loop_timers_free(loop->timers);
-    close(loop->wake_fd);
+    close_wakers(loop);
     g_free(loop->name);
     g_free(loop);
 }
@@ -169,6 +200,25 @@ void loop_wake(Loop *loop)
 
         g_assert(n == sizeof(one));
     }
+}
+
+void loop_set_alarm(Loop *loop, int64_t monotonic_ns)
+{
+    struct itimerspec alarm = { 0 }; /* none */
+
+    if (monotonic_ns != INT64_MAX) {
+        monotonic_ns = MAX(monotonic_ns, 1);
+        alarm.it_value.tv_sec = monotonic_ns / NS_PER_SEC;
+        alarm.it_value.tv_nsec = monotonic_ns % NS_PER_SEC;
+    }
+    if (timerfd_settime(loop->alarm_fd, TFD_TIMER_ABSTIME, &alarm, NULL) < 0) {
+        g_error("loop '%s': cannot set its alarm: %s", loop->name, g_strerror(errno));
+    }
+}
+
+bool loop_is_asleep(const Loop *loop)
+{
+    return __atomic_load_n(&loop->asleep, __ATOMIC_SEQ_CST);
 }
 
 void loop_post(Loop *loop, LoopFn fn, void *opaque)

@@ -82,6 +82,7 @@ const SandboxCall sandbox_calls[] = {
     { C(io_uring_register), M | I }, /* enabling the ring of a loop on its own thread */
     { C(prctl), ALL },               /* names and timer slack */
     { C(seccomp), ALL },             /* only ever narrower */
+    { C(timerfd_settime), ALL },     /* the alarm of a loop that sleeps */
     { C(epoll_create1), M },
     { C(io_uring_setup), M },
 
@@ -136,7 +137,6 @@ const SandboxCall sandbox_calls[] = {
     { C(sysinfo), M | W },
     { C(timerfd_create), M },
     { C(timerfd_gettime), M },
-    { C(timerfd_settime), M },
     { C(uname), M | W },
     { C(umask), M },
     { C(wait4), M },

@@ -38,6 +38,7 @@ struct LoopTimers {
     Loop *loop;
     pthread_mutex_t mutex;
     GPtrArray *heaps; /* TimerHeap; one a clock */
+    int64_t alarm_ns; /* to which the loop's alarm is set; INT64_MAX: it is not */
 };
 
 /* The earliest deadline of the loop's timers on that clock.  INT64_MAX: none; INT64_MIN: one is running. */

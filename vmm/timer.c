@@ -103,6 +103,7 @@ LoopTimers *loop_timers_new(Loop *loop)
 
     timers->loop = loop;
     timers->heaps = g_ptr_array_new();
+    timers->alarm_ns = INT64_MAX;
     pthread_mutex_init(&timers->mutex, NULL);
     return timers;
 }
@@ -167,16 +168,52 @@ static int64_t heap_wait_ns(const TimerHeap *heap)
     return MAX(wait, 0);
 }
 
-int64_t loop_timers_wait_ns(LoopTimers *timers)
+/* Timer mutex held. */
+static int64_t wait_ns(const LoopTimers *timers)
 {
     int64_t wait = LOOP_FOREVER;
 
-    pthread_mutex_lock(&timers->mutex);
     for (unsigned i = 0; wait && i < timers->heaps->len; i++) {
         wait = MIN(wait, heap_wait_ns(g_ptr_array_index(timers->heaps, i)));
     }
+    return wait;
+}
+
+int64_t loop_timers_wait_ns(LoopTimers *timers)
+{
+    int64_t wait;
+
+    pthread_mutex_lock(&timers->mutex);
+    wait = wait_ns(timers);
     pthread_mutex_unlock(&timers->mutex);
     return wait;
+}
+
+/* A timer was moved; `first`: to before all others of its heap.  A loop that is awake looks at its timers before it
+ * sleeps; one that sleeps knew the deadlines of then, and the alarm has to tell it of an earlier one only.  It goes
+ * with its timer, so one that is moved back and forth wakes nobody.  Timer mutex held. */
+static void tell_loop(LoopTimers *timers, bool first)
+{
+    int64_t wait, alarm = INT64_MAX;
+
+    if (!loop_is_asleep(timers->loop) || !(first || timers->alarm_ns != INT64_MAX)) {
+        return;
+    }
+    wait = wait_ns(timers);
+    if (wait != LOOP_FOREVER && __builtin_add_overflow(clock_ns(clock_realtime), wait, &alarm)) {
+        alarm = INT64_MAX;
+    }
+    if (alarm != timers->alarm_ns) {
+        timers->alarm_ns = alarm;
+        loop_set_alarm(timers->loop, alarm);
+    }
+}
+
+void loop_timers_alarm_rang(LoopTimers *timers)
+{
+    pthread_mutex_lock(&timers->mutex);
+    timers->alarm_ns = INT64_MAX;
+    pthread_mutex_unlock(&timers->mutex);
 }
 
 /* Takes the timer off and calls it, unless it was moved meanwhile.  Timer mutex held at entry and
@@ -272,8 +309,6 @@ void timer_free(Timer *timer)
     }
 }
 
-/* The loop is woken only for what comes before all it waits for: a timer that is moved back and forth costs it
- * one idle round at most. */
 void timer_mod(Timer *timer, int64_t deadline_ns)
 {
     LoopTimers *timers = timer->timers;
@@ -288,11 +323,12 @@ void timer_mod(Timer *timer, int64_t deadline_ns)
     }
     arm(timer, deadline_ns);
     first = deadline_ns < earliest;
+    if (!clock->counter) {
+        tell_loop(timers, first);
+    }
     pthread_mutex_unlock(&timers->mutex);
     if (first && clock->counter) {
         clock->counter->earlier(clock->counter_opaque);
-    } else if (first) {
-        loop_wake(timers->loop);
     }
 }
 
@@ -300,6 +336,7 @@ void timer_del(Timer *timer)
 {
     pthread_mutex_lock(&timer->timers->mutex);
     disarm(timer);
+    tell_loop(timer->timers, false);
     pthread_mutex_unlock(&timer->timers->mutex);
 }
 

@@ -28,6 +28,7 @@
 #include "vmm/machine.h"
 #include "vmm/sandbox.h"
 #include "vmm/thread.h"
+#include "vmm/timer.h"
 
 typedef struct VcpuCall {
     void (*fn)(Vcpu *vcpu, void *opaque);
@@ -48,6 +49,22 @@ static void vcpu_wait(Vcpu *vcpu)
     epoch_offline();
     pthread_cond_wait(&vcpu->cond, &vcpu->mutex);
     epoch_online();
+}
+
+/* The same until a time of clock_realtime, or INT64_MAX; false: it has come. */
+static bool vcpu_wait_until(Vcpu *vcpu, int64_t until)
+{
+    struct timespec ts = { .tv_sec = until / NS_PER_SEC, .tv_nsec = until % NS_PER_SEC };
+    int err = 0;
+
+    if (until == INT64_MAX) {
+        vcpu_wait(vcpu);
+    } else if (until > 0) {
+        epoch_offline();
+        err = pthread_cond_clockwait(&vcpu->cond, &vcpu->mutex, CLOCK_MONOTONIC, &ts);
+        epoch_online();
+    }
+    return until > 0 && err != ETIMEDOUT;
 }
 
 /* ---- saved state ---- */
@@ -175,8 +192,10 @@ static bool serve_requests(Vcpu *vcpu)
         vcpu_wait(vcpu);
     }
     run = !vcpu->quit;
-    vcpu->parked = !run; /* who is gone is out of the guest for good */
-    pthread_cond_broadcast(&vcpu->cond);
+    if (vcpu->parked == run) {
+        vcpu->parked = !run; /* who is gone is out of the guest for good */
+        pthread_cond_broadcast(&vcpu->cond);
+    }
     pthread_mutex_unlock(&vcpu->mutex);
     return run;
 }
@@ -189,14 +208,13 @@ static void park_self(Vcpu *vcpu, bool stopped)
     pthread_mutex_unlock(&vcpu->mutex);
 }
 
-/* Without a LAPIC in the kernel: sleeps until vcpu_kick() or a request. */
+/* Without a LAPIC in the kernel: sleeps until vcpu_kick(), a request, or what the CPU itself waits for. */
 static void halt(Vcpu *vcpu)
 {
     pthread_mutex_lock(&vcpu->mutex);
     __atomic_store_n(&vcpu->halted, true, __ATOMIC_SEQ_CST);
     while (!__atomic_load_n(&vcpu->kicked, __ATOMIC_SEQ_CST) && !vcpu->park_wanted && !vcpu->quit &&
-           g_queue_is_empty(&vcpu->work)) {
-        vcpu_wait(vcpu);
+           g_queue_is_empty(&vcpu->work) && vcpu_wait_until(vcpu, vcpu->halt_until)) {
     }
     __atomic_store_n(&vcpu->halted, false, __ATOMIC_SEQ_CST);
     pthread_mutex_unlock(&vcpu->mutex);
@@ -248,6 +266,7 @@ static void run(Vcpu *vcpu)
     VcpuExit why = VCPU_EXIT_FAILED;
 
     __atomic_store_n(&vcpu->kicked, false, __ATOMIC_SEQ_CST);
+    vcpu->halt_until = INT64_MAX;
     if (!vcpu->dirty || accel_of(vcpu)->store(vcpu, vcpu->full, &error)) {
         vcpu->dirty = false;
         vcpu->full = false;

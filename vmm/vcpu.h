@@ -48,6 +48,7 @@ struct Vcpu {
     bool dirty;             /* write cpu back before the next run */
     bool full;              /* ... all of it: after a reset */
     bool halted, kicked;    /* atomics */
+    int64_t halt_until;     /* when VCPU_EXIT_HALTED ends by itself, by clock_realtime; INT64_MAX: never */
     VcpuStop stop;          /* why run() ended with VCPU_EXIT_DEBUG; its thread writes */
     /* Under mutex; cond tells of every change. */
     bool park_wanted, parked, quit;

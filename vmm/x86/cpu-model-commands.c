@@ -4,7 +4,8 @@
  * A model is what this accelerator can give of it: what it cannot is in unavailable-features.
  *
  * An expansion of type `static` is the model "base" and all that has to be added to it, `full` the model itself with
- * all that it has; both, given to -cpu, make the same processor.
+ * all that it has; both, given to -cpu, make the same processor.  Who does not say `migratable` gets what any host may
+ * be given: clients make models for other hosts of it, and compare with migratable=off to see what must not be in them.
  */
 #include "vmm/x86/cpu-model-commands.h"
 
@@ -243,6 +244,9 @@ static CpuModel *make_model(Accel *accel, const ModelInfo *info, GError **error)
     }
     if (info->props && !json_object_each(info->props, append_property, &pass)) {
         return NULL;
+    }
+    if (!info->props || !json_object_get_member(info->props, "migratable")) {
+        g_string_append(text, ",migratable=on");
     }
     g_string_append(text, ",check=off");
     return cpu_model_new(text->str, accel, error);

@@ -32,7 +32,7 @@
 
 /* Properties beside the features. */
 typedef struct CpuOptions {
-    bool check, enforce, kvm, migratable, l3_cache;
+    bool check, enforce, kvm, has_migratable, migratable, l3_cache;
     int pmu, host_phys_bits, host_cache_info; /* OnOffAuto */
     bool has_family, has_model, has_stepping, has_level, has_xlevel, has_phys_bits;
     uint32_t family, model, stepping, level, xlevel, phys_bits, host_phys_bits_limit;
@@ -46,7 +46,9 @@ const FieldStruct cpu_options = {
         F_BOOL("check", CpuOptions, check, true, .help = "warn of features that cannot be given"),
         F_BOOL("enforce", CpuOptions, enforce, false, .help = "refuse to start without them"),
         F_BOOL("kvm", CpuOptions, kvm, true, .help = "show KVM's signature and its paravirtual features"),
-        F_BOOL("migratable", CpuOptions, migratable, true, .help = "host, max: leave out what cannot be moved"),
+        F_BOOL("migratable", CpuOptions, migratable, true, FIELD_HAS(CpuOptions, has_migratable),
+               .help = "host, max: leave out what cannot be moved; when not given, invtsc stays if this accelerator "
+                       "moves a domain only to hosts with such a TSC"),
         F_ENUM("pmu", CpuOptions, pmu, &field_on_off_auto, ON_OFF_AUTO_AUTO,
                .help = "performance counters (auto: host, max)"),
         F_ENUM("host-phys-bits", CpuOptions, host_phys_bits, &field_on_off_auto, ON_OFF_AUTO_AUTO,
@@ -361,7 +363,7 @@ static bool build(CpuModel *m, char **items, GError **error)
         goto out;
     }
     if (is_host) {
-        take_host(m, &host, o.migratable);
+        take_host(m, &host, o.has_migratable ? o.migratable : !m->accel->class->tsc_frequency_kept);
     } else {
         take_def(m, def);
         if (!def->bare) {

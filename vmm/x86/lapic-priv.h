@@ -72,6 +72,7 @@ struct Lapic {
     int64_t timer_ns;            /* when the present count ends, on the bus' clock; 0: it stands */
     uint64_t deadline;           /* of the TSC; 0: none */
     Timer *timer;
+    int64_t own_wait_ns;         /* its deadline while the CPU waits for it itself; 0: the loop does */
 };
 
 typedef struct LapicList { unsigned n; Lapic *apic[]; } LapicList;

@@ -9,7 +9,10 @@
  * What differs from the manual, as in KVM: periods shorter than MIN_PERIOD_NS
  * interrupt that often only; a change of the divider keeps the present count.
  *
- * Locking: apic->lock, by the CPU's registers and around the expiry on the loop.
+ * While the CPU runs, the loop waits for the timer; while it is halted, its own thread
+ * does, so that an idle guest's ticks concern nobody else.
+ *
+ * Locking: apic->lock, by the CPU's registers and around the expiry.
  */
 #include "vmm/x86/lapic-priv.h"
 
@@ -40,17 +43,24 @@ static int64_t now_ns(const Lapic *apic)
 
 /* ---- counting; lock held ---- */
 
+static void expire_at(Lapic *apic, int64_t ns)
+{
+    apic->own_wait_ns = 0;
+    timer_mod(apic->timer, ns);
+}
+
 static void stop(Lapic *apic)
 {
     apic->timer_ns = 0;
     apic->deadline = 0;
+    apic->own_wait_ns = 0;
     timer_del(apic->timer);
 }
 
 static void count_down(Lapic *apic, uint32_t count)
 {
     apic->timer_ns = now_ns(apic) + ns_of(apic, count);
-    timer_mod(apic->timer, apic->timer_ns);
+    expire_at(apic, apic->timer_ns);
 }
 
 static uint32_t current_count(const Lapic *apic)
@@ -79,7 +89,7 @@ static void await_deadline(Lapic *apic)
         return;
     }
     ns = (unsigned __int128)(apic->deadline - tsc) * KHZ_NS / MAX(apic->features.tsc_khz, 1) + 1;
-    timer_mod(apic->timer, now_ns(apic) + (int64_t)MIN(ns, (unsigned __int128)FOREVER_NS));
+    expire_at(apic, now_ns(apic) + (int64_t)MIN(ns, (unsigned __int128)FOREVER_NS));
 }
 
 static void expired(void *opaque)
@@ -98,13 +108,47 @@ static void expired(void *opaque)
             return;
         }
         apic->timer_ns += MAX((now - apic->timer_ns) / period + 1, 1) * period;
-        timer_mod(apic->timer, MAX(apic->timer_ns, now + MIN_PERIOD_NS));
+        expire_at(apic, MAX(apic->timer_ns, now + MIN_PERIOD_NS));
         break;
     default:
         apic->timer_ns = 0;
         break;
     }
     lapic_local(apic, APIC_LVT_TIMER);
+}
+
+/* ---- the CPU waits itself ---- */
+
+int64_t lapic_timer_begin_wait(Lapic *apic)
+{
+    int64_t deadline, until = INT64_MAX;
+
+    lock_acquire(&apic->lock);
+    deadline = timer_deadline(apic->timer);
+    if (deadline != INT64_MAX) {
+        until = clock_when(apic->bus->clock, deadline);
+    }
+    if (until != INT64_MAX) {
+        timer_del(apic->timer);
+        apic->own_wait_ns = deadline;
+    }
+    lock_release(&apic->lock);
+    return until;
+}
+
+void lapic_timer_end_wait(Lapic *apic)
+{
+    int64_t deadline;
+
+    lock_acquire(&apic->lock);
+    deadline = apic->own_wait_ns;
+    apic->own_wait_ns = 0;
+    if (deadline && deadline <= now_ns(apic)) {
+        expired(apic);
+    } else if (deadline) {
+        timer_mod(apic->timer, deadline);
+    }
+    lock_release(&apic->lock);
 }
 
 /* ---- registers ---- */

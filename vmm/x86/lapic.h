@@ -80,5 +80,10 @@ void lapic_set_cr8(Lapic *apic, uint64_t value);
 typedef enum LapicMsr { LAPIC_MSR_OTHER, LAPIC_MSR_OK, LAPIC_MSR_GP } LapicMsr;
 LapicMsr lapic_msr_read(Lapic *apic, uint32_t index, uint64_t *ret_value);
 LapicMsr lapic_msr_write(Lapic *apic, uint32_t index, uint64_t value);
+/* A halted CPU may wait for its timer itself: returns until when, by clock_realtime, or INT64_MAX: it need not, since
+ * nothing is set, or the clock stands and the loop waits for it.  The loop does nothing until the wait is ended, which
+ * is before the CPU runs; no earlier end is needed. */
+int64_t lapic_timer_begin_wait(Lapic *apic);
+void lapic_timer_end_wait(Lapic *apic);
 /* The TSC was set: what waits for a value of it waits anew. */
 void lapic_tsc_changed(Lapic *apic);

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <cpuid.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -76,6 +77,27 @@ static void test_every_model_has_kvmclock_and_x2apic(void **state)
     fixture_free(f);
 }
 
+/* Without a word of `migratable`: its TSC moves only to where it is the same. */
+static void test_max_has_the_hosts_invariant_tsc(void **state)
+{
+    static const struct { const char *model; bool has; } rows[] = {
+        { "max", true }, { "host", true }, { "max,migratable=off", true }, { "max,migratable=on", false },
+        { "max,invtsc=off", false }, { "qemu64", false },
+    };
+    Fixture *f = tcg();
+    unsigned eax, ebx, ecx, edx;
+    bool host = __get_cpuid(0x80000007, &eax, &ebx, &ecx, &edx) && (edx >> 8 & 1);
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        CpuModel *m = cpu_model_new(rows[i].model, f->accel, NULL);
+
+        assert_non_null(m);
+        assert_int_equal(cpu_model_feature(m, "invtsc"), rows[i].has && host);
+        cpu_model_free(m);
+    }
+    fixture_free(f);
+}
+
 /* ---- running ---- */
 
 static void test_ports_and_mmio_are_reached(void **state)
@@ -132,6 +154,83 @@ static void test_message_wakes_a_halted_vcpu(void **state)
     assert_true(vcpu->kicked); /* so that its loop does not sleep */
     assert_int_equal(run_here(f, vcpu, NULL), VCPU_EXIT_KICKED);
     assert_int_equal(f->out[0], 'i');
+    fixture_free(f);
+}
+
+/* The local APIC's timer is to interrupt in `ns`, once. */
+static void set_timer(Vcpu *vcpu, uint32_t ns)
+{
+    static const uint32_t by_1 = 0xb, vector = 0x31;
+
+    memcpy(vcpu->cpu.lapic + 0x320, &vector, sizeof(vector));
+    memcpy(vcpu->cpu.lapic + 0x380, &ns, sizeof(ns));
+    memcpy(vcpu->cpu.lapic + 0x390, &ns, sizeof(ns));
+    memcpy(vcpu->cpu.lapic + 0x3e0, &by_1, sizeof(by_1));
+}
+
+static void sleep_until(int64_t ns)
+{
+    while (clock_ns(clock_realtime) < ns) {
+        usleep(1000);
+    }
+}
+
+static void test_halted_vcpu_waits_for_its_timer_itself(void **state)
+{
+    Fixture *f = tcg();
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    int64_t began = clock_ns(clock_realtime);
+
+    clock_start(domain_clock(f->domain));
+    set_timer(vcpu, 50 * NS_PER_MS);
+    start_halting(f, vcpu, 0x31, 't');
+    assert_int_equal(run_here(f, vcpu, NULL), VCPU_EXIT_HALTED);
+    assert_in_range(vcpu->halt_until, began + 50 * NS_PER_MS, clock_ns(clock_realtime) + 50 * NS_PER_MS);
+    assert_int_equal(clock_next_deadline(domain_clock(f->domain)), INT64_MAX); /* the loop has nothing to do */
+    sleep_until(vcpu->halt_until);
+    assert_int_equal(run_here(f, vcpu, NULL), VCPU_EXIT_KICKED);
+    assert_int_equal(f->out[0], 't');
+    fixture_free(f);
+}
+
+static void test_wait_for_a_timer_stands_still_with_the_clock(void **state)
+{
+    Fixture *f = tcg();
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+    Clock *clock = domain_clock(f->domain);
+    int64_t first;
+
+    clock_start(clock);
+    set_timer(vcpu, 50 * NS_PER_MS);
+    start_halting(f, vcpu, 0x31, 't');
+    assert_int_equal(run_here(f, vcpu, NULL), VCPU_EXIT_HALTED);
+    first = vcpu->halt_until;
+    clock_stop(clock);
+    sleep_until(first + 5 * NS_PER_MS);
+    assert_int_equal(run_here(f, vcpu, NULL), VCPU_EXIT_HALTED);
+    assert_int_equal(vcpu->halt_until, INT64_MAX);
+    assert_int_not_equal(clock_next_deadline(clock), INT64_MAX); /* the loop waits until time goes on */
+    clock_start(clock);
+    assert_int_equal(run_here(f, vcpu, NULL), VCPU_EXIT_HALTED);
+    assert_true(vcpu->halt_until > first + 5 * NS_PER_MS);
+    sleep_until(vcpu->halt_until);
+    assert_int_equal(run_here(f, vcpu, NULL), VCPU_EXIT_KICKED);
+    fixture_free(f);
+}
+
+static void test_timer_that_came_while_parked_is_saved_as_an_interrupt(void **state)
+{
+    Fixture *f = tcg();
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+
+    clock_start(domain_clock(f->domain));
+    set_timer(vcpu, 50 * NS_PER_MS);
+    start_halting(f, vcpu, 0x31, 't');
+    assert_int_equal(run_here(f, vcpu, NULL), VCPU_EXIT_HALTED);
+    sleep_until(vcpu->halt_until);
+    clock_stop(domain_clock(f->domain));
+    assert_true(f->accel->class->fetch(vcpu, NULL));
+    assert_int_equal(vcpu->cpu.lapic[0x212], 2); /* IRR */
     fixture_free(f);
 }
 
@@ -408,9 +507,13 @@ int main(void)
         cmocka_unit_test(test_one_thread_for_all_is_refused_by_name),
         cmocka_unit_test(test_irqchip_in_the_kernel_is_refused_with_the_way_out),
         cmocka_unit_test(test_every_model_has_kvmclock_and_x2apic),
+        cmocka_unit_test(test_max_has_the_hosts_invariant_tsc),
         cmocka_unit_test(test_ports_and_mmio_are_reached),
         cmocka_unit_test(test_triple_fault_asks_for_a_reset),
         cmocka_unit_test(test_message_wakes_a_halted_vcpu),
+        cmocka_unit_test(test_halted_vcpu_waits_for_its_timer_itself),
+        cmocka_unit_test(test_wait_for_a_timer_stands_still_with_the_clock),
+        cmocka_unit_test(test_timer_that_came_while_parked_is_saved_as_an_interrupt),
         cmocka_unit_test(test_nmi_wakes_a_halted_vcpu),
         cmocka_unit_test(test_pics_interrupt_reaches_the_first_vcpu),
         cmocka_unit_test(test_routes_hold_what_is_masked_and_ring_by_descriptor),

@@ -234,6 +234,38 @@ static void test_timer_armed_by_another_thread_wakes_the_loop(void **state)
     assert_int_equal(r->count, 1);
 }
 
+static void *arm_and_delete(void *opaque)
+{
+    Rig *r = opaque;
+    int64_t now;
+
+    usleep(5000);
+    now = clock_ns(clock_realtime);
+    for (unsigned i = 0; i < 100; i++) {
+        timer_mod(r->timer, now + 10 * NS_PER_MS);
+        timer_del(r->timer);
+    }
+    return NULL;
+}
+
+static void test_timer_moved_back_and_forth_wakes_nobody(void **state)
+{
+    Rig *r = *state, other = { .loop = r->loop, .clock = r->clock };
+    int64_t until = clock_ns(clock_realtime) + 60 * NS_PER_MS;
+    pthread_t thread;
+
+    r->timer = timer_new(r->loop, clock_realtime, note, r);
+    other.timer = timer_new(r->loop, clock_realtime, note, &other);
+    timer_mod(other.timer, until);
+    loop_run_once(r->loop, false);
+    assert_int_equal(pthread_create(&thread, NULL, arm_and_delete, r), 0);
+    loop_run_once(r->loop, true);
+    assert_true(clock_ns(clock_realtime) >= until);
+    pthread_join(thread, NULL);
+    assert_int_equal(r->count, 0);
+    timer_free(other.timer);
+}
+
 static void count_locked(void *opaque)
 {
     Rig *r = opaque;
@@ -384,6 +416,7 @@ int main(void)
         ROW(test_deadline_in_the_past_runs_in_the_next_round),
         ROW(test_far_deadline_is_kept),
         ROW(test_timer_armed_by_another_thread_wakes_the_loop),
+        ROW(test_timer_moved_back_and_forth_wakes_nobody),
         ROW(test_timer_deleted_under_its_lock_is_silent),
         ROW(test_counted_clock_runs_timers_when_it_allows_them),
         ROW(test_counted_clock_is_due_while_something_is),
