@@ -19,6 +19,7 @@ TOP = Path(__file__).resolve().parent.parent
 BUILDS = TOP / "build-check"
 FUZZ_SECONDS = 15
 INSTRUCTION_SECONDS = 300
+ASSERT = "-Ddebug_locks=true"
 INSTRUCTION_COUNT = 14_000_000  # what two free cores do in that time: a faster machine runs the same cases, not others
 
 SANITIZER_ENV = {
@@ -120,13 +121,17 @@ def tail(text, lines=40):
     return "\n".join(text.splitlines()[-lines:])
 
 
+def gcc_build():
+    return build("gcc", "gcc", ASSERT)
+
+
 def stage_gcc():
-    """Build with gcc, unit tests"""
-    return meson_tests(build("gcc", "gcc"), "unit")
+    """Build with gcc and all assertions, unit tests"""
+    return meson_tests(gcc_build(), "unit")
 
 
 def stage_clang():
-    """Build with clang, unit tests"""
+    """Build with clang, as users do, unit tests"""
     return meson_tests(build("clang", "clang"), "unit")
 
 
@@ -136,7 +141,7 @@ def stage_asan():
 
 
 def sanitized_build():
-    return build("asan", "clang", "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dbuildtype=debugoptimized",
+    return build("asan", "clang", ASSERT, "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dbuildtype=debugoptimized",
                  "-Dfuzz=true")
 
 
@@ -161,7 +166,7 @@ def fuzz(target):
 
 def stage_tsan():
     """The stress programs under the thread sanitizer"""
-    path = configure("tsan", "clang", "-Db_sanitize=thread", "-Db_lundef=false")
+    path = configure("tsan", "clang", ASSERT, "-Db_sanitize=thread", "-Db_lundef=false")
     tests = json.loads(must(["meson", "introspect", "--tests", path]))
     programs = [os.path.relpath(t["cmd"][0], path) for t in tests if "lodge:stress" in t["suite"]]
     return meson_tests(make(path, *programs), "stress", "--suite", "stress")
@@ -170,7 +175,7 @@ def stage_tsan():
 def stage_instructions(seconds=None):
     """Generated instructions on this processor and on the software CPU; instructions=SECONDS for another time"""
     limits = ["--seconds", seconds or INSTRUCTION_SECONDS] + ([] if seconds else ["--count", INSTRUCTION_COUNT])
-    status, output = call([build("gcc", "gcc") / "tests/soft/soft-diff", "--seed", 1, *limits],
+    status, output = call([gcc_build() / "tests/soft/soft-diff", "--seed", 1, *limits],
                           timeout=int(limits[1]) + 300)
     print(f"      {next((line for line in output.splitlines() if ' cases from seed ' in line), 'no cases')}")
     return [record("generated instructions", "failed" if status else "passed", tail(output, 200) if status else "")]
@@ -189,7 +194,7 @@ def stage_guests():
 def guest_tests(accel):
     results = BUILDS / f"guests-{accel}.json"
     results.unlink(missing_ok=True)
-    subprocess.run([sys.executable, TOP / "tests/vm/run.py", "--lodge", build("gcc", "gcc") / "lodge", "--accel", accel,
+    subprocess.run([sys.executable, TOP / "tests/vm/run.py", "--lodge", gcc_build() / "lodge", "--accel", accel,
                     "--json", results], cwd=TOP, stdin=subprocess.DEVNULL, check=False)
     if not results.exists():
         raise StageFailed("the guest tests did not run to their end")
