@@ -141,8 +141,8 @@ def stage_asan():
 
 
 def sanitized_build():
-    return build("asan", "clang", ASSERT, "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dbuildtype=debugoptimized",
-                 "-Dfuzz=true")
+    return build("asan", "clang", ASSERT, "-Db_sanitize=address,undefined", "-Db_lundef=false",
+                 "-Dbuildtype=debugoptimized", "-Dfuzz=true")
 
 
 def stage_fuzz():
