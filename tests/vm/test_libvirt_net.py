@@ -4,7 +4,7 @@
 import time
 
 from test_libvirt import SERIAL_FILE, domain, libvirt, wait_for_serial, wait_until
-from vmtest import BOOT, lodge_only, needs, tcg_only
+from vmtest import BOOT, lodge_only, needs, one_at_a_time, tcg_only
 
 INTERFACE = ("<interface type='user'><mac address='52:54:00:00:00:{n:02x}'/><model type='virtio'/></interface>")
 
@@ -18,6 +18,7 @@ RUN = (". /scripts/network; lease eth0; echo carrier=$(cat /sys/class/net/eth0/c
 @needs("cloud")
 @lodge_only
 @tcg_only
+@one_at_a_time
 def test_libvirt_gives_a_domain_a_user_network(vm):
     with libvirt(vm) as daemon:
         xml = domain(daemon, "net", serial=SERIAL_FILE + INTERFACE.format(n=1), run=RUN)
