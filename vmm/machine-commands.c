@@ -71,7 +71,7 @@ static const FieldStruct current_machine = {
 
 static bool query_current_machine(CommandCall *call, const void *args, void *ret, GError **error)
 {
-    ((CurrentMachine *)ret)->wakeup = domain_machine(call->domain)->can_sleep;
+    ((CurrentMachine *)ret)->wakeup = machine_can_sleep(call->domain);
     return true;
 }
 

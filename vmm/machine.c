@@ -363,6 +363,13 @@ void machine_reset(Machine *machine)
     }
 }
 
+bool machine_can_sleep(const Domain *domain)
+{
+    const Machine *machine = domain_machine(domain);
+
+    return machine && machine->can_sleep;
+}
+
 /* Everything but RAM and what runs on a battery lost its power; the guest keeps what it was asked to let go of. */
 bool machine_wakeup(Machine *machine, GError **error)
 {

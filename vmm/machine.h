@@ -147,6 +147,7 @@ bool machine_finalize(Machine *machine, GError **error);
 void machine_reset(Machine *machine); /* vCPUs parked, queues quiet */
 /* Likewise, at the end of ACPI S3: keeps RAM.  false, error set: the guest cannot go on, only be reset. */
 bool machine_wakeup(Machine *machine, GError **error);
+bool machine_can_sleep(const Domain *domain); /* false, too, while there is no machine */
 void machine_free(Machine *machine);
 /* Realizes the class' board rows in order; for build functions. */
 bool machine_realize_rows(Machine *machine, GError **error);

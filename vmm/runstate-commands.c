@@ -139,7 +139,7 @@ static bool system_powerdown(CommandCall *call, const void *args, void *ret, GEr
 
 static bool system_wakeup(CommandCall *call, const void *args, void *ret, GError **error)
 {
-    if (!domain_machine(call->domain)->can_sleep) {
+    if (!machine_can_sleep(call->domain)) {
         return error_set(error, "wake-up from suspend is not supported by this guest");
     }
     if (domain_run_state(call->domain) != RUN_STATE_SUSPENDED) {

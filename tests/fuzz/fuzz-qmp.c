@@ -16,8 +16,8 @@ static Domain *domain;
 
 /* What opens files, or runs lines of text that may: their arguments are parsed, no more. */
 static const char *const only_parsed[] = {
-    "add-fd", "blockdev-add", "chardev-add", "dump-guest-memory", "human-monitor-command", "memsave", "object-add", "pmemsave",
-    NULL
+    "add-fd", "blockdev-add", "chardev-add", "chardev-change", "dump-guest-memory", "human-monitor-command", "memsave",
+    "migrate", "migrate-incoming", "netdev_add", "object-add", "pmemsave", NULL
 };
 
 static void parse(const Command *command, const Json *arguments)
