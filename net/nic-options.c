@@ -78,7 +78,9 @@ static char *nic_netdev(const Json *json, unsigned n)
     return text_of(json, "id") ? g_strdup(text_of(json, "id")) : g_strdup_printf("nic%u", n);
 }
 
-bool net_add_nic(Domain *domain, unsigned n, const char *text, GError **error)
+/* Each -nic is read twice: for its backend, and, once there are buses, for its device. */
+static bool read_nic(Domain *domain, unsigned n, const char *text,
+                     bool (*fn)(Domain *domain, const Json *nic, const char *netdev, GError **error), GError **error)
 {
     g_autoptr(Json) json = NULL;
     g_autofree char *id = NULL;
@@ -88,20 +90,17 @@ bool net_add_nic(Domain *domain, unsigned n, const char *text, GError **error)
     }
     json = netdev_json_from_text(text, error);
     id = json ? nic_netdev(json, n) : NULL;
-    return json && add_backend(domain, json, id, error);
+    return json && fn(domain, json, id, error);
+}
+
+bool net_add_nic(Domain *domain, unsigned n, const char *text, GError **error)
+{
+    return read_nic(domain, n, text, add_backend, error);
 }
 
 bool net_plug_nic(Domain *domain, unsigned n, const char *text, GError **error)
 {
-    g_autoptr(Json) json = NULL;
-    g_autofree char *id = NULL;
-
-    if (g_str_equal(text, "none")) {
-        return true;
-    }
-    json = netdev_json_from_text(text, error);
-    id = json ? nic_netdev(json, n) : NULL;
-    return json && plug(domain, json, id, error);
+    return read_nic(domain, n, text, plug, error);
 }
 
 /* ---- -net ---- */

@@ -2,7 +2,7 @@
 /*
  * Locks, their ranks, and effects.
  *
- * A thread takes locks in rising rank only; debug builds (LODGE_DEBUG_LOCKS)
+ * A thread takes locks in rising rank only; builds with LODGE_DEBUG_LOCKS (configure)
  * assert it, and that none is held over a coroutine's yield or a wait.
  *
  *   LOCK_DEVICE     a device's registers and guest state; taken by the framework

@@ -52,22 +52,23 @@ def test_user_network_gives_a_lease_and_answers(vm):
     assert "3 packets transmitted, 3 packets received" in output
 
 
+def copy_both_ways(vm, mib, options):
+    """A file of so many MiB goes to the guest and comes back, from a web server of the host."""
+    port = some_port()
+    digest = web_server(vm, port, mib)
+    arrived(ended_well(vm.guest(MACHINE + options, run=NET + f"lease eth0 && {transfer(f'10.0.2.2:{port}')}")), digest)
+
+
 @needs("cloud")
 @device_only
 def test_files_arrive_whole_both_ways(vm):
-    port = some_port()
-    digest = web_server(vm, port, 8)
-    arrived(ended_well(vm.guest(MACHINE + "-netdev user,id=n -device virtio-net-pci,netdev=n",
-                                run=NET + f"lease eth0 && {transfer(f'10.0.2.2:{port}')}")), digest)
+    copy_both_ways(vm, 8, "-netdev user,id=n -device virtio-net-pci,netdev=n")
 
 
 @needs("cloud")
 @device_only
 def test_files_arrive_whole_through_a_hub_without_offloads(vm):
-    port = some_port()
-    digest = web_server(vm, port, 2)
-    arrived(ended_well(vm.guest(MACHINE + "-net nic,model=virtio -net user",
-                                run=NET + f"lease eth0 && {transfer(f'10.0.2.2:{port}')}")), digest)
+    copy_both_ways(vm, 2, "-net nic,model=virtio -net user")
 
 
 @needs("cloud")
