@@ -17,28 +17,11 @@
 #include <cmocka.h>
 
 #include "block/block.h"
+#include "tests/fuzz/input.h"
 #include "tests/unit/hw/virtio/virtio-guest.h"
 
 #define RINGS_END (GUEST_QUEUES_AT + 0x4000)
 #define REQUESTS  0x10000
-
-typedef struct Input { const uint8_t *data; size_t length; } Input;
-
-static unsigned take(Input *in)
-{
-    if (!in->length) {
-        return 0;
-    }
-    in->length--;
-    return *in->data++;
-}
-
-static unsigned take16(Input *in)
-{
-    unsigned low = take(in);
-
-    return low | take(in) << 8;
-}
 
 static void make_disk(Domain *domain)
 {

@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "net/net.h"
+#include "tests/fuzz/input.h"
 #include "tests/unit/hw/virtio/virtio-guest.h"
 
 #define DATA       0x10000
@@ -25,26 +26,9 @@
 #define QUEUES     3
 #define DEVICE     "virtio-net-pci,netdev=n,addr=5"
 
-typedef struct Input { const uint8_t *data; size_t length; } Input;
 typedef struct Fuzz { VirtioGuest g; DriverQueue q[QUEUES]; } Fuzz;
 
 static int wire = -1; /* the peer's end; what the setup of the rig leaves */
-
-static unsigned take(Input *in)
-{
-    if (!in->length) {
-        return 0;
-    }
-    in->length--;
-    return *in->data++;
-}
-
-static unsigned take16(Input *in)
-{
-    unsigned low = take(in);
-
-    return low | take(in) << 8;
-}
 
 static void connect_wire(Domain *domain)
 {

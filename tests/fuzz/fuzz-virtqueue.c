@@ -11,21 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/fuzz/input.h"
 #include "tests/unit/hw/virtio/queue-rig.h"
 
 #define RINGS     0x1000
 #define IN_FLIGHT 32
-
-typedef struct Input { const uint8_t *data; size_t length; } Input;
-
-static unsigned take(Input *in)
-{
-    if (!in->length) {
-        return 0;
-    }
-    in->length--;
-    return *in->data++;
-}
 
 static void check(bool condition)
 {
@@ -65,7 +55,7 @@ static VirtqueueChain *reload(QueueRig *r, VirtqueueChain *c)
 static void step(QueueRig *r, Input *in, VirtqueueChain **chain)
 {
     unsigned what = take(in), slot = what / 8 % IN_FLIGHT;
-    unsigned at = RINGS + (take(in) | take(in) << 8) % 0x2000;
+    unsigned at = RINGS + take16(in) % 0x2000;
 
     switch (what % 8) {
     case 0:
