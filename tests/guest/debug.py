@@ -10,6 +10,7 @@ there, so those are left out. Exit status: 0 all as it must be, 1 not, 77 this h
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -109,12 +110,17 @@ def check(session, output):
 
 def debug(lodge, guest, accel, directory):
     session = START + (ALSO_ON_WEAK_KVM if accel == "kvm" and is_weak_kvm() else BREAKPOINTS) + THREADS + END
-    socket = f"{directory}/gdb"
+    path = f"{directory}/gdb"
+    listener = socket.socket(socket.AF_UNIX)  # made here, so that gdb finds it however late lodge comes
+    listener.bind(path)
+    listener.listen(1)
     command = [lodge, "-accel", accel, "-machine", "q35", "-cpu", "qemu64", "-m", "128M", "-smp", "2", "-nodefaults",
                "-display", "none", "-kernel", guest, "-append", "cpus=2", "-device", "virtio-rng-pci",
-               "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-S", "-gdb", f"unix:{socket},server=on,wait=on"]
-    vmm = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    script = "".join(f"echo @@{n}\\n\n{line.format(socket=socket)}\n" for n, (line, _) in enumerate(session))
+               "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-S",
+               "-chardev", f"socket,id=gdb,fd={listener.fileno()},server=on,wait=on", "-gdb", "chardev:gdb"]
+    vmm = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[listener.fileno()])
+    listener.close()
+    script = "".join(f"echo @@{n}\\n\n{line.format(socket=path)}\n" for n, (line, _) in enumerate(session))
     try:
         gdb = subprocess.run(
             ["gdb", "-q", "-nx", "-ex", "set pagination off", "-ex", "set confirm off", "-ex", "set width 0", guest],

@@ -165,13 +165,13 @@ class Devices(Scratch):
         self.ctl("start", "x")
         self.ctl("attach-device", "x", self.disk, "--persistent")
         self.assertEqual(self.nodes(), ["n1"])
-        self.assertIn("n1", self.ctl("dumpconfig", "x"))
+        self.assertIn('node-name = "n1"', self.ctl("dumpconfig", "x"))
         self.ctl("detach-device", "x", self.disk, "--live", "--config")
         self.assertEqual(self.nodes(), [])
-        self.assertNotIn("n1", self.ctl("dumpconfig", "x"))
+        self.assertNotIn('node-name = "n1"', self.ctl("dumpconfig", "x"))
         self.ctl("attach-device", "x", self.disk)
         self.assertEqual(self.nodes(), ["n1"])
-        self.assertNotIn("n1", self.ctl("dumpconfig", "x"))
+        self.assertNotIn('node-name = "n1"', self.ctl("dumpconfig", "x"))
 
     def test_definition_is_not_changed_where_the_domain_refuses(self):
         self.ctl("start", "x")
