@@ -40,7 +40,7 @@ static void on_writable(void *opaque)
     Hmp *hmp = opaque;
 
     flush(hmp);
-    if (hmp->out->len < OUT_PAUSE) {
+    if (hmp->out->len < OUT_PAUSE && !chardev_end_lost(hmp->chr)) {
         chardev_accept_input(hmp->chr);
     }
 }
@@ -92,6 +92,7 @@ static void on_receive(void *opaque, const uint8_t *data, size_t length)
 
     line_editor_type(hmp->editor, data, length);
     flush(hmp);
+    chardev_end_lost(hmp->chr); /* the lines behind these are nobody's any more */
 }
 
 static void greet(Hmp *hmp)

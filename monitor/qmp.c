@@ -104,7 +104,8 @@ static void send(Qmp *qmp, JsonWriter *w)
     flush(qmp);
 }
 
-/* Goes on where the client may: with what it has sent, or by reading more. */
+/* Goes on where the client may: with what it has sent, or by reading more.  Who has left gets what was read of it done,
+ * since many send a request and go, and not the thousands behind that, for which the next client would wait. */
 static void take_turn(Qmp *qmp)
 {
     if (qmp->out->len >= OUT_PAUSE) {
@@ -112,7 +113,7 @@ static void take_turn(Qmp *qmp)
     }
     if (qmp->input_used) {
         loop_batch(domain_loop(qmp->domain), &qmp->turn);
-    } else {
+    } else if (!chardev_end_lost(qmp->chr)) {
         chardev_accept_input(qmp->chr);
     }
 }

@@ -37,6 +37,7 @@ struct ChardevClass {
     char *(*filename)(const Chardev *chr); /* NULL: the class' name */
     void (*send_break)(Chardev *chr);
     int (*take_fd)(Chardev *chr);
+    void (*hang_up)(Chardev *chr); /* the peer is gone, as write() has said */
     /* A mux: front ends and output are its own matter. */
     bool (*attach)(Chardev *chr, const ChardevFrontend *fe, GError **error);
     bool (*detach)(Chardev *chr, void *opaque);
@@ -62,6 +63,7 @@ struct Chardev {
     bool announced;      /* the front end knows that it is open */
     unsigned users;      /* links of devices and muxes */
     bool connected;      /* atomic */
+    bool lost;           /* atomic: connected, but write() has found the peer gone */
     bool input_blocked;  /* atomic: the front end had no room */
     bool wants_write;    /* atomic: writable() is owed */
     int log_fd;          /* -1: none */

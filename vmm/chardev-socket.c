@@ -158,6 +158,11 @@ static void socket_hung_up(ChardevFd *c)
     }
 }
 
+static void socket_end(Chardev *chr)
+{
+    socket_hung_up((ChardevFd *)chr);
+}
+
 static void peer_comes(int fd, LoopEvents events, void *opaque)
 {
     Socket *s = opaque;
@@ -453,4 +458,5 @@ const ChardevClass chardev_socket_class = {
     .resume_input = chardev_fd_resume_input,
     .filename = socket_filename,
     .take_fd = socket_take_fd,
+    .hang_up = socket_end,
 };

@@ -300,6 +300,7 @@ void chardev_event(Chardev *chr, ChardevEvent event)
 {
     if (event == CHARDEV_OPENED || event == CHARDEV_CLOSED) {
         __atomic_store_n(&chr->connected, event == CHARDEV_OPENED, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&chr->lost, false, __ATOMIC_SEQ_CST);
         chr->announced = event == CHARDEV_OPENED && chr->attached;
     }
     tell_front_end(chr, event);
@@ -311,6 +312,15 @@ bool chardev_connected(const Chardev *chr)
         return chardev_connected(chr->class->below((Chardev *)chr));
     }
     return __atomic_load_n(&chr->connected, __ATOMIC_SEQ_CST);
+}
+
+bool chardev_end_lost(Chardev *chr)
+{
+    if (!chr->class->hang_up || !chardev_connected(chr) || !__atomic_load_n(&chr->lost, __ATOMIC_SEQ_CST)) {
+        return false;
+    }
+    chr->class->hang_up(chr);
+    return true;
 }
 
 /* ---- input ---- */
@@ -386,7 +396,11 @@ static size_t write_now(Chardev *chr, const uint8_t *data, size_t length)
 {
     ssize_t n = chr->out_used ? 0 : chr->class->write(chr, data, length);
 
-    return n < 0 ? length : (size_t)n; /* gone: nobody can read it any more */
+    if (n < 0) {
+        __atomic_store_n(&chr->lost, true, __ATOMIC_SEQ_CST);
+        return length; /* nobody can read it any more */
+    }
+    return (size_t)n;
 }
 
 /* Lock held. */
@@ -464,6 +478,7 @@ void chardev_output_ready(Chardev *chr)
         n = chr->class->write(chr, chr->out + chr->out_head, length);
         if (n < 0) {
             chr->out_used = 0;
+            __atomic_store_n(&chr->lost, true, __ATOMIC_SEQ_CST);
         } else {
             chr->out_head = (chr->out_head + n) % CHARDEV_OUT_MAX;
             chr->out_used -= n;

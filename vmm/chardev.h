@@ -73,6 +73,9 @@ size_t chardev_write(Chardev *chr, const uint8_t *data, size_t length);
 void chardev_want_write(Chardev *chr);   /* calls writable() when there is room */
 void chardev_accept_input(Chardev *chr); /* can_receive() may have grown */
 bool chardev_connected(const Chardev *chr);
+/* Hangs up on a peer that was found to be gone when something was written to it, with all that it sent and nobody read.
+ * false: it may still be there.  Main thread. */
+bool chardev_end_lost(Chardev *chr);
 void chardev_send_break(Chardev *chr);
 /* Descriptors received with the bytes just handed to receive() (sockets); taken by the caller. -1: none. */
 int chardev_take_fd(Chardev *chr);

@@ -120,6 +120,52 @@ static void test_a_new_client_begins_anew(void **state)
     monitor_rig_ask(r, STATUS, "{\"error\": {\"class\": \"CommandNotFound\", ...");
 }
 
+/* How many chardevs the requests of the last client have made. */
+static unsigned chardevs_made(MonitorRig *r)
+{
+    g_autofree char *line = NULL;
+    unsigned n = 0;
+
+    monitor_rig_connect(r);
+    monitor_rig_ask(r, "", "{\"QMP\": ...");
+    monitor_rig_ask(r, "{\"execute\": \"qmp_capabilities\"}", "{\"return\": {}}");
+    monitor_rig_send(r, "{\"execute\": \"query-chardev\"}", 28, -1);
+    line = monitor_rig_line(r);
+    for (const char *at = strstr(line, "\"made-"); at; at = strstr(at + 1, "\"made-")) {
+        n++;
+    }
+    return n;
+}
+
+static void make_chardevs(MonitorRig *r, unsigned n)
+{
+    g_autoptr(GString) heap = g_string_new(NULL);
+
+    for (unsigned i = 0; i < n; i++) {
+        g_string_append_printf(heap, "{\"execute\": \"chardev-add\", \"arguments\": {\"id\": \"made-%u\", "
+                               "\"backend\": {\"type\": \"null\", \"data\": {}}}}", i);
+    }
+    assert_int_equal(send(r->client, heap->str, heap->len, MSG_DONTWAIT | MSG_NOSIGNAL), heap->len);
+}
+
+static void test_a_client_that_asks_and_leaves_is_served(void **state)
+{
+    MonitorRig *r = *state;
+
+    make_chardevs(r, 3);
+    monitor_rig_disconnect(r);
+    assert_int_equal(chardevs_made(r), 3);
+}
+
+static void test_a_client_that_leaves_takes_its_heap_of_requests_along(void **state)
+{
+    MonitorRig *r = *state;
+
+    make_chardevs(r, 400);
+    monitor_rig_disconnect(r);
+    assert_in_range(chardevs_made(r), 1, 60); /* what was read at once */
+}
+
 static void test_descriptors_have_names_in_one_session(void **state)
 {
     static const char getfd[] = "{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"x\"}}";
@@ -193,6 +239,8 @@ int main(void)
         NEGOTIATED(test_events_are_told_with_their_time_before_the_reply),
         NEGOTIATED(test_out_of_band_must_be_asked_for),
         NEGOTIATED(test_a_new_client_begins_anew),
+        NEGOTIATED(test_a_client_that_asks_and_leaves_is_served),
+        NEGOTIATED(test_a_client_that_leaves_takes_its_heap_of_requests_along),
         NEGOTIATED(test_descriptors_have_names_in_one_session),
         NEGOTIATED(test_a_client_that_reads_nothing_is_not_read_from),
         NEGOTIATED(test_every_command_is_listed_and_described),
