@@ -4,6 +4,7 @@
  */
 #include "monitor/expression.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "vmm/error.h"
@@ -51,7 +52,11 @@ static bool parse_number(Parser *p, uint64_t *ret, GError **error)
     if (!g_ascii_isdigit(*p->at)) {
         return error_set(error, *p->at ? "a number is expected at '%s'" : "a number is expected at the end", p->at);
     }
+    errno = 0;
     *ret = g_ascii_strtoull(p->at, &end, 0);
+    if (errno == ERANGE) {
+        return error_set(error, "'%.*s' has more than 64 bits", (int)(end - p->at), p->at);
+    }
     p->at = end;
     return true;
 }

@@ -138,22 +138,41 @@ bool hmp_gpa2hva(HmpCall *call, GError **error)
 
 /* ---- into files ---- */
 
+/* The last word is the file, or what is in quotation marks.  It is cut off before the expressions are read, which would
+ * take the '/' of a path for a division. */
+static bool split_off_file(char *text, char **ret_file, GError **error)
+{
+    char *at = strchr(text, '"');
+
+    if (!at) {
+        at = g_strchomp(text) + strlen(text);
+        while (at > text && !g_ascii_isspace(at[-1])) {
+            at--;
+        }
+        *ret_file = g_strdup(at);
+    } else {
+        *ret_file = g_shell_unquote(at, NULL);
+    }
+    *at = '\0';
+    return *ret_file || error_set(error, "the quotation of the file's name does not end");
+}
+
 static bool save(HmpCall *call, const char *command, bool is_virtual, GError **error)
 {
-    const char *text = call->rest;
+    g_autofree char *text = g_strdup(call->rest), *file = NULL;
     uint64_t values[2];
     Json *arguments;
 
-    if (!parse_values(call, &text, values, 2, error)) {
-        return false;
-    }
-    if (!*text) {
+    if (parse_only(call, call->rest, values, 2, NULL)) {
         return error_set(error, "%s needs the name of a file", command);
+    }
+    if (!split_off_file(text, &file, error) || !parse_only(call, text, values, 2, error)) {
+        return false;
     }
     arguments = json_new_object();
     hmp_put_number(arguments, "val", values[0]);
     hmp_put_number(arguments, "size", values[1]);
-    json_object_put_member(arguments, "filename", json_new_string(text));
+    json_object_put_member(arguments, "filename", json_new_string(file));
     if (is_virtual) {
         hmp_put_number(arguments, "cpu-index", call->session->cpu);
     }
@@ -168,6 +187,23 @@ bool hmp_memsave(HmpCall *call, GError **error)
 bool hmp_pmemsave(HmpCall *call, GError **error)
 {
     return save(call, "pmemsave", false, error);
+}
+
+/* A name at the beginning, in quotation marks or one word.  NULL: the quotation does not end. */
+static char *first_name(const char **text)
+{
+    const char *end = **text == '"' ? strchr(*text + 1, '"') : NULL;
+    g_autofree char *quoted = NULL;
+
+    if (**text != '"') {
+        return hmp_first_word(*text, text);
+    }
+    if (!end) {
+        return NULL;
+    }
+    quoted = g_strndup(*text + 1, (gsize)(end - *text - 1));
+    *text = end + 1 + strspn(end + 1, " \t");
+    return g_steal_pointer(&quoted);
 }
 
 /* [-p] [-d] [-z] FILE [BEGIN LENGTH] */
@@ -191,10 +227,10 @@ bool hmp_dump_guest_memory(HmpCall *call, GError **error)
             ok = error_set(error, "'%s' is no option of dump-guest-memory", option);
         }
     }
-    file = hmp_first_word(text, &text);
+    file = first_name(&text);
     protocol = g_strconcat("file:", file, NULL);
     json_object_put_member(arguments, "protocol", json_new_string(protocol));
-    if (ok && !file[0]) {
+    if (ok && (!file || !file[0])) {
         ok = error_set(error, "dump-guest-memory needs the name of a file");
     }
     if (ok && *text) {

@@ -10,6 +10,7 @@
 #include "monitor/commands.h"
 #include "vmm/domain.h"
 #include "vmm/error.h"
+#include "vmm/options.h"
 
 static bool help(HmpCall *call, GError **error);
 static bool info(HmpCall *call, GError **error);
@@ -144,8 +145,26 @@ static bool run_qmp(const HmpCommand *c, HmpCall *hmp, GError **error)
     return true;
 }
 
+/* "help" or "WHAT,help", as on the command line.  *ret_what is owned; NULL: of everything. */
+static bool asks_for_help(const char *rest, char **ret_what)
+{
+    g_auto(GStrv) parts = g_strsplit(rest, ",", 2);
+    const char *last = parts[0] && parts[1] ? parts[1] : parts[0];
+
+    if (!last || (!g_str_equal(last, "help") && !g_str_equal(last, "?"))) {
+        return false;
+    }
+    *ret_what = last == parts[0] ? NULL : g_strdup(parts[0]);
+    return true;
+}
+
 static bool run_command(const HmpCommand *c, HmpCall *call, GError **error)
 {
+    g_autofree char *what = NULL;
+
+    if (c->option && asks_for_help(call->rest, &what)) {
+        return option_find(c->option)->topic(what, call->out, error);
+    }
     return c->run ? c->run(call, error) : run_qmp(c, call, error);
 }
 

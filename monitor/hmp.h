@@ -55,6 +55,7 @@ typedef struct HmpCommand {
     const char *params; /* as help shows them; NULL: none, or those of the QMP command */
     const char *help;   /* NULL: that of the QMP command */
     HmpCompleteFn complete; /* NULL: nothing is known */
+    const char *option; /* of the command line, which explains "NAME help" and "NAME WHAT,help"; NULL: none does */
 } HmpCommand;
 
 extern const HmpCommand hmp_commands[];   /* name NULL ends */

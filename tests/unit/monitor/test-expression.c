@@ -58,6 +58,7 @@ static void test_mistakes_are_told(void **state)
     assert_refused("(1", "a ')' is missing");
     assert_refused("1/0", "a division by zero");
     assert_refused("$foo", "no foo");
+    assert_refused("0x10000000000000000+1", "'0x10000000000000000' has more than 64 bits");
     assert_refused("x", "a number is expected at 'x'");
     assert_refused("((((((((((((((((((((((((((((((((((((((((1", "the expression is nested too deeply");
     assert_refused("----------------------------------------1", "the expression is nested too deeply");

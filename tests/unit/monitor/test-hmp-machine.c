@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -100,6 +101,46 @@ static void test_memory_and_ports_are_reached(void **state)
     assert_said(&session, "info tlb", "PG disabled\n");
 }
 
+static void assert_saves(HmpSession *session, const char *command, const char *folder, const char *file)
+{
+    g_autofree char *path = g_build_filename(folder, file, NULL);
+    g_autofree char *line = g_strdup_printf(command, path);
+    g_autofree char *bytes = NULL;
+    gsize length = 0;
+
+    assert_said(session, line, "");
+    assert_true(g_file_get_contents(path, &bytes, &length, NULL));
+    assert_int_equal(length, 32);
+    assert_int_equal(unlink(path), 0);
+}
+
+static void test_memory_is_saved_to_any_file(void **state)
+{
+    HmpSession session = session_of(state);
+    g_autofree char *folder = g_dir_make_tmp("lodge-hmp-XXXXXX", NULL);
+
+    assert_saves(&session, "pmemsave 0x1000 64/2 %s", folder, "plain");
+    assert_saves(&session, "pmemsave 0x1000 64 /2 \"%s\"", folder, "with blanks");
+    assert_saves(&session, "memsave 0 32 %s ", folder, "plain");
+    assert_said(&session, "pmemsave 0 32", "Error: pmemsave needs the name of a file\n");
+    assert_said(&session, "pmemsave 0 32 \"x", "Error: the quotation of the file's name does not end\n");
+    assert_said(&session, "pmemsave 0 /x", "Error: a number is expected at the end\n");
+    assert_has(&session, "dump-guest-memory \"/nowhere at all/x\"", "'/nowhere at all/x'");
+    assert_said(&session, "dump-guest-memory \"/x", "Error: dump-guest-memory needs the name of a file\n");
+    assert_int_equal(rmdir(folder), 0);
+}
+
+static void test_what_can_be_added_is_explained(void **state)
+{
+    HmpSession session = session_of(state);
+
+    assert_has(&session, "device_add help", "virtio-rng-pci");
+    assert_has(&session, "device_add virtio-rng-pci,help", "max-bytes");
+    assert_has(&session, "device_add virtio-rgn-pci,help", "Did you mean 'virtio-rng-pci'?");
+    assert_has(&session, "object_add rng-random,help", "filename");
+    assert_has(&session, "chardev-add help", "socket");
+}
+
 static void test_the_object_tree_is_walked(void **state)
 {
     HmpSession session = session_of(state);
@@ -144,6 +185,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_session_is_about_one_vcpu), TEST(test_programs_choose_a_vcpu_by_its_index),
         TEST(test_the_board_is_shown),             TEST(test_memory_and_ports_are_reached),
+        TEST(test_memory_is_saved_to_any_file), TEST(test_what_can_be_added_is_explained),
         TEST(test_the_object_tree_is_walked),   TEST(test_what_exists_is_completed),
     };
 
