@@ -330,9 +330,18 @@ static bool hand_over(Migration *m, GError **error)
     return true;
 }
 
+/* An image that cannot be flushed is said when it is handed over. */
+static bool step_flush(Migration *m, GError **error)
+{
+    if (m->control->storage && !domain_storage_is_inactive(m->domain)) {
+        m->control->storage->flush(m->domain, NULL);
+    }
+    return goes_on(m, error);
+}
+
 static bool switch_over(Migration *m, GError **error)
 {
-    if (!migration_on_main(m, step_stop, error)) {
+    if (!migration_on_main(m, step_flush, error) || !migration_on_main(m, step_stop, error)) {
         return false;
     }
     if (m->control->capability[MIGRATE_PAUSE] &&
