@@ -11,6 +11,9 @@
  * two has to give way; who wants a monotonic clock that knows nothing of the time away
  * gives the domain a time of its own (-rtc clock=vm), and sets the guest's clock by its agent.
  *
+ * A guest that takes its time from a counter which wraps meanwhile (the PM timer: 4.7 s; the
+ * HPET as Linux reads it: 43 s) cannot see how often, and is behind by that.
+ *
  * The world's clock may have been set meanwhile, or differ between two hosts: time never goes
  * back.  Under -icount time is the count's own.  Main thread.
  */
