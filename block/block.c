@@ -26,11 +26,9 @@ const BlockDriver *const block_drivers[] = {
 
 /* ---- closing ---- */
 
-static void node_unref(BlockNode *node);
-
 static void node_free(BlockNode *node)
 {
-    node_unref(node->child);
+    block_node_unref(node->child);
     g_hash_table_remove(domain_table(node->domain, TABLE_BLOCK), node->name);
     g_ptr_array_unref(node->users);
     lock_finish(&node->lock);
@@ -40,7 +38,7 @@ static void node_free(BlockNode *node)
     g_free(node);
 }
 
-static void node_unref(BlockNode *node)
+void block_node_unref(BlockNode *node)
 {
     if (!node || --node->references) {
         return;
@@ -223,7 +221,7 @@ bool blockdev_del(Domain *domain, const char *node_name, GError **error)
     if (node->references > 1) {
         return refuse_used(node, error);
     }
-    node_unref(node);
+    block_node_unref(node);
     return true;
 }
 
@@ -239,7 +237,7 @@ void block_close_all(Domain *domain)
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         Drive *drive = value;
 
-        node_unref(drive->node);
+        block_node_unref(drive->node);
         drive_free(drive);
         g_hash_table_iter_remove(&iter);
     }
@@ -253,7 +251,7 @@ void block_close_all(Domain *domain)
         BlockNode *node = named->pdata[i];
 
         node->named = false;
-        node_unref(node);
+        block_node_unref(node);
     }
 }
 
@@ -358,17 +356,25 @@ static bool update_node(BlockNode *node, void *opaque)
     return true;
 }
 
-bool block_inactivate_all(Domain *domain, GError **error)
+static void inactivate_all(Domain *domain)
 {
     domain_set_storage_inactive(domain, true);
     block_each(domain, update_node, NULL); /* giving locks back cannot fail */
+}
+
+bool block_inactivate_all(Domain *domain, GError **error)
+{
+    if (!block_flush_all(domain, error)) {
+        return false;
+    }
+    inactivate_all(domain);
     return true;
 }
 
 bool block_activate_all(Domain *domain, GError **error)
 {
     domain_set_storage_inactive(domain, false);
-    return block_each(domain, update_node, error) || (block_inactivate_all(domain, NULL), false);
+    return block_each(domain, update_node, error) || (inactivate_all(domain), false);
 }
 
 /* As QEMU: who does not share refuses every other writer, also when it only reads itself. */
@@ -441,7 +447,7 @@ static bool link_attach(Device *dev, const char *id, void **slot, GError **error
 
 static void link_detach(Device *dev, void **slot)
 {
-    node_unref(*slot);
+    block_node_unref(*slot);
     *slot = NULL;
 }
 

@@ -77,6 +77,7 @@ typedef bool (*BlockNodeFn)(BlockNode *node, void *opaque);
 bool block_each(Domain *domain, BlockNodeFn fn, void *opaque); /* by name */
 void blockdev_help(GString *out);
 /* A domain that moves: gives its locks on images to whom it moves to, and takes them (vmm/migrate.h). */
+bool block_flush_all(Domain *domain, GError **error); /* waits, going on with the main loop */
 bool block_inactivate_all(Domain *domain, GError **error);
 bool block_activate_all(Domain *domain, GError **error);
 void block_close_all(Domain *domain); /* what devices still use is closed when they let go of it */

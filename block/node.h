@@ -55,6 +55,8 @@ void drive_free(Drive *drive);
 bool block_open_child(BlockNode *node, const FieldAlternate *reference, GError **error);
 extern const FieldAlternateDesc blockdev_reference;
 
+void block_node_unref(BlockNode *node); /* the last one closes it; NULL is fine */
+
 /* What the monitor calls a disk: a device on a node, or a drive without one. */
 typedef struct BlockDisk {
     BlockNode *node;

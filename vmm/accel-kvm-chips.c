@@ -173,6 +173,18 @@ void kvm_pit_legacy(Kvm *kvm, bool on)
     }
 }
 
+/* What is saved later is to agree with kvmclock. */
+static void keep_tscs(Kvm *kvm)
+{
+    pthread_mutex_lock(&kvm->gate_mutex);
+    for (unsigned i = 0; i < kvm->vcpus->len; i++) {
+        KvmVcpu *kv = kvm->vcpus->pdata[i];
+
+        kv->tsc_stopped = kvm_get_tsc(kv, &kv->stopped_tsc);
+    }
+    pthread_mutex_unlock(&kvm->gate_mutex);
+}
+
 /* A pause: the PIT is kept too, for it goes on in the kernel and would hand every tick in later. */
 bool kvm_clock_get(Accel *accel, uint64_t *kvmclock_ns, GError **error)
 {
@@ -183,6 +195,7 @@ bool kvm_clock_get(Accel *accel, uint64_t *kvmclock_ns, GError **error)
         return error_set_errno(error, errno, "cannot read kvmclock");
     }
     *kvmclock_ns = data.clock;
+    keep_tscs(kvm);
     kvm->pit_saved = kvm->has_pit && kvm_ioctl(kvm->vm, KVM_GET_PIT2, &kvm->paused_pit) == 0;
     return true;
 }
@@ -204,6 +217,7 @@ bool kvm_clock_set(Accel *accel, uint64_t kvmclock_ns, GError **error)
     for (unsigned i = 0; i < kvm->vcpus->len; i++) {
         KvmVcpu *kv = kvm->vcpus->pdata[i];
 
+        kv->tsc_stopped = false;
         /* Tells the guest's watchdogs that it was stopped; EINVAL: it does not use kvmclock. */
         kvm_ioctl(kv->fd, KVM_KVMCLOCK_CTRL, NULL);
     }

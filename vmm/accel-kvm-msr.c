@@ -178,6 +178,20 @@ bool kvm_msrs_fetch(KvmVcpu *kv, X86Cpu *cpu, GError **error)
         /* One that this vCPU's CPUID takes away reads as nothing. */
         at += MAX(n, 0) + (n < (int)batch.nmsrs);
     }
+    if (kv->tsc_stopped) {
+        x86_cpu_set_msr(cpu, MSR_TSC, kv->stopped_tsc);
+    }
+    return true;
+}
+
+bool kvm_get_tsc(KvmVcpu *kv, uint64_t *ret_tsc)
+{
+    MsrBatch get = { .nmsrs = 1, .entry = { { .index = MSR_TSC } } };
+
+    if (kvm_ioctl(kv->fd, KVM_GET_MSRS, &get) != 1) {
+        return false;
+    }
+    *ret_tsc = get.entry[0].data;
     return true;
 }
 
@@ -238,7 +252,15 @@ bool kvm_msrs_store(KvmVcpu *kv, X86Cpu *cpu, bool full, GError **error)
             return false;
         }
     }
-    return store_batch(kv, &batch, error);
+    if (!store_batch(kv, &batch, error)) {
+        return false;
+    }
+    if (full && kv->tsc_stopped) {
+        const uint64_t *tsc = x86_cpu_msr(cpu, MSR_TSC);
+
+        kv->stopped_tsc = tsc ? *tsc : 0;
+    }
+    return true;
 }
 
 bool kvm_tsc_deadline_store(KvmVcpu *kv, X86Cpu *cpu, GError **error)

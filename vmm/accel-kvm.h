@@ -70,6 +70,8 @@ typedef struct KvmVcpu {
     struct kvm_dirty_gfn *ring;                /* NULL: none */
     uint32_t ring_next;      /* slot_lock */
     bool inside;             /* atomic: in KVM_RUN, or about to be */
+    bool tsc_stopped;        /* guest time stands still: its TSC, which runs on in KVM, is saved as it was then */
+    uint64_t stopped_tsc;
     /* Debugging from outside. */
     bool stepping;
     unsigned watches;        /* debug registers in use */
@@ -164,6 +166,7 @@ bool kvm_msrs_fetch(KvmVcpu *kv, X86Cpu *cpu, GError **error);
 /* All but the TSC deadline; `full`: clocks too. */
 bool kvm_msrs_store(KvmVcpu *kv, X86Cpu *cpu, bool full, GError **error);
 bool kvm_tsc_deadline_store(KvmVcpu *kv, X86Cpu *cpu, GError **error);
+bool kvm_get_tsc(KvmVcpu *kv, uint64_t *ret_tsc);
 bool kvm_set_msr(KvmVcpu *kv, uint32_t index, uint64_t value);
 
 /* ---- accel-kvm-memory.c, accel-kvm-dirty.c ---- */

@@ -4,6 +4,9 @@
  */
 #include "vmm/device-commands.h"
 
+#include "vmm/error.h"
+#include "vmm/migrate.h"
+
 /* ---- events ---- */
 
 typedef struct DeviceData { char *device, *path; } DeviceData;
@@ -45,11 +48,22 @@ static const FieldStruct add_args = {
     },
 };
 
+/* What moves has the devices that its other end was told of. */
+static bool may_change(Domain *domain, const char *command, GError **error)
+{
+    if (!migrate_keeps_devices(domain)) {
+        return true;
+    }
+    error_set(error, "%s is not allowed while the domain migrates", command);
+    return error_hint(error, "Wait until it has moved, or cancel the migration.");
+}
+
 static bool add(CommandCall *call, const void *args, void *ret, GError **error)
 {
     g_autoptr(Json) none = json_new_object();
 
-    return device_add(call->domain, call->arguments ? call->arguments : none, error) != NULL;
+    return may_change(call->domain, "device_add", error) &&
+           device_add(call->domain, call->arguments ? call->arguments : none, error) != NULL;
 }
 
 typedef struct DelArgs { char *id; } DelArgs;
@@ -64,7 +78,7 @@ static bool del(CommandCall *call, const void *opaque, void *ret, GError **error
 {
     const DelArgs *args = opaque;
 
-    return device_del(call->domain, args->id, error);
+    return may_change(call->domain, "device_del", error) && device_del(call->domain, args->id, error);
 }
 
 static const char *const add_features[] = { "json-cli", "json-cli-hotplug", NULL };

@@ -120,7 +120,7 @@ typedef struct Listing {
     char *why_not;
 } Listing;
 
-static const MigrateStorage storage = { block_inactivate_all, block_activate_all };
+static const MigrateStorage storage = { block_flush_all, block_inactivate_all, block_activate_all };
 
 static void tell_started(void)
 {

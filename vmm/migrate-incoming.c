@@ -250,8 +250,21 @@ static bool start(Migration *m, bool file, GError **error)
     m->work = file ? work_file : work_channel;
     m->succeeded = succeeded;
     m->failed = failed;
+    migrate_header_clear(&m->header); /* devices may have come while it waited */
+    migrate_header_collect(m->domain, &m->header);
     migrate_ram_describe(m->ram, MIGRATE_ALIGN, &m->header);
     return migration_start(m, error);
+}
+
+bool migrate_incoming_set_run(Domain *domain, bool run)
+{
+    struct MigrateControl *control = domain->migration;
+
+    if (!control || !control->incoming) {
+        return false;
+    }
+    control->run = run;
+    return true;
 }
 
 /* ---- listening: main thread ---- */

@@ -169,8 +169,17 @@ static bool little_is_left(Migration *m, uint64_t dirty, uint64_t before, uint64
     return dirty <= PAGES_FEW || passes_below >= PASSES_MORE || dirty > before / 2;
 }
 
+/* A step that tells of a new stage must not hide that it is given up. */
+static bool goes_on(const Migration *m, GError **error)
+{
+    return !migrate_channel_cancelled(m->channel) || error_set(error, "the migration was cancelled");
+}
+
 static bool step_active(Migration *m, GError **error)
 {
+    if (!goes_on(m, error)) {
+        return false;
+    }
     set_time(&m->active_ns, now_ns());
     migrate_set_status(m->control, MIGRATE_ACTIVE);
     return true;
@@ -224,6 +233,10 @@ static bool step_stop(Migration *m, GError **error)
         run_control_set_state(m->domain, RUN_STATE_FINISH_MIGRATE);
     }
     m->stopped = true;
+    m->domain->run.time.restored |= m->before == RUN_STATE_RUNNING; /* should it go on here, then in time */
+    if (!goes_on(m, error)) {
+        return false;
+    }
     if (m->control->capability[MIGRATE_PAUSE]) {
         migrate_set_status(m->control, MIGRATE_PRE_SWITCHOVER);
     }
@@ -232,6 +245,9 @@ static bool step_stop(Migration *m, GError **error)
 
 static bool step_device(Migration *m, GError **error)
 {
+    if (!goes_on(m, error)) {
+        return false;
+    }
     migrate_set_status(m->control, MIGRATE_DEVICE);
     return true;
 }
@@ -290,11 +306,8 @@ static bool finish_file(Migration *m, GError **error)
 
 static bool step_commit(Migration *m, GError **error)
 {
-    if (migrate_channel_cancelled(m->channel)) {
-        return error_set(error, "the migration was cancelled");
-    }
-    m->committed = true;
-    return true;
+    m->committed = goes_on(m, error);
+    return m->committed;
 }
 
 static bool hand_over(Migration *m, GError **error)
@@ -317,9 +330,18 @@ static bool hand_over(Migration *m, GError **error)
     return true;
 }
 
+/* An image that cannot be flushed is said when it is handed over. */
+static bool step_flush(Migration *m, GError **error)
+{
+    if (m->control->storage && !domain_storage_is_inactive(m->domain)) {
+        m->control->storage->flush(m->domain, NULL);
+    }
+    return goes_on(m, error);
+}
+
 static bool switch_over(Migration *m, GError **error)
 {
-    if (!migration_on_main(m, step_stop, error)) {
+    if (!migration_on_main(m, step_flush, error) || !migration_on_main(m, step_stop, error)) {
         return false;
     }
     if (m->control->capability[MIGRATE_PAUSE] &&

@@ -324,6 +324,13 @@ bool migrate_storage_activate(struct MigrateControl *control, GError **error)
            control->storage->activate(control->domain, error);
 }
 
+bool migrate_keeps_devices(const Domain *domain)
+{
+    const struct MigrateControl *control = domain->migration;
+
+    return control && migration_under_way(control) && !(control->incoming && migrate_status(control) == MIGRATE_SETUP);
+}
+
 void migrate_stop(Domain *domain)
 {
     if (domain->migration) {

@@ -23,6 +23,7 @@ typedef struct Domain Domain;
 
 /* The floor above that owns disks: images are another process' between inactivate() and activate(). */
 typedef struct MigrateStorage {
+    bool (*flush)(Domain *domain, GError **error); /* while it runs: so that little is left for inactivate() */
     bool (*inactivate)(Domain *domain, GError **error); /* what was written is there for others */
     bool (*activate)(Domain *domain, GError **error);
 } MigrateStorage;
@@ -32,6 +33,10 @@ void migrate_set_storage(Domain *domain, const MigrateStorage *storage);
  * it comes from.  run: it runs when it is there.  ready (NULL: nobody wants to know) is called when nothing more can go
  * wrong that whoever started this process could mend: at once, or, if it is in a file, when it is restored. */
 bool migrate_incoming(Domain *domain, const char *uri, bool run, void (*ready)(void), GError **error);
+/* `cont` and `stop` meanwhile: whether it runs when it is there.  False: nothing comes. */
+bool migrate_incoming_set_run(Domain *domain, bool run);
+/* Whether no device may come or go: a migration is under way, and not only waits for its source. */
+bool migrate_keeps_devices(const Domain *domain);
 /* Ends what is under way; before the machine goes. */
 void migrate_stop(Domain *domain);
 

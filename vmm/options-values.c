@@ -59,7 +59,8 @@ const FieldStruct rtc_options = {
     .fields = (const Field[]){
         F_STR("base", RtcOptions, base, "utc", .help = "utc, localtime, or a time such as 2006-06-17T16:01:21"),
         F_ENUM("clock", RtcOptions, clock, &rtc_clock_enum, 0,
-               .help = "what it follows: the host's clock, its time since start, or the guest's"),
+               .help = "what it follows: the host's clock, its time since start, or the guest's (vm), "
+                       "which then stands still while the guest is saved"),
         F_ENUM("driftfix", RtcOptions, driftfix, &rtc_driftfix_enum, 0, .help = "inject lost ticks again"),
         FIELD_END,
     },

@@ -9,6 +9,7 @@
 #include "vmm/domain.h"
 #include "vmm/error.h"
 #include "vmm/machine.h"
+#include "vmm/migrate.h"
 
 /* ---- events ---- */
 
@@ -115,7 +116,9 @@ static bool query_status(CommandCall *call, const void *args, void *ret, GError 
 
 static bool stop(CommandCall *call, const void *args, void *ret, GError **error)
 {
-    domain_stop(call->domain, RUN_STATE_PAUSED);
+    if (domain_run_state(call->domain) != RUN_STATE_INMIGRATE || !migrate_incoming_set_run(call->domain, false)) {
+        domain_stop(call->domain, RUN_STATE_PAUSED);
+    }
     return true;
 }
 

@@ -226,8 +226,8 @@ bool domain_cont(Domain *domain, GError **error)
         error_set(error, "The domain cannot go on in state '%s'", run_state_names[state]);
         return error_hint(error, "Reset it first.");
     }
-    if (state == RUN_STATE_INMIGRATE) {
-        return error_set(error, "The domain cannot go on while its state is coming in");
+    if (state == RUN_STATE_INMIGRATE && migrate_incoming_set_run(domain, true)) {
+        return true;
     }
     if (state == RUN_STATE_FINISH_MIGRATE) {
         error_set(error, "The domain cannot go on while the rest of its state goes out");

@@ -162,7 +162,6 @@ class MigrateTest(unittest.TestCase):
         os.lseek(fd, 100, os.SEEK_SET)
         destination = Process(self, "-S", "-incoming", "defer", fds=[fd])
         self.assertEqual(destination.state(), "inmigrate")
-        self.assertIn("cannot go on", destination.ask("cont"))
         self.assertEqual(destination.ask("system_reset"), {})
         self.assertEqual(destination.state(), "inmigrate")
         self.assertEqual(destination.ask("migrate-incoming", uri=f"fd:{fd}"), {})
@@ -190,6 +189,77 @@ class MigrateTest(unittest.TestCase):
         destination.wait("completed")
         self.assertEqual((source.state(), destination.state()), ("postmigrate", "running"))
         self.assertIn("has moved already", source.ask("migrate", uri="unix:/nowhere"))
+
+    def arrives(self, *before, options=()):
+        """A running domain, restored after these commands; the state it is in then."""
+        p = Process(self, *options, "-incoming", "defer")
+        for command in before:
+            self.assertEqual(p.ask(command), {})
+            self.assertEqual(p.state(), "inmigrate")
+        self.assertEqual(p.ask("migrate-incoming", uri=f"file:{self.directory}/saved"), {})
+        p.wait("completed")
+        return p.state()
+
+    def test_cont_and_stop_before_the_state_has_come_say_what_is_to_be_then(self):
+        self.saved()
+        self.assertEqual(self.arrives(), "running")
+        self.assertEqual(self.arrives("stop"), "paused")
+        self.assertEqual(self.arrives("stop", "cont"), "running")
+        self.assertEqual(self.arrives(options=["-S"]), "paused")
+        self.assertEqual(self.arrives("cont", options=["-S"]), "running")
+        self.assertEqual(self.arrives("cont", "stop", options=["-S"]), "paused")
+
+    def waits_before_switchover(self):
+        """A source that has gone through memory and waits, and its destination."""
+        where = f"unix:{self.directory}/move{len(self.processes)}"
+        destination = Process(self, "-incoming", where)
+        source = Process(self)
+        source.ask("migrate-set-capabilities",
+                   capabilities=[{"capability": "pause-before-switchover", "state": True}])
+        self.assertEqual(source.ask("migrate", uri=where), {})
+        source.wait("pre-switchover")
+        return source, destination
+
+    def test_a_cancelled_migration_can_be_repeated(self):
+        source, destination = self.waits_before_switchover()
+        self.assertEqual(source.ask("migrate_cancel"), {})
+        source.wait("cancelled")
+        self.assertEqual(destination.ends()[0], 1)
+        self.assertEqual(source.state(), "running")
+        source.ask("migrate-set-capabilities",
+                   capabilities=[{"capability": "pause-before-switchover", "state": False}])
+        again = Process(self, "-incoming", f"unix:{self.directory}/again")
+        self.assertEqual(source.ask("migrate", uri=f"unix:{self.directory}/again"), {})
+        source.wait("completed")
+        again.wait("completed")
+        self.assertEqual((source.state(), again.state()), ("postmigrate", "running"))
+        self.assertEqual(source.ask("migrate_cancel"), {})
+        self.assertEqual((source.state(), again.state()), ("postmigrate", "running"))
+
+    def test_a_migration_is_cancelled_while_it_connects(self):
+        listener = socket.socket(socket.AF_UNIX)
+        self.addCleanup(listener.close)
+        listener.bind(f"{self.directory}/deaf")
+        listener.listen(1)
+        source = Process(self)
+        self.assertEqual(source.ask("migrate", uri=f"unix:{self.directory}/deaf"), {})
+        source.wait("setup")
+        self.assertEqual(source.ask("migrate_cancel"), {})
+        source.wait("cancelled")
+        self.assertEqual(source.state(), "running")
+
+    def test_devices_neither_come_nor_go_while_the_domain_migrates(self):
+        source, _ = self.waits_before_switchover()
+        for command, arguments in (("device_add", {"driver": "virtio-rng-pci"}), ("device_del", {"id": "x"})):
+            self.assertIn(f"{command} is not allowed while the domain migrates", source.ask(command, **arguments))
+        self.assertEqual(source.ask("blockdev-add", driver="null-co", node_name="n"), {})
+        self.assertEqual(source.ask("migrate-continue", state="pre-switchover"), {})
+        source.wait("completed")
+        self.assertNotIn("migrates", source.ask("device_del", id="x"))
+
+    def test_devices_may_come_while_a_domain_waits_for_its_source(self):
+        waiting = Process(self, "-incoming", f"unix:{self.directory}/wait")
+        self.assertNotIn("migrates", waiting.ask("device_add", driver="virtio-rng-pci"))
 
     def test_a_migration_that_reaches_nobody_leaves_the_domain_running(self):
         source = Process(self)

@@ -2,32 +2,33 @@
 """A stock kernel that is saved, restored and moved: what it counts goes on without a gap, its memory and its disk are
 what they were, and whoever gives up leaves it running."""
 
+import os
 import re
 import time
 
 from qmp import Qmp
-from vmtest import BOOT, device_only, lodge_only, needs
+from vmtest import BOOT, Skip, device_only, lodge_only, needs
 
 MOVED = 120     # seconds that a migration may take on a host under load
 ROUNDS = 6
 
 
-def boot(vm):
+def boot(vm, image="cloud", script="moving"):
     """The kernel is there for a later reset, too, so whoever restores or receives the guest needs it."""
-    return (f"-kernel {vm.path('cloud/vmlinuz')} -initrd {vm.path('cloud/initrd')} "
-            "-append 'console=ttyS0 quiet quiet-init script=moving'")
+    return (f"-kernel {vm.path(image)}/vmlinuz -initrd {vm.path(image)}/initrd "
+            f"-append 'console=ttyS0 quiet quiet-init script={script}'")
 
 
 class Moving:
     """One process: a guest that counts, on a console of its own, and its monitor."""
 
-    def __init__(self, vm, disk=None, incoming=None, options="-m 192M"):
+    def __init__(self, vm, disk=None, incoming=None, options="-m 192M", kernel=None):
         self.vm = vm
         self.console = vm.shell(f"mktemp -p {vm.scratch()} console.XXXXXX").strip()
         drive = f"-drive file={disk},format=raw,if=virtio" if disk else ""
         self.job = vm.start(
             f"-accel {vm.accel} -cpu {vm.cpu()} -M q35 -nodefaults -display none "
-            f"-serial file:{self.console} -qmp stdio {options} -device virtio-rng-pci {drive} {boot(vm)} "
+            f"-serial file:{self.console} -qmp stdio {options} -device virtio-rng-pci {drive} {kernel or boot(vm)} "
             + (f"-incoming {incoming}" if incoming else ""))
         self.qmp = Qmp(self.job, BOOT)
 
@@ -180,3 +181,99 @@ def test_what_does_not_fit_is_refused_before_anything_is_touched(vm):
     result = vm.run(f"-accel {vm.accel} -cpu {vm.cpu()} -M q35 -nodefaults -display none -serial null {boot(vm)} "
                     f"-device virtio-rng-pci -m 192M -incoming file:{file}")
     assert result.status == 1 and "cut off" in result.output, result.output
+
+
+# ---- clocks ----
+
+AWAY = 60 if os.environ.get("LODGE_LONG") else 2    # seconds between saving and restoring
+WALL = 0.05                                         # that the guest's wall clock may be wrong by
+LATE = 0.3                                          # a line may be seen so late on a host under load
+
+
+class Watched(Moving):
+    """A guest that tells its clocks ten times a second; each line is dated as it comes."""
+
+    def __init__(self, vm, source, incoming=None):
+        self.lines = []     # (when it was seen, monotonic, raw, real, back), all in seconds
+        self.read = 0
+        super().__init__(vm, incoming=incoming,
+                         kernel=boot(vm, "clocks", f"clocks source={source}"))
+
+    def watch(self, lines):
+        """Waits for so many more."""
+        wanted = len(self.lines) + lines
+        deadline = time.monotonic() + BOOT
+        while len(self.lines) < wanted:
+            assert time.monotonic() < deadline, f"it does not tell the time: {self.text()[-500:]}"
+            with open(self.console, errors="replace") as f:
+                f.seek(self.read)
+                text = f.read()
+            now = time.time()
+            whole, newline, _ = text.rpartition("\n")
+            self.read += len(whole + newline)
+            for m, raw, real, back in re.findall(r"^@@t (\d+) (\d+) (\d+) (\d+)\r?$", whole, re.MULTILINE):
+                self.lines.append((now, int(m) / 1e9, int(raw) / 1e9, int(real) / 1e9, int(back)))
+            time.sleep(0.002)
+
+    def wall_error(self, last=15):
+        """By how much the wall clock is wrong: lines are seen too late, never too early, so the best of them counts."""
+        return max(real - seen for seen, _, _, real, _ in self.lines[-last:])
+
+
+def check_clocks(before, after):
+    """What the guest's clocks did between its last line there and its first one here."""
+    seen, mono, raw, _, _ = before.lines[-1]
+    seen_here, mono_here, raw_here, _, _ = after.lines[0]
+    passed = seen_here - seen
+    assert after.lines[-1][4] == 0, "a clock went back"
+    assert 0 < mono_here - mono < passed + LATE, f"monotonic: {mono_here - mono:.3f} s in {passed:.3f} s"
+    assert abs((raw_here - raw) - (mono_here - mono)) < 0.02, "raw and monotonic time disagree"
+    wrong = after.wall_error() - before.wall_error()    # a kernel that boots reads its RTC to a part of a second
+    assert abs(wrong) < WALL, f"the wall clock is wrong by {wrong:.3f} s, and was by {before.wall_error():.3f} s"
+    return wrong
+
+
+def keep_time(vm, source, away=AWAY):
+    """It is away for a while, and then moves to another process."""
+    file = vm.blank("saved", 0)
+    first = Watched(vm, source)
+    first.watch(20)
+    name = re.search(r"@@source (\S+)", first.text()).group(1)
+    assert source == name, f"this guest's clock source is {name}"
+    first.migrate(f"file:{file}")
+    first.quit()
+    time.sleep(away)
+    second = Watched(vm, source, incoming=f"file:{file}")
+    second.watch(15)
+    wrong = [check_clocks(first, second)]
+    where = f"unix:{vm.scratch()}/clocks-{source}.move"
+    third = Watched(vm, source, incoming=where)
+    second.migrate(where)
+    second.quit()
+    third.watch(15)
+    wrong.append(check_clocks(second, third))
+    third.quit()
+    print(f"      {name}: the wall clock has changed by {', '.join(f'{1000 * w:.1f}' for w in wrong)} ms")
+
+
+@needs("clocks")
+@device_only
+@lodge_only
+def test_a_guest_on_kvmclock_keeps_the_time(vm):
+    keep_time(vm, "kvm-clock")
+
+
+@needs("clocks")
+@device_only
+@lodge_only
+def test_a_guest_on_its_tsc_keeps_the_time(vm):
+    keep_time(vm, "tsc")
+
+
+@needs("clocks")
+@device_only
+@lodge_only
+def test_a_guest_on_its_hpet_keeps_the_time(vm):
+    if not os.environ.get("LODGE_LONG"):
+        raise Skip("as on kvmclock; LODGE_LONG=1 lets it run")
+    keep_time(vm, "hpet", away=20)  # it wraps after 43 s, and Linux cannot see how often

@@ -81,6 +81,12 @@ def _agent_image(tree):
     tree.add("agent/initrd", initramfs.agent(kernel))
 
 
+def _clocks_image(tree):
+    kernel = kernels.get("cloud")
+    tree.add("clocks/vmlinuz", kernel.vmlinuz)
+    tree.add("clocks/initrd", initramfs.clocks(kernel))
+
+
 def _debian_image(tree):
     debian = disks.debian()
     tree.add("debian/vmlinuz", debian.vmlinuz)
@@ -133,7 +139,7 @@ def _modes_image(tree):
 
 
 IMAGES = {name: _kernel_image(name) for name in kernels.PACKAGES} | {
-    "agent": _agent_image, "debian": _debian_image, "libvirt": _libvirt_image, "programs": _programs_image,
+    "agent": _agent_image, "clocks": _clocks_image, "debian": _debian_image, "libvirt": _libvirt_image, "programs": _programs_image,
     "tools": _tools_image, "modes": _modes_image}
 
 

@@ -26,6 +26,8 @@
 /* Given to every model, as far as the accelerator has them. */
 #define KVM_DEFAULTS "kvmclock-old kvmclock-new kvm-nopiodelay kvm-asyncpf kvm-asyncpf-int kvm-steal-time kvm-pv-eoi " \
                      "kvmclock-stable-bit"
+/* Of those what every accelerator has. */
+#define PORTABLE_DEFAULTS "kvmclock-old kvmclock-new kvmclock-stable-bit"
 /* Of `host` and `max` too only when asked for: they tell of the board, keep a guest on this host, or (nested
  * virtualization) are not part of the saved state. */
 #define ONLY_WHEN_ASKED "monitor acpi ds tm pbe dtes64 est tm2 xtpr smx vmx svm invtsc core-capability"
@@ -338,11 +340,11 @@ static bool filter(CpuModel *m, const CpuFeatures *host, const CpuOptions *o, GE
     return true;
 }
 
-static void add_paravirtual(CpuModel *m, const CpuFeatures *host)
+static void add_paravirtual(CpuModel *m, const CpuModelDef *def, const CpuFeatures *host)
 {
     CpuFeatures defaults = { 0 };
 
-    cpu_features_add(&defaults, KVM_DEFAULTS);
+    cpu_features_add(&defaults, def->portable ? PORTABLE_DEFAULTS : KVM_DEFAULTS);
     m->features.word[WORD_KVM] |= defaults.word[WORD_KVM] & host->word[WORD_KVM];
 }
 
@@ -368,7 +370,7 @@ static bool build(CpuModel *m, char **items, GError **error)
         take_def(m, def);
         if (!def->bare) {
             cpu_features_add(&m->features, "hypervisor x2apic tsc-deadline arat");
-            add_paravirtual(m, &host);
+            add_paravirtual(m, def, &host);
         }
         m->features.word[WORD_1_ECX] &= host.word[WORD_1_ECX] | ~(1u << 31 | 1u << 24 | 1u << 21);
         m->features.word[WORD_6_EAX] &= host.word[WORD_6_EAX];

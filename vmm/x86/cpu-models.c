@@ -6,8 +6,9 @@
  * they hold are those that QEMU's users and libvirt know, so a guest sees the same
  * processor here.
  *
- * x86-64-v2 and x86-64-v3 are the portable baselines: the levels of the x86-64
- * psABI, which every accelerator gives and no vendor's extras.
+ * x86-64-v1, -v2 and -v3 are the portable baselines: the levels of the x86-64 psABI,
+ * no vendor's extras, and of KVM's paravirtual features what every accelerator has, so
+ * a guest on one of them goes on under another accelerator as it stands.
  */
 #include "vmm/x86/cpu-models.h"
 
@@ -18,7 +19,7 @@
 
 /* What each row builds on; indices into cpu_model_defs. */
 enum {
-    BASE, QEMU64, KVM64, V2, V3, NEHALEM, WESTMERE, SANDY_BRIDGE, IVY_BRIDGE, HASWELL, HASWELL_NO_TSX, BROADWELL,
+    BASE, QEMU64, KVM64, V1, V2, V3, NEHALEM, WESTMERE, SANDY_BRIDGE, IVY_BRIDGE, HASWELL, HASWELL_NO_TSX, BROADWELL,
     BROADWELL_NO_TSX, SKYLAKE_CLIENT, SKYLAKE_CLIENT_NO_TSX, SKYLAKE_SERVER, SKYLAKE_SERVER_NO_TSX, CASCADELAKE,
     CASCADELAKE_NO_TSX, ICELAKE, ICELAKE_NO_TSX, EPYC, EPYC_IBPB, EPYC_ROME, EPYC_MILAN, MODELS
 };
@@ -42,12 +43,16 @@ const CpuModelDef cpu_model_defs[MODELS + 1] = {
         .features = "fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr sse sse2 "
                     "pni cx16 syscall nx lm",
     },
+    [V1] = {
+        .name = "x86-64-v1", ON(QEMU64), .model_id = "x86-64-v1 processor", .portable = true,
+        .without = "pni cx16 lahf-lm",
+    },
     [V2] = {
-        .name = "x86-64-v2", ON(QEMU64), .model_id = "x86-64-v2 processor",
+        .name = "x86-64-v2", ON(QEMU64), .model_id = "x86-64-v2 processor", .portable = true,
         .features = "ssse3 sse4.1 sse4.2 popcnt",
     },
     [V3] = {
-        .name = "x86-64-v3", ON(V2), .model_id = "x86-64-v3 processor",
+        .name = "x86-64-v3", ON(V2), .portable = true, .model_id = "x86-64-v3 processor",
         .features = "xsave avx avx2 bmi1 bmi2 f16c fma abm movbe",
     },
     [NEHALEM] = {

@@ -19,6 +19,7 @@ struct CpuModelDef {
     const char *model_id;         /* 0x80000002, at most 48 letters */
     const char *features, *without; /* names, blanks between them; NULL: none */
     bool bare;                    /* none but these: nor those that every model here gets */
+    bool portable;                /* of KVM's paravirtual features only those that every accelerator has */
 };
 
 /* name NULL ends; `host` and `max` are not in it. */

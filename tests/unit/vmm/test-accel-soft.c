@@ -59,7 +59,7 @@ static void test_irqchip_in_the_kernel_is_refused_with_the_way_out(void **state)
 
 static void test_every_model_has_kvmclock_and_x2apic(void **state)
 {
-    static const char *const models[] = { "qemu64", "x86-64-v2", "host", "max" };
+    static const char *const models[] = { "qemu64", "x86-64-v1", "x86-64-v2", "host", "max" };
     Fixture *f = tcg();
 
     for (unsigned i = 0; i < G_N_ELEMENTS(models); i++) {

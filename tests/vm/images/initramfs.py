@@ -142,6 +142,16 @@ def agent(kernel):
     return image.cached(f"agent-{kernel.name}")
 
 
+def clocks(kernel):
+    """The same with a program that watches clocks, which script=clocks starts."""
+    image = _hello(kernel)
+    source = GUEST / "clocks.c"
+    program = cache.entry(f"clocks/{cache.digest(source.read_bytes())}",
+                          lambda path: cache.run("gcc", "-O2", "-static", "-o", path, source))
+    image.file("bin/clocks", program, 0o755)
+    return image.cached(f"clocks-{kernel.name}")
+
+
 def first_level(kernel):
     """The first level of nesting: KVM, disks with programs and images, and a shell per port for the test."""
     image = Initramfs()

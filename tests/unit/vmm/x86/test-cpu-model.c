@@ -219,6 +219,22 @@ static void test_taking_xsave_away_takes_avx_with_it(void **state)
     cpu_model_free(m);
 }
 
+static void test_portable_models_have_only_what_every_accelerator_has(void **state)
+{
+    CpuModel *v1 = model("x86-64-v1"), *v2 = model("x86-64-v2"), *other = model("qemu64");
+
+    assert_true(cpu_model_feature(v1, "kvmclock"));
+    assert_false(cpu_model_feature(v1, "kvm-asyncpf"));
+    assert_false(cpu_model_feature(v1, "kvm-steal-time"));
+    assert_false(cpu_model_feature(v2, "kvm-pv-eoi"));
+    assert_true(cpu_model_feature(other, "kvm-pv-eoi"));
+    assert_false(cpu_model_feature(v1, "pni"));
+    assert_true(cpu_model_feature(v2, "pni"));
+    cpu_model_free(v1);
+    cpu_model_free(v2);
+    cpu_model_free(other);
+}
+
 static void test_xsave_leaf_holds_what_the_features_need(void **state)
 {
     CpuModel *m = model("x86-64-v3"), *n = model("host,-avx");
@@ -309,6 +325,7 @@ int main(void)
         cmocka_unit_test(test_kvm_off_hides_the_signature),
         cmocka_unit_test(test_kvmclock_is_one_name_for_both_bits),
         cmocka_unit_test(test_taking_xsave_away_takes_avx_with_it),
+        cmocka_unit_test(test_portable_models_have_only_what_every_accelerator_has),
         cmocka_unit_test(test_xsave_leaf_holds_what_the_features_need),
         cmocka_unit_test(test_topology_leaf_tells_threads_and_cores),
         cmocka_unit_test(test_dies_bring_leaf_1f),
