@@ -225,7 +225,8 @@ bool migrate_channel_read(MigrateChannel *channel, void *data, size_t length, GE
         }
         if (n == 0 || (n < 0 && errno == ECONNRESET && channel->local)) { /* reset: it has not read all of ours */
             channel->ended = true;
-            return error_set(error, "the other end of the migration has closed the channel too early");
+            return error_set(error, channel->socket ? "the other end of the migration has closed the channel too early"
+                                                    : "the saved domain is cut off");
         }
         if (n < 0 && errno != EINTR) {
             return error_set_errno(error, errno, "cannot read from the migration's other end");

@@ -63,6 +63,10 @@ class Failed(Exception):
 
 
 class Libvirtd:
+    NAMESPACES = ("--mount", "--pid")
+    LIBVIRTD = ()               # its options
+    PREPARE = ""                # shell commands in its namespaces
+
     def __init__(self, emulator):
         self.top = Path(tempfile.mkdtemp(prefix="lodge-libvirt-"))
         self.top.chmod(0o755)
@@ -83,12 +87,11 @@ class Libvirtd:
             own = self.top / "root" / directory[1:]
             own.mkdir(parents=True)
             script += [f"mkdir -p {directory}", f"mount --bind {own} {directory}"]
-        (self.top / "root/etc/libvirt/qemu.conf").write_text(QEMU_CONF)
-        (self.top / "root/etc/libvirt/libvirtd.conf").write_text('log_outputs="3:stderr"\n')
-        (self.top / "root/etc/libvirt/virtlogd.conf").write_text("")
-        script += [DEV.format(dev=self.top / "root/dev"), f"exec {sys.executable} -c '{FIRST}'"]
+        for name, text in self.settings().items():
+            (self.top / f"root/etc/libvirt/{name}.conf").write_text(text)
+        script += [DEV.format(dev=self.top / "root/dev"), self.PREPARE, f"exec {sys.executable} -c '{FIRST}'"]
         self.holder = subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc", "sh",
+            ["unshare", *self.NAMESPACES, "--propagation", "private", "--fork", "--kill-child", "--mount-proc", "sh",
              "-c", "\n".join(script)], stdout=subprocess.PIPE)
         if self.holder.stdout.readline() != b"ready\n":
             self.__exit__()
@@ -111,13 +114,18 @@ class Libvirtd:
             self.holder.stdout.close()
         shutil.rmtree(self.top, ignore_errors=True)
 
+    def settings(self):
+        """Name of a daemon -> its configuration."""
+        return {"qemu": QEMU_CONF, "libvirtd": 'log_outputs="3:stderr"\n', "virtlogd": ""}
+
     def inside(self, *command):
-        return ["nsenter", "--target", self.first, "--mount", "--pid", *command]
+        return ["nsenter", "--target", self.first, *self.NAMESPACES, *command]
 
     def start(self, name):
         log = open(self.top / f"{name}.log", "ab")
         self.daemons[name] = subprocess.Popen(
-            self.inside("env", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", name, "--pid-file", str(self.top / f"{name}.pid")),
+            self.inside("env", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", name, "--pid-file", str(self.top / f"{name}.pid"),
+                        *(self.LIBVIRTD if name == "libvirtd" else ())),
             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         log.close()
         socket = self.socket(name)

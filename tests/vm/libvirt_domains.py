@@ -89,6 +89,14 @@ def wait_for_serial(daemon, text, count=1):
     wait_until(said, f"'{text}' from the guest")
 
 
+def next_count(daemon):
+    """The guest counts on its serial port ("count=1=" and so on), and goes on: the number that it reaches next but one."""
+    said = daemon.serial.read_text(errors="replace")
+    number = int(said.rpartition("count=")[2].partition("=")[0]) if "count=" in said else 0
+    wait_for_serial(daemon, f"count={number + 2}=")
+    return number + 2
+
+
 def wait_for_state(daemon, name, state):
     def is_in_state():
         is_in_state.seen = daemon.virsh("domstate", name, "--reason")

@@ -17,7 +17,7 @@ DOMAIN = """
   <devices>
     <emulator>/disk1/bin/lodge</emulator>
     <controller type='usb' model='none'/>
-    <serial type='pty'><log file='/var/lib/libvirt/serial'/></serial>
+    <serial type='pty'><log file='/var/lib/libvirt/serial' append='on'/></serial>
     <memballoon model='virtio'/>
     <video><model type='none'/></video>
   </devices>
@@ -30,7 +30,8 @@ set -e
 export LIBVIRT_DRIVER_DIR=/disk0/lib/libvirt/connection-driver
 echo 'libvirt-qemu:x:64055:64055::/var/lib/libvirt:/bin/false' >>/etc/passwd
 printf 'libvirt-qemu:x:64055:\\nkvm:x:104:\\n' >>/etc/group
-mkdir -p /etc/libvirt /run/libvirt /var/cache/libvirt /var/log/libvirt /var/lib/libvirt
+mkdir -p /etc/libvirt /run/libvirt /var/cache/libvirt /var/log/libvirt /var/lib/libvirt /usr/lib/libvirt
+ln -sfn /disk0/bin/libvirt_iohelper /usr/lib/libvirt
 ln -sfn /run /var/run
 chmod 666 /dev/kvm
 printf 'security_driver = "none"\\nstdio_handler = "logd"\\n' >/etc/libvirt/qemu.conf
@@ -52,7 +53,8 @@ virsh() {{ command virsh -q -c qemu:///system "$@"; }}
 trap 'virsh destroy inner >/dev/null 2>&1 || :; kill $(pidof libvirtd virtlogd)' EXIT
 await() {{ n=0; until eval "$1"; do sleep 0.5; n=$((n + 1)); [ $n -lt {halves} ] || {{ echo "no $1"; exit 1; }}; done; }}
 expect() {{ text=$1; shift; virsh "$@" | grep -q "$text" || {{ echo "no '$text': $*"; exit 1; }}; }}
-virsh create --paused /var/lib/libvirt/inner.xml
+virsh define /var/lib/libvirt/inner.xml
+virsh start --paused inner
 expect 'paused (user)' domstate inner --reason
 expect '"enabled":true' qemu-monitor-command inner '{{"execute": "query-kvm"}}'
 virsh resume inner
@@ -62,13 +64,23 @@ expect 'vcpu.0.exits.sum=' domstats inner --vcpu
 virsh suspend inner
 expect 'paused (user)' domstate inner --reason
 virsh resume inner
+virsh save inner /var/lib/libvirt/inner.save
+expect 'shut off (saved)' domstate inner --reason
+virsh restore /var/lib/libvirt/inner.save
+expect 'running (restored)' domstate inner --reason
+rm /var/lib/libvirt/inner.save
+virsh managedsave inner
+virsh start inner
+expect 'running (restored)' domstate inner --reason
 echo content-kvm >/var/lib/libvirt/disk
 truncate -s 1M /var/lib/libvirt/disk
 virsh attach-disk inner /var/lib/libvirt/disk vda --driver qemu --subdriver raw --targetbus virtio --serial card
 await 'grep -q disk=card:content-kvm /var/lib/libvirt/serial'
 virsh detach-disk inner vda
 await '! virsh domblklist inner | grep -q vda'
+[ "$(grep -c @@ready /var/lib/libvirt/serial)" = 1 ]
 virsh destroy inner
+virsh undefine inner
 [ -z "$(virsh list --name)" ]
 """
 

@@ -3,7 +3,7 @@
 
 import time
 
-from libvirt_domains import domain, libvirt, wait_for_serial, wait_for_state
+from libvirt_domains import domain, fails, libvirt, next_count, wait_for_serial, wait_for_state
 from vmtest import lodge_only, needs, one_at_a_time, tcg_only
 
 SERIAL = "<serial type='pty'><log file='{log}' append='on'/></serial>"
@@ -11,12 +11,8 @@ COUNT = "i=0; while :; do i=$((i + 1)); echo count=$i=; sleep 0.5; done"
 SLEEP = "while :; do echo tired; echo mem > /sys/power/state; echo awake; sleep 60; done"
 
 
-def next_count(daemon):
-    """The guest counts on, from where it was: the number that it reaches next but one."""
-    said = daemon.serial.read_text(errors="replace")
-    number = int(said.rpartition("count=")[2].partition("=")[0]) if "count=" in said else 0
-    wait_for_serial(daemon, f"count={number + 2}=")
-    return number + 2
+def flipped(data, at):
+    return data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1:]
 
 
 @needs("cloud")
@@ -49,6 +45,59 @@ def test_libvirt_saves_restores_and_dumps_a_domain(vm):
         said = daemon.serial.read_text(errors="replace")
         assert said.count("count=1=") == 1, "it began anew"
         virsh("destroy", "saved")
+
+
+@needs("cloud")
+@lodge_only
+@tcg_only
+@one_at_a_time
+def test_libvirt_keeps_what_it_saved_until_it_runs(vm):
+    with libvirt(vm) as daemon:
+        virsh = daemon.virsh
+        saved = daemon.top / "root/var/lib/libvirt/kept.save"
+        managed = daemon.top / "root/var/lib/libvirt/qemu/save/kept.save"
+        virsh("define", domain(daemon, "kept", run=COUNT, serial=SERIAL))
+        virsh("start", "kept")
+        next_count(daemon)
+
+        virsh("save", "kept", "/var/lib/libvirt/kept.save", "--bypass-cache", "--paused")
+        whole = saved.read_bytes()
+        for damaged, words in ((whole[:len(whole) // 2], "the saved domain is cut off"),
+                               (flipped(whole, whole.index(b"LODGESAV") + 300), "its header has a wrong checksum"),
+                               (flipped(whole, len(whole) // 2), "a record has a wrong checksum"),
+                               (flipped(whole, len(whole) - 2000), "the devices' state has a wrong checksum")):
+            saved.write_bytes(damaged)
+            assert words in fails(daemon, "restore", "/var/lib/libvirt/kept.save")
+            assert saved.read_bytes() == damaged
+        saved.write_bytes(whole)
+        xml = virsh("save-image-dumpxml", "/var/lib/libvirt/kept.save", "--security-info")
+        virsh("save-image-define", "/var/lib/libvirt/kept.save", "--running",
+              daemon.file("later.xml", xml.replace("<vcpu", "<title>later</title><vcpu", 1)))
+        virsh("restore", "/var/lib/libvirt/kept.save", "--bypass-cache")
+        wait_for_state(daemon, "kept", "running (restored)")
+        assert "later" in virsh("dumpxml", "kept", "--xpath", "//title")
+        next_count(daemon)
+        virsh("dump", "kept", "/var/lib/libvirt/kept.core", "--live")
+        next_count(daemon)
+
+        virsh("managedsave", "kept", "--paused")
+        assert "saved" in virsh("list", "--all", "--managed-save")
+        whole = managed.read_bytes()
+        managed.write_bytes(whole[:-1])
+        assert "the saved domain is cut off" in fails(daemon, "start", "kept")
+        managed.write_bytes(whole)
+        virsh("autostart", "kept")
+        daemon.stop("libvirtd")
+        (daemon.top / "root/run/libvirt/qemu/autostarted").unlink()     # as after a boot of the host
+        daemon.start("libvirtd")
+        wait_for_state(daemon, "kept", "paused (migrating)")
+        virsh("resume", "kept")
+        next_count(daemon)
+        assert daemon.serial.read_text(errors="replace").count("count=1=") == 1, "it began anew"
+        virsh("managedsave", "kept")
+        virsh("managedsave-remove", "kept")
+        virsh("start", "kept", "--paused")
+        wait_for_state(daemon, "kept", "paused (user)")
 
 
 @needs("cloud")

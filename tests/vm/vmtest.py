@@ -120,6 +120,7 @@ def _libvirt_image(tree):
     from direct import program_path
     for name in ("libvirtd", "virtlogd", "virsh"):
         tree.program(program_path(name))
+    tree.program("/usr/lib/libvirt/libvirt_iohelper")
     tree.module(Path("/usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_qemu.so"),
                 "lib/libvirt/connection-driver")
     for file in Path("/usr/share/libvirt/cpu_map").iterdir():
