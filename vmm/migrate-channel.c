@@ -104,6 +104,11 @@ void migrate_channel_cancel(MigrateChannel *channel)
     eventfd_write(channel->cancel, 1);
 }
 
+int migrate_channel_cancel_fd(const MigrateChannel *channel)
+{
+    return channel->cancel;
+}
+
 bool migrate_channel_cancelled(const MigrateChannel *channel)
 {
     return __atomic_load_n(&channel->cancelled, __ATOMIC_SEQ_CST);

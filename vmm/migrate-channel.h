@@ -34,4 +34,5 @@ uint64_t migrate_channel_written(const MigrateChannel *channel); /* bytes; any t
 /* Bytes a second for write(); 0: as fast as it goes.  Any thread. */
 void migrate_channel_set_limit(MigrateChannel *channel, uint64_t limit);
 void migrate_channel_cancel(MigrateChannel *channel); /* any thread */
+int migrate_channel_cancel_fd(const MigrateChannel *channel); /* can be read when it is cancelled; for poll() */
 bool migrate_channel_cancelled(const MigrateChannel *channel);

@@ -264,7 +264,7 @@ static const FieldStruct migrate_args = {
     .name = "MigrateArguments", .size = sizeof(MigrateArgs),
     .fields = (const Field[]) {
         F_STR("uri", MigrateArgs, uri, NULL, .flags = FIELD_REQUIRED,
-              .help = "Where to: unix:PATH, tcp:HOST:PORT, fd:NAME, or file:PATH"),
+              .help = "Where to: unix:PATH, tcp:HOST:PORT, fd:NAME, exec:COMMAND or file:PATH"),
         F_STR("definition", MigrateArgs, definition, NULL, .help = "A -readconfig file to be kept with it (Lodge)"),
         F_BOOL("detach", MigrateArgs, detach, true, .help = "It is always detached: MIGRATION tells the end"),
         F_BOOL("resume", MigrateArgs, resume, false, .help = "Only false: there is nothing to resume"),
@@ -349,7 +349,7 @@ static const FieldStruct incoming_args = {
     .name = "MigrateIncomingArguments", .size = sizeof(IncomingArgs),
     .fields = (const Field[]) {
         F_STR("uri", IncomingArgs, uri, NULL, .flags = FIELD_REQUIRED,
-              .help = "Where from: unix:PATH, tcp:HOST:PORT, fd:NAME, or file:PATH[,lazy=on|off|prefault]"),
+              .help = "Where from: unix:PATH, tcp:HOST:PORT, fd:NAME, exec:COMMAND or file:PATH[,lazy=on|off|prefault]"),
         FIELD_END
     },
 };

@@ -102,6 +102,7 @@ static bool work_inline(Migration *m, GError **error)
 static bool work_channel(Migration *m, GError **error)
 {
     if (!work_inline(m, error)) {
+        migrate_command_explain(m, error);
         answer(m, MIGRATE_REFUSED, (*error)->message, NULL);
         return false;
     }
@@ -229,6 +230,7 @@ static bool succeeded(Migration *m, GError **error)
     __atomic_store_n(&m->end_ns, clock_ns(clock_realtime), __ATOMIC_RELAXED);
     m->control->incoming = false;
     migration_close(m);
+    g_clear_pointer(&m->command, host_command_free);
     run_control_set_state(m->domain, state == RUN_STATE_RUNNING ? RUN_STATE_PAUSED : state);
     if (state == RUN_STATE_RUNNING && !domain_cont(m->domain, error)) {
         return false;
@@ -307,6 +309,9 @@ static bool begin(Migration *m, GError **error)
     if (m->uri.kind == MIGRATE_TO_FILE) {
         m->file = host_open(m->uri.path, O_RDONLY, 0, error);
         return m->file >= 0 && start(m, true, error);
+    }
+    if (m->uri.command) {
+        return migrate_command_start(m, false, error) && start(m, false, error);
     }
     if (fd < 0) {
         return listen_at(m->control, &m->uri, error);

@@ -5,6 +5,7 @@
  *   migrate.c           the control: status, the thread, steps on the main thread, URIs
  *   migrate-outgoing.c  the source's thread
  *   migrate-incoming.c  the destination's
+ *   migrate-exec.c      exec:
  *   migrate-commands.c  QMP
  */
 #pragma once
@@ -41,6 +42,7 @@ typedef struct MigrateUri {
     MigrateKind kind;
     bool unix_socket;
     char *path, *host, *port; /* of unix: and file:, of tcp: */
+    char *command;            /* of exec: */
     int fd;                   /* of fd:; -1 */
     int lazy;                 /* MigrateLazy; of an incoming file: */
 } MigrateUri;
@@ -54,6 +56,7 @@ struct Migration {
     void (*failed)(Migration *m, GError *error); /* main thread */
     MigrateUri uri;
     MigrateChannel *channel;
+    struct HostCommand *command; /* exec:, it has the channel's other end; NULL: none */
     int file;                 /* mapped; -1 */
     bool created;             /* the file was not there before */
     MigrateRam *ram;
@@ -111,6 +114,9 @@ void migrate_incoming_unlisten(struct MigrateControl *control);
 bool migrate_storage_inactivate(struct MigrateControl *control, GError **error);
 bool migrate_storage_activate(struct MigrateControl *control, GError **error);
 
+/* exec: starts m->uri.command, which reads the stream or writes it. */
+bool migrate_command_start(Migration *m, bool reads, GError **error);
+
 /* ---- any thread ---- */
 void migrate_set_status(struct MigrateControl *control, MigrateStatus status); /* and tells of it */
 MigrateStatus migrate_status(const struct MigrateControl *control);
@@ -119,4 +125,8 @@ MigrateStatus migrate_status(const struct MigrateControl *control);
 bool migration_on_main(Migration *m, MigrateStepFn step, GError **error);
 /* Until migrate-continue. */
 bool migration_wait_continue(Migration *m, GError **error);
+/* exec: all is written; waits for the command's end.  True at once where there is no command. */
+bool migrate_command_finish(Migration *m, GError **error);
+/* exec: if the command has failed, that takes the place of the error that its pipe gave. */
+void migrate_command_explain(Migration *m, GError **error);
 bool migration_read(void *migration, void *data, size_t length, GError **error); /* a MigrateReadFn */

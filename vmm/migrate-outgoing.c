@@ -305,7 +305,7 @@ static bool hand_over(Migration *m, GError **error)
     }
     m->sent_all = true;
     if (!m->header.return_path) {
-        return migration_on_main(m, step_commit, error);
+        return migrate_command_finish(m, error) && migration_on_main(m, step_commit, error);
     }
     if (!expect(m, MIGRATE_LOADED, error) || !migration_on_main(m, step_commit, error)) {
         return false;
@@ -352,6 +352,7 @@ static bool work(Migration *m, GError **error)
     migrate_ram_log_stop(m->ram);
     if (!ok) {
         say_no(m, *error);
+        migrate_command_explain(m, error);
     }
     return ok;
 }
@@ -391,6 +392,7 @@ static void failed(Migration *m, GError *error)
 {
     bool cancelled = migrate_status(m->control) == MIGRATE_CANCELLING;
 
+    g_clear_pointer(&m->command, host_command_free);
     if (m->created) {
         unlink(m->uri.path);
     }
@@ -418,6 +420,7 @@ bool migrate_outgoing_begin(Domain *domain, MigrateUri *uri, const char *definit
     m->header.definition = g_strdup(definition);
     migrate_ram_describe(m->ram, MIGRATE_ALIGN, &m->header);
     ok = (m->uri.kind != MIGRATE_TO_FILE || open_file(m, error)) &&
+         (!m->uri.command || migrate_command_start(m, true, error)) &&
          (m->uri.fd < 0 || migrate_channel_adopt(m->channel, m->uri.fd, error));
     if (ok) {
         m->uri.fd = -1; /* the channel's */

@@ -278,6 +278,7 @@ static void migration_free(Migration *m)
         pthread_join(m->thread, NULL);
     }
     migration_close(m);
+    host_command_free(m->command);
     migrate_channel_free(m->channel);
     migrate_ram_free(m->ram);
     migrate_header_clear(&m->header);
@@ -368,6 +369,7 @@ void migrate_uri_clear(MigrateUri *uri)
         close(uri->fd);
     }
     g_free(uri->path);
+    g_free(uri->command);
     g_free(uri->host);
     g_free(uri->port);
     *uri = (MigrateUri) { .fd = -1 };
@@ -438,6 +440,14 @@ bool migrate_uri_parse(const char *text, bool incoming, MigrateUri *ret, GError 
     if (g_str_has_prefix(text, "file:")) {
         return parse_file(text + strlen("file:"), incoming, ret, error);
     }
+    if (g_str_has_prefix(text, "exec:")) {
+        ret->command = g_strdup(text + strlen("exec:"));
+        if (!*ret->command) {
+            migrate_uri_clear(ret);
+            return error_set(error, "'exec:' names no command");
+        }
+        return true;
+    }
     error_set(error, "'%s' is no place that a domain can move %s", text, incoming ? "from" : "to");
-    return error_hint(error, "Use unix:PATH, tcp:HOST:PORT, fd:NAME or file:PATH.");
+    return error_hint(error, "Use unix:PATH, tcp:HOST:PORT, fd:NAME, exec:COMMAND or file:PATH.");
 }
