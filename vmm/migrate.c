@@ -253,11 +253,15 @@ void migration_cancel(Migration *m)
     migrate_channel_cancel(m->channel);
     pthread_mutex_lock(&m->mutex);
     pthread_cond_broadcast(&m->cond);
+    if (m->in) {
+        multifd_in_cancel(m->in);
+    }
     pthread_mutex_unlock(&m->mutex);
 }
 
 void migration_close(Migration *m)
 {
+    g_clear_pointer(&m->in, multifd_in_free);
     migrate_channel_close(m->channel);
     if (m->file >= 0) {
         close(m->file);
@@ -300,7 +304,10 @@ struct MigrateControl *migrate_control(Domain *domain)
     if (!control) {
         control = domain->migration = g_new0(struct MigrateControl, 1);
         control->domain = domain;
-        control->parameters = (MigrateParameters) { BANDWIDTH_DEFAULT, DOWNTIME_DEFAULT };
+        control->parameters = (MigrateParameters) {
+            .max_bandwidth = BANDWIDTH_DEFAULT, .downtime_limit = DOWNTIME_DEFAULT,
+            .multifd_channels = 2, .zlib_level = 1, .zstd_level = 1,
+        };
         control->capability[MIGRATE_EVENTS] = true;
         control->capability[MIGRATE_RETURN_PATH] = true;
         control->listen_fd = -1;

@@ -6,6 +6,7 @@
 
 import array
 import json
+import os
 import pathlib
 import socket
 import struct
@@ -58,7 +59,8 @@ class Process:
     """One lodge, and its monitor."""
 
     def __init__(self, test, *options, machine="none", fds=()):
-        self.path = test.directory / f"qmp{len(test.processes)}"
+        self.path = test.directory / f"qmp{test.started}"
+        test.started += 1
         self.process = subprocess.Popen(
             [LODGE, "-M", machine, "-qmp", f"unix:{self.path},server=on,wait=off", *options], pass_fds=fds,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -125,12 +127,15 @@ class MigrateCase(unittest.TestCase):
         self.addCleanup(directory.cleanup)
         self.directory = pathlib.Path(directory.name)
         self.processes = []
+        self.started = 0
         self.addCleanup(self.end_all)
 
     def end_all(self):
-        for p in self.processes:
+        while self.processes:
+            p = self.processes.pop()
             p.process.kill()
-            p.process.communicate()
+            p.process.wait()
+            p.process.stderr.close()
             p.socket.close()
 
     def guest_options(self, pages, **options):
@@ -165,3 +170,13 @@ class MigrateCase(unittest.TestCase):
         done = subprocess.run([LODGE, "-M", machine, *options], capture_output=True, text=True, timeout=PATIENCE)
         self.assertEqual(done.returncode, 1)
         return done.stderr
+
+    def inline_stream(self):
+        """What a domain sends into a pipe."""
+        p = Process(self)
+        read, write = os.pipe()
+        p.ask("getfd", fdname="x", fds=[write])
+        os.close(write)
+        self.assertEqual(p.ask("migrate", uri="fd:x"), {})
+        with os.fdopen(read, "rb") as pipe:
+            return pipe.read()

@@ -17,16 +17,6 @@ from migrate_rig import (ABORT, GO, HELLO, LODGE, LODGECTL, LOADED, PATIENCE, RE
 
 
 class MigrateTest(MigrateCase):
-    def inline_stream(self):
-        """What a domain sends into a pipe."""
-        p = Process(self)
-        read, write = os.pipe()
-        p.ask("getfd", fdname="x", fds=[write])
-        os.close(write)
-        self.assertEqual(p.ask("migrate", uri="fd:x"), {})
-        with os.fdopen(read, "rb") as pipe:
-            return pipe.read()
-
     def test_a_stream_in_a_pipe_after_somebody_elses_header_is_restored_from_a_descriptor(self):
         source = Process(self)
         with open(self.directory / "image", "wb") as image:
@@ -147,7 +137,7 @@ class MigrateTest(MigrateCase):
         self.assertIn("is no place", p.ask("migrate", uri="gopher:x"))
         self.assertIn("names no port", p.ask("migrate", uri="tcp:host"))
         self.assertEqual(p.ask("migrate-set-parameters", max_bandwidth=5, downtime_limit=7), {})
-        self.assertEqual(p.ask("query-migrate-parameters"), {"max-bandwidth": 5, "downtime-limit": 7})
+        self.assertLessEqual({"max-bandwidth": 5, "downtime-limit": 7}.items(), p.ask("query-migrate-parameters").items())
         waiting = Process(self, "-incoming", "defer")
         self.assertIn("waiting for an incoming", waiting.ask("migrate", uri="unix:/x"))
 
