@@ -3,7 +3,7 @@
 
 # To build lodge.
 BUILD_PACKAGES="meson ninja-build pkg-config gcc libc6-dev python3 libglib2.0-dev liburing-dev libjson-c-dev
-    libseccomp-dev libnuma-dev libfdt-dev libzydis-dev zlib1g-dev libslirp-dev"
+    libseccomp-dev libnuma-dev libfdt-dev libzydis-dev zlib1g-dev libzstd-dev libslirp-dev"
 # To make guests from stock kernels.
 GUEST_PACKAGES="python3 busybox-static kmod xz-utils zstd e2fsprogs"
 # To boot them where the host has no hardware virtualization.

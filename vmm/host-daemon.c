@@ -17,6 +17,7 @@
 
 #include "vmm/error.h"
 #include "vmm/host-internal.h"
+#include "vmm/host-launcher.h"
 
 static int ready_fd = -1;   /* the waiting parent's pipe; -1: not daemonizing */
 static char *pidfile;       /* absolute; NULL: none */
@@ -159,4 +160,5 @@ void host_cleanup(void)
         pidfile_fd = -1;
     }
     host_fdsets_free();
+    host_launcher_stop();
 }

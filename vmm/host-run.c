@@ -1,63 +1,120 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Other programs.  They get this process' standard streams and environment, and no other descriptor.
+ * Other programs, run by the launcher (vmm/host-launcher.h).  They get this process' environment and, but for what is
+ * given to them, standard streams, and no other descriptor.
  */
-#include "vmm/host.h"
-
 #include <errno.h>
-#include <signal.h>
-#include <spawn.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "vmm/error.h"
+#include "vmm/host-launcher.h"
+#include "vmm/host.h"
 #include "vmm/sandbox.h"
 
-static bool may_run(const char *program, GError **error)
+#define NOT_FOUND 127 /* of a shell */
+
+struct HostCommand {
+    char *name;
+    int fd; /* tells its end */
+    bool ended;
+    int status;
+};
+
+static int launch(const char *const *argv, const int streams[3], GError **error)
 {
-    if (sandbox_entered() && !sandbox_permits_spawn()) {
-        error_set(error, "'%s' cannot be started from the sandbox", program);
-        return error_hint(error, "Use -sandbox on,spawn=allow.");
+    if (!host_launcher_ready(sandbox_permits_privileges(), error)) {
+        g_prefix_error(error, "cannot start '%s': ", argv[0]);
+        return -1;
     }
-    return true;
+    return host_launch(argv, streams, error);
 }
 
-/* The signals that end this process are blocked in it, and must not be there. */
-static int start(const char *const *argv, pid_t *ret_pid)
+static bool judge(const char *name, int status, GError **error)
 {
-    posix_spawnattr_t attr;
-    sigset_t none;
-    int err;
+    if (WIFSIGNALED(status)) {
+        return error_set(error, "'%s' ended by signal %d", name, WTERMSIG(status));
+    }
+    if (WEXITSTATUS(status) == NOT_FOUND) {
+        return error_set(error, "'%s' failed with status %d: there is no such program", name, NOT_FOUND);
+    }
+    return WEXITSTATUS(status) == 0 || error_set(error, "'%s' failed with status %d", name, WEXITSTATUS(status));
+}
 
-    sigemptyset(&none);
-    posix_spawnattr_init(&attr);
-    posix_spawnattr_setsigmask(&attr, &none);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-    err = posix_spawn(ret_pid, argv[0], NULL, &attr, (char *const *)argv, environ);
-    posix_spawnattr_destroy(&attr);
-    return err;
+static bool take_status(const char *name, int fd, int *ret_status, GError **error)
+{
+    ssize_t n;
+
+    do {
+        n = recv(fd, ret_status, sizeof(*ret_status), MSG_WAITALL);
+    } while (n < 0 && errno == EINTR);
+    return n == sizeof(*ret_status) || error_set(error, "nobody knows how '%s' ended: its launcher is gone", name);
 }
 
 bool host_run(const char *const *argv, GError **error)
 {
-    pid_t pid, got;
-    int err, status;
+    const int streams[3] = { STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO };
+    int fd = launch(argv, streams, error);
+    int status;
+    bool ok = fd >= 0 && take_status(argv[0], fd, &status, error) && judge(argv[0], status, error);
 
-    if (!may_run(argv[0], error)) {
-        return false;
+    if (fd >= 0) {
+        close(fd);
     }
-    err = start(argv, &pid);
-    if (err) {
-        return error_set_errno(error, err, "cannot start '%s'", argv[0]);
+    return ok;
+}
+
+/* ---- commands of the shell ---- */
+
+HostCommand *host_command_start(const char *text, bool reads, int *ret_fd, GError **error)
+{
+    const char *argv[] = { "/bin/sh", "-c", text, NULL };
+    HostCommand *command;
+    int pipe[2], status;
+
+    if (pipe2(pipe, O_CLOEXEC) < 0) {
+        error_set_errno(error, errno, "cannot start '%s'", text);
+        return NULL;
     }
-    do {
-        got = waitpid(pid, &status, 0);
-    } while (got < 0 && errno == EINTR);
-    if (got < 0) {
-        return error_set_errno(error, errno, "cannot wait for '%s'", argv[0]);
+    status = launch(argv, (const int[]) { reads ? pipe[0] : -1, reads ? -1 : pipe[1], STDERR_FILENO }, error);
+    close(pipe[reads ? 0 : 1]);
+    if (status < 0) {
+        close(pipe[reads ? 1 : 0]);
+        return NULL;
     }
-    if (WIFSIGNALED(status)) {
-        return error_set(error, "'%s' ended by signal %d", argv[0], WTERMSIG(status));
+    *ret_fd = pipe[reads ? 1 : 0];
+    command = g_new(HostCommand, 1);
+    *command = (HostCommand) { g_strdup(text), status, false, 0 };
+    return command;
+}
+
+bool host_command_wait(const HostCommand *command, int cancel_fd, int timeout_ms)
+{
+    struct pollfd fds[2] = { { command->fd, POLLIN, 0 }, { cancel_fd, POLLIN, 0 } };
+
+    if (command->ended) {
+        return true;
     }
-    return WEXITSTATUS(status) == 0 || error_set(error, "'%s' failed with status %d", argv[0], WEXITSTATUS(status));
+    while (poll(fds, 2, timeout_ms) < 0 && errno == EINTR) {
+    }
+    return fds[0].revents != 0;
+}
+
+bool host_command_result(HostCommand *command, GError **error)
+{
+    command->ended = command->ended || take_status(command->name, command->fd, &command->status, error);
+    return command->ended && judge(command->name, command->status, error);
+}
+
+void host_command_free(HostCommand *command)
+{
+    if (command) {
+        close(command->fd);
+        g_free(command->name);
+        g_free(command);
+    }
 }

@@ -25,9 +25,17 @@ int host_listen_unix(const char *path, GError **error);  /* 0600; replaces a dea
 int host_connect_unix(const char *path, GError **error);
 int host_listen_tcp(const char *host, const char *port, bool ipv4, bool ipv6, GError **error);
 int host_connect_tcp(const char *host, const char *port, bool ipv4, bool ipv6, GError **error);
-/* Runs a program to its end; false: it could not be started, or failed.  In the sandbox that is refused, unless
- * -sandbox says spawn=allow. */
+/* Runs a program to its end; false: it could not be started, or failed.  Refused where -sandbox forbids to start programs. */
 bool host_run(const char *const *argv, GError **error);
+/* A command of the shell that reads from *ret_fd, or writes to it (the caller's, a pipe).  NULL: error.  Main thread. */
+typedef struct HostCommand HostCommand;
+HostCommand *host_command_start(const char *text, bool reads, int *ret_fd, GError **error);
+/* Waits until it has ended, cancel_fd (-1: none) can be read, or time is over (-1: never).  Whether it has ended.  Any
+ * thread, as below. */
+bool host_command_wait(const HostCommand *command, int cancel_fd, int timeout_ms);
+/* When it has ended: whether all went well. */
+bool host_command_result(HostCommand *command, GError **error);
+void host_command_free(HostCommand *command); /* ends it, if it has not; NULL is fine */
 int host_memfd(const char *name, unsigned flags, GError **error);
 /* A descriptor that was passed, the caller's then: inherited, by number, and open; or by the name that a monitor client
  * gave it (getfd). */

@@ -3,7 +3,7 @@
  * lodge: the order of start-up and shutdown, nothing else.
  *
  *   1. parse the command line; answer help
- *   2. fork into the background, if asked; open the log; enter the registry
+ *   2. fork into the background, if asked; open the log; fork the launcher; enter the registry
  *   3. domain, machine (not built), accelerator
  *   4. objects, character devices, block nodes, network backends
  *   5. build the machine, plug serial ports, devices, drives and NICs, finalize; monitors and gdb
@@ -21,6 +21,7 @@
 #include "net/net.h"
 #include "vmm/chardev.h"
 #include "vmm/error.h"
+#include "vmm/host-launcher.h"
 #include "vmm/host.h"
 #include "vmm/log.h"
 #include "vmm/migrate.h"
@@ -161,6 +162,9 @@ static bool start(const Options *options, Domain *domain, const MachineClass *cl
     if (options->pidfile && !host_write_pidfile(options->pidfile, error)) {
         return false;
     }
+    if (!sandbox_permits_launcher()) {
+        host_launcher_forbid(); /* scripts of the start may have needed one */
+    }
     if (!sandbox_enter(SANDBOX_MAIN, error)) {
         return false;
     }
@@ -216,6 +220,7 @@ static int run(const Options *options, GError **error)
 
     if (!class || (options->daemonize && !host_daemonize(error)) || !options_prepare_process(options, error) ||
         !options_check_files(options, error) || !sandbox_configure(options->sandbox, error) ||
+        (sandbox_permits_launcher() && !host_launcher_start(sandbox_permits_privileges(), error)) ||
         (options->name.guest && !registry_enter(options->name.guest, options->has_uuid ? options->uuid : NULL,
                                                 &listing.registry, &listing.why_not, error))) {
         return EXIT_FAILURE;

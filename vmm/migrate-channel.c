@@ -18,6 +18,7 @@
 #define SLICE_NS (20 * NS_PER_MS) /* within which the limit holds */
 
 struct MigrateChannel {
+    MigrateChannel *first; /* whose cancel and cancelled are meant: itself, or another */
     int fd, cancel; /* cancel: an eventfd */
     int flags;      /* of the descriptor as it came */
     bool socket, local, ended;
@@ -32,11 +33,21 @@ MigrateChannel *migrate_channel_new(void)
 {
     MigrateChannel *channel = g_new0(MigrateChannel, 1);
 
+    channel->first = channel;
     channel->fd = -1;
     channel->cancel = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (channel->cancel < 0) {
         g_error("cannot make an eventfd: %s", g_strerror(errno));
     }
+    return channel;
+}
+
+MigrateChannel *migrate_channel_new_beside(MigrateChannel *first)
+{
+    MigrateChannel *channel = g_new0(MigrateChannel, 1);
+
+    channel->first = first;
+    channel->fd = channel->cancel = -1;
     return channel;
 }
 
@@ -68,9 +79,16 @@ void migrate_channel_free(MigrateChannel *channel)
 {
     if (channel) {
         migrate_channel_close(channel);
-        close(channel->cancel);
+        if (channel->cancel >= 0) {
+            close(channel->cancel);
+        }
         g_free(channel);
     }
+}
+
+void migrate_channel_shutdown(MigrateChannel *channel)
+{
+    shutdown(channel->fd, SHUT_RDWR);
 }
 
 bool migrate_channel_is_socket(const MigrateChannel *channel)
@@ -100,13 +118,18 @@ void migrate_channel_set_limit(MigrateChannel *channel, uint64_t limit)
 
 void migrate_channel_cancel(MigrateChannel *channel)
 {
-    __atomic_store_n(&channel->cancelled, true, __ATOMIC_SEQ_CST);
-    eventfd_write(channel->cancel, 1);
+    __atomic_store_n(&channel->first->cancelled, true, __ATOMIC_SEQ_CST);
+    eventfd_write(channel->first->cancel, 1);
+}
+
+int migrate_channel_cancel_fd(const MigrateChannel *channel)
+{
+    return channel->first->cancel;
 }
 
 bool migrate_channel_cancelled(const MigrateChannel *channel)
 {
-    return __atomic_load_n(&channel->cancelled, __ATOMIC_SEQ_CST);
+    return __atomic_load_n(&channel->first->cancelled, __ATOMIC_SEQ_CST);
 }
 
 static bool was_cancelled(GError **error)
@@ -116,7 +139,7 @@ static bool was_cancelled(GError **error)
 
 static bool wait_for(MigrateChannel *channel, short events, GError **error)
 {
-    struct pollfd fds[2] = { { channel->fd, events, 0 }, { channel->cancel, POLLIN, 0 } };
+    struct pollfd fds[2] = { { channel->fd, events, 0 }, { channel->first->cancel, POLLIN, 0 } };
 
     while (poll(fds, 2, -1) < 0) {
         if (errno != EINTR) {
@@ -138,7 +161,7 @@ static bool keep_limit(MigrateChannel *channel, GError **error)
     }
     due = channel->slice_from + (int64_t)((double)channel->in_slice * NS_PER_SEC / (double)limit);
     if (due - now > SLICE_NS) {
-        struct pollfd fd = { channel->cancel, POLLIN, 0 };
+        struct pollfd fd = { channel->first->cancel, POLLIN, 0 };
         int64_t left = due - now - SLICE_NS / 2;
         struct timespec ts = { left / NS_PER_SEC, left % NS_PER_SEC };
 

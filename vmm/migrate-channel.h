@@ -15,11 +15,15 @@ typedef struct MigrateChannel MigrateChannel;
 
 /* Without a descriptor yet: it can be cancelled, and keeps pace. */
 MigrateChannel *migrate_channel_new(void);
+/* One more of the same migration: who cancels the first cancels it.  The first outlives it. */
+MigrateChannel *migrate_channel_new_beside(MigrateChannel *first);
 bool migrate_channel_adopt(MigrateChannel *channel, int fd, GError **error); /* takes fd, on success */
 void migrate_channel_close(MigrateChannel *channel); /* what it has counted stays */
 void migrate_channel_free(MigrateChannel *channel); /* closes; NULL is fine */
 bool migrate_channel_is_socket(const MigrateChannel *channel);
 bool migrate_channel_is_local(const MigrateChannel *channel); /* a socket of this host */
+/* Ends reading and writing, of whatever thread, with an error; a socket.  Any thread. */
+void migrate_channel_shutdown(MigrateChannel *channel);
 /* All of it, or an error. */
 bool migrate_channel_write(MigrateChannel *channel, const void *head, size_t head_length, const void *data,
                            size_t length, GError **error);
@@ -34,4 +38,5 @@ uint64_t migrate_channel_written(const MigrateChannel *channel); /* bytes; any t
 /* Bytes a second for write(); 0: as fast as it goes.  Any thread. */
 void migrate_channel_set_limit(MigrateChannel *channel, uint64_t limit);
 void migrate_channel_cancel(MigrateChannel *channel); /* any thread */
+int migrate_channel_cancel_fd(const MigrateChannel *channel); /* can be read when it is cancelled; for poll() */
 bool migrate_channel_cancelled(const MigrateChannel *channel);

@@ -11,7 +11,7 @@
 
 typedef struct RamStats {
     uint64_t transferred, remaining, total, duplicate, normal, normal_bytes, dirty_rate, passes, page_size, pages_rate,
-        precopy_bytes, downtime_bytes;
+        multifd_bytes, precopy_bytes, downtime_bytes;
     double mbps;
 } RamStats;
 #define STAT(NAME, M, HELP) F_UINT(NAME, RamStats, M, 0, .flags = FIELD_REQUIRED, .help = HELP)
@@ -28,6 +28,7 @@ static const FieldStruct ram_stats = {
         FIELD_AT("mbps", FIELD_NUMBER, RamStats, mbps, .flags = FIELD_REQUIRED, .help = "Megabits a second"),
         STAT("dirty-sync-count", passes, "How often memory was gone through"),
         STAT("page-size", page_size, "Bytes of a page"),
+        STAT("multifd-bytes", multifd_bytes, "Bytes that have gone out through channels of multifd"),
         STAT("pages-per-second", pages_rate, "Pages that go out in a second"),
         STAT("precopy-bytes", precopy_bytes, "Bytes that went out while the guest ran"),
         STAT("downtime-bytes", downtime_bytes, "Bytes that went out while it stood still"),
@@ -89,6 +90,7 @@ static RamStats *describe_ram(const Migration *m)
     s->dirty_rate = number(&m->dirty_rate);
     s->passes = number(&m->passes);
     s->page_size = GUEST_PAGE_SIZE;
+    s->multifd_bytes = number(&m->multifd_bytes);
     s->precopy_bytes = number(&m->precopy_bytes);
     s->downtime_bytes = s->precopy_bytes ? s->transferred - s->precopy_bytes : 0;
     if (from && seconds > 0) {
@@ -152,7 +154,7 @@ static bool query_migrate(CommandCall *call, const void *args, void *ret, GError
 /* ---- capabilities ---- */
 
 const FieldEnum migrate_capability_enum = {
-    "MigrationCapability", (const char *const[]) { "events", "pause-before-switchover", "return-path", NULL }
+    "MigrationCapability", (const char *const[]) { "events", "pause-before-switchover", "return-path", "multifd", NULL }
 };
 typedef struct CapabilityStatus { int capability; bool state; } CapabilityStatus;
 static const FieldStruct capability_status = {
@@ -218,8 +220,16 @@ static bool set_capabilities(CommandCall *call, const void *opaque, void *ret, G
 
 /* ---- parameters ---- */
 
+static const FieldEnum compression_enum = {
+#ifdef HAVE_ZSTD
+    "MultiFDCompression", (const char *const[]) { "none", "zlib", "zstd", NULL }
+#else
+    "MultiFDCompression", (const char *const[]) { "none", "zlib", NULL }
+#endif
+};
+
 typedef struct Parameters {
-    bool has_bandwidth, has_downtime;
+    bool has_bandwidth, has_downtime, has_channels, has_compression, has_zlib, has_zstd;
     MigrateParameters p;
 } Parameters;
 static const FieldStruct parameters_struct = {
@@ -229,14 +239,33 @@ static const FieldStruct parameters_struct = {
                .help = "Bytes a second; 0: any"),
         F_UINT("downtime-limit", Parameters, p.downtime_limit, 0, FIELD_HAS(Parameters, has_downtime),
                .max = 2000 * 1000, .help = "ms that the guest may stand still"),
+        F_UINT("multifd-channels", Parameters, p.multifd_channels, 0, FIELD_HAS(Parameters, has_channels), .min = 1,
+               .max = MIGRATE_CHANNELS, .help = "Connections for memory, with capability multifd"),
+        F_ENUM("multifd-compression", Parameters, p.compression, &compression_enum, 0, FIELD_HAS(Parameters, has_compression),
+               .help = "How these compress it"),
+        F_UINT("multifd-zlib-level", Parameters, p.zlib_level, 0, FIELD_HAS(Parameters, has_zlib), .max = 9,
+               .help = "0: not at all, 1: fast, to 9: small"),
+#ifdef HAVE_ZSTD
+        F_UINT("multifd-zstd-level", Parameters, p.zstd_level, 0, FIELD_HAS(Parameters, has_zstd), .max = 20,
+               .help = "1: fast, to 20: small; 0: what zstd takes by itself"),
+#endif
         FIELD_END
     },
 };
 
 static bool query_parameters(CommandCall *call, const void *args, void *ret, GError **error)
 {
-    *(Parameters *)ret = (Parameters) { true, true, migrate_control(call->domain)->parameters };
+    *(Parameters *)ret = (Parameters) { true, true, true, true, true, true, migrate_control(call->domain)->parameters };
     return true;
+}
+
+/* They count from the next migration on. */
+static void set_multifd(MigrateParameters *p, const Parameters *args)
+{
+    p->multifd_channels = args->has_channels ? args->p.multifd_channels : p->multifd_channels;
+    p->compression = args->has_compression ? args->p.compression : p->compression;
+    p->zlib_level = args->has_zlib ? args->p.zlib_level : p->zlib_level;
+    p->zstd_level = args->has_zstd ? args->p.zstd_level : p->zstd_level;
 }
 
 static bool set_parameters(CommandCall *call, const void *opaque, void *ret, GError **error)
@@ -254,6 +283,7 @@ static bool set_parameters(CommandCall *call, const void *opaque, void *ret, GEr
     if (args->has_downtime) {
         __atomic_store_n(&control->parameters.downtime_limit, args->p.downtime_limit, __ATOMIC_RELAXED);
     }
+    set_multifd(&control->parameters, args);
     return true;
 }
 
@@ -264,7 +294,7 @@ static const FieldStruct migrate_args = {
     .name = "MigrateArguments", .size = sizeof(MigrateArgs),
     .fields = (const Field[]) {
         F_STR("uri", MigrateArgs, uri, NULL, .flags = FIELD_REQUIRED,
-              .help = "Where to: unix:PATH, tcp:HOST:PORT, fd:NAME, or file:PATH"),
+              .help = "Where to: unix:PATH, tcp:HOST:PORT, fd:NAME, exec:COMMAND or file:PATH"),
         F_STR("definition", MigrateArgs, definition, NULL, .help = "A -readconfig file to be kept with it (Lodge)"),
         F_BOOL("detach", MigrateArgs, detach, true, .help = "It is always detached: MIGRATION tells the end"),
         F_BOOL("resume", MigrateArgs, resume, false, .help = "Only false: there is nothing to resume"),
@@ -349,7 +379,7 @@ static const FieldStruct incoming_args = {
     .name = "MigrateIncomingArguments", .size = sizeof(IncomingArgs),
     .fields = (const Field[]) {
         F_STR("uri", IncomingArgs, uri, NULL, .flags = FIELD_REQUIRED,
-              .help = "Where from: unix:PATH, tcp:HOST:PORT, fd:NAME, or file:PATH[,lazy=on|off|prefault]"),
+              .help = "Where from: unix:PATH, tcp:HOST:PORT, fd:NAME, exec:COMMAND or file:PATH[,lazy=on|off|prefault]"),
         FIELD_END
     },
 };

@@ -15,11 +15,21 @@
  *   record = u32 type, u32 length of payload, u32 CRC-32C of payload, u32 CRC-32C of these 12 bytes, payload
  *   RAM    = u32 block (its place in the header's list), u32 n, u64 first page, n pages
  *   ZERO   = the same without the pages: they are zero
+ *   ZLIB   = the same, and the pages, compressed as one stream of zlib; shorter than they are
+ *   ZSTD   = the same by zstd, one frame
  *   PASS   = u32: a round of RAM begins; a page may come again, and the last one counts
  *   STATE  = sections of vmm/state-format.h
- *   END    = u64 pages in RAM records, u64 pages in ZERO records, name of the run state
+ *   END    = u64 pages with content, u64 pages in ZERO records, name of the run state
  *
  * In the first pass every page comes.  STATE follows the last RAM, END is last.  What stands behind END is not read.
+ *
+ * Where the header has `channels`, there are as many connections more, and RAM comes through them only.  Each begins
+ *
+ *   greeting = "LODGECHN", u64 the header's `token`, u32 its number from 0 on, u32 CRC-32C of these 20 bytes
+ *
+ * and goes on with records: PASS at the beginning of each round, then RAM, ZERO, ZLIB and ZSTD, at last LAST (empty).  What
+ * follows a PASS is loaded when every channel has come to that PASS, so that a page's last content is the one that stays;
+ * END counts when every channel has come to LAST.
  *
  * mapped: a regular file, which is RAM of the restored domain (MAP_PRIVATE), so that it runs at once.  Each block lies
  * at its `offset`, a multiple of MIGRATE_ALIGN; zero pages are holes.  The sections lie at `state-offset`.  The prefix
@@ -58,6 +68,9 @@ typedef struct Domain Domain;
 #define MIGRATE_PREFIX     24
 #define MIGRATE_HEADER_MAX (4u << 20)
 #define MIGRATE_RECORD     16
+#define MIGRATE_CHANNEL_MAGIC "LODGECHN"
+#define MIGRATE_GREETING   24
+#define MIGRATE_CHANNELS   255
 #define MIGRATE_RUN_MAX    64 /* pages in one RAM record */
 #define MIGRATE_RUN_HEADER 16
 #define MIGRATE_STATE_MAX  (1u << 30)
@@ -65,7 +78,7 @@ typedef struct Domain Domain;
 #define MIGRATE_ALIGN      (UINT64_C(2) << 20)
 
 typedef enum MigrateType {
-    MIGRATE_RAM = 1, MIGRATE_ZERO, MIGRATE_PASS, MIGRATE_STATE, MIGRATE_END,
+    MIGRATE_RAM = 1, MIGRATE_ZERO, MIGRATE_PASS, MIGRATE_STATE, MIGRATE_END, MIGRATE_ZLIB, MIGRATE_ZSTD, MIGRATE_LAST,
     MIGRATE_HELLO = 16, MIGRATE_REFUSED, MIGRATE_LOADED, MIGRATE_GO, MIGRATE_RUNNING, MIGRATE_ABORT,
 } MigrateType;
 
@@ -84,6 +97,8 @@ typedef struct MigrateHeader {
     FieldList devices;  /* MigrateDeviceInfo */
     int layout;
     bool return_path;
+    uint32_t channels;  /* more connections; 0: RAM comes through this one */
+    uint64_t token;     /* that they begin with */
     char *definition;   /* of the domain, that a client gave (`migrate`); NULL: none */
     char *run_state;                               /* mapped; NULL else */
     uint64_t state_offset, state_length, checksum; /* mapped: of the sections */
@@ -104,5 +119,7 @@ bool migrate_header_read(const uint8_t *data, uint32_t length, uint32_t checksum
 /* Whether a domain like `ours` can be what `theirs` tells of; one sentence that names the difference. */
 bool migrate_header_fits(const MigrateHeader *theirs, const MigrateHeader *ours, GError **error);
 
+void migrate_greeting_write(uint8_t out[MIGRATE_GREETING], uint64_t token, uint32_t number);
+bool migrate_greeting_read(const uint8_t in[MIGRATE_GREETING], uint64_t token, uint32_t *ret_number, GError **error);
 void migrate_record_write(uint8_t out[MIGRATE_RECORD], MigrateType type, uint32_t length, uint32_t checksum);
 bool migrate_record_read(const uint8_t in[MIGRATE_RECORD], MigrateRecord *ret, GError **error);

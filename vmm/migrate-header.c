@@ -68,6 +68,8 @@ const FieldStruct migrate_header = {
         F_LIST("devices", MigrateHeader, devices, &device_element, .help = "Whose state is in it"),
         F_ENUM("layout", MigrateHeader, layout, &layout_enum, 0, .flags = FIELD_REQUIRED, .help = "How RAM lies in it"),
         F_BOOL("return-path", MigrateHeader, return_path, false, .help = "Whether the source waits for answers"),
+        F_UINT("channels", MigrateHeader, channels, 0, .max = MIGRATE_CHANNELS, .help = "How many more connections there are"),
+        F_UINT("token", MigrateHeader, token, 0, .help = "What these begin with"),
         F_STR("definition", MigrateHeader, definition, NULL, .help = "A -readconfig file that starts the domain"),
         F_STR("run-state", MigrateHeader, run_state, NULL, .help = "State of the domain (mapped)"),
         F_SIZE("state-offset", MigrateHeader, state_offset, 0, .help = "Where the sections lie (mapped)"),
@@ -198,6 +200,22 @@ bool migrate_header_read(const uint8_t *data, uint32_t length, uint32_t checksum
         return error_subject(error, "header of the saved domain");
     }
     return true;
+}
+
+void migrate_greeting_write(uint8_t out[MIGRATE_GREETING], uint64_t token, uint32_t number)
+{
+    memcpy(out, MIGRATE_CHANNEL_MAGIC, 8);
+    put64(out + 8, token);
+    put32(out + 16, number);
+    put32(out + 20, state_crc32c(out, 20));
+}
+
+bool migrate_greeting_read(const uint8_t in[MIGRATE_GREETING], uint64_t token, uint32_t *ret_number, GError **error)
+{
+    *ret_number = get32(in + 16);
+    return (memcmp(in, MIGRATE_CHANNEL_MAGIC, 8) == 0 && get64(in + 8) == token &&
+            get32(in + 20) == state_crc32c(in, 20)) ||
+           error_set(error, "somebody else has connected: this is no channel of the migration");
 }
 
 void migrate_record_write(uint8_t out[MIGRATE_RECORD], MigrateType type, uint32_t length, uint32_t checksum)

@@ -73,7 +73,7 @@ static bool load_inline(Migration *m, GError **error)
 {
     MigrateEnd end;
 
-    if (!migrate_take_records(m->ram, migration_read, m, &end, error)) {
+    if (!migrate_take_records(m->ram, migration_read, m->in ? migrate_wait_channels : NULL, m, &end, error)) {
         return false;
     }
     m->state = end.state;
@@ -93,6 +93,7 @@ static bool work_inline(Migration *m, GError **error)
     ok = theirs.layout == MIGRATE_INLINE
              ? fits(m, &theirs, error)
              : error_set(error, "the saved domain has the mapped layout: name it as file:PATH");
+    ok = ok && migrate_accept_channels(m, &theirs, error);
     migrate_header_clear(&theirs);
     return ok && answer(m, MIGRATE_HELLO, "", error) && migration_on_main(m, step_active, error) &&
            load_inline(m, error);
@@ -102,6 +103,8 @@ static bool work_inline(Migration *m, GError **error)
 static bool work_channel(Migration *m, GError **error)
 {
     if (!work_inline(m, error)) {
+        multifd_in_explain(m->in, error);
+        migrate_command_explain(m, error);
         answer(m, MIGRATE_REFUSED, (*error)->message, NULL);
         return false;
     }
@@ -177,7 +180,7 @@ static bool work_file(Migration *m, GError **error)
         lock_shared(m->file);
         ok = load_mapped(m, &theirs, error);
     } else {
-        ok = migrate_take_records(m->ram, read_file, m, &end, error);
+        ok = migrate_take_records(m->ram, read_file, NULL, m, &end, error);
         if (ok) {
             m->state = end.state;
             m->run_state = end.run_state;
@@ -229,6 +232,7 @@ static bool succeeded(Migration *m, GError **error)
     __atomic_store_n(&m->end_ns, clock_ns(clock_realtime), __ATOMIC_RELAXED);
     m->control->incoming = false;
     migration_close(m);
+    g_clear_pointer(&m->command, host_command_free);
     run_control_set_state(m->domain, state == RUN_STATE_RUNNING ? RUN_STATE_PAUSED : state);
     if (state == RUN_STATE_RUNNING && !domain_cont(m->domain, error)) {
         return false;
@@ -282,7 +286,7 @@ void migrate_incoming_unlisten(struct MigrateControl *control)
     g_clear_pointer(&control->listen_path, g_free);
 }
 
-/* The first that comes is the source; nobody else is heard. */
+/* The first that comes is the source; nobody else is heard before it has said whether there is more. */
 static void on_connection(int fd, LoopEvents events, void *opaque)
 {
     struct MigrateControl *control = opaque;
@@ -293,7 +297,7 @@ static void on_connection(int fd, LoopEvents events, void *opaque)
     if (client < 0) {
         return;
     }
-    migrate_incoming_unlisten(control);
+    g_clear_pointer(&control->listener, loop_remove_fd);
     if (!migrate_channel_adopt(m->channel, client, &error) || !start(m, false, &error)) {
         failed(m, error);
     }
@@ -320,6 +324,9 @@ static bool begin(Migration *m, GError **error)
     if (m->uri.kind == MIGRATE_TO_FILE) {
         m->file = host_open(m->uri.path, O_RDONLY, 0, error);
         return m->file >= 0 && start(m, true, error);
+    }
+    if (m->uri.command) {
+        return migrate_command_start(m, false, error) && start(m, false, error);
     }
     if (fd < 0) {
         return listen_at(m->control, &m->uri, error);

@@ -5,6 +5,8 @@
  *   migrate.c           the control: status, the thread, steps on the main thread, URIs
  *   migrate-outgoing.c  the source's thread
  *   migrate-incoming.c  the destination's
+ *   migrate-connect.c   more connections (vmm/migrate-multifd.h)
+ *   migrate-exec.c      exec:
  *   migrate-commands.c  QMP
  */
 #pragma once
@@ -12,6 +14,7 @@
 #include <pthread.h>
 
 #include "vmm/domain-internal.h"
+#include "vmm/migrate-multifd.h"
 #include "vmm/migrate-ram.h"
 #include "vmm/migrate.h"
 
@@ -25,10 +28,12 @@ extern const FieldEnum migrate_status_enum;
 typedef struct MigrateParameters {
     uint64_t max_bandwidth;  /* bytes a second; 0: any */
     uint64_t downtime_limit; /* ms */
+    uint8_t multifd_channels, zlib_level, zstd_level;
+    int compression;         /* MigrateCompression */
 } MigrateParameters;
 
 typedef enum MigrateCapability {
-    MIGRATE_EVENTS, MIGRATE_PAUSE, MIGRATE_RETURN_PATH, MIGRATE_CAPABILITIES
+    MIGRATE_EVENTS, MIGRATE_PAUSE, MIGRATE_RETURN_PATH, MIGRATE_MULTIFD, MIGRATE_CAPABILITIES
 } MigrateCapability;
 extern const FieldEnum migrate_capability_enum;
 
@@ -41,6 +46,7 @@ typedef struct MigrateUri {
     MigrateKind kind;
     bool unix_socket;
     char *path, *host, *port; /* of unix: and file:, of tcp: */
+    char *command;            /* of exec: */
     int fd;                   /* of fd:; -1 */
     int lazy;                 /* MigrateLazy; of an incoming file: */
 } MigrateUri;
@@ -54,6 +60,10 @@ struct Migration {
     void (*failed)(Migration *m, GError *error); /* main thread */
     MigrateUri uri;
     MigrateChannel *channel;
+    struct HostCommand *command; /* exec:, it has the channel's other end; NULL: none */
+    MultifdOptions multifd_options;
+    MultifdOut *out;          /* the thread's; NULL: one channel is all */
+    MultifdIn *in;            /* the thread sets it under mutex; NULL: likewise */
     int file;                 /* mapped; -1 */
     bool created;             /* the file was not there before */
     MigrateRam *ram;
@@ -75,7 +85,7 @@ struct Migration {
     GError *failure;          /* the thread's, until its last step */
     /* For query-migrate: atomic. */
     int64_t begin_ns, active_ns, stop_ns, end_ns;
-    uint64_t passes, bandwidth, dirty_rate, expected_ms, precopy_bytes, pages_rate;
+    uint64_t passes, bandwidth, dirty_rate, expected_ms, precopy_bytes, multifd_bytes, pages_rate;
 };
 
 struct MigrateControl {
@@ -111,7 +121,14 @@ void migrate_incoming_unlisten(struct MigrateControl *control);
 bool migrate_storage_inactivate(struct MigrateControl *control, GError **error);
 bool migrate_storage_activate(struct MigrateControl *control, GError **error);
 
+/* exec: starts m->uri.command, which reads the stream or writes it. */
+bool migrate_command_start(Migration *m, bool reads, GError **error);
+
+/* Source: whether several connections are asked for, and possible. */
+bool migrate_prepare_multifd(Migration *m, GError **error);
+
 /* ---- any thread ---- */
+int migrate_uri_connect(const MigrateUri *uri, GError **error); /* of unix: and tcp: */
 void migrate_set_status(struct MigrateControl *control, MigrateStatus status); /* and tells of it */
 MigrateStatus migrate_status(const struct MigrateControl *control);
 
@@ -119,4 +136,12 @@ MigrateStatus migrate_status(const struct MigrateControl *control);
 bool migration_on_main(Migration *m, MigrateStepFn step, GError **error);
 /* Until migrate-continue. */
 bool migration_wait_continue(Migration *m, GError **error);
+/* Source, destination: the other connections, if there are to be some. */
+bool migrate_connect_channels(Migration *m, GError **error);
+bool migrate_accept_channels(Migration *m, const MigrateHeader *theirs, GError **error);
+bool migrate_wait_channels(void *migration, GError **error); /* a MigrateCompleteFn */
+/* exec: all is written; waits for the command's end.  True at once where there is no command. */
+bool migrate_command_finish(Migration *m, GError **error);
+/* exec: if the command has failed, that takes the place of the error that its pipe gave. */
+void migrate_command_explain(Migration *m, GError **error);
 bool migration_read(void *migration, void *data, size_t length, GError **error); /* a MigrateReadFn */

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reading a container: header, records of the inline layout, the mapped layout.  All
+ * Reading a container: its header, the records of the inline layout.  All
  * of it is hostile: a length is checked before anything is taken for it, a place
  * before anything is written there, a checksum before anything is used.  What is
  * overwritten is the RAM of a domain that has not run.
  *
  * One thread, which may wait in read().
  */
-#include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "vmm/bytes.h"
 #include "vmm/error.h"
@@ -41,15 +38,27 @@ bool migrate_take_header(MigrateReadFn read_fn, void *opaque, MigrateHeader *ret
 
 /* ---- records ---- */
 
-typedef struct Loader {
-    MigrateRam *ram;
-    MigrateReadFn read;
-    void *opaque;
-    uint8_t *buffer; /* a run */
-    MigrateEnd end;
-} Loader;
+#define BUFFER (MIGRATE_RUN_HEADER + MIGRATE_RUN_MAX * GUEST_PAGE_SIZE)
 
-static bool read_payload(Loader *l, const MigrateRecord *r, uint32_t most, GError **error)
+void migrate_loader_init(MigrateLoader *l, MigrateRam *ram, MigrateReadFn read_fn, void *opaque)
+{
+    *l = (MigrateLoader) { ram, read_fn, opaque, migrate_decompressor_new(), g_malloc(BUFFER) };
+}
+
+void migrate_loader_finish(MigrateLoader *l)
+{
+    migrate_decompressor_free(l->decompressor);
+    g_free(l->buffer);
+}
+
+bool migrate_loader_head(MigrateLoader *l, MigrateRecord *ret, GError **error)
+{
+    uint8_t head[MIGRATE_RECORD];
+
+    return l->read(l->opaque, head, sizeof(head), error) && migrate_record_read(head, ret, error);
+}
+
+bool migrate_loader_payload(MigrateLoader *l, const MigrateRecord *r, uint32_t most, GError **error)
 {
     if (r->length > most) {
         return damaged(error, "a record is too long");
@@ -61,7 +70,7 @@ static bool read_payload(Loader *l, const MigrateRecord *r, uint32_t most, GErro
 }
 
 /* The pages that a run is for; NULL: there are none such. */
-static uint8_t *find_run(Loader *l, const MigrateRecord *r, MigrateBlock **ret_block, uint64_t *ret_page,
+static uint8_t *find_run(MigrateLoader *l, const MigrateRecord *r, MigrateBlock **ret_block, uint64_t *ret_page,
                          uint64_t *ret_n)
 {
     uint32_t block;
@@ -80,25 +89,6 @@ static uint8_t *find_run(Loader *l, const MigrateRecord *r, MigrateBlock **ret_b
     return ram_block_host((*ret_block)->block) + *ret_page * GUEST_PAGE_SIZE;
 }
 
-static bool load_ram(Loader *l, const MigrateRecord *r, GError **error)
-{
-    MigrateBlock *b;
-    uint64_t page, n;
-    uint8_t *host;
-
-    if (!read_payload(l, r, MIGRATE_RUN_HEADER + MIGRATE_RUN_MAX * GUEST_PAGE_SIZE, error)) {
-        return false;
-    }
-    host = find_run(l, r, &b, &page, &n);
-    if (!host || r->length != MIGRATE_RUN_HEADER + n * GUEST_PAGE_SIZE) {
-        return damaged(error, "it has pages where this domain has no memory");
-    }
-    memcpy(host, l->buffer + MIGRATE_RUN_HEADER, n * GUEST_PAGE_SIZE);
-    ram_dirty_set(b->block, page * GUEST_PAGE_SIZE, n * GUEST_PAGE_SIZE);
-    __atomic_fetch_add(&l->ram->count.normal, n, __ATOMIC_RELAXED);
-    return true;
-}
-
 /* What is zero already is not written: it need not be there. */
 static void clear_pages(uint8_t *host, uint64_t n)
 {
@@ -111,189 +101,165 @@ static void clear_pages(uint8_t *host, uint64_t n)
     }
 }
 
-static bool load_zero(Loader *l, const MigrateRecord *r, GError **error)
+/* Whether the record's length is that of its kind with so many pages, which then are at `host`. */
+static bool unpack(MigrateLoader *l, const MigrateRecord *r, uint8_t *host, uint64_t n)
+{
+    const uint8_t *data = l->buffer + MIGRATE_RUN_HEADER;
+    size_t length = r->length - MIGRATE_RUN_HEADER, bytes = n * GUEST_PAGE_SIZE;
+
+    switch (r->type) {
+    case MIGRATE_RAM:
+        if (length == bytes) {
+            memcpy(host, data, bytes);
+        }
+        return length == bytes;
+    case MIGRATE_ZLIB:
+        return migrate_decompress(l->decompressor, MIGRATE_COMPRESS_ZLIB, data, length, host, bytes);
+    case MIGRATE_ZSTD:
+        return migrate_decompress(l->decompressor, MIGRATE_COMPRESS_ZSTD, data, length, host, bytes);
+    default:
+        clear_pages(host, n);
+        return length == 0;
+    }
+}
+
+static bool is_pages(const MigrateRecord *r)
+{
+    return r->type == MIGRATE_RAM || r->type == MIGRATE_ZERO || r->type == MIGRATE_ZLIB || r->type == MIGRATE_ZSTD;
+}
+
+bool migrate_load_pages(MigrateLoader *l, const MigrateRecord *r, GError **error)
 {
     MigrateBlock *b;
     uint64_t page, n;
     uint8_t *host;
 
-    if (!read_payload(l, r, MIGRATE_RUN_HEADER, error)) {
+    if (!is_pages(r)) {
+        return damaged(error, "it has a record of an unknown type");
+    }
+    if (!migrate_loader_payload(l, r, BUFFER, error)) {
         return false;
     }
     host = find_run(l, r, &b, &page, &n);
-    if (!host) {
+    if (!host || n > MIGRATE_RUN_MAX) {
         return damaged(error, "it has pages where this domain has no memory");
     }
-    clear_pages(host, n);
+    if (!unpack(l, r, host, n)) {
+        return damaged(error, "a record does not hold the pages that it is for");
+    }
     ram_dirty_set(b->block, page * GUEST_PAGE_SIZE, n * GUEST_PAGE_SIZE);
-    __atomic_fetch_add(&l->ram->count.zero, n, __ATOMIC_RELAXED);
+    __atomic_fetch_add(r->type == MIGRATE_ZERO ? &l->ram->count.zero : &l->ram->count.normal, n, __ATOMIC_RELAXED);
     return true;
 }
 
-static bool load_state(Loader *l, const MigrateRecord *r, GError **error)
+/* ---- the stream ---- */
+
+typedef struct Stream {
+    MigrateLoader loader;
+    bool elsewhere; /* memory does not come through it */
+    MigrateEnd end;
+} Stream;
+
+static bool load_state(Stream *s, const MigrateRecord *r, GError **error)
 {
     uint32_t left = r->length;
 
-    if (l->end.state || left > MIGRATE_STATE_MAX) {
-        return damaged(error, l->end.state ? "it has the devices' state twice" : "the devices' state is too long");
+    if (s->end.state || left > MIGRATE_STATE_MAX) {
+        return damaged(error, s->end.state ? "it has the devices' state twice" : "the devices' state is too long");
     }
-    l->end.state = g_byte_array_new();
+    s->end.state = g_byte_array_new();
     while (left) {
         uint32_t n = MIN(left, CHUNK);
-        unsigned at = l->end.state->len;
+        unsigned at = s->end.state->len;
 
-        g_byte_array_set_size(l->end.state, at + n);
-        if (!l->read(l->opaque, l->end.state->data + at, n, error)) {
+        g_byte_array_set_size(s->end.state, at + n);
+        if (!s->loader.read(s->loader.opaque, s->end.state->data + at, n, error)) {
             return false;
         }
         left -= n;
     }
-    return state_crc32c(l->end.state->data, r->length) == r->checksum ||
+    return state_crc32c(s->end.state->data, r->length) == r->checksum ||
            damaged(error, "the devices' state has a wrong checksum");
 }
 
-static bool load_end(Loader *l, const MigrateRecord *r, GError **error)
+static bool load_end(Stream *s, const MigrateRecord *r, GError **error)
 {
-    if (!read_payload(l, r, MIGRATE_TEXT_MAX, error)) {
+    const MigrateCount *count = &s->loader.ram->count;
+    const uint8_t *payload = s->loader.buffer;
+
+    if (!migrate_loader_payload(&s->loader, r, MIGRATE_TEXT_MAX, error)) {
         return false;
     }
-    if (r->length < 16 || !l->end.state) {
+    if (r->length < 16 || !s->end.state) {
         return damaged(error, "it ends before the devices' state");
     }
-    if (get64(l->buffer) != l->ram->count.normal || get64(l->buffer + 8) != l->ram->count.zero ||
-        l->ram->count.normal + l->ram->count.zero < l->ram->pages) {
+    if (get64(payload) != count->normal || get64(payload + 8) != count->zero ||
+        count->normal + count->zero < s->loader.ram->pages) {
         return damaged(error, "pages are missing");
     }
-    if (!g_utf8_validate((const char *)l->buffer + 16, r->length - 16, NULL)) {
+    if (!g_utf8_validate((const char *)payload + 16, r->length - 16, NULL)) {
         return damaged(error, "its run state is no text");
     }
-    l->end.run_state = g_strndup((const char *)l->buffer + 16, r->length - 16);
+    s->end.run_state = g_strndup((const char *)payload + 16, r->length - 16);
     return true;
 }
 
-static bool load_record(Loader *l, const MigrateRecord *r, GError **error)
+static bool load_record(Stream *s, const MigrateRecord *r, GError **error)
 {
+    MigrateLoader *l = &s->loader;
     g_autofree char *text = NULL;
 
     switch (r->type) {
-    case MIGRATE_RAM:
-        return load_ram(l, r, error);
-    case MIGRATE_ZERO:
-        return load_zero(l, r, error);
     case MIGRATE_PASS:
-        return read_payload(l, r, 4, error);
+        return migrate_loader_payload(l, r, 4, error);
     case MIGRATE_STATE:
-        return load_state(l, r, error);
+        return load_state(s, r, error);
     case MIGRATE_END:
-        return load_end(l, r, error);
+        return load_end(s, r, error);
     case MIGRATE_ABORT:
-        if (!read_payload(l, r, MIGRATE_TEXT_MAX, error)) {
+        if (!migrate_loader_payload(l, r, MIGRATE_TEXT_MAX, error)) {
             return false;
         }
         text = g_utf8_make_valid((const char *)l->buffer, r->length);
         return error_set(error, "the source has given up: %s", text);
     default:
-        return damaged(error, "it has a record of an unknown type");
+        return s->elsewhere ? damaged(error, "it has memory where there should be none") : migrate_load_pages(l, r, error);
     }
 }
 
-bool migrate_take_records(MigrateRam *ram, MigrateReadFn read_fn, void *opaque, MigrateEnd *ret, GError **error)
+bool migrate_take_records(MigrateRam *ram, MigrateReadFn read_fn, MigrateCompleteFn complete, void *opaque, MigrateEnd *ret,
+                          GError **error)
 {
-    g_autofree uint8_t *buffer = g_malloc(MIGRATE_RUN_HEADER + MIGRATE_RUN_MAX * GUEST_PAGE_SIZE);
-    Loader l = { ram, read_fn, opaque, buffer, { NULL, NULL } };
-    uint8_t head[MIGRATE_RECORD];
+    Stream s = { .elsewhere = complete != NULL };
     MigrateRecord r;
+    bool ok = true;
 
-    while (!l.end.run_state) {
-        if (!read_fn(opaque, head, sizeof(head), error) || !migrate_record_read(head, &r, error) ||
-            !load_record(&l, &r, error)) {
-            g_clear_pointer(&l.end.state, g_byte_array_unref);
-            return false;
-        }
+    migrate_loader_init(&s.loader, ram, read_fn, opaque);
+    while (ok && !s.end.run_state) {
+        ok = migrate_loader_head(&s.loader, &r, error) &&
+             (r.type != MIGRATE_END || !complete || complete(opaque, error)) && load_record(&s, &r, error);
     }
-    *ret = l.end;
+    migrate_loader_finish(&s.loader);
+    if (!ok) {
+        g_clear_pointer(&s.end.state, g_byte_array_unref);
+        return false;
+    }
+    *ret = s.end;
     return true;
 }
 
 bool migrate_take_answer(MigrateReadFn read_fn, void *opaque, MigrateType *ret, char **ret_text, GError **error)
 {
-    g_autofree uint8_t *buffer = g_malloc(MIGRATE_TEXT_MAX);
-    Loader l = { NULL, read_fn, opaque, buffer, { NULL, NULL } };
-    uint8_t head[MIGRATE_RECORD];
+    MigrateLoader l;
     MigrateRecord r;
+    bool ok;
 
-    if (!read_fn(opaque, head, sizeof(head), error) || !migrate_record_read(head, &r, error) ||
-        !read_payload(&l, &r, MIGRATE_TEXT_MAX, error)) {
-        return false;
+    migrate_loader_init(&l, NULL, read_fn, opaque);
+    ok = migrate_loader_head(&l, &r, error) && migrate_loader_payload(&l, &r, MIGRATE_TEXT_MAX, error);
+    if (ok) {
+        *ret = (MigrateType)r.type;
+        *ret_text = g_utf8_make_valid((const char *)l.buffer, r.length);
     }
-    *ret = (MigrateType)r.type;
-    *ret_text = g_utf8_make_valid((const char *)buffer, r.length);
-    return true;
-}
-
-/* ---- mapped ---- */
-
-bool migrate_check_mapped(const MigrateHeader *header, uint64_t file_size, GError **error)
-{
-    uint64_t lowest = MIGRATE_ALIGN;
-
-    if (header->layout != MIGRATE_MAPPED || !header->run_state) {
-        return damaged(error, "its header does not say where things are");
-    }
-    for (size_t i = 0; i < header->ram.n; i++) {
-        const MigrateBlockInfo *b = &FIELD_LIST_AT(header->ram, MigrateBlockInfo, i);
-
-        if (b->offset % MIGRATE_ALIGN || b->offset < lowest) {
-            return damaged(error, "two blocks of memory lie at one place");
-        }
-        if (b->offset > file_size || b->size > file_size - b->offset) {
-            return error_set(error, "the saved domain is cut off: memory '%s' ends behind the file", b->id);
-        }
-        lowest = b->offset + b->size;
-    }
-    if (header->state_offset < lowest || header->state_offset > file_size || header->state_length > MIGRATE_STATE_MAX ||
-        header->state_length > file_size - header->state_offset) {
-        return error_set(error, "the saved domain is cut off: the devices' state ends behind the file");
-    }
-    return true;
-}
-
-static bool read_block(const MigrateBlock *b, int fd, GError **error)
-{
-    uint8_t *host = ram_block_host(b->block);
-    uint64_t size = b->pages * GUEST_PAGE_SIZE;
-
-    for (uint64_t at = 0; at < size;) {
-        ssize_t n = pread(fd, host + at, MIN(size - at, 64 * (uint64_t)CHUNK), (off_t)(b->offset + at));
-
-        if (n == 0 || (n < 0 && errno != EINTR)) {
-            return error_set_errno(error, n ? errno : EIO, "cannot read memory '%s' of the saved domain", b->id);
-        }
-        at += n > 0 ? (uint64_t)n : 0;
-    }
-    ram_dirty_set(b->block, 0, size);
-    return true;
-}
-
-bool migrate_ram_map(MigrateRam *ram, int fd, MigrateLazy lazy, uint64_t *ret_read, GError **error)
-{
-    *ret_read = 0;
-    for (unsigned i = 0; i < ram->n; i++) {
-        const MigrateBlock *b = &ram->block[i];
-        uint64_t size = b->pages * GUEST_PAGE_SIZE;
-        int rc = lazy == MIGRATE_LAZY_OFF ? -ENOTSUP : ram_block_overlay(b->block, 0, size, fd, b->offset);
-
-        if (rc < 0 && rc != -ENOTSUP) {
-            return error_set_errno(error, rc, "cannot map memory '%s' of the saved domain", b->id);
-        }
-        if (rc < 0) {
-            if (!read_block(b, fd, error)) {
-                return false;
-            }
-            *ret_read += size;
-        } else if (lazy == MIGRATE_LAZY_PREFAULT) {
-            madvise(ram_block_host(b->block), size, MADV_WILLNEED);
-        }
-    }
-    return true;
+    migrate_loader_finish(&l);
+    return ok;
 }

@@ -92,8 +92,7 @@ static bool open_channel(Migration *m, GError **error)
     if (!m->uri.unix_socket && !m->uri.port) {
         return true; /* it is open */
     }
-    fd = m->uri.unix_socket ? host_connect_unix(m->uri.path, error)
-                            : host_connect_tcp(m->uri.host, m->uri.port, true, true, error);
+    fd = migrate_uri_connect(&m->uri, error);
     if (fd < 0) {
         return false;
     }
@@ -129,7 +128,7 @@ static bool greet(Migration *m, GError **error)
     m->header.return_path = migrate_channel_is_socket(m->channel) && m->control->capability[MIGRATE_RETURN_PATH];
     header = migrate_header_write(&m->header);
     return migrate_channel_write(m->channel, header->data, header->len, NULL, 0, error) &&
-           (!m->header.return_path || expect(m, MIGRATE_HELLO, error));
+           (!m->header.return_path || expect(m, MIGRATE_HELLO, error)) && migrate_connect_channels(m, error);
 }
 
 /* ---- memory ---- */
@@ -147,7 +146,10 @@ static bool send_pass(Migration *m, GError **error)
     put32(number, (uint32_t)m->passes);
     ok = mapped(m) ? migrate_ram_store(m->ram, m->file, m->passes == 1, m->channel, error)
                    : migrate_send_record(m->channel, MIGRATE_PASS, number, sizeof(number), error) &&
-                         migrate_ram_send(m->ram, m->channel, error);
+                         (m->out ? multifd_out_pass(m->out, error) : migrate_ram_send(m->ram, m->channel, error));
+    if (m->out) {
+        set_number(&m->multifd_bytes, multifd_out_written(m->out));
+    }
     took = MAX(now_ns() - began, 1000);
     bytes = migrate_channel_written(m->channel) - before;
     if (bytes > 64 * GUEST_PAGE_SIZE || !m->bandwidth) { /* fewer say nothing about how fast it goes */
@@ -312,13 +314,13 @@ static bool step_commit(Migration *m, GError **error)
 
 static bool hand_over(Migration *m, GError **error)
 {
-    if (!migrate_send_state(m->channel, m->state, error) ||
+    if ((m->out && !multifd_out_finish(m->out, error)) || !migrate_send_state(m->channel, m->state, error) ||
         !migrate_send_end(m->ram, m->channel, m->run_state, error)) {
         return false;
     }
     m->sent_all = true;
     if (!m->header.return_path) {
-        return migration_on_main(m, step_commit, error);
+        return migrate_command_finish(m, error) && migration_on_main(m, step_commit, error);
     }
     if (!expect(m, MIGRATE_LOADED, error) || !migration_on_main(m, step_commit, error)) {
         return false;
@@ -371,9 +373,11 @@ static bool work(Migration *m, GError **error)
 {
     bool ok = open_channel(m, error) && greet(m, error) && copy_live(m, error) && switch_over(m, error);
 
+    g_clear_pointer(&m->out, multifd_out_free);
     migrate_ram_log_stop(m->ram);
     if (!ok) {
         say_no(m, *error);
+        migrate_command_explain(m, error);
     }
     return ok;
 }
@@ -413,6 +417,7 @@ static void failed(Migration *m, GError *error)
 {
     bool cancelled = migrate_status(m->control) == MIGRATE_CANCELLING;
 
+    g_clear_pointer(&m->command, host_command_free);
     if (m->created) {
         unlink(m->uri.path);
     }
@@ -439,7 +444,8 @@ bool migrate_outgoing_begin(Domain *domain, MigrateUri *uri, const char *definit
     m->header.layout = m->uri.kind == MIGRATE_TO_FILE ? MIGRATE_MAPPED : MIGRATE_INLINE;
     m->header.definition = g_strdup(definition);
     migrate_ram_describe(m->ram, MIGRATE_ALIGN, &m->header);
-    ok = (m->uri.kind != MIGRATE_TO_FILE || open_file(m, error)) &&
+    ok = migrate_prepare_multifd(m, error) && (m->uri.kind != MIGRATE_TO_FILE || open_file(m, error)) &&
+         (!m->uri.command || migrate_command_start(m, true, error)) &&
          (m->uri.fd < 0 || migrate_channel_adopt(m->channel, m->uri.fd, error));
     if (ok) {
         m->uri.fd = -1; /* the channel's */

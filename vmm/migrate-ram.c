@@ -135,12 +135,15 @@ uint64_t migrate_ram_sync(MigrateRam *ram)
     return dirty;
 }
 
-static void count(MigrateRam *ram, uint64_t *kind, uint64_t pages)
+/* A page that a device writes meanwhile was not counted when it was known what remains. */
+static void count(MigrateRam *ram, bool zero, uint64_t pages)
 {
-    uint64_t left = ram->count.remaining;
+    uint64_t left = __atomic_load_n(&ram->count.remaining, __ATOMIC_RELAXED);
 
-    __atomic_fetch_add(kind, pages, __ATOMIC_RELAXED);
-    __atomic_store_n(&ram->count.remaining, left > pages ? left - pages : 0, __ATOMIC_RELAXED);
+    __atomic_fetch_add(zero ? &ram->count.zero : &ram->count.normal, pages, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(&ram->count.remaining, &left, left - MIN(left, pages), true, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED)) {
+    }
 }
 
 /* ---- pages ---- */
@@ -175,23 +178,33 @@ static uint64_t like_first(const MigrateBlock *b, uint64_t page, uint64_t n, boo
 typedef bool (*RunFn)(MigrateRam *ram, unsigned block, uint64_t page, uint64_t n, bool zero, void *opaque,
                       GError **error);
 
-static bool each_run(MigrateRam *ram, RunFn fn, void *opaque, GError **error)
+bool migrate_ram_each_dirty(MigrateRam *ram, MigrateDirtyFn fn, void *opaque, GError **error)
 {
     for (unsigned i = 0; i < ram->n; i++) {
         uint64_t first, next = 0, n;
 
         while ((n = ram_dirty_take_run(ram->block[i].block, DIRTY_MIGRATION, next, MIGRATE_RUN_MAX, &first))) {
-            for (next = first; next < first + n;) {
-                bool zero;
-                uint64_t same = like_first(&ram->block[i], next, first + n - next, &zero);
-
-                if (!fn(ram, i, next, same, zero, opaque, error)) {
-                    return false;
-                }
-                count(ram, zero ? &ram->count.zero : &ram->count.normal, same);
-                next += same;
+            if (!fn(opaque, i, first, n, error)) {
+                return false;
             }
+            next = first + n;
         }
+    }
+    return true;
+}
+
+/* What lies next to each other, and is of one kind. */
+static bool each_kind(MigrateRam *ram, unsigned block, uint64_t page, uint64_t n, RunFn fn, void *opaque, GError **error)
+{
+    for (uint64_t next = page; next < page + n;) {
+        bool zero;
+        uint64_t same = like_first(&ram->block[block], next, page + n - next, &zero);
+
+        if (!fn(ram, block, next, same, zero, opaque, error)) {
+            return false;
+        }
+        count(ram, zero, same);
+        next += same;
     }
     return true;
 }
@@ -206,31 +219,75 @@ bool migrate_send_record(MigrateChannel *channel, MigrateType type, const void *
     return migrate_channel_write(channel, head, sizeof(head), payload, length, error);
 }
 
-typedef struct Sender {
-    MigrateChannel *channel;
-    uint8_t *buffer; /* a run's header and pages */
-} Sender;
+void migrate_sender_init(MigrateSender *s, MigrateRam *ram, MigrateChannel *channel, MigrateCompression method, int level)
+{
+    const size_t most = MIGRATE_RUN_HEADER + MIGRATE_RUN_MAX * GUEST_PAGE_SIZE;
+
+    *s = (MigrateSender) { ram, channel, method, .buffer = g_malloc(most) };
+    if (method != MIGRATE_COMPRESS_NONE) {
+        s->compressor = migrate_compressor_new(method, level);
+        s->packed = g_malloc(most);
+    }
+}
+
+void migrate_sender_finish(MigrateSender *s)
+{
+    migrate_compressor_free(s->compressor);
+    g_free(s->buffer);
+    g_free(s->packed);
+}
+
+static bool send_packed(MigrateSender *s, size_t bytes, bool *ret_done, GError **error)
+{
+    MigrateType type = s->method == MIGRATE_COMPRESS_ZLIB ? MIGRATE_ZLIB : MIGRATE_ZSTD;
+    size_t n = migrate_compress(s->compressor, s->buffer + MIGRATE_RUN_HEADER, bytes, s->packed + MIGRATE_RUN_HEADER,
+                                bytes);
+
+    *ret_done = n > 0;
+    if (!n) {
+        return true;
+    }
+    memcpy(s->packed, s->buffer, MIGRATE_RUN_HEADER);
+    return migrate_send_record(s->channel, type, s->packed, MIGRATE_RUN_HEADER + n, error);
+}
 
 static bool send_run(MigrateRam *ram, unsigned block, uint64_t page, uint64_t n, bool zero, void *opaque,
                      GError **error)
 {
-    Sender *s = opaque;
+    MigrateSender *s = opaque;
     size_t bytes = zero ? 0 : n * GUEST_PAGE_SIZE;
+    bool done = false;
 
     put32(s->buffer, block);
     put32(s->buffer + 4, (uint32_t)n);
     put64(s->buffer + 8, page);
     memcpy(s->buffer + MIGRATE_RUN_HEADER, ram_block_host(ram->block[block].block) + page * GUEST_PAGE_SIZE, bytes);
-    return migrate_send_record(s->channel, zero ? MIGRATE_ZERO : MIGRATE_RAM, s->buffer, MIGRATE_RUN_HEADER + bytes,
-                               error);
+    if (s->compressor && bytes && !send_packed(s, bytes, &done, error)) {
+        return false;
+    }
+    return done || migrate_send_record(s->channel, zero ? MIGRATE_ZERO : MIGRATE_RAM, s->buffer,
+                                       MIGRATE_RUN_HEADER + bytes, error);
+}
+
+bool migrate_sender_run(MigrateSender *s, unsigned block, uint64_t page, uint64_t n, GError **error)
+{
+    return each_kind(s->ram, block, page, n, send_run, s, error);
+}
+
+static bool send_dirty(void *opaque, unsigned block, uint64_t page, uint64_t n, GError **error)
+{
+    return migrate_sender_run(opaque, block, page, n, error);
 }
 
 bool migrate_ram_send(MigrateRam *ram, MigrateChannel *channel, GError **error)
 {
-    g_autofree uint8_t *buffer = g_malloc(MIGRATE_RUN_HEADER + MIGRATE_RUN_MAX * GUEST_PAGE_SIZE);
-    Sender s = { channel, buffer };
+    MigrateSender s;
+    bool ok;
 
-    return each_run(ram, send_run, &s, error);
+    migrate_sender_init(&s, ram, channel, MIGRATE_COMPRESS_NONE, 0);
+    ok = migrate_ram_each_dirty(ram, send_dirty, &s, error);
+    migrate_sender_finish(&s);
+    return ok;
 }
 
 bool migrate_send_state(MigrateChannel *channel, const GByteArray *state, GError **error)
@@ -252,6 +309,7 @@ bool migrate_send_end(MigrateRam *ram, MigrateChannel *channel, const char *run_
 /* ---- mapped ---- */
 
 typedef struct Storer {
+    MigrateRam *ram;
     int fd;
     bool first;
     MigrateChannel *pace;
@@ -303,9 +361,14 @@ static bool store_run(MigrateRam *ram, unsigned block, uint64_t page, uint64_t n
     return migrate_channel_pace(s->pace, zero ? 0 : length, error);
 }
 
+static bool store_dirty(void *opaque, unsigned block, uint64_t page, uint64_t n, GError **error)
+{
+    return each_kind(((Storer *)opaque)->ram, block, page, n, store_run, opaque, error);
+}
+
 bool migrate_ram_store(MigrateRam *ram, int fd, bool first, MigrateChannel *pace, GError **error)
 {
-    Storer s = { fd, first, pace };
+    Storer s = { ram, fd, first, pace };
 
-    return each_run(ram, store_run, &s, error);
+    return migrate_ram_each_dirty(ram, store_dirty, &s, error);
 }

@@ -3,8 +3,8 @@
  * The RAM of a domain that moves (vmm/migrate-format.h has the forms): which blocks, what
  * is dirty of them, and both layouts, written and read.
  *
- * A MigrateRam belongs to one thread, which is that of the migration.  Its blocks are
- * referenced.  The guest may run while pages are written: what it changes is dirty again.
+ * A MigrateRam belongs to one thread, which is that of the migration; a sender or a loader to one of any, while the blocks
+ * stay as they are.  Blocks are referenced.  The guest may run while pages are written: what it changes is dirty again.
  */
 #pragma once
 
@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "vmm/migrate-channel.h"
+#include "vmm/migrate-compress.h"
 #include "vmm/migrate-format.h"
 #include "vmm/ram.h"
 
@@ -23,7 +24,7 @@ typedef struct MigrateBlock {
     uint64_t offset; /* mapped: in the file */
 } MigrateBlock;
 
-/* What has been moved.  Its thread writes; others read, each number for itself. */
+/* What has been moved: atomic, each number for itself. */
 typedef struct MigrateCount {
     uint64_t normal, zero; /* pages */
     uint64_t remaining;    /* pages known to be dirty */
@@ -52,6 +53,20 @@ void migrate_ram_log_start(MigrateRam *ram);
 void migrate_ram_log_stop(MigrateRam *ram);
 /* Brings the log up to date.  Returns the pages that are dirty. */
 uint64_t migrate_ram_sync(MigrateRam *ram);
+/* Takes what is dirty, at most MIGRATE_RUN_MAX pages at a time. */
+typedef bool (*MigrateDirtyFn)(void *opaque, unsigned block, uint64_t page, uint64_t n, GError **error);
+bool migrate_ram_each_dirty(MigrateRam *ram, MigrateDirtyFn fn, void *opaque, GError **error);
+/* Who writes runs of pages to one channel. */
+typedef struct MigrateSender {
+    MigrateRam *ram;
+    MigrateChannel *channel;
+    MigrateCompression method;
+    MigrateCompressor *compressor;
+    uint8_t *buffer, *packed; /* a run's header and pages; the same, compressed */
+} MigrateSender;
+void migrate_sender_init(MigrateSender *s, MigrateRam *ram, MigrateChannel *channel, MigrateCompression method, int level);
+void migrate_sender_finish(MigrateSender *s);
+bool migrate_sender_run(MigrateSender *s, unsigned block, uint64_t page, uint64_t n, GError **error);
 /* Writes what is dirty: one pass. */
 bool migrate_ram_send(MigrateRam *ram, MigrateChannel *channel, GError **error);
 bool migrate_send_record(MigrateChannel *channel, MigrateType type, const void *payload, size_t length, GError **error);
@@ -65,8 +80,26 @@ typedef bool (*MigrateReadFn)(void *opaque, void *data, size_t length, GError **
 typedef struct MigrateEnd { GByteArray *state; char *run_state; } MigrateEnd;
 /* Prefix and header.  *ret owns nothing on failure. */
 bool migrate_take_header(MigrateReadFn read, void *opaque, MigrateHeader *ret, GError **error);
-/* Records up to END.  *ret owns what is in it, on success. */
-bool migrate_take_records(MigrateRam *ram, MigrateReadFn read, void *opaque, MigrateEnd *ret, GError **error);
+/* Who loads pages from one channel. */
+typedef struct MigrateLoader {
+    MigrateRam *ram;
+    MigrateReadFn read;
+    void *opaque;
+    MigrateDecompressor *decompressor;
+    uint8_t *buffer; /* a record's payload */
+} MigrateLoader;
+void migrate_loader_init(MigrateLoader *l, MigrateRam *ram, MigrateReadFn read, void *opaque);
+void migrate_loader_finish(MigrateLoader *l);
+bool migrate_loader_head(MigrateLoader *l, MigrateRecord *ret, GError **error);
+/* Into l->buffer, MIGRATE_RUN_HEADER and MIGRATE_RUN_MAX pages at most. */
+bool migrate_loader_payload(MigrateLoader *l, const MigrateRecord *r, uint32_t most, GError **error);
+/* A record with pages, when its head has been read; any other is an error. */
+bool migrate_load_pages(MigrateLoader *l, const MigrateRecord *r, GError **error);
+/* Records up to END.  complete: waits for memory, which comes through other channels; NULL: it is in these records.  *ret owns
+ * what is in it, on success. */
+typedef bool (*MigrateCompleteFn)(void *opaque, GError **error);
+bool migrate_take_records(MigrateRam *ram, MigrateReadFn read, MigrateCompleteFn complete, void *opaque, MigrateEnd *ret,
+                          GError **error);
 /* One record that is expected now, at most MIGRATE_TEXT_MAX bytes of payload.  *ret_text: of REFUSED and ABORT. */
 bool migrate_take_answer(MigrateReadFn read, void *opaque, MigrateType *ret, char **ret_text, GError **error);
 

@@ -253,11 +253,15 @@ void migration_cancel(Migration *m)
     migrate_channel_cancel(m->channel);
     pthread_mutex_lock(&m->mutex);
     pthread_cond_broadcast(&m->cond);
+    if (m->in) {
+        multifd_in_cancel(m->in);
+    }
     pthread_mutex_unlock(&m->mutex);
 }
 
 void migration_close(Migration *m)
 {
+    g_clear_pointer(&m->in, multifd_in_free);
     migrate_channel_close(m->channel);
     if (m->file >= 0) {
         close(m->file);
@@ -278,6 +282,7 @@ static void migration_free(Migration *m)
         pthread_join(m->thread, NULL);
     }
     migration_close(m);
+    host_command_free(m->command);
     migrate_channel_free(m->channel);
     migrate_ram_free(m->ram);
     migrate_header_clear(&m->header);
@@ -299,7 +304,10 @@ struct MigrateControl *migrate_control(Domain *domain)
     if (!control) {
         control = domain->migration = g_new0(struct MigrateControl, 1);
         control->domain = domain;
-        control->parameters = (MigrateParameters) { BANDWIDTH_DEFAULT, DOWNTIME_DEFAULT };
+        control->parameters = (MigrateParameters) {
+            .max_bandwidth = BANDWIDTH_DEFAULT, .downtime_limit = DOWNTIME_DEFAULT,
+            .multifd_channels = 2, .zlib_level = 1, .zstd_level = 1,
+        };
         control->capability[MIGRATE_EVENTS] = true;
         control->capability[MIGRATE_RETURN_PATH] = true;
         control->listen_fd = -1;
@@ -375,6 +383,7 @@ void migrate_uri_clear(MigrateUri *uri)
         close(uri->fd);
     }
     g_free(uri->path);
+    g_free(uri->command);
     g_free(uri->host);
     g_free(uri->port);
     *uri = (MigrateUri) { .fd = -1 };
@@ -445,6 +454,14 @@ bool migrate_uri_parse(const char *text, bool incoming, MigrateUri *ret, GError 
     if (g_str_has_prefix(text, "file:")) {
         return parse_file(text + strlen("file:"), incoming, ret, error);
     }
+    if (g_str_has_prefix(text, "exec:")) {
+        ret->command = g_strdup(text + strlen("exec:"));
+        if (!*ret->command) {
+            migrate_uri_clear(ret);
+            return error_set(error, "'exec:' names no command");
+        }
+        return true;
+    }
     error_set(error, "'%s' is no place that a domain can move %s", text, incoming ? "from" : "to");
-    return error_hint(error, "Use unix:PATH, tcp:HOST:PORT, fd:NAME or file:PATH.");
+    return error_hint(error, "Use unix:PATH, tcp:HOST:PORT, fd:NAME, exec:COMMAND or file:PATH.");
 }

@@ -55,6 +55,7 @@ typedef enum Permission { PERMIT_DENY, PERMIT_ALLOW } Permission;
 
 typedef struct SandboxOptions {
     int mode, obsolete, privileges, spawn, resources;
+    bool has_spawn;
 } SandboxOptions;
 
 static const FieldEnum mode_enum = { "SandboxMode", (const char *const[]) { "on", "off", "strict", NULL } };
@@ -71,7 +72,8 @@ const FieldStruct sandbox_options = {
                .help = "Calls that nobody uses any more"),
         F_ENUM("elevateprivileges", SandboxOptions, privileges, &permission_enum, PERMIT_DENY,
                .help = "Changing user and group"),
-        F_ENUM("spawn", SandboxOptions, spawn, &permission_enum, PERMIT_DENY, .help = "Starting other programs"),
+        F_ENUM("spawn", SandboxOptions, spawn, &permission_enum, PERMIT_DENY, FIELD_HAS(SandboxOptions, has_spawn),
+               .help = "Starting other programs; absent: only through a small process of its own"),
         F_ENUM("resourcecontrol", SandboxOptions, resources, &permission_enum, PERMIT_DENY,
                .help = "Priorities, affinity and limits"),
         FIELD_END,
@@ -81,7 +83,7 @@ const FieldStruct sandbox_options = {
 /* ---- compiling ---- */
 
 static struct {
-    bool on, keep_privileges, no_opening, no_spawn;
+    bool on, keep_privileges, no_opening, no_spawn, no_launcher;
     bool entered; /* by the main thread, which alone asks */
     struct sock_fprog programs[SANDBOX_ROLES];
 } sandbox;
@@ -230,6 +232,7 @@ bool sandbox_configure(const char *text, GError **error)
     if (options.mode == MODE_OFF) {
         return true;
     }
+    sandbox.no_launcher = options.spawn == PERMIT_DENY && (options.has_spawn || options.mode == MODE_STRICT);
     if (!sandbox_available()) {
         log_info("the sandbox is off: this build has a sanitizer");
         return true;
@@ -293,4 +296,14 @@ bool sandbox_permits_opening(void)
 bool sandbox_permits_spawn(void)
 {
     return !sandbox.no_spawn;
+}
+
+bool sandbox_permits_launcher(void)
+{
+    return !sandbox.no_launcher;
+}
+
+bool sandbox_permits_privileges(void)
+{
+    return !sandbox.on || sandbox.keep_privileges;
 }

@@ -7,7 +7,8 @@
  *            [,spawn=allow|deny][,resourcecontrol=allow|deny]
  *
  * strict: nothing is opened or connected any more, passed descriptors only.  Every
- * other key is `deny` unless it is said.
+ * other key is `deny` unless it is said.  Where nothing is said of `spawn`, and it is not
+ * strict, this process starts no programs, but its launcher does; spawn=deny: that neither.
  *
  * A thread inherits the filters of the thread that starts it, so a role can only
  * get narrower on the way down.  The configuration is the process' (file-scope state
@@ -35,4 +36,6 @@ bool sandbox_enter(SandboxRole role, GError **error);
  * as a violation, and then end the process. */
 bool sandbox_entered(void); /* the main thread is in it: from now on it is so */
 bool sandbox_permits_opening(void);
-bool sandbox_permits_spawn(void);
+bool sandbox_permits_spawn(void);      /* by itself */
+bool sandbox_permits_launcher(void);   /* through the launcher (vmm/host-launcher.h) */
+bool sandbox_permits_privileges(void); /* that what is started gains some */

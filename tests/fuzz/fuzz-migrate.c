@@ -111,7 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > header) {
         seal_records(copy + header, size - header);
         b = (Buffer) { copy + header, size - header };
-        if (migrate_take_records(ram, read_buffer, &b, &end, &error)) {
+        if (migrate_take_records(ram, read_buffer, NULL, &b, &end, &error)) {
             g_byte_array_unref(end.state);
             g_free(end.run_state);
         } else {

@@ -5,142 +5,18 @@ them, what is refused and how, and lodgectl.
     test-migrate-process.py BUILD/lodge BUILD/lodgectl
 """
 
-import array
 import json
 import os
-import pathlib
 import socket
 import struct
 import subprocess
-import sys
-import tempfile
-import time
 import unittest
 
-LODGE = pathlib.Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else None
-LODGECTL = pathlib.Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else None
-PATIENCE = 30
+from migrate_rig import (ABORT, GO, HELLO, LODGE, LODGECTL, LOADED, PATIENCE, RECORD, RUNNING, MigrateCase, Process, crc32c,
+                         record)
 
 
-RECORD = 16
-HELLO, LOADED, GO, RUNNING, ABORT = 16, 18, 19, 20, 21
-
-
-def crc32c(data):
-    crc = 0xffffffff
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
-    return crc ^ 0xffffffff
-
-
-def record(kind, payload=b""):
-    head = struct.pack("<III", kind, len(payload), crc32c(payload))
-    return head + struct.pack("<I", crc32c(head)) + payload
-
-
-class Process:
-    """One lodge, and its monitor."""
-
-    def __init__(self, test, *options, machine="none", fds=()):
-        self.path = test.directory / f"qmp{len(test.processes)}"
-        self.process = subprocess.Popen(
-            [LODGE, "-M", machine, "-qmp", f"unix:{self.path},server=on,wait=off", *options], pass_fds=fds,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        test.processes.append(self)
-        self.buffer = b""
-        self.events = []
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            self.socket = socket.socket(socket.AF_UNIX)
-            self.socket.settimeout(PATIENCE)
-            try:
-                self.socket.connect(str(self.path))
-                break
-            except OSError:
-                self.socket.close()
-                if time.monotonic() > deadline or self.process.poll() is not None:
-                    raise
-                time.sleep(0.01)
-        self.line()
-        self.ask("qmp_capabilities")
-
-    def line(self):
-        while b"\n" not in self.buffer:
-            data = self.socket.recv(65536)
-            if not data:
-                raise EOFError
-            self.buffer += data
-        line, _, self.buffer = self.buffer.partition(b"\n")
-        return json.loads(line)
-
-    def ask(self, command, fds=(), **arguments):
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-        request = {"execute": command, "arguments": {k.replace("_", "-"): v for k, v in arguments.items()}}
-        self.socket.sendmsg([json.dumps(request).encode() + b"\n"], rights)
-        while True:
-            reply = self.line()
-            if "event" in reply:
-                self.events.append((reply["event"], reply.get("data", {}).get("status")))
-            elif "error" in reply:
-                return reply["error"]["desc"]
-            else:
-                return reply["return"]
-
-    def wait(self, *statuses):
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            info = self.ask("query-migrate")
-            if info.get("status") in statuses:
-                return info
-            time.sleep(0.01)
-        raise AssertionError(info)
-
-    def state(self):
-        return self.ask("query-status")["status"]
-
-    def ends(self):
-        _, said = self.process.communicate(timeout=PATIENCE)
-        return self.process.returncode, said
-
-
-class MigrateTest(unittest.TestCase):
-    def setUp(self):
-        directory = tempfile.TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        self.directory = pathlib.Path(directory.name)
-        self.processes = []
-        self.addCleanup(self.end_all)
-
-    def end_all(self):
-        for p in self.processes:
-            p.process.kill()
-            p.process.communicate()
-            p.socket.close()
-
-    def saved(self):
-        path = self.directory / "saved"
-        p = Process(self)
-        self.assertEqual(p.ask("migrate", uri=f"file:{path}"), {})
-        p.wait("completed")
-        return path
-
-    def refused(self, *options, machine="none"):
-        done = subprocess.run([LODGE, "-M", machine, *options], capture_output=True, text=True, timeout=PATIENCE)
-        self.assertEqual(done.returncode, 1)
-        return done.stderr
-
-    def inline_stream(self):
-        """What a domain sends into a pipe."""
-        p = Process(self)
-        read, write = os.pipe()
-        p.ask("getfd", fdname="x", fds=[write])
-        os.close(write)
-        self.assertEqual(p.ask("migrate", uri="fd:x"), {})
-        with os.fdopen(read, "rb") as pipe:
-            return pipe.read()
-
+class MigrateTest(MigrateCase):
     def test_a_stream_in_a_pipe_after_somebody_elses_header_is_restored_from_a_descriptor(self):
         source = Process(self)
         with open(self.directory / "image", "wb") as image:
@@ -331,7 +207,7 @@ class MigrateTest(unittest.TestCase):
         self.assertIn("is no place", p.ask("migrate", uri="gopher:x"))
         self.assertIn("names no port", p.ask("migrate", uri="tcp:host"))
         self.assertEqual(p.ask("migrate-set-parameters", max_bandwidth=5, downtime_limit=7), {})
-        self.assertEqual(p.ask("query-migrate-parameters"), {"max-bandwidth": 5, "downtime-limit": 7})
+        self.assertLessEqual({"max-bandwidth": 5, "downtime-limit": 7}.items(), p.ask("query-migrate-parameters").items())
         waiting = Process(self, "-incoming", "defer")
         self.assertIn("waiting for an incoming", waiting.ask("migrate", uri="unix:/x"))
 

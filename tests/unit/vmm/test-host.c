@@ -273,6 +273,53 @@ static void test_unknown_host_is_named(void **state)
     assert_non_null(strstr(error->message, "no-such-host.invalid"));
 }
 
+/* ---- programs ---- */
+
+static void test_program_that_ends_well_has_done_so(void **state)
+{
+    assert_true(host_run((const char *const[]) { "/bin/sh", "-c", "exit 0", NULL }, NULL));
+}
+
+static void test_program_that_fails_is_named_with_its_status(void **state)
+{
+    g_autoptr(GError) error = NULL;
+
+    assert_false(host_run((const char *const[]) { "/bin/sh", "-c", "exit 3", NULL }, &error));
+    assert_string_equal(error->message, "'/bin/sh' failed with status 3");
+}
+
+static void test_program_that_is_not_there_is_named(void **state)
+{
+    g_autoptr(GError) error = NULL;
+
+    assert_false(host_run((const char *const[]) { "/no/such/program", NULL }, &error));
+    assert_string_equal(error->message, "cannot start '/no/such/program': No such file or directory");
+}
+
+static void test_command_reads_what_is_written_and_tells_its_end(void **state)
+{
+    int fd;
+    HostCommand *command = host_command_start("read line; test \"$line\" = hello", true, &fd, NULL);
+
+    assert_non_null(command);
+    assert_false(host_command_wait(command, -1, 0));
+    assert_int_equal(host_write_all(fd, "hello\n", 6), 0);
+    close(fd);
+    assert_true(host_command_wait(command, -1, -1));
+    assert_true(host_command_result(command, NULL));
+    host_command_free(command);
+}
+
+static void test_command_that_nobody_wants_any_more_is_ended(void **state)
+{
+    char byte;
+    int fd;
+
+    host_command_free(host_command_start("sleep 1000", false, &fd, NULL));
+    assert_int_equal(read(fd, &byte, 1), 0); /* its end of the pipe is closed */
+    close(fd);
+}
+
 /* ---- the process ---- */
 
 static int status_of(pid_t pid)
@@ -378,6 +425,11 @@ int main(void)
         ROW(test_refused_connection_is_named),
         ROW(test_port_that_cannot_be_is_refused),
         ROW(test_unknown_host_is_named),
+        ROW(test_program_that_ends_well_has_done_so),
+        ROW(test_program_that_fails_is_named_with_its_status),
+        ROW(test_program_that_is_not_there_is_named),
+        ROW(test_command_reads_what_is_written_and_tells_its_end),
+        ROW(test_command_that_nobody_wants_any_more_is_ended),
         ROW(test_parent_ends_when_the_daemon_is_ready),
         ROW(test_parent_ends_as_a_daemon_that_fails),
         ROW(test_pid_file_of_a_running_process_is_refused),

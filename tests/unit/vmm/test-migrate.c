@@ -118,7 +118,7 @@ static bool load(MigrateRam *ram, const uint8_t *data, size_t length, GError **e
     MigrateEnd end;
 
     ram->count = (MigrateCount) { 0 };
-    if (!migrate_take_records(ram, read_buffer, &b, &end, error)) {
+    if (!migrate_take_records(ram, read_buffer, NULL, &b, &end, error)) {
         return false;
     }
     assert_string_equal(end.run_state, "running");
@@ -146,7 +146,7 @@ static void *receive(void *opaque)
     Receiver *r = opaque;
     MigrateEnd end;
 
-    r->ok = migrate_take_records(r->ram, read_channel, r->channel, &end, NULL);
+    r->ok = migrate_take_records(r->ram, read_channel, NULL, r->channel, &end, NULL);
     if (r->ok) {
         g_byte_array_unref(end.state);
         g_free(end.run_state);

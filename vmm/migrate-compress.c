@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * See vmm/migrate-compress.h: zlib (RFC 1950) and, where it was built in, zstd (RFC 8878).  What is decompressed is
+ * hostile; it never gets more room than the pages that it is for.  Locking: none.
+ */
+#include "vmm/migrate-compress.h"
+
+#include <zlib.h>
+#ifdef HAVE_ZSTD
+#include <zstd.h>
+#endif
+
+struct MigrateCompressor {
+    MigrateCompression method;
+    int level;
+    z_stream z;
+    bool z_begun;
+#ifdef HAVE_ZSTD
+    ZSTD_CCtx *zstd;
+#endif
+};
+
+MigrateCompressor *migrate_compressor_new(MigrateCompression method, int level)
+{
+    MigrateCompressor *c = g_new0(MigrateCompressor, 1);
+
+    c->method = method;
+    c->level = level;
+    return c;
+}
+
+void migrate_compressor_free(MigrateCompressor *c)
+{
+    if (!c) {
+        return;
+    }
+    if (c->z_begun) {
+        deflateEnd(&c->z);
+    }
+#ifdef HAVE_ZSTD
+    ZSTD_freeCCtx(c->zstd);
+#endif
+    g_free(c);
+}
+
+static size_t compress_zlib(MigrateCompressor *c, const uint8_t *data, size_t length, uint8_t *out, size_t room)
+{
+    if (!c->z_begun) {
+        c->z_begun = deflateInit(&c->z, c->level) == Z_OK;
+    } else if (deflateReset(&c->z) != Z_OK) {
+        return 0;
+    }
+    if (!c->z_begun) {
+        return 0;
+    }
+    c->z.next_in = (Bytef *)data;
+    c->z.avail_in = (uInt)length;
+    c->z.next_out = out;
+    c->z.avail_out = (uInt)(room - 1);
+    return deflate(&c->z, Z_FINISH) == Z_STREAM_END ? room - 1 - c->z.avail_out : 0;
+}
+
+#ifdef HAVE_ZSTD
+static size_t compress_zstd(MigrateCompressor *c, const uint8_t *data, size_t length, uint8_t *out, size_t room)
+{
+    size_t n;
+
+    c->zstd = c->zstd ? c->zstd : ZSTD_createCCtx();
+    if (!c->zstd) {
+        return 0;
+    }
+    n = ZSTD_compressCCtx(c->zstd, out, room - 1, data, length, c->level);
+    return ZSTD_isError(n) ? 0 : n;
+}
+#endif
+
+size_t migrate_compress(MigrateCompressor *c, const uint8_t *data, size_t length, uint8_t *out, size_t room)
+{
+    switch (c->method) {
+    case MIGRATE_COMPRESS_ZLIB:
+        return compress_zlib(c, data, length, out, room);
+#ifdef HAVE_ZSTD
+    case MIGRATE_COMPRESS_ZSTD:
+        return compress_zstd(c, data, length, out, room);
+#endif
+    default:
+        return 0;
+    }
+}
+
+struct MigrateDecompressor {
+    z_stream z;
+    bool z_begun;
+#ifdef HAVE_ZSTD
+    ZSTD_DCtx *zstd;
+#endif
+};
+
+MigrateDecompressor *migrate_decompressor_new(void)
+{
+    return g_new0(MigrateDecompressor, 1);
+}
+
+void migrate_decompressor_free(MigrateDecompressor *d)
+{
+    if (!d) {
+        return;
+    }
+    if (d->z_begun) {
+        inflateEnd(&d->z);
+    }
+#ifdef HAVE_ZSTD
+    ZSTD_freeDCtx(d->zstd);
+#endif
+    g_free(d);
+}
+
+static bool decompress_zlib(MigrateDecompressor *d, const uint8_t *data, size_t length, uint8_t *out, size_t out_length)
+{
+    if (!d->z_begun) {
+        d->z_begun = inflateInit(&d->z) == Z_OK;
+    } else if (inflateReset(&d->z) != Z_OK) {
+        return false;
+    }
+    if (!d->z_begun) {
+        return false;
+    }
+    d->z.next_in = (Bytef *)data;
+    d->z.avail_in = (uInt)length;
+    d->z.next_out = out;
+    d->z.avail_out = (uInt)out_length;
+    return inflate(&d->z, Z_FINISH) == Z_STREAM_END && d->z.avail_out == 0 && d->z.avail_in == 0;
+}
+
+#ifdef HAVE_ZSTD
+static bool decompress_zstd(MigrateDecompressor *d, const uint8_t *data, size_t length, uint8_t *out, size_t out_length)
+{
+    d->zstd = d->zstd ? d->zstd : ZSTD_createDCtx();
+    return d->zstd && ZSTD_decompressDCtx(d->zstd, out, out_length, data, length) == out_length;
+}
+#endif
+
+bool migrate_decompress(MigrateDecompressor *d, MigrateCompression method, const uint8_t *data, size_t length,
+                        uint8_t *out, size_t out_length)
+{
+    switch (method) {
+    case MIGRATE_COMPRESS_ZLIB:
+        return decompress_zlib(d, data, length, out, out_length);
+#ifdef HAVE_ZSTD
+    case MIGRATE_COMPRESS_ZSTD:
+        return decompress_zstd(d, data, length, out, out_length);
+#endif
+    default:
+        return false;
+    }
+}
