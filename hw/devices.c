@@ -5,6 +5,7 @@
 #include "hw/devices.h"
 
 #include "hw/virtio/virtio-serial.h"
+#include "net/egress.h"
 #include "net/filter.h"
 #include "vmm/machine.h"
 
@@ -64,7 +65,8 @@ static const DeviceClass *const device_classes[] = { DEVICES(ADDRESS) VIRTIO_DEV
                                                    SERIAL_PORTS(DEVICE_ADDRESS) NULL };
 static const MachineClass *const machine_classes[] = { MACHINES(ADDRESS) NULL };
 
-static const ObjectClass *const objects[] = { &filter_dump_class.object, &filter_rate_class.object, NULL };
+static const ObjectClass *const objects[] = { &egress_policy_class, &filter_dump_class.object, &filter_rate_class.object,
+                                             NULL };
 
 void devices_register(void)
 {
