@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Every device class and every machine, one line each: "where is it?" starts here.
+ * Every device class, every machine, and the classes of objects above the core, one line each: "where is it?" starts here.
  */
 #include "hw/devices.h"
 
 #include "hw/virtio/virtio-serial.h"
+#include "net/egress.h"
+#include "net/filter.h"
 #include "vmm/machine.h"
 
 #define DEVICES(X) \
@@ -63,8 +65,12 @@ static const DeviceClass *const device_classes[] = { DEVICES(ADDRESS) VIRTIO_DEV
                                                    SERIAL_PORTS(DEVICE_ADDRESS) NULL };
 static const MachineClass *const machine_classes[] = { MACHINES(ADDRESS) NULL };
 
+static const ObjectClass *const objects[] = { &egress_policy_class, &filter_dump_class.object, &filter_rate_class.object,
+                                             NULL };
+
 void devices_register(void)
 {
+    object_classes_add(objects);
     device_classes_set(device_classes);
     machine_classes_set(machine_classes);
 }

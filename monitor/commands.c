@@ -13,6 +13,7 @@
 #include "monitor/hmp.h"
 #include "monitor/introspect.h"
 #include "monitor/qmp.h"
+#include "net/egress.h"
 #include "net/net-commands.h"
 #include "vmm/accel-commands.h"
 #include "vmm/balloon.h"
@@ -46,6 +47,7 @@ const Command *const command_tables[] = {
     device_commands,
     domain_commands,
     dump_commands,
+    egress_commands,
     hmp_qmp_commands,
     host_commands,
     introspect_commands,

@@ -4,6 +4,7 @@
  */
 #include "monitor/hmp-net.h"
 
+#include "net/egress.h"
 #include "net/net-commands.h"
 #include "net/usernet.h"
 #include "vmm/error.h"
@@ -44,6 +45,34 @@ bool hmp_hostfwd_add(HmpCall *call, GError **error)
 bool hmp_hostfwd_remove(HmpCall *call, GError **error)
 {
     return hmp_hostfwd(call, net_hostfwd_remove, error);
+}
+
+static bool hmp_egress(HmpCall *call, bool add, GError **error)
+{
+    g_auto(GStrv) words = g_strsplit(call->rest, " ", 3);
+    bool whole = g_strv_length(words) == 3, deny = whole && g_str_equal(words[1], "deny");
+
+    if (!whole || (!deny && !g_str_equal(words[1], "allow"))) {
+        error_set(error, "A policy, allow or deny, and a rule are wanted");
+        return error_hint(error, "Write egress_%s POLICY allow|deny RULE.", add ? "add" : "remove");
+    }
+    return egress_rules_change(call->domain, words[0], deny, add, g_strstrip(words[2]), error);
+}
+
+bool hmp_egress_add(HmpCall *call, GError **error)
+{
+    return hmp_egress(call, true, error);
+}
+
+bool hmp_egress_remove(HmpCall *call, GError **error)
+{
+    return hmp_egress(call, false, error);
+}
+
+bool hmp_info_egress(HmpCall *call, GError **error)
+{
+    egress_info(call->domain, call->out);
+    return true;
 }
 
 bool hmp_info_network(HmpCall *call, GError **error)

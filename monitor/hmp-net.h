@@ -8,5 +8,8 @@ bool hmp_netdev_add(HmpCall *call, GError **error);
 bool hmp_set_link(HmpCall *call, GError **error);
 bool hmp_hostfwd_add(HmpCall *call, GError **error);
 bool hmp_hostfwd_remove(HmpCall *call, GError **error);
+bool hmp_egress_add(HmpCall *call, GError **error);
+bool hmp_egress_remove(HmpCall *call, GError **error);
+bool hmp_info_egress(HmpCall *call, GError **error);
 bool hmp_info_network(HmpCall *call, GError **error);
 bool hmp_info_usernet(HmpCall *call, GError **error);

@@ -41,6 +41,7 @@ struct NetBackend {
     unsigned references; /* the table's and the links of devices */
     bool deleted;      /* closed: only links hold it */
     bool link_down;    /* set_link; atomic */
+    GPtrArray *filters; /* NetFilter; NULL: none */
 };
 
 /* ---- for backends ---- */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "net/backend.h"
+#include "net/filter.h"
 #include "net/offload.h"
 #include "vmm/error.h"
 
@@ -113,6 +114,7 @@ static void attach_queue(void *opaque)
     NetBackend *b = q->nic->backend;
 
     q->attached = true;
+    net_filters_attach(q, b);
     b->class->attach(b, q);
 }
 
@@ -122,6 +124,7 @@ static void detach_queue(void *opaque)
     NetBackend *b = q->nic->backend;
 
     b->class->detach(b, q);
+    net_filters_detach(q);
     q->attached = false;
 }
 
@@ -211,6 +214,7 @@ static void remove_backend(NetBackend *b)
         unlink_nic(nic);
         nic->ops->link_changed(nic);
     }
+    net_filters_remove(b);
     b->class->close(b);
     b->deleted = true;
     g_hash_table_remove(domain_table(b->domain, TABLE_NETDEVS), b->id);
@@ -455,7 +459,13 @@ bool net_send(NetNic *nic, unsigned queue, const NetPacket *packet)
         add(&q->sent.dropped, 1);
         return true;
     }
+    if (G_UNLIKELY(q->filters) && !net_filters_pass(q, NET_FROM_GUEST, packet)) {
+        return false;
+    }
     sent = net_packet_needs(packet) & ~b->offloads ? send_finished(b, q, packet) : b->class->send(b, q, packet);
+    if (G_UNLIKELY(q->filters) && sent != NET_NO_ROOM) {
+        net_filters_done(q, NET_FROM_GUEST);
+    }
     if (sent == NET_SENT) {
         count(&q->sent, packet->length);
     } else if (sent == NET_LOST) {
@@ -487,8 +497,14 @@ bool net_receive(NetBackend *b, NetQueue *q, const NetPacket *packet)
         add(&q->received.dropped, 1);
         return true;
     }
+    if (G_UNLIKELY(q->filters) && !net_filters_pass(q, NET_TO_GUEST, packet)) {
+        return false;
+    }
     if (!nic->ops->receive(nic, q->index, packet)) {
         return false;
+    }
+    if (G_UNLIKELY(q->filters)) {
+        net_filters_done(q, NET_TO_GUEST);
     }
     count(&q->received, packet->length);
     return true;

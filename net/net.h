@@ -85,6 +85,7 @@ typedef struct NetQueue {
     /* The loop's */
     bool attached;
     uint8_t *scratch; /* where frames are finished; NULL until needed */
+    struct NetQueueFilters *filters; /* net/filter.h; NULL: none */
     NetCounters sent, received; /* by the guest; written with relaxed atomics, read by any thread */
 } NetQueue;
 

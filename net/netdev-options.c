@@ -48,7 +48,9 @@ static const FieldStruct user_options = TABLE(
     F_LIST("guestfwd", NetUserOptions, guestfwd, &string_element,
            .help = "[tcp]:ADDR:PORT-CHARDEV: forward what the guest sends there; more than once"),
     F_STR("tftp-server-name", NetUserOptions, tftp_server_name, NULL,
-          .help = "Name of the TFTP server that DHCP tells"));
+          .help = "Name of the TFTP server that DHCP tells"),
+    F_STR("egress", NetUserOptions, egress, NULL,
+          .help = "Id of an -object egress-policy, which says what the guest may reach (default: everything)"));
 
 static const FieldStruct hub_options = TABLE("NetdevHubPortOptions", NetHubOptions, "A port of a hub in this process",
     F_INT("hubid", NetHubOptions, hub, 0, .flags = FIELD_REQUIRED, .min = 0, .max = INT32_MAX, .help = "Which hub"),

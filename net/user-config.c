@@ -187,3 +187,15 @@ bool net_user_configure(const NetUserOptions *o, SlirpConfig *ret, char ***ret_d
     ret->vdnssearch = (const char **)*ret_dnssearch;
     return true;
 }
+
+EgressPlace net_user_place(const NetUser *u, const SlirpConfig *c)
+{
+    return (EgressPlace) {
+        .id = u->backend.id, .ipv4 = c->in_enabled, .ipv6 = c->in6_enabled, .tftp = c->tftp_path != NULL,
+        .network4 = egress_address4(c->vnetwork.s_addr), .gateway4 = egress_address4(c->vhost.s_addr),
+        .dns4 = egress_address4(c->vnameserver.s_addr),
+        .bits4 = 96 + (unsigned)__builtin_popcount(c->vnetmask.s_addr),
+        .network6 = egress_address6(&c->vprefix_addr6), .gateway6 = egress_address6(&c->vhost6),
+        .dns6 = egress_address6(&c->vnameserver6), .bits6 = c->vprefix_len, .forwards = u->opened,
+    };
+}

@@ -69,6 +69,35 @@ static bool parse_hostfwd(const char *rule, bool whole, HostForward *ret, GError
                                    : "Write [tcp|udp]:[HOSTADDR]:HOSTPORT, such as tcp::2222.");
 }
 
+/* ---- what is open, for an egress policy ---- */
+
+static void note_hostfwd(NetUser *u, const HostForward *f)
+{
+    const EgressForward opened = { .udp = f->udp, .inward = true, .port = (uint16_t)f->guest_port,
+                                   .host_port = (uint16_t)f->host_port };
+
+    g_array_append_val(u->opened, opened);
+}
+
+static void forget_hostfwd(NetUser *u, const HostForward *f)
+{
+    for (unsigned i = 0; i < u->opened->len; i++) {
+        const EgressForward *one = &g_array_index(u->opened, EgressForward, i);
+
+        if (one->inward && one->udp == f->udp && one->host_port == f->host_port) {
+            g_array_remove_index(u->opened, i);
+            return;
+        }
+    }
+}
+
+static void note_guestfwd(NetUser *u, struct in_addr address, int port)
+{
+    const EgressForward opened = { .address = egress_address4(address.s_addr), .port = (uint16_t)port };
+
+    g_array_append_val(u->opened, opened);
+}
+
 /* ---- hostfwd ---- */
 
 bool net_user_add_hostfwd(NetUser *u, const char *rule, GError **error)
@@ -89,6 +118,7 @@ bool net_user_add_hostfwd(NetUser *u, const char *rule, GError **error)
         }
         return error_hint(error, "Use another port: port 0 lets the host choose one, which info usernet shows.");
     }
+    note_hostfwd(u, &f);
     net_user_changed(u);
     return true;
 }
@@ -104,6 +134,7 @@ bool net_user_remove_hostfwd(NetUser *u, const char *rule, GError **error)
         error_set(error, "host forwarding rule for '%s' not found", rule);
         return error_hint(error, "Use info usernet to list them.");
     }
+    forget_hostfwd(u, &f);
     net_user_changed(u);
     return true;
 }
@@ -190,6 +221,9 @@ bool net_user_add_guestfwd(NetUser *u, const char *rule, GError **error)
     }
     ok = g_str_has_prefix(rest, "cmd:") ? add_command(u, rest + strlen("cmd:"), where, port, error)
                                         : add_chardev(u, rest, where, port, error);
+    if (ok) {
+        note_guestfwd(u, where, port);
+    }
     return ok || error_subject(error, "guestfwd");
 }
 

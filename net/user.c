@@ -198,7 +198,7 @@ static ssize_t send_packet(const void *data, size_t length, void *opaque)
                                .length = length };
     unsigned takes;
 
-    if (!u->queue) {
+    if (!u->queue || (u->egress && !net_egress_receive(u->egress, data, length))) {
         return (ssize_t)length;
     }
     takes = __atomic_load_n(&u->queue->nic->offloads, __ATOMIC_RELAXED);
@@ -239,11 +239,49 @@ static NetSent user_send(NetBackend *b, NetQueue *q, const NetPacket *packet)
         flat = u->flat;
         iov_to_buffer(packet->iov, packet->n, 0, flat, packet->length);
     }
-    slirp_input(u->slirp, flat, (int)packet->length);
+    if (!u->egress || net_egress_send(u->egress, flat, packet->length)) {
+        slirp_input(u->slirp, flat, (int)packet->length);
+    }
     hand_on_coalesced(u);
     net_user_changed(u);
     return NET_SENT;
 }
+
+/* ---- the egress policy's own frames ---- */
+
+static void egress_to_guest(void *opaque, const uint8_t *frame, size_t length)
+{
+    NetUser *u = opaque;
+    struct iovec iov = { (void *)frame, length };
+    const NetPacket packet = { .header = { .flags = VIRTIO_NET_HDR_F_DATA_VALID }, .iov = &iov, .n = 1,
+                               .length = length };
+
+    hand_on_coalesced(u);
+    if (u->queue) {
+        hand_on(u, &packet);
+    }
+}
+
+static void egress_to_network(void *opaque, const uint8_t *frame, size_t length)
+{
+    NetUser *u = opaque;
+
+    slirp_input(u->slirp, frame, (int)length);
+    net_user_changed(u);
+}
+
+static bool use_policy(NetUser *u, const char *policy, const SlirpConfig *config, GError **error)
+{
+    EgressPlace place = net_user_place(u, config);
+
+    place.to_guest = egress_to_guest;
+    place.to_network = egress_to_network;
+    place.opaque = u;
+    u->egress = net_egress_new(u->backend.domain, policy, &place, error);
+    return u->egress != NULL;
+}
+
+/* ---- the NIC ---- */
 
 static void user_attach(NetBackend *b, NetQueue *q)
 {
@@ -333,6 +371,7 @@ static void user_close(NetBackend *b)
 {
     NetUser *u = net_user(b);
 
+    net_egress_free(g_steal_pointer(&u->egress));
     net_user_remove_guestfwds(u);
     slirp_cleanup(u->slirp); /* it lets go of its descriptors and timers */
     loop_batch_cancel(u->loop, &u->batch);
@@ -341,6 +380,7 @@ static void user_close(NetBackend *b)
     g_hash_table_unref(u->watches);
     g_array_unref(u->polled);
     g_ptr_array_unref(u->forwards);
+    g_array_unref(u->opened);
     g_strfreev(u->dnssearch);
     g_free(u->flat);
     g_free(u->coalescer.frame);
@@ -382,15 +422,17 @@ static bool user_open(NetBackend *b, const void *opaque, GError **error)
     u->polled = g_array_new(FALSE, FALSE, sizeof(int));
     u->timeout = timer_new(u->loop, domain_clock(b->domain), time_is_over, u);
     u->forwards = g_ptr_array_new();
+    u->opened = g_array_new(FALSE, FALSE, sizeof(EgressForward));
     u->flat = g_malloc(NET_FRAME_MAX);
     u->coalescer.frame = g_malloc(NET_FRAME_MAX);
     u->slirp = slirp_new(&config, &callbacks, u);
-    if (!add_forwards(u, o, error)) {
+    if ((o->egress && !use_policy(u, o->egress, &config, error)) || !add_forwards(u, o, error)) {
         user_close(b);
         return false;
     }
     inet_ntop(AF_INET, &config.vnetwork, net, sizeof(net));
-    b->info = g_strdup_printf("net=%s,restrict=%s", net, o->restricted ? "on" : "off");
+    b->info = g_strdup_printf("net=%s,restrict=%s%s%s", net, o->restricted ? "on" : "off", o->egress ? ",egress=" : "",
+                              o->egress ? o->egress : "");
     net_user_changed(u);
     return true;
 }

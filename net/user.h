@@ -8,6 +8,7 @@
 #include <slirp/libslirp.h>
 
 #include "net/coalesce.h"
+#include "net/egress.h"
 #include "net/netdev-options.h"
 #include "net/usernet.h"
 #include "vmm/chardev.h"
@@ -30,6 +31,7 @@ struct NetUser {
     Loop *loop;         /* the main loop */
     char **dnssearch;
     uint8_t *flat;      /* a frame in one piece */
+    NetEgress *egress;  /* NULL: the guest may reach everything */
     /* The loop's */
     NetQueue *queue;    /* NULL: no NIC */
     NetCoalescer coalescer;
@@ -41,10 +43,14 @@ struct NetUser {
     unsigned round;
     Timer *timeout;
     GPtrArray *forwards; /* NetGuestForward */
+    GArray *opened;     /* EgressForward */
 };
 
 /* user-config.c: fills *ret, which points into *o and *ret_dnssearch (the caller's). */
 bool net_user_configure(const NetUserOptions *o, SlirpConfig *ret, char ***ret_dnssearch, GError **error);
+
+/* Where it is, for an egress policy; what is the network's own. */
+EgressPlace net_user_place(const NetUser *u, const SlirpConfig *config);
 
 /* user-forward.c */
 bool net_user_add_hostfwd(NetUser *u, const char *rule, GError **error);

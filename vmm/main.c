@@ -101,9 +101,9 @@ static bool add_backends(const Options *options, Domain *domain, const MachineCl
         return false;
     }
     domain_set_accel(domain, accel);
-    return options_add_objects(options, domain, true, error) && options_add_chardevs(options, domain, error) &&
-           options_add_objects(options, domain, false, error) && add_blocks(options, domain, error) &&
-           add_networks(options, domain, error);
+    return options_add_objects(options, domain, OBJECTS_EARLY, error) && options_add_chardevs(options, domain, error) &&
+           options_add_objects(options, domain, OBJECTS_BETWEEN, error) && add_blocks(options, domain, error) &&
+           add_networks(options, domain, error) && options_add_objects(options, domain, OBJECTS_LATE, error);
 }
 
 static bool build(const Options *options, Domain *domain, GError **error)

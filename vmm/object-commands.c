@@ -9,10 +9,21 @@
 #include "vmm/rng.h"
 #include "vmm/secret.h"
 
-/* In the order of object_classes. */
-static const char *const type_names[] = {
+/* In the order of object_classes, and as constant as that. */
+static const char *type_names[OBJECT_CLASSES_MAX + 1] = {
     "iothread", "memory-backend-file", "memory-backend-memfd", "memory-backend-ram", "rng-builtin", "rng-egd",
     "rng-random", "secret", NULL
+};
+static FieldCase type_cases[OBJECT_CLASSES_MAX + 1] = {
+    { "iothread", &iothread_props },
+    { "memory-backend-file", &memory_backend_file_props },
+    { "memory-backend-memfd", &memory_backend_memfd_props },
+    { "memory-backend-ram", &memory_backend_ram_props },
+    { "rng-builtin", &rng_builtin_props },
+    { "rng-egd", &rng_egd_props },
+    { "rng-random", &rng_random_props },
+    { "secret", &secret_props },
+    { NULL, NULL },
 };
 static const FieldEnum type_enum = { "ObjectType", type_names };
 
@@ -26,19 +37,15 @@ const FieldStruct object_options = {
         FIELD_END
     },
     .tag = "qom-type",
-    .cases = (const FieldCase[]) {
-        { "iothread", &iothread_props },
-        { "memory-backend-file", &memory_backend_file_props },
-        { "memory-backend-memfd", &memory_backend_memfd_props },
-        { "memory-backend-ram", &memory_backend_ram_props },
-        { "rng-builtin", &rng_builtin_props },
-        { "rng-egd", &rng_egd_props },
-        { "rng-random", &rng_random_props },
-        { "secret", &secret_props },
-        { NULL, NULL },
-    },
+    .cases = type_cases,
     .variant_offset = offsetof(ObjectOptions, properties),
 };
+
+void object_options_add(size_t n, const ObjectClass *class)
+{
+    type_names[n] = class->name;
+    type_cases[n] = (FieldCase) { class->name, class->props };
+}
 
 static bool add(CommandCall *call, const void *args, void *ret, GError **error)
 {

@@ -5,7 +5,9 @@
 #pragma once
 
 #include "vmm/command.h"
+#include "vmm/object.h"
 
 extern const Command object_commands[];
 /* "qom-type", "id", and the properties of the type. */
 extern const FieldStruct object_options;
+void object_options_add(size_t n, const ObjectClass *class); /* the n-th class */

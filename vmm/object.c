@@ -2,7 +2,7 @@
 /*
  * User-created objects: the explicit list of classes, creation and removal, links.
  *
- * Locking: none; main thread.
+ * Locking: none; main thread.  The list is the process', constant after object_classes_add().
  */
 #include "vmm/object.h"
 
@@ -11,10 +11,11 @@
 #include "vmm/domain.h"
 #include "vmm/error.h"
 #include "vmm/memory-backend.h"
+#include "vmm/object-commands.h"
 #include "vmm/rng.h"
 #include "vmm/secret.h"
 
-const ObjectClass *const object_classes[] = {
+const ObjectClass *object_classes[OBJECT_CLASSES_MAX + 1] = {
     &iothread_class,
     &memory_backend_file_class,
     &memory_backend_memfd_class,
@@ -25,6 +26,29 @@ const ObjectClass *const object_classes[] = {
     &secret_class,
     NULL,
 };
+
+static bool is_listed(const ObjectClass *class, size_t *ret_n)
+{
+    for (*ret_n = 0; object_classes[*ret_n]; ++*ret_n) {
+        if (object_classes[*ret_n] == class) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void object_classes_add(const ObjectClass *const *classes)
+{
+    size_t n;
+
+    for (; *classes; classes++) {
+        if (!is_listed(*classes, &n)) {
+            g_assert(n < OBJECT_CLASSES_MAX);
+            object_classes[n] = *classes;
+            object_options_add(n, *classes);
+        }
+    }
+}
 
 const ObjectClass *object_class_find(const char *name, GError **error)
 {

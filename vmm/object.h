@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * User-created objects (-object, object-add): iothreads, memory backends, random
- * sources, secrets.  A class is a table; the list of classes is explicit.
- * Main thread.
+ * sources, secrets, and what the floors above add.  A class is a table; the list of
+ * classes is explicit.  Main thread.
  */
 #pragma once
 
@@ -19,7 +19,9 @@ typedef struct ObjectClass {
     void (*destroy)(Object *obj);
     /* After a FIELD_RUNTIME property was set. */
     bool (*changed)(Object *obj, const char *name, GError **error);
-    bool early; /* made before chardevs and block nodes, which may need it */
+    /* When the command line's are made: early, before chardevs and block nodes, which may need them; else after chardevs;
+     * late, after networks, which they name. */
+    bool early, late;
 } ObjectClass;
 
 struct Object {
@@ -29,7 +31,10 @@ struct Object {
     unsigned users; /* links to it; object-del refuses while there are any */
 };
 
-extern const ObjectClass *const object_classes[]; /* NULL-terminated */
+#define OBJECT_CLASSES_MAX 64
+/* NULL-terminated; constant after object_classes_add(), which the floors above call once, before anything else. */
+extern const ObjectClass *object_classes[OBJECT_CLASSES_MAX + 1];
+void object_classes_add(const ObjectClass *const *classes);
 const ObjectClass *object_class_find(const char *name, GError **error);
 Object *object_add(Domain *domain, const Json *options, GError **error); /* "qom-type", "id", properties */
 bool object_del(Domain *domain, const char *id, GError **error);

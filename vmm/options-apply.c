@@ -309,7 +309,12 @@ Accel *options_open_accel(const Options *options, const Machine *machine, GError
 
 /* ---- objects, chardevs, devices ---- */
 
-static bool add_object(Domain *domain, const char *text, bool early, GError **error)
+static ObjectTime time_of(const ObjectClass *class)
+{
+    return class->early ? OBJECTS_EARLY : class->late ? OBJECTS_LATE : OBJECTS_BETWEEN;
+}
+
+static bool add_object(Domain *domain, const char *text, ObjectTime time, GError **error)
 {
     g_autoptr(Json) json = keyval_parse(text, "qom-type", error);
     const Json *type = json ? json_object_get_member(json, "qom-type") : NULL;
@@ -323,13 +328,13 @@ static bool add_object(Domain *domain, const char *text, bool early, GError **er
         return error_hint(error, "Write -object TYPE,id=NAME.");
     }
     class = object_class_find(json_get_string(type), error);
-    return class && (class->early != early || object_add(domain, json, error));
+    return class && (time_of(class) != time || object_add(domain, json, error));
 }
 
-bool options_add_objects(const Options *options, Domain *domain, bool early, GError **error)
+bool options_add_objects(const Options *options, Domain *domain, ObjectTime time, GError **error)
 {
     for (guint i = 0; i < options->objects->len; i++) {
-        if (!add_object(domain, options->objects->pdata[i], early, error)) {
+        if (!add_object(domain, options->objects->pdata[i], time, error)) {
             return fail_option(error, "object", options->objects->pdata[i]);
         }
     }

@@ -16,8 +16,8 @@ const MachineClass *options_machine_class(const Options *options, GError **error
 /* With everything set that -machine, -cpu, -smp, -m, -numa, -rtc, -smbios and the boot options say. */
 Machine *options_new_machine(const Options *options, Domain *domain, const MachineClass *class, GError **error);
 Accel *options_open_accel(const Options *options, const Machine *machine, GError **error);
-/* early: those that other backends may need. */
-bool options_add_objects(const Options *options, Domain *domain, bool early, GError **error);
+typedef enum ObjectTime { OBJECTS_EARLY, OBJECTS_BETWEEN, OBJECTS_LATE } ObjectTime; /* ObjectClass.early, .late */
+bool options_add_objects(const Options *options, Domain *domain, ObjectTime time, GError **error);
 bool options_add_chardevs(const Options *options, Domain *domain, GError **error);
 bool options_add_serials(const Options *options, Domain *domain, GError **error);
 bool options_add_devices(const Options *options, Domain *domain, GError **error);

@@ -92,7 +92,7 @@ const Option option_table[] = {
       "Add a device. -device help lists them, -device DRIVER,help their properties",
       .group = "device", .implied = "driver", .topic = topic_device },
     { "object", NULL, SECTION_DEVICES, TEXTS(objects), "TYPE,id=NAME[,PROPERTY=VALUE...]",
-      "Add an object: iothread, memory, source of random bytes", .group = "object", .implied = "qom-type",
+      "Add an object: iothread, memory, source of random bytes, what stands between a NIC and its network", .group = "object", .implied = "qom-type",
       .topic = topic_object },
     { "chardev", NULL, SECTION_DEVICES, TEXTS(chardevs), "BACKEND,id=NAME[,KEY=VALUE...]",
       "Add a character device for devices to be connected to", .group = "chardev", .implied = "backend",
