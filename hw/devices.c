@@ -11,6 +11,8 @@
 
 #define DEVICES(X) \
     X(acpi_ged_class) \
+    X(e1000_class) \
+    X(e1000e_class) \
     X(hpet_class) \
     X(i8042_class) \
     X(i8254_class) \

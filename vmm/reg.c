@@ -63,7 +63,7 @@ static bool reg_find(Device *dev, const RegBank *bank, uint64_t offset, bool wri
         uint64_t into = offset - reg->at;
 
         if (offset < reg->at || (reg->banks != BANK_ANY && !(reg->banks & current)) ||
-            into / reg_stride(reg) >= reg_count(reg) || into % reg_stride(reg) >= reg_size(reg) ||
+            into >= (uint64_t)reg_stride(reg) * reg_count(reg) || into % reg_stride(reg) >= reg_size(reg) ||
             !(write ? reg_is_writable(reg) : reg_is_readable(reg))) {
             continue;
         }

@@ -34,6 +34,8 @@ typedef struct Recipe {
 } Recipe;
 
 static const Recipe recipes[] = {
+    { "e1000", "netdev=n0" },
+    { "e1000e", "netdev=n0" },
     { "isa-debugcon", "chardev=c0" },
     { "mc146818rtc", NULL, "its RAM is battery backed" },
     { "mch", "addr=00.0" },
