@@ -366,12 +366,14 @@ class Driven(Scratch):
         self.assertEqual(os.sched_getaffinity(os.getppid()), before)
 
     def test_setmem(self):
-        x = Pretender(self, "x", qmp({"balloon": {}}))
+        x = Pretender(self, "x", qmp({"balloon": {}, "query-memory-size-summary": {"base-memory": 1 << 30}}))
         for size, number in (("1024", 1 << 20), ("5M", 5 << 20), ("1GiB", 1 << 30), ("7b", 7)):
             self.ctl("setmem", "x", size)
             self.assertEqual(x.said[-1], ("balloon", {"value": number}))
         for size in ("much", "-1", "1X", "99999999999999999999", ""):
             self.refused("setmem", "x", size, says="no size")
+        self.refused("setmem", "x", "1025M", says="has a memory of 1048576 KiB")
+        self.assertNotEqual(x.said[-1][0], "balloon")
 
     def places(self, *paths):
         """As a domain lists them, for CPUs from the first on; None: that one is not there."""
