@@ -384,8 +384,8 @@ class Driven(Scratch):
         x = Pretender(self, "x", qmp({"query-hotpluggable-cpus": self.places("/machine/cpu[0]", None, "/m/p/c", None),
                                       "device_add": {}}))
         self.assertEqual(self.ctl("setvcpus", "x", "4", "--live"), "")
-        self.assertEqual(x.said[2:], [("device_add", {"driver": "t-cpu", "id": f"vcpu{n}", "socket-id": n, "core-id": 0})
-                                      for n in (1, 3)])
+        self.assertEqual(x.said[2:4], [("device_add", {"driver": "t-cpu", "id": f"vcpu{n}", "socket-id": n, "core-id": 0})
+                                       for n in (1, 3)])
         self.assertEqual(self.ctl("setvcpus", "x", "2"), "")
         for count in ("0", "5"):
             self.refused("setvcpus", "x", count, says=f"can have 1 to 4 CPUs, not {count}")
@@ -394,7 +394,12 @@ class Driven(Scratch):
     def test_setvcpus_takes_the_last_out_and_tells_of_a_guest_that_keeps_it(self):
         self.define_guest("x", b"", '[smp-opts]\n  cpus = "2"\n  maxcpus = "4"\n')
         self.ctl("start", "--paused", "x")
+        anywhere = self.ctl("vcpupin", "x").splitlines()[2].split()[1]
+        self.ctl("emulatorpin", "x", str(min(os.sched_getaffinity(0))))
+        self.ctl("vcpupin", "x", "3", str(max(os.sched_getaffinity(0))), "--config")
         self.ctl("setvcpus", "x", "4")
+        places = [line.split()[1] for line in self.ctl("vcpupin", "x").splitlines()[2:] if line]
+        self.assertEqual(places, [anywhere] * 3 + [str(max(os.sched_getaffinity(0)))])
         self.assertIn("maximum      live           4\ncurrent      live           4\n", self.ctl("vcpucount", "x"))
         self.assertEqual(self.ctl("vcpuinfo", "x").count("VCPU:"), 4)
         self.ctl("setvcpus", "x", "1")      # no guest has seen them
