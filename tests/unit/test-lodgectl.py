@@ -375,6 +375,20 @@ class Driven(Scratch):
         self.refused("setmem", "x", "1025M", says="has a memory of 1048576 KiB")
         self.assertNotEqual(x.said[-1][0], "balloon")
 
+    def test_memory_as_the_guest_tells_it(self):
+        told = {"stats": {"stat-free-memory": 5 << 20, "stat-minor-faults": 7, "stat-swap-in": -1}, "last-update": 99}
+        x = Pretender(self, "x", qmp({"query-balloon": {"actual": 1 << 30}, "qom-get": told, "qom-set": {},
+                                      "qom-list": [{"name": "b", "type": "child<virtio-balloon-pci>"}]}))
+        said = self.ctl("dommemstat", "x")
+        self.assertTrue(said.startswith("actual 1048576\nminor_fault 7\nunused 5120\nlast_update 99\nrss "), said)
+        said = self.ctl("domstats", "x", "--balloon")
+        self.assertIn("  balloon.minor_fault=7\n  balloon.unused=5120\n  balloon.last-update=99\n", said)
+        self.assertEqual(self.ctl("dommemstat", "x", "--period", "2"), "\n")
+        self.assertEqual(x.said[-1], ("qom-set", {"path": "/machine/peripheral/b", "value": 2,
+                                                  "property": "guest-stats-polling-interval"}))
+        self.domain("plain")
+        self.refused("dommemstat", "plain", "--period", "2", says="has no balloon")
+
     def places(self, *paths):
         """As a domain lists them, for CPUs from the first on; None: that one is not there."""
         return [{"type": "t-cpu", "vcpus-count": 1, "props": {"socket-id": n, "core-id": 0}}
