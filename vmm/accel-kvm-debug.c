@@ -110,7 +110,8 @@ bool kvm_set_breakpoints(Vcpu *vcpu, const AccelBreakpoint *list, unsigned n, bo
     KvmVcpu *kv = kvm_vcpu_of(vcpu);
     struct kvm_guest_debug dbg = { .control = n || step ? KVM_GUESTDBG_ENABLE : 0 };
     g_autoptr(GArray) before = g_steal_pointer(&kv->soft);
-    bool ok = true;
+    /* KVM steps from where the guest is now: what puts it elsewhere later takes the step away. */
+    bool ok = !step || vcpu_store(vcpu, error);
 
     /* What stays is not taken out meanwhile: it might be mapped no more where this vCPU is now. */
     kv->soft = g_array_new(false, false, sizeof(uint64_t));

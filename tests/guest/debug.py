@@ -108,6 +108,22 @@ def check(session, output):
     return True
 
 
+def talk(guest, session, path, timeout=TIMEOUT):
+    """What gdb shows of a session with the server at that socket, a part for each command."""
+    script = "".join(f"echo @@{n}\\n\n{line.format(socket=path)}\n" for n, (line, _) in enumerate(session))
+    try:
+        gdb = subprocess.run(
+            ["gdb", "-q", "-nx", "-ex", "set pagination off", "-ex", "set confirm off", "-ex", "set width 0",
+             "-ex", f"set remotetimeout {timeout}", guest],
+            input=f"{script}quit\n", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout,
+            check=False)
+        output = gdb.stdout
+    except subprocess.TimeoutExpired as expired:
+        output = (expired.stdout or b"").decode(errors="replace")
+        print(f"gdb did not end within {timeout} s")
+    return output.replace("(gdb) ", "")
+
+
 def debug(lodge, guest, accel, directory):
     session = START + (ALSO_ON_WEAK_KVM if accel == "kvm" and is_weak_kvm() else BREAKPOINTS) + THREADS + END
     path = f"{directory}/gdb"
@@ -120,16 +136,7 @@ def debug(lodge, guest, accel, directory):
                "-chardev", f"socket,id=gdb,fd={listener.fileno()},server=on,wait=on", "-gdb", "chardev:gdb"]
     vmm = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[listener.fileno()])
     listener.close()
-    script = "".join(f"echo @@{n}\\n\n{line.format(socket=path)}\n" for n, (line, _) in enumerate(session))
-    try:
-        gdb = subprocess.run(
-            ["gdb", "-q", "-nx", "-ex", "set pagination off", "-ex", "set confirm off", "-ex", "set width 0", guest],
-            input=f"{script}quit\n", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=TIMEOUT,
-            check=False)
-        output = gdb.stdout.replace("(gdb) ", "")
-    except subprocess.TimeoutExpired as expired:
-        output = (expired.stdout or b"").decode(errors="replace").replace("(gdb) ", "")
-        print(f"gdb did not end within {TIMEOUT} s")
+    output = talk(guest, session, path)
     try:
         return check(session, output) and vmm.wait(timeout=10) == 0x21
     except subprocess.TimeoutExpired:

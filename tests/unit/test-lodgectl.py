@@ -366,12 +366,28 @@ class Driven(Scratch):
         self.assertEqual(os.sched_getaffinity(os.getppid()), before)
 
     def test_setmem(self):
-        x = Pretender(self, "x", qmp({"balloon": {}}))
+        x = Pretender(self, "x", qmp({"balloon": {}, "query-memory-size-summary": {"base-memory": 1 << 30}}))
         for size, number in (("1024", 1 << 20), ("5M", 5 << 20), ("1GiB", 1 << 30), ("7b", 7)):
             self.ctl("setmem", "x", size)
             self.assertEqual(x.said[-1], ("balloon", {"value": number}))
         for size in ("much", "-1", "1X", "99999999999999999999", ""):
             self.refused("setmem", "x", size, says="no size")
+        self.refused("setmem", "x", "1025M", says="has a memory of 1048576 KiB")
+        self.assertNotEqual(x.said[-1][0], "balloon")
+
+    def test_memory_as_the_guest_tells_it(self):
+        told = {"stats": {"stat-free-memory": 5 << 20, "stat-minor-faults": 7, "stat-swap-in": -1}, "last-update": 99}
+        x = Pretender(self, "x", qmp({"query-balloon": {"actual": 1 << 30}, "qom-get": told, "qom-set": {},
+                                      "qom-list": [{"name": "b", "type": "child<virtio-balloon-pci>"}]}))
+        said = self.ctl("dommemstat", "x")
+        self.assertTrue(said.startswith("actual 1048576\nminor_fault 7\nunused 5120\nlast_update 99\nrss "), said)
+        said = self.ctl("domstats", "x", "--balloon")
+        self.assertIn("  balloon.minor_fault=7\n  balloon.unused=5120\n  balloon.last-update=99\n", said)
+        self.assertEqual(self.ctl("dommemstat", "x", "--period", "2"), "\n")
+        self.assertEqual(x.said[-1], ("qom-set", {"path": "/machine/peripheral/b", "value": 2,
+                                                  "property": "guest-stats-polling-interval"}))
+        self.domain("plain")
+        self.refused("dommemstat", "plain", "--period", "2", says="has no balloon")
 
     def places(self, *paths):
         """As a domain lists them, for CPUs from the first on; None: that one is not there."""
@@ -382,8 +398,8 @@ class Driven(Scratch):
         x = Pretender(self, "x", qmp({"query-hotpluggable-cpus": self.places("/machine/cpu[0]", None, "/m/p/c", None),
                                       "device_add": {}}))
         self.assertEqual(self.ctl("setvcpus", "x", "4", "--live"), "")
-        self.assertEqual(x.said[2:], [("device_add", {"driver": "t-cpu", "id": f"vcpu{n}", "socket-id": n, "core-id": 0})
-                                      for n in (1, 3)])
+        self.assertEqual(x.said[2:4], [("device_add", {"driver": "t-cpu", "id": f"vcpu{n}", "socket-id": n, "core-id": 0})
+                                       for n in (1, 3)])
         self.assertEqual(self.ctl("setvcpus", "x", "2"), "")
         for count in ("0", "5"):
             self.refused("setvcpus", "x", count, says=f"can have 1 to 4 CPUs, not {count}")
@@ -392,7 +408,12 @@ class Driven(Scratch):
     def test_setvcpus_takes_the_last_out_and_tells_of_a_guest_that_keeps_it(self):
         self.define_guest("x", b"", '[smp-opts]\n  cpus = "2"\n  maxcpus = "4"\n')
         self.ctl("start", "--paused", "x")
+        anywhere = self.ctl("vcpupin", "x").splitlines()[2].split()[1]
+        self.ctl("emulatorpin", "x", str(min(os.sched_getaffinity(0))))
+        self.ctl("vcpupin", "x", "3", str(max(os.sched_getaffinity(0))), "--config")
         self.ctl("setvcpus", "x", "4")
+        places = [line.split()[1] for line in self.ctl("vcpupin", "x").splitlines()[2:] if line]
+        self.assertEqual(places, [anywhere] * 3 + [str(max(os.sched_getaffinity(0)))])
         self.assertIn("maximum      live           4\ncurrent      live           4\n", self.ctl("vcpucount", "x"))
         self.assertEqual(self.ctl("vcpuinfo", "x").count("VCPU:"), 4)
         self.ctl("setvcpus", "x", "1")      # no guest has seen them

@@ -160,3 +160,66 @@ void tuning_apply(const char *name)
         complain(name, "tuning", "", wrong);
     }
 }
+
+/* ---- at a hot plug ---- */
+
+static bool is_one_of(const GPtrArray *labels, const char *label)
+{
+    for (guint i = 0; i < labels->len; i++) {
+        if (g_str_equal(labels->pdata[i], label)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_affinity(cpu_set_t *place, pid_t tid)
+{
+    cpu_set_t set;
+
+    if (sched_getaffinity(tid, sizeof(set), &set) == 0) {
+        CPU_OR(place, place, &set);
+    }
+}
+
+/* Wherever a thread of the domain may run, but for these vCPUs. */
+static cpu_set_t usual_place(const Threads *t, const GPtrArray *labels)
+{
+    g_autoptr(GArray) others = threads_others(t);
+    cpu_set_t place;
+
+    CPU_ZERO(&place);
+    for (guint i = 0; i < t->vcpus->len; i++) {
+        const Thread *vcpu = &g_array_index(t->vcpus, Thread, i);
+
+        if (!is_one_of(labels, vcpu->label)) {
+            add_affinity(&place, vcpu->tid);
+        }
+    }
+    for (guint i = 0; i < others->len; i++) {
+        add_affinity(&place, g_array_index(others, pid_t, i));
+    }
+    return place;
+}
+
+void tuning_apply_to_new_vcpus(const Dom *dom, const GPtrArray *labels)
+{
+    g_autoptr(GKeyFile) file = tuning_read(dom->name, NULL);
+    g_autoptr(Threads) t = threads_new(dom, NULL);
+    cpu_set_t place;
+
+    if (!t) {
+        return; /* it has just ended */
+    }
+    place = usual_place(t, labels);
+    for (guint i = 0; i < labels->len; i++) {
+        const char *label = labels->pdata[i];
+        g_autofree char *cpus = g_key_file_get_string(file, TUNING_VCPUS, label, NULL);
+        const Thread *vcpu = threads_find(t->vcpus, label);
+        g_autoptr(GError) wrong = NULL;
+
+        if (vcpu && !(cpus ? pin_by(t, TUNING_VCPUS, label, cpus, &wrong) : thread_pin(vcpu->tid, &place, &wrong))) {
+            complain(dom->name, TUNING_VCPUS, label, wrong);
+        }
+    }
+}

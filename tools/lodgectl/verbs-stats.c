@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tools/lodgectl/balloon.h"
 #include "tools/lodgectl/domains.h"
 #include "tools/lodgectl/print.h"
 #include "tools/lodgectl/process.h"
@@ -178,6 +179,11 @@ static bool domblkstat(const Cmd *cmd, GError **error)
 
 /* ---- memory ---- */
 
+static void print_balloon_stat(const char *name, const char *key, int64_t value, void *opaque)
+{
+    printf("%s %" G_GINT64_FORMAT "\n", name, value);
+}
+
 static bool dommemstat(const Cmd *cmd, GError **error)
 {
     g_autoptr(Client) client = cmd_connect(cmd, NULL, error);
@@ -188,9 +194,13 @@ static bool dommemstat(const Cmd *cmd, GError **error)
     if (!client) {
         return false;
     }
+    if (cmd_text(cmd, "period")) {
+        return balloon_set_period(client, cmd_number(cmd, "period", 0), error) && puts("") >= 0;
+    }
     if (reply_int(balloon, "actual", &n)) {
         printf("actual %" G_GINT64_FORMAT "\n", n / 1024);
     }
+    balloon_each_stat(client, print_balloon_stat, NULL);
     if (process_rss(client_pid(client), &rss)) {
         printf("rss %" G_GUINT64_FORMAT "\n", rss / 1024);
     }
@@ -216,6 +226,11 @@ static void put_cpu(Json *out, Client *client)
     }
 }
 
+static void put_balloon_stat(const char *name, const char *key, int64_t value, void *out)
+{
+    put_int(out, key, value);
+}
+
 static void put_balloon(Json *out, Client *client)
 {
     g_autoptr(Json) memory = client_run(client, "query-memory-size-summary", NULL, NULL);
@@ -229,6 +244,7 @@ static void put_balloon(Json *out, Client *client)
     if (reply_int(memory, "base-memory", &n)) {
         put_int(out, "balloon.maximum", n / 1024);
     }
+    balloon_each_stat(client, put_balloon_stat, out);
     if (process_rss(client_pid(client), &rss)) {
         put_int(out, "balloon.rss", (int64_t)(rss / 1024));
     }
@@ -400,7 +416,9 @@ const Verb stats_verbs[] = {
     { "domblklist", ARGS(ARG_DOMAIN(OF_ACTIVE)), domblklist, "List the disks" },
     { "domblkstat", ARGS(ARG_DOMAIN(OF_ACTIVE), { "device", ARG_TEXT, .help = "One of domblklist; not given: all" }),
       domblkstat, "Count what disks have done" },
-    { "dommemstat", ARGS(ARG_DOMAIN(OF_ACTIVE)), dommemstat, "Tell how much memory is used, in KiB" },
+    { "dommemstat", ARGS(ARG_DOMAIN(OF_ACTIVE),
+                         { "period", ARG_NUMBER, .help = "Ask the guest every so many seconds from now on; 0: never" }),
+      dommemstat, "Tell how much memory is used, in KiB", "A guest with a balloon tells more when it is asked: --period." },
     { "domstats", ARGS({ "domain", ARG_TEXT, false, OF_DOMAIN, "One domain; not given: all that run" },
                        { "state", ARG_FLAG, .help = "Its state" },
                        { "cpu-total", ARG_FLAG, .help = "Time of its process, in ns" },

@@ -2,10 +2,12 @@
 /*
  * What a running domain gets of the host's memory: setmem (the balloon).
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "tools/lodgectl/domains.h"
+#include "tools/lodgectl/reply.h"
 #include "tools/lodgectl/verbs.h"
 #include "vmm/error.h"
 
@@ -33,6 +35,23 @@ static bool parse_size(const char *text, int64_t *ret_bytes, GError **error)
     return true;
 }
 
+/* A balloon cannot give more than there is, and a domain would take it for all. */
+static bool check_maximum(Client *client, int64_t bytes, GError **error)
+{
+    g_autoptr(Json) sizes = client_run(client, "query-memory-size-summary", NULL, error);
+    int64_t base = G_MAXINT64, plugged = 0;
+
+    if (!sizes) {
+        return false;
+    }
+    reply_int(sizes, "base-memory", &base);
+    reply_int(sizes, "plugged-memory", &plugged);
+    if (bytes <= base || bytes - base <= plugged) {
+        return true;
+    }
+    return error_set(error, "The domain has a memory of %" PRId64 " KiB, which a balloon cannot make greater", base >> 10);
+}
+
 static bool setmem(const Cmd *cmd, GError **error)
 {
     g_autoptr(Client) client = NULL;
@@ -44,7 +63,7 @@ static bool setmem(const Cmd *cmd, GError **error)
         return false;
     }
     client = cmd_connect(cmd, NULL, error);
-    if (!client) {
+    if (!client || !check_maximum(client, bytes, error)) {
         return false;
     }
     arguments = json_new_object();

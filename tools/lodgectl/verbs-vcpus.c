@@ -6,6 +6,7 @@
 #include "tools/lodgectl/domains.h"
 #include "tools/lodgectl/print.h"
 #include "tools/lodgectl/reply.h"
+#include "tools/lodgectl/tuning.h"
 #include "tools/lodgectl/unplug.h"
 #include "tools/lodgectl/verbs.h"
 #include "vmm/error.h"
@@ -56,7 +57,8 @@ static bool fill(Client *client, const Json *places, size_t number, GError **err
     return done != NULL;
 }
 
-static bool change(Client *client, const Json *places, size_t wanted, uint32_t seconds, GError **error)
+/* new: the numbers (char *) of what was filled. */
+static bool change(Client *client, const Json *places, size_t wanted, uint32_t seconds, GPtrArray *new, GError **error)
 {
     size_t have = count_filled(places);
 
@@ -65,6 +67,7 @@ static bool change(Client *client, const Json *places, size_t wanted, uint32_t s
             if (!fill(client, places, i, error)) {
                 return false;
             }
+            g_ptr_array_add(new, g_strdup_printf("%zu", i));
             have++;
         }
     }
@@ -85,7 +88,10 @@ static bool setvcpus(const Cmd *cmd, GError **error)
 {
     const char *count = cmd_text(cmd, "count");
     guint64 wanted = 0;
-    g_autoptr(Client) client = cmd_connect(cmd, NULL, error);
+    bool ok;
+    g_autoptr(Dom) dom = NULL;
+    g_autoptr(Client) client = cmd_connect(cmd, &dom, error);
+    g_autoptr(GPtrArray) new = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(Json) places = client ? client_run(client, "query-hotpluggable-cpus", NULL, error) : NULL;
 
     if (!places) {
@@ -95,7 +101,11 @@ static bool setvcpus(const Cmd *cmd, GError **error)
         error_set(error, "The domain can have 1 to %zu CPUs, not %s", reply_length(places), count);
         return error_hint(error, "Start it with a greater -smp maxcpus=.");
     }
-    return change(client, places, (size_t)wanted, cmd_number(cmd, "timeout", UNPLUG_PATIENCE_S), error);
+    ok = change(client, places, (size_t)wanted, cmd_number(cmd, "timeout", UNPLUG_PATIENCE_S), new, error);
+    if (new->len) {
+        tuning_apply_to_new_vcpus(dom, new);
+    }
+    return ok;
 }
 
 const Verb vcpus_verbs[] = {

@@ -97,6 +97,23 @@ static void test_single_step_is_one_instruction(void **state)
     fixture_free(f);
 }
 
+static void test_step_begins_where_the_debugger_has_put_the_guest(void **state)
+{
+    static const uint8_t code[] = { 0x90, 0x90, 0x90, 0xb0, 'd', 0xe6, 0xe9, END };
+    Fixture *f = fixture_new("kvm", IRQCHIP_AUTO);
+    Vcpu *vcpu = fixture_vcpu(f, 0);
+
+    start_at_code(f, vcpu, code, sizeof(code));
+    vcpu->cpu.rip = CODE + 1;
+    vcpu_set_dirty(vcpu);
+    set(f, vcpu, NULL, true);
+    assert_stops_at(f, vcpu, CODE + 2);
+    assert_true(vcpu->stop.step);
+    set(f, vcpu, NULL, false);
+    assert_goes_on(f, vcpu);
+    fixture_free(f);
+}
+
 static void test_code_breakpoint_is_an_int3_while_it_is_set(void **state)
 {
     static const uint8_t code[] = { 0x90, 0x90, 0xb0, 'd', 0xe6, 0xe9, END };
@@ -308,6 +325,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hardware_breakpoint_stops),
         cmocka_unit_test(test_single_step_is_one_instruction),
+        cmocka_unit_test(test_step_begins_where_the_debugger_has_put_the_guest),
         cmocka_unit_test(test_code_breakpoint_is_an_int3_while_it_is_set),
         cmocka_unit_test(test_code_breakpoint_stays_while_the_list_changes),
         cmocka_unit_test(test_code_breakpoint_is_not_taken_out_of_other_code),
