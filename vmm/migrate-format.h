@@ -116,6 +116,8 @@ GByteArray *migrate_header_write(const MigrateHeader *header);
 bool migrate_prefix_read(const uint8_t prefix[MIGRATE_PREFIX], uint32_t *ret_length, uint32_t *ret_checksum,
                          GError **error);
 bool migrate_header_read(const uint8_t *data, uint32_t length, uint32_t checksum, MigrateHeader *ret, GError **error);
+/* Main thread: whether the domain still has the devices that its header names. */
+bool migrate_header_holds(const MigrateHeader *header, Domain *domain, GError **error);
 /* Whether a domain like `ours` can be what `theirs` tells of; one sentence that names the difference. */
 bool migrate_header_fits(const MigrateHeader *theirs, const MigrateHeader *ours, GError **error);
 

@@ -341,6 +341,18 @@ static bool fits_devices(const MigrateHeader *theirs, const MigrateHeader *ours,
     return true;
 }
 
+bool migrate_header_holds(const MigrateHeader *header, Domain *domain, GError **error)
+{
+    MigrateHeader now = { 0 };
+    bool ok;
+
+    collect_devices(domain_state(domain), &now);
+    ok = fits_devices(header, &now, error) ||
+         error_subject(error, "a device has come or gone since the migration began");
+    migrate_header_clear(&now);
+    return ok;
+}
+
 bool migrate_header_fits(const MigrateHeader *theirs, const MigrateHeader *ours, GError **error)
 {
     if (strcmp(theirs->machine, ours->machine) != 0) {

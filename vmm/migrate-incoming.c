@@ -209,6 +209,8 @@ static RunState state_to_be(const Migration *m)
     case RUN_STATE_GUEST_PANICKED:
     case RUN_STATE_PRELAUNCH:
         return (RunState)state;
+    case RUN_STATE_PAUSED:
+        return m->control->cont ? RUN_STATE_RUNNING : RUN_STATE_PAUSED;
     default:
         return RUN_STATE_PAUSED;
     }
@@ -267,7 +269,7 @@ bool migrate_incoming_set_run(Domain *domain, bool run)
     if (!control || !control->incoming) {
         return false;
     }
-    control->run = run;
+    control->run = control->cont = run;
     return true;
 }
 

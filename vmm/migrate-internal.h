@@ -96,7 +96,8 @@ struct MigrateControl {
     MigrateParameters parameters;
     bool capability[MIGRATE_CAPABILITIES];
     Migration *migration;          /* the last one; NULL: there was none */
-    bool incoming, run;            /* -incoming; run when it is there */
+    bool incoming, run;            /* -incoming; run when it is there, if it ran */
+    bool cont;                     /* somebody has said so since: it runs even if it was paused */
     void (*ready)(void);           /* of migrate_incoming(), until it is called */
     struct LoopFd *listener;
     int listen_fd;

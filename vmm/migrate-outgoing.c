@@ -259,7 +259,8 @@ static bool step_save(Migration *m, GError **error)
 {
     g_autoptr(GByteArray) state = g_byte_array_new();
 
-    if (!migrate_storage_inactivate(m->control, error) || !state_save(domain_state(m->domain), state, error)) {
+    if (!migrate_header_holds(&m->header, m->domain, error) || !migrate_storage_inactivate(m->control, error) ||
+        !state_save(domain_state(m->domain), state, error)) {
         return false;
     }
     g_clear_pointer(&m->state, g_byte_array_unref);

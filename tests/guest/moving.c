@@ -10,13 +10,14 @@
  * A round begins with an interrupt of the local APIC's timer.  With cpus=N every other
  * processor answers a ping in each round.  What is wrong is said by "FAIL", and ends it.
  *
- * The host ends it; "rounds=N" (hexadecimal) does so too.
+ * The host ends it; "rounds=N" does so too; "pages=N" is how much memory it uses.  N is
+ * hexadecimal.
  */
 #include "guest.h"
 
 #define TRAMPOLINE  0x8000
 #define MEMORY      0x800000 /* after the guest itself */
-#define PAGES       2048u
+#define PAGES_MOST  2048u
 #define LOOKED_AT   16u      /* pages a round */
 #define LVT_TIMER   0x320
 #define PERIODIC    0x20000
@@ -32,8 +33,9 @@ typedef struct StartInfo {
 unsigned cpus_wanted = 1;
 static uint8_t ap_stacks[CPUS_MAX][8192] __attribute__((aligned(16)));
 static volatile uint32_t started;
-static uint32_t written[PAGES]; /* the round that wrote it */
+static uint32_t written[PAGES_MOST]; /* the round that wrote it */
 static uint64_t rounds;         /* 0: any number */
+static uint64_t pages = PAGES_MOST;
 
 static bool option(const char *text, const char *name, uint64_t *ret)
 {
@@ -126,12 +128,12 @@ static uint64_t mix(uint64_t v)
 
 static volatile uint64_t *page(uint64_t n)
 {
-    return (volatile uint64_t *)(MEMORY + n % PAGES * 4096);
+    return (volatile uint64_t *)(MEMORY + n % pages * 4096);
 }
 
 static uint64_t fill_page(uint64_t round)
 {
-    uint64_t n = round * 7 % PAGES;
+    uint64_t n = round * 7 % pages;
 
     for (unsigned i = 0; i < 512; i++) {
         page(n)[i] = mix(round << 16 ^ n << 9 ^ i);
@@ -146,12 +148,12 @@ static uint64_t look(uint64_t round)
     uint64_t sum = 1;
 
     for (uint64_t n = round * LOOKED_AT; n < (round + 1) * LOOKED_AT && sum; n++) {
-        uint64_t of = written[n % PAGES];
+        uint64_t of = written[n % pages];
 
         for (unsigned i = 0; i < 512 && of; i++) {
             uint64_t v = page(n)[i];
 
-            sum = v == mix(of << 16 ^ (n % PAGES) << 9 ^ i) ? mix(sum ^ v) | 1 : 0;
+            sum = v == mix(of << 16 ^ (n % pages) << 9 ^ i) ? mix(sum ^ v) | 1 : 0;
             if (!sum) {
                 break;
             }
@@ -238,11 +240,16 @@ void guest_main(const StartInfo *info)
         cpus_wanted = (unsigned)value;
     }
     option(line, "rounds=", &rounds);
+    if (option(line, "pages=", &value) && value && value <= PAGES_MOST) {
+        pages = value;
+    }
     trap_init();
     lapic_enable();
     pic_init(0xffff);
     start_others();
-    mmio_write(HPET + 0x10, 1);
+    if (mmio_read(HPET) >> 16 == 0x8086) {
+        mmio_write(HPET + 0x10, 1);
+    }
     lapic_write(0x3e0, 0xb); /* divide by 1 */
     lapic_write(LVT_TIMER, VECTOR_TIMER | PERIODIC);
     lapic_write(0x380, 1000000);

@@ -85,6 +85,14 @@ class MigrateTest(MigrateCase):
         self.assertEqual(self.arrives("cont", options=["-S"]), "running")
         self.assertEqual(self.arrives("cont", "stop", options=["-S"]), "paused")
 
+    def test_cont_lets_a_domain_run_that_was_paused_when_it_was_saved(self):
+        source = Process(self)
+        self.assertEqual(source.ask("stop"), {})
+        self.assertEqual(source.ask("migrate", uri=f"file:{self.directory}/saved"), {})
+        source.wait("completed")
+        self.assertEqual(self.arrives(), "paused")
+        self.assertEqual(self.arrives("cont"), "running")
+
     def waits_before_switchover(self):
         """A source that has gone through memory and waits, and its destination."""
         where = f"unix:{self.directory}/move{len(self.processes)}"

@@ -7,10 +7,11 @@ import re
 import time
 
 from qmp import Qmp
-from vmtest import BOOT, Skip, device_only, lodge_only, needs
+from vmtest import BOOT, Skip, device_only, kvm_only, lodge_only, needs
 
 MOVED = 120     # seconds that a migration may take on a host under load
 ROUNDS = 6
+SLOW = 400      # seconds for a few rounds on a software CPU on an emulated host
 
 
 def boot(vm, image="cloud", script="moving"):
@@ -22,12 +23,13 @@ def boot(vm, image="cloud", script="moving"):
 class Moving:
     """One process: a guest that counts, on a console of its own, and its monitor."""
 
-    def __init__(self, vm, disk=None, incoming=None, options="-m 192M", kernel=None):
+    def __init__(self, vm, disk=None, incoming=None, options="-m 192M", kernel=None,
+                 accel=None, cpu=None):
         self.vm = vm
         self.console = vm.shell(f"mktemp -p {vm.scratch()} console.XXXXXX").strip()
         drive = f"-drive file={disk},format=raw,if=virtio" if disk else ""
         self.job = vm.start(
-            f"-accel {vm.accel} -cpu {vm.cpu()} -M q35 -nodefaults -display none "
+            f"-accel {accel or vm.accel} -cpu {cpu or vm.cpu()} -M q35 -nodefaults -display none "
             f"-serial file:{self.console} -qmp stdio {options} -device virtio-rng-pci {drive} {kernel or boot(vm)} "
             + (f"-incoming {incoming}" if incoming else ""))
         self.qmp = Qmp(self.job, BOOT)
@@ -38,9 +40,9 @@ class Moving:
     def counted(self):
         return [int(n) for n in re.findall(r"@@n (\d+) ", self.text())]
 
-    def goes_on(self, rounds=3):
+    def goes_on(self, rounds=3, patience=BOOT):
         """Waits until it has counted on."""
-        deadline = time.monotonic() + BOOT
+        deadline = time.monotonic() + patience
         seen = len(self.counted())
         while len(self.counted()) < seen + rounds:
             assert time.monotonic() < deadline, f"it does not count: {self.text()[-500:]}"
@@ -181,6 +183,25 @@ def test_what_does_not_fit_is_refused_before_anything_is_touched(vm):
     result = vm.run(f"-accel {vm.accel} -cpu {vm.cpu()} -M q35 -nodefaults -display none -serial null {boot(vm)} "
                     f"-device virtio-rng-pci -m 192M -incoming file:{file}")
     assert result.status == 1 and "cut off" in result.output, result.output
+
+
+@needs("cloud")
+@kvm_only
+@lodge_only
+def test_a_guest_goes_from_kvm_to_the_software_cpu_and_back(vm):
+    """On a portable CPU model, and without a word to the guest."""
+    disk = vm.blank("disk", 8)
+    guests = [Moving(vm, disk, accel="kvm", cpu="x86-64-v2,enforce")]
+    guests[0].goes_on(patience=SLOW)
+    for n, accel in enumerate(("tcg", "kvm")):
+        where = f"unix:{vm.scratch()}/cross{n}.move"
+        guests.append(Moving(vm, disk, incoming=where, accel=accel, cpu="x86-64-v2,enforce"))
+        guests[-2].qmp.execute("migrate-set-parameters", {"max-bandwidth": 0})
+        guests[-2].migrate(where)
+        guests[-2].quit()
+        guests[-1].goes_on(2, patience=SLOW)
+    guests[-1].quit()
+    check(guests)
 
 
 # ---- clocks ----

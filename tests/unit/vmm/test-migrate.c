@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "vmm/bytes.h"
+#include "vmm/domain.h"
 #include "vmm/error.h"
 #include "vmm/migrate-ram.h"
 #include "vmm/state-format.h"
@@ -438,6 +439,26 @@ static void test_a_limit_is_kept(void **state)
     migrate_channel_free(channel);
 }
 
+/* ---- devices that come and go ---- */
+
+static void test_a_device_that_went_meanwhile_is_missed(void **state)
+{
+    Domain *domain = domain_new("test", NULL);
+    MigrateHeader header = { 0 };
+    g_autoptr(GError) error = NULL;
+    uint32_t device = 0;
+
+    state_list_add(domain_state(domain), "/dev", &state_none, &device, sizeof(device), NULL);
+    migrate_header_collect(domain, &header);
+    assert_true(migrate_header_holds(&header, domain, NULL));
+    state_list_remove(domain_state(domain), &device);
+    assert_false(migrate_header_holds(&header, domain, &error));
+    assert_non_null(strstr(error->message, "since the migration began"));
+    assert_non_null(strstr(error->message, "'/dev'"));
+    migrate_header_clear(&header);
+    domain_free(domain);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -452,6 +473,7 @@ int main(void)
         cmocka_unit_test(test_a_header_comes_back_as_it_was_and_no_bit_of_it_can_change),
         cmocka_unit_test(test_who_waits_can_be_cancelled),
         cmocka_unit_test(test_a_limit_is_kept),
+        cmocka_unit_test(test_a_device_that_went_meanwhile_is_missed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
