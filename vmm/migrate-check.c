@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Whether a domain could go on here, asked before anything of it comes.  Commands of our own: one tells what a container
- * of this domain would say of it, the other compares that of another with this domain, as the destination of a migration
- * does before it takes the first byte of memory.
+ * Whether a domain could go on here, asked before anything of it comes.  Commands of our own: one tells what a
+ * container of this domain would say of it, the other compares that of another with this domain, as the destination
+ * of a migration does before it takes the first byte of memory.
  *
  * Main thread.
  */

@@ -83,8 +83,8 @@ static void show(const char *what, const Json *info)
     reply_int(info, "total-time", &ms);
     percent = 100 - (int)(CLAMP(left, 0, total) / (total / 100.0));
     filled = percent * BAR / 100;
-    fprintf(stderr, "\r%s: [%.*s%*s] %3d %%, %.1f MiB/s ", what, filled, "##############################", BAR - filled, "",
-            percent, (double)sent / MIB * 1000 / (double)MAX(ms, 1));
+    fprintf(stderr, "\r%s: [%.*s%*s] %3d %%, %.1f MiB/s ", what, filled, "##############################", BAR - filled,
+            "", percent, (double)sent / MIB * 1000 / (double)MAX(ms, 1));
 }
 
 bool follow_look(const Cmd *cmd, const char *what, Client *client, bool *ret_done, GError **error)

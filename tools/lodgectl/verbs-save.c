@@ -198,8 +198,8 @@ const Verb save_verbs[] = {
                       { "paused", ARG_FLAG, .help = "Do not let it run yet" },
                       { "check", ARG_FLAG, .help = "Only say whether it could be, or why not" }), restore,
       "Start a domain where it was saved",
-      "The file is its memory from then on: nobody may change it while it runs. --check looks for damage, lets lodge make "
-      "the machine and compares machine, CPU features, memory, devices and versions, and ends; memory, which has no "
+      "The file is its memory from then on: nobody may change it while it runs. --check looks for damage, lets lodge "
+      "make the machine, compares machine, CPU features, memory, devices and versions, and ends; memory, which has no "
       "checksum, is not read." },
     { "managedsave", ARGS(ARG_DOMAIN(OF_ACTIVE)), managedsave,
       "Save a running domain, so that its next start goes on from there, and end it",
