@@ -25,6 +25,7 @@
 #define SCHEME "ssh://"
 #define CONNECT_MS 10000
 #define GO_ON_MS   10000
+#define ANSWER_MS  30000 /* longer than the other one gives it to arrive */
 #define LOOK_MS 50
 
 bool remote_is_host(const char *uri)
@@ -121,6 +122,20 @@ static bool is_running(Client *client)
     return status && g_str_equal(status, "running");
 }
 
+static bool may_move(Client *client, GError **error)
+{
+    g_autoptr(Json) info = client_run(client, "query-migrate", NULL, error);
+    const Json *reasons = reply_member(info, "blocked-reasons", JSON_ARRAY);
+    const Json *first = reply_length(reasons) ? json_array_get(reasons, 0) : NULL;
+
+    if (first && json_type_of(first) == JSON_STRING) {
+        g_autofree char *why = clean_text(json_get_string(first), "");
+
+        return error_set(error, "%s", why);
+    }
+    return info != NULL;
+}
+
 static Json *describe(const Cmd *cmd, Dom *dom, Client *client, GError **error)
 {
     g_autofree char *definition = NULL;
@@ -132,7 +147,7 @@ static Json *describe(const Cmd *cmd, Dom *dom, Client *client, GError **error)
         error_hint(error, "lodgectl define gives it one.");
         return NULL;
     }
-    definition = definition_read(dom->name, error);
+    definition = may_move(client, error) ? definition_read(dom->name, error) : NULL;
     header = definition ? client_run(client, "x-query-migrate-header", NULL, error) : NULL;
     if (!header) {
         return NULL;
@@ -204,7 +219,7 @@ static bool send_all(const Cmd *cmd, Remote *remote, Client *client, GError **er
             return false;
         }
     }
-    return true;
+    return !cancelled || error_set(error, "it was given up"); /* lodge was done, but it does not run there yet */
 }
 
 /* *ret_uncertain: it was told to go on there, and nobody knows whether it does. */
@@ -218,11 +233,9 @@ static bool let_go_on(Remote *remote, bool run, bool *ret_uncertain, GError **er
     if (!link_send(&remote->link, json, error)) {
         return false;
     }
-    while (!reply) {
-        if (!link_relay(&remote->link, -1, -1, &reply, error)) {
-            *ret_uncertain = true;
-            return false;
-        }
+    if (!link_relay(&remote->link, -1, ANSWER_MS, &reply, error) || !reply) {
+        *ret_uncertain = true;
+        return false;
     }
     return says_yes(reply, error); /* if it says no, that is certain */
 }
