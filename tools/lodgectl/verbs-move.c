@@ -67,7 +67,7 @@ static void number_line(const Json *object, const char *member, const char *titl
     int64_t value;
 
     if (reply_int(object, member, &value)) {
-        printf("%-18s%.*f %s\n", title, divisor > 1 ? 3 : 0, (double)value / divisor, unit);
+        printf("%-19s%.*f %s\n", title, divisor > 1 ? 3 : 0, (double)value / divisor, unit);
     }
 }
 
@@ -83,7 +83,7 @@ static bool domjobinfo(const Cmd *cmd, GError **error)
     }
     status = clean_text(reply_text(info, "status") ? reply_text(info, "status") : "none", "");
     ram = reply_member(info, "ram", JSON_OBJECT);
-    printf("%-18s%s\n", "Job status:", status);
+    printf("%-19s%s\n", "Job status:", status);
     number_line(info, "total-time", "Time elapsed:", 1, "ms");
     number_line(info, "downtime", "Total downtime:", 1, "ms");
     number_line(info, "expected-downtime", "Expected downtime:", 1, "ms");
