@@ -57,6 +57,7 @@ const Command *const command_tables[] = {
     memory_backend_commands,
     memory_commands,
     migrate_commands,
+    migrate_check_commands,
     net_commands,
     object_commands,
     pci_commands,

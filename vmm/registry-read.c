@@ -64,6 +64,15 @@ char *registry_logs(void)
     return place("LODGE_LOG_DIR", "/var/log/lodge", "XDG_STATE_HOME", usual);
 }
 
+char *registry_saves(void)
+{
+    const char *home = g_get_home_dir();
+    g_autofree char *usual = home ? g_build_filename(home, ".local", "state", NULL) : NULL;
+    g_autofree char *folder = place("LODGE_CONFIG_DIR", "/var/lib/lodge", "XDG_STATE_HOME", usual);
+
+    return folder ? g_build_filename(folder, "save", NULL) : NULL;
+}
+
 bool registry_check_name(const char *name, GError **error)
 {
     g_autofree char *root = registry_root();

@@ -35,6 +35,8 @@ char *registry_root(void);
 char *registry_config(void);
 /* That of the logs of domains that lodgectl starts; LODGE_LOG_DIR says it, else it is `log` in LODGE_CONFIG_DIR. */
 char *registry_logs(void);
+/* That of saved domains which start goes on from: `save` in LODGE_CONFIG_DIR if that is said. */
+char *registry_saves(void);
 /* May a domain of this name be listed?  It becomes the name of a folder. */
 bool registry_check_name(const char *name, GError **error);
 

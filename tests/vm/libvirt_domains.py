@@ -90,7 +90,7 @@ def wait_for_serial(daemon, text, count=1):
 
 
 def next_count(daemon):
-    """The guest counts on its serial port ("count=1=" and so on), and goes on: the number that it reaches next but one."""
+    """The guest counts on its serial port ("count=1="), and goes on: the number that it reaches next but one."""
     said = daemon.serial.read_text(errors="replace")
     number = int(said.rpartition("count=")[2].partition("=")[0]) if "count=" in said else 0
     wait_for_serial(daemon, f"count={number + 2}=")

@@ -32,7 +32,7 @@ def move(name, source, target, *options, by="tcp"):
 
 
 def all_numbers_came_once(host):
-    """Those up to one that the guest has yet to reach; of two hosts the first may be the later one to write its last."""
+    """Those up to one that the guest has yet to reach; of two hosts the first may be the last to write its own."""
     last = next_count(host)
     said = host.serial.read_text(errors="replace")
     numbers = [int(line[6:-1]) for line in said.splitlines() if line.startswith("count=") and line.endswith("=")]
@@ -88,7 +88,8 @@ def test_libvirt_moves_a_domain_there_and_back(vm):
 def test_libvirt_gives_a_migration_up_and_tries_again(vm):
     with counting(vm, "mover") as (one, other):
         to = other.uri("tcp")
-        assert "'postcopy-ram' is not supported" in fails(one, "migrate", "--live", "--unsafe", "--postcopy", "mover", to)
+        said = fails(one, "migrate", "--live", "--unsafe", "--postcopy", "mover", to)
+        assert "'postcopy-ram' is not supported" in said
         for options in ((), ("--p2p",), ("--p2p", "--tunnelled")):
             with moving_slowly("mover", one, other, *options) as words:
                 one.virsh("migrate-setmaxdowntime", "mover", "100")

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tools/lodgectl/definitions.h"
+#include "tools/lodgectl/managed.h"
 #include "vmm/error.h"
 
 /* ---- the list ---- */
@@ -214,6 +215,7 @@ static const struct { const char *status; DomState state; } states[] = {
 };
 static const DomState silent = { "no state", "unknown", 0, 0 }; /* it does not answer */
 static const DomState off = { "shut off", "unknown", 5, 0 };
+static const DomState saved = { "shut off", "saved", 5, 5 };
 static const DomState killed = { "shut off", "crashed", 5, 3 };
 
 DomState dom_state_by(Client *client)
@@ -235,7 +237,7 @@ DomState dom_state(const Dom *dom)
     g_autofree char *root = registry_root();
 
     if (!dom->active) {
-        return dom->entry ? killed : off;
+        return dom->entry ? killed : managed_exists(dom->name) ? saved : off;
     }
     client = dom_connect(dom, DOM_STATE_TIMEOUT_MS, NULL);
     if (client) {

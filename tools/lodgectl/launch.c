@@ -57,9 +57,9 @@ static char *quote(const char *text)
     return g_strjoinv(",,", parts);
 }
 
-/* saved: the file that it goes on from; NULL: it boots.  log NULL: there is none. */
-static GPtrArray *command_line(const char *name, const char *definition, const char *saved, const Options *o, bool paused,
-                               const char *log)
+/* incoming: what it goes on from; NULL: it boots.  log NULL: there is none. */
+static GPtrArray *command_line(const char *name, const char *definition, const char *incoming, const Options *o,
+                               bool paused, const char *log)
 {
     GPtrArray *argv = g_ptr_array_new_with_free_func(g_free);
     g_autofree char *root = registry_root();
@@ -87,11 +87,9 @@ static GPtrArray *command_line(const char *name, const char *definition, const c
         g_ptr_array_add(argv, g_strdup("-serial"));
         g_ptr_array_add(argv, g_strdup_printf("unix:%s,server=on,wait=off", quoted_path));
     }
-    if (saved) {
-        g_autofree char *quoted_path = quote(saved);
-
+    if (incoming) {
         g_ptr_array_add(argv, g_strdup("-incoming"));
-        g_ptr_array_add(argv, g_strdup_printf("file:%s", quoted_path));
+        g_ptr_array_add(argv, g_strdup(incoming));
     }
     g_ptr_array_add(argv, NULL);
     return argv;
@@ -167,8 +165,8 @@ static char *all_words(const char *said, const char *log)
     return g_strconcat(said ? said : "", logged ? logged : "", NULL);
 }
 
-static bool start(const char *name, const char *definition, const char *saved, const Options *options, bool paused,
-                  GError **error)
+static bool start(const char *name, const char *definition, const char *incoming, const Options *options,
+                  bool paused, GError **error)
 {
     g_autofree char *said = NULL, *log = NULL, *words = NULL, *root = registry_root();
     g_autoptr(GError) no_log = NULL;
@@ -176,7 +174,7 @@ static bool start(const char *name, const char *definition, const char *saved, c
     bool ok;
 
     log = domain_log_begin(&no_log);
-    argv = command_line(name, definition, saved, options, paused, log);
+    argv = command_line(name, definition, incoming, options, paused, log);
     ok = run(name, argv, &said, error);
     words = all_words(said, log);
     if (log && (ok || !root || !registry_is_alive(root, name))) { /* not when it ran already */
@@ -211,15 +209,15 @@ bool launch(const char *name, bool paused, GError **error)
     return ok;
 }
 
-bool launch_restored(const char *name, const char *definition, const char *saved, bool paused, GError **error)
+bool launch_incoming(const char *name, const char *definition, const char *incoming, bool paused, GError **error)
 {
     Options options;
     bool ok;
 
     if (!definition_parse(definition, &options, error)) {
-        return error_subject(error, saved);
+        return error_subject(error, name);
     }
-    ok = start(name, definition, saved, &options, paused, error);
+    ok = start(name, definition, incoming, &options, paused, error);
     options_clear(&options);
     return ok;
 }

@@ -9,7 +9,7 @@
 
 /* Returns when it runs (paused: when it could).  What failed is said in lodge's own words. */
 bool launch(const char *name, bool paused, GError **error);
-/* The same from that definition and a saved domain; it runs on from there. */
-bool launch_restored(const char *name, const char *definition, const char *saved, bool paused, GError **error);
+/* The same from the file `definition`; it goes on from what comes from there (-incoming). */
+bool launch_incoming(const char *name, const char *definition, const char *incoming, bool paused, GError **error);
 /* Where systemd runs the host, its unit of that domain is enabled or disabled; a warning if that fails. */
 void launch_tell_systemd(const char *name, bool on);

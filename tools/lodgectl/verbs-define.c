@@ -10,7 +10,9 @@
 #include "tools/lodgectl/definitions.h"
 #include "tools/lodgectl/domains.h"
 #include "tools/lodgectl/launch.h"
+#include "tools/lodgectl/managed.h"
 #include "tools/lodgectl/print.h"
+#include "tools/lodgectl/saved.h"
 #include "tools/lodgectl/verbs.h"
 #include "vmm/error.h"
 #include "vmm/host.h"
@@ -64,7 +66,14 @@ static bool undefine(const Cmd *cmd, GError **error)
 {
     g_autoptr(Dom) dom = defined_domain(cmd, error);
 
-    if (!dom || !definition_remove(dom->name, error)) {
+    if (!dom) {
+        return false;
+    }
+    if (managed_exists(dom->name) && !cmd_flag(cmd, "managed-save")) {
+        error_set(error, "Domain '%s' has a managed save, which could not be started any more", dom->name);
+        return error_hint(error, "lodgectl undefine --managed-save removes it too.");
+    }
+    if (!managed_remove(dom->name, error) || !definition_remove(dom->name, error)) {
         return false;
     }
     if (dom->autostart) {
@@ -183,7 +192,7 @@ static bool run_all(const Cmd *cmd, GError **error)
         if (!dom->autostart || dom->active) {
             continue;
         }
-        if (launch(dom->name, false, &wrong)) {
+        if (saved_launch(dom->name, false, &wrong)) {
             say(cmd, "Domain '%s' started", dom->name);
         } else {
             say_error(wrong);
@@ -220,7 +229,8 @@ const Verb define_verbs[] = {
       define, "Make a domain persistent, or change its definition",
       "The domain is named by [name] guest, else by the file. A UUID that is missing in [uuid] is added. A transient "
       "domain of that name becomes persistent while it runs." },
-    { "undefine", ARGS(ARG_DOMAIN(OF_DEFINED)), undefine, "Remove the definition of a domain",
+    { "undefine", ARGS(ARG_DOMAIN(OF_DEFINED), { "managed-save", ARG_FLAG, .help = "Also what managedsave saved" }),
+      undefine, "Remove the definition of a domain",
       "If it runs, it runs on, and is transient from then on." },
     { "edit", ARGS(ARG_DOMAIN(OF_DEFINED)), edit, "Edit the definition of a domain",
       "What is written is checked. A domain that runs sees it at its next start." },

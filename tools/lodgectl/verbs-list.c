@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tools/lodgectl/domains.h"
+#include "tools/lodgectl/managed.h"
 #include "tools/lodgectl/print.h"
 #include "tools/lodgectl/process.h"
 #include "tools/lodgectl/reply.h"
@@ -25,6 +26,9 @@ static const Arg list_args[] = {
     { "state-paused", ARG_FLAG, .help = "Only those in state paused" },
     { "state-shutoff", ARG_FLAG, .help = "Only those in state shut off" },
     { "state-other", ARG_FLAG, .help = "Only those in other states" },
+    { "with-managed-save", ARG_FLAG, .help = "Only those that managedsave has saved" },
+    { "without-managed-save", ARG_FLAG, .help = "Only those that it has not" },
+    { "managed-save", ARG_FLAG, .help = "Say \"saved\" of those that it has saved" },
     { "name", ARG_FLAG, .help = "Print names only" },
     { "uuid", ARG_FLAG, .help = "Print UUIDs only" },
     { "id", ARG_FLAG, .help = "Print ids only" },
@@ -122,7 +126,8 @@ typedef enum Form { FORM_TABLE, FORM_PLAIN, FORM_JSON } Form;
 static bool is_listed(const Cmd *cmd, const Dom *dom)
 {
     return passes_activity(cmd, dom) && passes(cmd, "persistent", "transient", dom->persistent) &&
-           passes(cmd, "autostart", "no-autostart", dom->autostart);
+           passes(cmd, "autostart", "no-autostart", dom->autostart) &&
+           passes(cmd, "with-managed-save", "without-managed-save", managed_exists(dom->name));
 }
 
 static void list_as(const Cmd *cmd, GPtrArray *all, Form form)
@@ -148,7 +153,9 @@ static void list_as(const Cmd *cmd, GPtrArray *all, Form form)
             continue;
         }
         if (table) {
-            table_row(table, id, dom->name, state.state);
+            bool saved = cmd_flag(cmd, "managed-save") && !dom->active && managed_exists(dom->name);
+
+            table_row(table, id, dom->name, saved ? "saved" : state.state);
         } else if (w) {
             write_json(w, dom, &state);
         } else {
@@ -281,7 +288,8 @@ static bool dominfo(const Cmd *cmd, GError **error)
         print_running(dom, client);
     }
     printf("%-15s %s\n", "Persistent:", dom->persistent ? "yes" : "no");
-    printf("%-15s %s\n\n", "Autostart:", dom->autostart ? "enable" : "disable");
+    printf("%-15s %s\n", "Autostart:", dom->autostart ? "enable" : "disable");
+    printf("%-15s %s\n\n", "Managed save:", managed_exists(dom->name) ? "yes" : "no");
     return true;
 }
 

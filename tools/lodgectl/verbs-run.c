@@ -10,9 +10,10 @@
 
 #include "tools/lodgectl/console.h"
 #include "tools/lodgectl/domains.h"
-#include "tools/lodgectl/launch.h"
+#include "tools/lodgectl/managed.h"
 #include "tools/lodgectl/print.h"
 #include "tools/lodgectl/reply.h"
+#include "tools/lodgectl/saved.h"
 #include "tools/lodgectl/verbs.h"
 #include "vmm/error.h"
 
@@ -47,7 +48,7 @@ static bool start_with_console(const Cmd *cmd, const char *name, bool paused, GE
     g_autoptr(Client) client = NULL;
     Console *console;
 
-    if (!console_check_terminal(error) || !launch(name, true, error)) {
+    if (!console_check_terminal(error) || !saved_launch(name, true, error)) {
         return false;
     }
     say(cmd, "Domain '%s' started", name);
@@ -75,13 +76,13 @@ static bool start(const Cmd *cmd, GError **error)
     g_autoptr(Dom) dom = startable(cmd, error);
     bool paused = dom && cmd_flag(cmd, "paused");
 
-    if (!dom) {
+    if (!dom || (cmd_flag(cmd, "force-boot") && !managed_remove(dom->name, error))) {
         return false;
     }
     if (cmd_flag(cmd, "console")) {
         return start_with_console(cmd, dom->name, paused, error);
     }
-    if (!launch(dom->name, paused, error)) {
+    if (!saved_launch(dom->name, paused, error)) {
         return false;
     }
     say(cmd, "Domain '%s' started", dom->name);
@@ -325,8 +326,11 @@ static bool reboot_domain(const Cmd *cmd, GError **error)
 
 const Verb run_verbs[] = {
     { "start", ARGS(ARG_DOMAIN(OF_INACTIVE), { "console", ARG_FLAG, .help = "Attach to its console" },
-                    { "paused", ARG_FLAG, .help = "Do not let it run yet" }),
-      start, "Start a defined domain", "One whose definition has no serial port gets one, for `lodgectl console`." },
+                    { "paused", ARG_FLAG, .help = "Do not let it run yet" },
+                    { "force-boot", ARG_FLAG, .help = "Forget what managedsave saved, and start anew" }),
+      start, "Start a defined domain",
+      "It goes on where managedsave saved it, if it did. One whose definition has no serial port gets one, for "
+      "`lodgectl console`." },
     { "run", ARGS(ARG_DOMAIN(OF_INACTIVE)), run, "Start a defined domain and attach to its console" },
     { "shutdown", ARGS(ARG_DOMAIN(OF_ACTIVE), { "wait", ARG_NUMBER, .help = "Wait for its end, at most so long (s)" }),
       shutdown_domain, "Ask a guest to shut down", "Its power button is pressed; what follows is the guest's matter." },

@@ -20,6 +20,8 @@ const VerbSection verb_sections[] = {
     { "Places on the host's CPUs", pin_verbs },
     { "Hot plug", attach_verbs },
     { "Hot plug of CPUs", vcpus_verbs },
-    { "Saved and moving domains", move_verbs },
+    { "Saved domains", save_verbs },
+    { "Moving domains", move_verbs },
+    { "Arriving domains", receive_verbs },
     { NULL },
 };

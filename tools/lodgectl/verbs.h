@@ -8,4 +8,5 @@
 
 extern const Verb list_verbs[], define_verbs[], run_verbs[], log_verbs[], console_verbs[], monitor_verbs[],
     event_verbs[], stats_verbs[], top_verbs[], tune_verbs[], pin_verbs[], sched_verbs[], net_verbs[],
-    vcpus_verbs[], attach_verbs[], move_verbs[];
+    vcpus_verbs[], attach_verbs[], save_verbs[], move_verbs[],
+    receive_verbs[];

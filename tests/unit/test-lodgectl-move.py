@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""lodgectl saves domains and moves them: managed saves, trials, progress, giving up, and another host, which is one
+more pair of folders, where what stands for ssh runs lodgectl.
+
+    test-lodgectl-move.py BUILD/lodge BUILD/lodgectl
+"""
+
+import json
+import pathlib
+import struct
+import unittest
+
+from lodgectl_rig import LODGE, LODGECTL, Pretender, Scratch, qmp
+
+SSH = """#!/usr/bin/env python3
+# Runs what ssh would run there: "lodgectl migrate-receive".  It breaks with the byte that follows so many, in or out.
+import os, subprocess, sys, threading
+with open("{there}/ssh", "a") as f:
+    print(*sys.argv[1:], file=f)
+there = dict(os.environ, LODGE_RUNTIME_DIR="{there}/run", LODGE_CONFIG_DIR="{there}/config", LODGE="{lodge}")
+with subprocess.Popen(["{lodgectl}", *sys.argv[sys.argv.index("lodgectl") + 1:]], stdin=subprocess.PIPE,
+                      stdout=subprocess.PIPE, env=there) as lodgectl:
+    def pump(source, sink, limit):
+        try:
+            while limit >= 0 and (data := os.read(source, 65536)):
+                os.write(sink, data[:limit])
+                limit -= len(data)
+        except BrokenPipeError:
+            pass
+        os.close(source)
+        os.close(sink)
+    threading.Thread(target=pump, daemon=True,
+                     args=[0, os.dup(lodgectl.stdin.fileno()), int(os.environ.get("CUT_IN", 1 << 40))]).start()
+    lodgectl.stdin.close()
+    pump(os.dup(lodgectl.stdout.fileno()), 1, int(os.environ.get("CUT_OUT", 1 << 40)))
+    lodgectl.stdout.close()
+"""
+
+
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def change_header(path, **members):
+    """Of a saved domain; what is inside of it stays where it is."""
+    data = path.read_bytes()
+    length = struct.unpack_from("<I", data, 12)[0]
+    text = json.dumps(json.loads(data[24:24 + length]) | members).encode()
+    prefix = data[:12] + struct.pack("<II", len(text), crc32c(text))
+    path.write_bytes(prefix + struct.pack("<I", crc32c(prefix)) + text + data[24 + len(text):])
+
+
+class Saved(Scratch):
+    def managed(self, name="d"):
+        return self.config / "save" / f"{name}.save"
+
+    def start_one(self):
+        self.define_guest("d", b"hello")
+        self.ctl("start", "d")
+
+    def test_start_goes_on_from_a_managed_save(self):
+        self.start_one()
+        self.assertIn("state saved", self.ctl("managedsave", "d"))
+        self.assertTrue(self.managed().exists())
+        self.assertEqual(self.ctl("domstate", "d", "--reason").strip(), "shut off (saved)")
+        self.assertRegex(self.ctl("list", "--all", "--managed-save"), r"d +saved")
+        self.assertEqual(self.names("--all", "--without-managed-save"), [])
+        self.assertIn("Managed save:   yes", self.ctl("dominfo", "d"))
+        self.refused("undefine", "d", says="--managed-save")
+        self.ctl("start", "d", "--paused")
+        self.assertEqual(self.ctl("domstate", "d").strip(), "paused")
+        self.assertRegex(self.ctl("domjobinfo", "d"), "Job status: +completed")     # it did come from there
+        self.assertFalse(self.managed().exists())
+        self.ctl("resume", "d")
+        self.assertEqual(self.ctl("domstate", "d").strip(), "running")
+
+    def test_a_managed_save_can_be_forgotten(self):
+        self.start_one()
+        self.ctl("managedsave", "d")
+        self.assertIn("Removed", self.ctl("managedsave-remove", "d"))
+        self.assertIn("skipped", self.ctl("managedsave-remove", "d"))
+        self.ctl("start", "d")
+        self.assertRegex(self.ctl("domjobinfo", "d"), "Job status: +none")
+        self.ctl("managedsave", "d")
+        self.ctl("undefine", "--managed-save", "d")
+        self.assertFalse(self.managed().exists())
+
+    def test_a_damaged_managed_save_is_refused_and_kept(self):
+        self.start_one()
+        self.ctl("managedsave", "d")
+        whole = self.managed().read_bytes()
+        self.managed().write_bytes(whole[:len(whole) // 2])
+        self.assertIn("--force-boot", self.refused("start", "d", says=str(self.managed())))
+        self.assertTrue(self.managed().exists())
+        self.ctl("start", "d", "--force-boot")
+        self.assertFalse(self.managed().exists())
+        self.assertRegex(self.ctl("domjobinfo", "d"), "Job status: +none")
+
+    def test_a_trial_tells_what_does_not_fit_and_starts_nothing(self):
+        self.start_one()
+        file = self.directory / "d, saved"
+        self.ctl("save", "d", str(file))
+        self.assertIn("could be restored", self.ctl("restore", "--check", str(file)))
+        self.assertEqual(self.names(), [])
+        self.assertEqual([p.name for p in self.run_dir.iterdir() if p.is_dir()], [])
+        header = json.loads(file.read_bytes()[24:24 + struct.unpack_from("<I", file.read_bytes(), 12)[0]])
+        for changed, words in (
+                ({"machine": "pc-q35-99"}, "its machine is 'pc-q35-99', that of this domain"),
+                ({"cpus": 3}, "it has 3 CPUs, this domain 1"),
+                ({"ram": [block | {"size": block["size"] * 2} for block in header["ram"]]}, "MiB, that of this domain"),
+                ({"features": [f | {"bits": 0xffffffff} for f in header["features"]]}, "its CPU has features that"),
+                ({"devices": header["devices"][1:]}, "which it does not have"),
+                ({"devices": [d | {"version": 99} for d in header["devices"]]}, "has version 99")):
+            change_header(file, **{k: header[k] for k in ("machine", "cpus", "ram", "features", "devices")} | changed)
+            with self.subTest(changed=list(changed)):
+                if "ram" not in changed:    # the file would not be long enough
+                    self.refused("restore", "--check", str(file), says=words)
+        change_header(file, **{k: header[k] for k in ("machine", "cpus", "ram", "features", "devices")})
+        self.assertIn("could be restored", self.ctl("restore", "--check", str(file)))
+        data = bytearray(file.read_bytes())
+        data[header["state-offset"] + 100] ^= 1
+        file.write_bytes(data)
+        self.refused("restore", "--check", str(file), says="the devices' state has a wrong checksum")
+
+    def test_what_is_under_way_is_followed_and_given_up(self):
+        status = {"status": "active", "total-time": 2000,
+                  "ram": {"total": 400 << 20, "remaining": 300 << 20, "transferred": 100 << 20}}
+
+        def cancel():
+            status["status"] = "cancelled"
+            return {}
+        server = qmp({"query-migrate": status, "migrate-set-parameters": {}, "migrate": {}, "migrate_cancel": {}})
+        Pretender(self, "x", server)
+        terminal, wait = self.on_a_terminal("migrate", "x", "tcp:nowhere:1")
+        self.heard(terminal, b"Migration: [#######                       ]  25 %, 50.0 MiB/s")
+        status["status"] = "cancelled"
+        self.heard(terminal, b"it has ended without a word")
+        self.assertEqual(wait(), 1)
+        self.refused("domjobabort", "x", says="is not being saved or moved")
+        status["status"] = "completed"
+        self.refused("domjobabort", "x", says="is not being saved or moved")
+
+
+class Moved(Scratch):
+    def setUp(self):
+        super().setUp()
+        self.there = self.directory / "there"
+        self.there.mkdir()
+        ssh = pathlib.Path(self.file("ssh", SSH.format(there=self.there, lodge=LODGE, lodgectl=LODGECTL)))
+        ssh.chmod(0o755)
+        self.here_environment = self.environment | {"LODGE_SSH": str(ssh)}
+        self.there_environment = self.environment | {"LODGE_RUNTIME_DIR": str(self.there / "run"),
+                                                     "LODGE_CONFIG_DIR": str(self.there / "config")}
+        self.environment = self.here_environment
+        self.addCleanup(self.end_there)
+
+    def end_there(self):
+        here, self.run_dir = self.run_dir, self.there / "run"
+        self.end_all()
+        self.run_dir = here
+
+    def at(self, there, *arguments):
+        self.environment = self.there_environment if there else self.here_environment
+        try:
+            return self.ctl(*arguments)
+        finally:
+            self.environment = self.here_environment
+
+    def where(self):
+        """Its state on both hosts."""
+        return [self.at(there, "list", "--name", "--state-running").split() for there in (False, True)]
+
+    def test_a_domain_moves_by_ssh_with_its_definition(self):
+        self.define_guest("d", b"hello")
+        self.ctl("start", "d")
+        self.assertIn("could move", self.ctl("migrate", "--check", "d", "ssh://me@there:2222"))
+        self.assertEqual((self.there / "ssh").read_text(), "-p 2222 -l me there lodgectl migrate-receive\n")
+        self.assertEqual(self.where(), [["d"], []])
+        self.assertIn("moved to", self.ctl("migrate", "d", "ssh://there", "--persistent", "--undefinesource"))
+        self.assertEqual(self.where(), [[], ["d"]])
+        self.assertEqual(self.names("--all"), [])
+        self.assertIn('type = "q35"', self.at(True, "dumpconfig", "d"))
+
+    def test_a_paused_domain_stays_so_and_one_is_paused_on_its_way(self):
+        self.define_guest("d", b"hello")
+        self.ctl("start", "d")
+        self.ctl("migrate", "d", "ssh://there", "--suspend")
+        self.assertEqual(self.at(True, "domstate", "d").strip(), "paused")
+        self.assertRegex(self.ctl("list", "--all"), r"- +d +shut off")
+
+    def test_what_does_not_fit_there_runs_on_here(self):
+        self.define_guest("d", b"hello")
+        self.ctl("start", "d")
+        self.ctl("dumpconfig", "d")
+        (self.config / "domains/d.conf").write_text((self.config / "domains/d.conf").read_text().replace("16M", "32M"))
+        self.refused("migrate", "--check", "d", "ssh://there", says="that of this domain 32 MiB")
+        self.refused("migrate", "d", "ssh://there", says="that of this domain 32 MiB")
+        self.eventually(lambda: self.where() == [["d"], []])
+        (self.directory / "kernel").unlink()
+        self.refused("migrate", "d", "ssh://there", says="kernel")
+        self.assertEqual(self.where(), [["d"], []])
+
+    def test_a_connection_that_breaks_leaves_the_domain_here(self):
+        self.define_guest("d", b"hello")
+        self.ctl("start", "d")
+        for variable, cut in ("CUT_IN", 20000), ("CUT_IN", 60000), ("CUT_OUT", 10), ("CUT_OUT", 7 + 21):
+            self.environment[variable] = str(cut)
+            self.refused("migrate", "d", "ssh://there", says="Failed to move domain 'd'")
+            self.eventually(lambda: self.where() == [["d"], []])
+            del self.environment[variable]
+        self.ctl("migrate", "d", "ssh://there")
+        self.assertEqual(self.where(), [[], ["d"]])
+
+    def test_a_domain_that_may_run_there_does_not_run_here(self):
+        """What comes back: {} (7 bytes), three records of lodge (21 each) and its end (5), and {} when it runs."""
+        self.define_guest("d", b"hello")
+        self.ctl("start", "d")
+        self.environment["CUT_OUT"] = str(7 + 3 * 21 + 5)
+        self.refused("migrate", "d", "ssh://there", says="Nobody knows whether domain 'd' runs there")
+        self.eventually(lambda: self.where() == [[], ["d"]])
+        self.assertEqual(self.ctl("domstate", "d", "--reason").strip(), "paused (migrating)")
+        self.ctl("destroy", "d")
+
+    def test_a_host_that_is_none_is_refused(self):
+        self.domain("x")
+        self.refused("migrate", "x", "ssh://there", says="is transient")
+        self.define("n")
+        self.ctl("start", "n")
+        self.refused("migrate", "n", "ssh://", says="names no host")
+        self.refused("migrate", "n", "ssh://-oProxyCommand=x", says="names no host")
+        self.refused("migrate", "n", "tcp:there:1", "--check", says="--check needs a lodgectl")
+        self.environment["LODGE_SSH"] = "/nowhere/ssh"
+        self.refused("migrate", "n", "ssh://there", says="Cannot reach 'ssh://there'")
+        self.environment["LODGE_SSH"] = "/bin/false"
+        self.refused("migrate", "n", "ssh://there", says="The connection to the other host is gone")
+        self.assertEqual(self.ctl("domstate", "n").strip(), "running")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * See tools/lodgectl/follow.h.
+ */
+#include "tools/lodgectl/follow.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "tools/lodgectl/print.h"
+#include "tools/lodgectl/reply.h"
+#include "vmm/error.h"
+
+#define LOOK_MS 50
+#define END_PATIENCE_MS 15000
+#define BAR 30
+#define MIB 1048576.0
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int number)
+{
+    interrupted = 1;
+}
+
+void follow_catch_interrupts(void)
+{
+    signal(SIGINT, interrupt);
+    signal(SIGTERM, interrupt);
+}
+
+bool follow_interrupted(void)
+{
+    return interrupted;
+}
+
+static bool run_with(Client *client, const char *command, Json *arguments, GError **error)
+{
+    g_autoptr(Json) done = client_run(client, command, arguments, error);
+
+    return done != NULL;
+}
+
+bool follow_begin(Client *client, const char *uri, const char *definition, uint32_t bandwidth, GError **error)
+{
+    Json *parameters = json_new_object(), *arguments = json_new_object();
+
+    json_object_put_member(parameters, "max-bandwidth", json_new_int((int64_t)bandwidth << 20));
+    json_object_put_member(arguments, "uri", json_new_string(uri));
+    if (definition) {
+        json_object_put_member(arguments, "definition", json_new_string(definition));
+    }
+    follow_catch_interrupts();
+    if (!run_with(client, "migrate-set-parameters", parameters, error)) {
+        json_unref(arguments);
+        return false;
+    }
+    return run_with(client, "migrate", arguments, error);
+}
+
+/* ---- how far it is ---- */
+
+static bool has_bar(const Cmd *cmd)
+{
+    return !cmd->quiet && isatty(STDERR_FILENO);
+}
+
+/* "Save: [##########                    ]  33 %, 120.0 MiB/s" */
+static void show(const char *what, const Json *info)
+{
+    const Json *ram = reply_member(info, "ram", JSON_OBJECT);
+    int64_t total, left, sent = 0, ms = 0;
+    int percent, filled;
+
+    if (!ram || !reply_int(ram, "total", &total) || !reply_int(ram, "remaining", &left) || total <= 0) {
+        return;
+    }
+    reply_int(ram, "transferred", &sent);
+    reply_int(info, "total-time", &ms);
+    percent = 100 - (int)(CLAMP(left, 0, total) / (total / 100.0));
+    filled = percent * BAR / 100;
+    fprintf(stderr, "\r%s: [%.*s%*s] %3d %%, %.1f MiB/s ", what, filled, "##############################", BAR - filled,
+            "", percent, (double)sent / MIB * 1000 / (double)MAX(ms, 1));
+}
+
+bool follow_look(const Cmd *cmd, const char *what, Client *client, bool *ret_done, GError **error)
+{
+    g_autoptr(Json) info = client_run(client, "query-migrate", NULL, error);
+    const char *status = reply_text(info, "status"), *said = reply_text(info, "error-desc");
+    g_autofree char *why = clean_text(said ? said : "", "");
+    bool over;
+
+    if (!info) {
+        return false;
+    }
+    *ret_done = status && g_str_equal(status, "completed");
+    over = *ret_done || !status || g_str_equal(status, "failed") || g_str_equal(status, "cancelled");
+    if (has_bar(cmd)) {
+        show(what, info);
+        fputs(over ? "\n" : "", stderr);
+    }
+    return *ret_done || !over || error_set(error, "%s", *why ? why : "it has ended without a word");
+}
+
+bool follow_to_end(const Cmd *cmd, const char *what, Client *client, GError **error)
+{
+    bool done = false, cancelled = false;
+
+    for (;;) {
+        if (!follow_look(cmd, what, client, &done, error)) {
+            return false;
+        }
+        if (done) {
+            return true;
+        }
+        if (interrupted && !cancelled) {
+            cancelled = true;
+            if (!client_do(client, "migrate_cancel", error)) {
+                return false;
+            }
+        }
+        g_usleep(LOOK_MS * 1000);
+    }
+}
+
+bool follow_end(Client *client, GError **error)
+{
+    int process = (int)syscall(SYS_pidfd_open, client_pid(client), 0);
+    struct pollfd gone = { process, POLLIN, 0 };
+    bool ok;
+
+    client_do(client, "quit", NULL);
+    ok = process < 0 || poll(&gone, 1, END_PATIENCE_MS) > 0;
+    if (process >= 0) {
+        close(process);
+    }
+    return ok || error_set(error, "its process does not end");
+}

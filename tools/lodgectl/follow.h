@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Sending a running domain somewhere, and following how far it is.
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "tools/lodgectl/client.h"
+#include "tools/lodgectl/verb.h"
+
+/* SIGINT and SIGTERM give up what is under way, from now on. */
+void follow_catch_interrupts(void);
+bool follow_interrupted(void);
+
+/* Begins a migration to that URI.  definition: to be kept with it; NULL: none.  bandwidth: MiB a second; 0: any. */
+bool follow_begin(Client *client, const char *uri, const char *definition, uint32_t bandwidth, GError **error);
+/* Where it is: on a terminal a bar on standard error, which `what` names.  *ret_done: it has gone; false: it failed. */
+bool follow_look(const Cmd *cmd, const char *what, Client *client, bool *ret_done, GError **error);
+/* Until it has gone; an interrupt gives it up. */
+bool follow_to_end(const Cmd *cmd, const char *what, Client *client, GError **error);
+/* Its process has nothing more to do; returns when it has gone, which it may have before it could answer. */
+bool follow_end(Client *client, GError **error);

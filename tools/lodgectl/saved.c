@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * See tools/lodgectl/saved.h.
+ */
+#include "tools/lodgectl/saved.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tools/lodgectl/client.h"
+#include "tools/lodgectl/follow.h"
+#include "tools/lodgectl/launch.h"
+#include "tools/lodgectl/managed.h"
+#include "vmm/error.h"
+#include "vmm/registry.h"
+#include "vmm/state-format.h"
+
+#define CHECK_TIMEOUT_MS 10000
+
+/* ---- reading ---- */
+
+static bool read_fd(void *opaque, void *data, size_t length, GError **error)
+{
+    uint8_t *p = data;
+
+    while (length) {
+        ssize_t n = read(*(int *)opaque, p, length);
+
+        if (n == 0 || (n < 0 && errno != EINTR)) {
+            return n ? error_set_errno(error, errno, "cannot read it")
+                     : error_set(error, "the saved domain is cut off");
+        }
+        p += MAX(n, 0);
+        length -= (size_t)MAX(n, 0);
+    }
+    return true;
+}
+
+bool saved_open(const char *path, MigrateHeader *ret, int *ret_fd, GError **error)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0) {
+        return error_set_errno(error, errno, "Cannot open '%s'", path);
+    }
+    if (!migrate_take_header(read_fd, &fd, ret, error)) {
+        close(fd);
+        return error_subject(error, path);
+    }
+    if (fstat(fd, &st) < 0 ||
+        (ret->layout == MIGRATE_MAPPED && !migrate_check_mapped(ret, (uint64_t)st.st_size, error))) {
+        migrate_header_clear(ret);
+        close(fd);
+        return error_subject(error, path);
+    }
+    *ret_fd = fd;
+    return true;
+}
+
+uint8_t *saved_state(const MigrateHeader *header, int fd, GError **error)
+{
+    g_autofree uint8_t *data = NULL;
+
+    if (header->layout != MIGRATE_MAPPED) {
+        error_set(error, "the devices' state can be seen in files with the mapped layout only");
+        return NULL;
+    }
+    data = g_malloc(MAX(header->state_length, 1));
+    if (pread(fd, data, header->state_length, (off_t)header->state_offset) != (ssize_t)header->state_length ||
+        state_crc32c(data, header->state_length) != header->checksum) {
+        error_set(error, "the saved domain is damaged: the devices' state has a wrong checksum");
+        return NULL;
+    }
+    return g_steal_pointer(&data);
+}
+
+Json *saved_header_json(const MigrateHeader *header)
+{
+    JsonWriter *w = json_writer_new(false);
+    g_autofree char *text = NULL;
+
+    field_struct_write(&migrate_header, header, w, NULL);
+    text = json_writer_finish(w);
+    return json_parse(text, strlen(text), NULL);
+}
+
+/* ---- starting ---- */
+
+bool saved_launch_by(const char *name, const char *definition, const char *incoming, bool paused, GError **error)
+{
+    g_autofree char *path = NULL;
+    int fd = g_file_open_tmp("lodge-restore-XXXXXX.conf", &path, NULL);
+    bool ok;
+
+    if (fd < 0) {
+        return error_set_errno(error, errno, "Cannot make a file in '%s'", g_get_tmp_dir());
+    }
+    close(fd);
+    ok = g_file_set_contents(path, definition, -1, NULL) ? launch_incoming(name, path, incoming, paused, error)
+                                                         : error_set(error, "Cannot write '%s'", path);
+    unlink(path);
+    return ok;
+}
+
+bool saved_restore(const MigrateHeader *header, const char *path, bool paused, GError **error)
+{
+    g_auto(GStrv) parts = g_strsplit(path, ",", -1);
+    g_autofree char *quoted = g_strjoinv(",,", parts); /* a comma inside a value is written as two */
+    g_autofree char *incoming = g_strconcat("file:", quoted, NULL);
+
+    if (!header->name || !header->definition) {
+        error_set(error, "'%s' holds no definition", path);
+        return error_hint(error, "Start lodge with the options it was saved with, and -incoming file:%s.", path);
+    }
+    return saved_launch_by(header->name, header->definition, incoming, paused, error);
+}
+
+/* The file goes when the domain is there, which has its memory in it, and is the only one to have it from then on. */
+static bool launch_managed(const char *name, const char *path, bool paused, GError **error)
+{
+    MigrateHeader header;
+    bool ok;
+    int fd;
+
+    if (!saved_open(path, &header, &fd, error)) {
+        return false;
+    }
+    close(fd);
+    ok = header.name && strcmp(header.name, name) != 0
+             ? error_set(error, "'%s' is the saved domain '%s'", path, header.name)
+             : saved_restore(&header, path, paused, error);
+    migrate_header_clear(&header);
+    return ok && managed_remove(name, error);
+}
+
+bool saved_launch(const char *name, bool paused, GError **error)
+{
+    g_autofree char *path = managed_path(name, NULL);
+
+    if (!path || access(path, F_OK) < 0) {
+        return launch(name, paused, error);
+    }
+    if (launch_managed(name, path, paused, error)) {
+        return true;
+    }
+    return error_hint(error, "'%s' is kept; lodgectl start --force-boot removes it and starts anew.", path);
+}
+
+/* ---- a trial ---- */
+
+static void remove_folder(const char *path)
+{
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+    const char *name;
+
+    while (dir && (name = g_dir_read_name(dir))) {
+        g_autofree char *entry = g_build_filename(path, name, NULL);
+
+        if (unlink(entry) < 0 && errno == EISDIR) {
+            remove_folder(entry);
+        }
+    }
+    rmdir(path);
+}
+
+static bool compare(const char *name, const char *folder, const Json *header, GError **error)
+{
+    g_autofree char *socket = g_build_filename(folder, name, REGISTRY_CONTROL, NULL);
+    g_autoptr(Client) client = client_open(name, socket, CHECK_TIMEOUT_MS, error);
+    g_autoptr(Json) fits = NULL;
+    Json *arguments;
+
+    if (!client) {
+        return false;
+    }
+    arguments = json_new_object();
+    json_object_put_member(arguments, "header", json_ref((Json *)header));
+    fits = client_run(client, "x-migrate-check", arguments, error);
+    return follow_end(client, fits ? error : NULL) && fits;
+}
+
+/* A registry of its own keeps it from the domains there are. */
+bool saved_check(const char *name, const char *definition, const Json *header, GError **error)
+{
+    g_autofree char *folder = g_dir_make_tmp("lodge-check-XXXXXX", NULL);
+    g_autofree char *runtime = g_strdup(g_getenv("LODGE_RUNTIME_DIR")), *logs = g_strdup(g_getenv("LODGE_LOG_DIR"));
+    bool ok;
+
+    if (!folder) {
+        return error_set_errno(error, errno, "Cannot make a folder in '%s'", g_get_tmp_dir());
+    }
+    g_setenv("LODGE_RUNTIME_DIR", folder, TRUE);
+    g_setenv("LODGE_LOG_DIR", folder, TRUE);
+    ok = saved_launch_by(name, definition, "defer", true, error) && compare(name, folder, header, error);
+    remove_folder(folder);
+    g_unsetenv("LODGE_RUNTIME_DIR");
+    g_unsetenv("LODGE_LOG_DIR");
+    if (runtime) {
+        g_setenv("LODGE_RUNTIME_DIR", runtime, TRUE);
+    }
+    if (logs) {
+        g_setenv("LODGE_LOG_DIR", logs, TRUE);
+    }
+    return ok;
+}
