@@ -133,6 +133,11 @@ static bool greet(Migration *m, GError **error)
 
 /* ---- memory ---- */
 
+static uint64_t max_bandwidth(const Migration *m)
+{
+    return __atomic_load_n(&m->control->parameters.max_bandwidth, __ATOMIC_RELAXED);
+}
+
 static bool send_pass(Migration *m, GError **error)
 {
     uint64_t before = migrate_channel_written(m->channel), bytes;
@@ -140,7 +145,7 @@ static bool send_pass(Migration *m, GError **error)
     uint8_t number[4];
     bool ok;
 
-    migrate_channel_set_limit(m->channel, m->stopped ? 0 : m->control->parameters.max_bandwidth);
+    migrate_channel_set_limit(m->channel, m->stopped ? 0 : max_bandwidth(m));
     set_number(&m->passes, m->passes + 1);
     event_emit(m->domain, &event_migration_pass, &(int64_t) { (int64_t)m->passes });
     put32(number, (uint32_t)m->passes);
@@ -190,6 +195,7 @@ static bool copy_live(Migration *m, GError **error)
         return false;
     }
     while (domain_is_running(m->domain)) {
+        uint64_t sent = migrate_channel_written(m->channel);
         int64_t now;
 
         if (!send_pass(m, error)) {
@@ -201,6 +207,9 @@ static bool copy_live(Migration *m, GError **error)
         synced = now;
         if (little_is_left(m, dirty, before, below++)) {
             break;
+        }
+        if (!migrate_converge(m, dirty * GUEST_PAGE_SIZE, migrate_channel_written(m->channel) - sent, error)) {
+            return false;
         }
         below = m->expected_ms > m->control->parameters.downtime_limit ? 0 : below;
         before = dirty;
@@ -214,6 +223,7 @@ static bool copy_live(Migration *m, GError **error)
 /* What the guest asked for last happens here, before memory is looked at. */
 static bool step_stop(Migration *m, GError **error)
 {
+    vcpus_throttle(m->domain, 0);
     domain_carry_out_requests(m->domain);
     m->before = domain_run_state(m->domain);
     set_time(&m->stop_ns, now_ns());
@@ -395,6 +405,7 @@ static void failed(Migration *m, GError *error)
 {
     bool cancelled = migrate_status(m->control) == MIGRATE_CANCELLING;
 
+    vcpus_throttle(m->domain, 0);
     g_clear_pointer(&m->command, host_command_free);
     if (m->created) {
         unlink(m->uri.path);

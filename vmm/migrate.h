@@ -35,5 +35,5 @@ bool migrate_incoming(Domain *domain, const char *uri, bool run, void (*ready)(v
 /* Ends what is under way; before the machine goes. */
 void migrate_stop(Domain *domain);
 
-extern const Command migrate_commands[];
+extern const Command migrate_commands[], migrate_parameter_commands[];
 extern const EventType event_migration, event_migration_pass;
