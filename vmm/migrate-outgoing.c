@@ -27,6 +27,7 @@
 #define PASSES_MORE 8   /* at most so many to make the stop shorter than it must be */
 #define PASSES_STOPPED 8
 #define PAGES_FEW   256 /* that are not worth another pass */
+#define REASON_MS   1000 /* until a destination that closes has said why */
 
 static int64_t now_ns(void)
 {
@@ -103,6 +104,11 @@ static bool open_channel(Migration *m, GError **error)
     return true;
 }
 
+static bool refused(const char *text, GError **error)
+{
+    return error_set(error, "the destination refuses: %s", text);
+}
+
 static bool expect(Migration *m, MigrateType wanted, GError **error)
 {
     g_autofree char *text = NULL;
@@ -112,7 +118,7 @@ static bool expect(Migration *m, MigrateType wanted, GError **error)
         return error_subject(error, "destination");
     }
     if (type == MIGRATE_REFUSED) {
-        return error_set(error, "the destination refuses: %s", text);
+        return refused(text, error);
     }
     return type == wanted ||
            error_set(error, "the destination answers with record %u where %u is expected", type, wanted);
@@ -357,6 +363,19 @@ static void say_no(Migration *m, const GError *error)
     }
 }
 
+/* Who writes to a destination that has closed learns nothing; it may have said why before. */
+static void hear_refusal(Migration *m, GError **error)
+{
+    g_autofree char *text = NULL;
+    MigrateType type;
+
+    if (m->header.return_path && !m->sent_all && migrate_channel_is_readable(m->channel, REASON_MS) &&
+        migrate_take_answer(migration_read, m, &type, &text, NULL) && type == MIGRATE_REFUSED) {
+        g_clear_error(error);
+        refused(text, error);
+    }
+}
+
 static bool work(Migration *m, GError **error)
 {
     bool ok = open_channel(m, error) && greet(m, error) && copy_live(m, error) && switch_over(m, error);
@@ -364,6 +383,7 @@ static bool work(Migration *m, GError **error)
     g_clear_pointer(&m->out, multifd_out_free);
     migrate_ram_log_stop(m->ram);
     if (!ok) {
+        hear_refusal(m, error);
         say_no(m, *error);
         migrate_command_explain(m, error);
     }
