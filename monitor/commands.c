@@ -19,6 +19,7 @@
 #include "vmm/balloon.h"
 #include "vmm/chardev-commands.h"
 #include "vmm/device-commands.h"
+#include "vmm/dirty-rate.h"
 #include "vmm/domain-commands.h"
 #include "vmm/dump.h"
 #include "vmm/error.h"
@@ -45,6 +46,7 @@ const Command *const command_tables[] = {
     command_line_commands,
     cpu_model_commands,
     device_commands,
+    dirty_rate_commands,
     domain_commands,
     dump_commands,
     egress_commands,
@@ -56,8 +58,9 @@ const Command *const command_tables[] = {
     mc146818_commands,
     memory_backend_commands,
     memory_commands,
-    migrate_commands,
     migrate_check_commands,
+    migrate_commands,
+    migrate_parameter_commands,
     net_commands,
     object_commands,
     pci_commands,

@@ -5,6 +5,7 @@
 #include "monitor/hmp-complete.h"
 #include "monitor/hmp-info.h"
 #include "monitor/hmp-memory.h"
+#include "monitor/hmp-migrate.h"
 #include "monitor/hmp-net.h"
 #include "monitor/hmp-qom.h"
 #include "monitor/hmp.h"
@@ -69,6 +70,18 @@ const HmpCommand hmp_commands[] = {
       .complete = hmp_complete_qom_property },
     { "qom-set", .run = hmp_qom_set, .params = "PATH PROPERTY VALUE", .help = "Change a property",
       .complete = hmp_complete_qom_property },
+    /* ---- moving ---- */
+    { "migrate", .run = hmp_migrate, .params = "[-d] URI",
+      .help = "Move the domain: unix:PATH, tcp:HOST:PORT, fd:NAME, file:PATH, \"exec:COMMAND\"" },
+    { "migrate_cancel", NULL, "migrate_cancel" },
+    { "migrate_continue", NULL, "migrate-continue", .params = "pre-switchover" },
+    { "migrate_incoming", NULL, "migrate-incoming", .params = "URI" },
+    { "migrate_set_capability", .run = hmp_migrate_set_capability, .params = "CAPABILITY on|off",
+      .help = "Choose what migrations do", .complete = hmp_complete_capability },
+    { "migrate_set_parameter", .run = hmp_migrate_set_parameter, .params = "PARAMETER VALUE",
+      .help = "Say how migrations are done", .complete = hmp_complete_parameter },
+    { "calc_dirty_rate", .run = hmp_calc_dirty_rate, .params = "[-b] SECONDS [SAMPLE-PAGES]",
+      .help = "Measure how fast the guest changes its memory (-b: by the dirty log)" },
     /* ---- vCPUs and memory ---- */
     { "cpu", .run = hmp_cpu, .params = "INDEX", .help = "Choose the vCPU that x, print, info registers ... are about" },
     { "x", .run = hmp_x, .params = "/FORMAT ADDRESS",
@@ -96,6 +109,7 @@ const HmpCommand hmp_info_topics[] = {
     { "blockstats", NULL, "query-blockstats", .print = hmp_print_blockstats },
     { "chardev", NULL, "query-chardev", .print = hmp_print_chardev },
     { "cpus", .run = hmp_info_cpus, .help = "List the vCPUs" },
+    { "dirty_rate", NULL, "query-dirty-rate", .print = hmp_print_dirty_rate },
     { "dump", NULL, "query-dump", .print = hmp_print_reply },
     { "fdsets", NULL, "query-fdsets", .print = hmp_print_reply },
     { "history", .run = hmp_info_history, .help = "Show what was typed" },
@@ -109,6 +123,9 @@ const HmpCommand hmp_info_topics[] = {
     { "mem", .run = hmp_info_mem, .help = "Show the ranges that the vCPU's page tables map" },
     { "memdev", NULL, "query-memdev", .print = hmp_print_memdev },
     { "memory_size_summary", NULL, "query-memory-size-summary", .print = hmp_print_memory_size },
+    { "migrate", NULL, "query-migrate", .print = hmp_print_migrate },
+    { "migrate_capabilities", NULL, "query-migrate-capabilities", .print = hmp_print_capabilities },
+    { "migrate_parameters", NULL, "query-migrate-parameters", .print = hmp_print_parameters },
     { "mtree", .run = hmp_info_mtree, .params = "[-f] [-D]",
       .help = "Show the memory and port map (-f: as the guest sees it; -D: what is switched off, too)" },
     { "name", NULL, "query-name", .print = hmp_print_name },

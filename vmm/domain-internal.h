@@ -70,9 +70,14 @@ struct Domain {
     RunControl run;
     EventHub *events;
     struct MigrateControl *migration; /* vmm/migrate-internal.h; NULL: nobody has asked */
+    struct DirtyRate *dirty_rate; /* the last measurement; NULL: there was none */
     struct DumpControl *dump; /* of the last dump; NULL: there was none */
+    struct { unsigned percent; struct Timer *timer; } throttle; /* vcpus_throttle(); atomic; NULL: not throttled */
     struct { const struct BalloonClass *class; void *opaque; } balloon; /* the main thread's; NULL: there is none */
 };
+
+/* vmm/dirty-rate.c */
+void dirty_rate_free(struct DirtyRate *rate); /* breaks off what is under way; NULL is fine */
 
 /* vmm/dump-commands.c */
 void dump_control_free(struct DumpControl *control); /* ends a dump that is under way; NULL is fine */

@@ -58,6 +58,7 @@ void domain_free(Domain *domain)
         return;
     }
     domain->run.quit = true; /* requests that are still posted come too late */
+    dirty_rate_free(domain->dirty_rate);
     dump_control_free(domain->dump);
     migrate_control_free(domain->migration);
     machine_free(domain->machine);

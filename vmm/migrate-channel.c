@@ -233,6 +233,13 @@ void migrate_channel_say(MigrateChannel *channel, const void *data, size_t lengt
     (void)!write_some(channel, &iov, 1);
 }
 
+bool migrate_channel_is_readable(MigrateChannel *channel, int timeout_ms)
+{
+    struct pollfd fds[2] = { { channel->fd, POLLIN, 0 }, { channel->first->cancel, POLLIN, 0 } };
+
+    return poll(fds, 2, timeout_ms) > 0 && !migrate_channel_cancelled(channel);
+}
+
 bool migrate_channel_read(MigrateChannel *channel, void *data, size_t length, GError **error)
 {
     uint8_t *p = data;

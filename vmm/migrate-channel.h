@@ -31,6 +31,8 @@ bool migrate_channel_write(MigrateChannel *channel, const void *head, size_t hea
 bool migrate_channel_pace(MigrateChannel *channel, uint64_t bytes, GError **error);
 /* Tries once, even when cancelled: the last words. */
 void migrate_channel_say(MigrateChannel *channel, const void *data, size_t length);
+/* Whether read() has something to say within that time; false when it is cancelled. */
+bool migrate_channel_is_readable(MigrateChannel *channel, int timeout_ms);
 bool migrate_channel_read(MigrateChannel *channel, void *data, size_t length, GError **error);
 /* Whether the last read() failed because the other end has closed, all that it wrote being read. */
 bool migrate_channel_ended(const MigrateChannel *channel);

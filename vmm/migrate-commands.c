@@ -40,8 +40,8 @@ typedef struct MigrateInfo {
     bool has_status, has_blocked;
     int status;
     RamStats *ram;
-    int64_t total_time, expected_downtime, downtime, setup_time;
-    bool has_total, has_expected, has_downtime, has_setup;
+    int64_t total_time, expected_downtime, downtime, setup_time, throttle;
+    bool has_total, has_expected, has_downtime, has_setup, has_throttle;
     char *error;
     FieldList blocked;
 } MigrateInfo;
@@ -58,6 +58,8 @@ static const FieldStruct migrate_info = {
         F_INT("downtime", MigrateInfo, downtime, 0, FIELD_HAS(MigrateInfo, has_downtime),
               .help = "ms that the guest stood still"),
         F_INT("setup-time", MigrateInfo, setup_time, 0, FIELD_HAS(MigrateInfo, has_setup), .help = "ms until it began"),
+        F_INT("cpu-throttle-percentage", MigrateInfo, throttle, 0, FIELD_HAS(MigrateInfo, has_throttle),
+              .help = "Of the time the guest is kept from running (auto-converge)"),
         F_STR("error-desc", MigrateInfo, error, NULL, .help = "Why it failed"),
         F_LIST("blocked-reasons", MigrateInfo, blocked, &reason_element, FIELD_HAS(MigrateInfo, has_blocked),
                .help = "Why the domain cannot move"),
@@ -127,6 +129,8 @@ static void describe(const struct MigrateControl *control, MigrateInfo *info)
     }
     info->has_expected = info->has_setup && !end;
     info->expected_downtime = (int64_t)number(&m->expected_ms);
+    info->throttle = vcpus_throttled(m->domain);
+    info->has_throttle = info->throttle > 0;
     info->has_downtime = stop && end;
     info->downtime = ms(stop, end);
 }
@@ -154,7 +158,7 @@ static bool query_migrate(CommandCall *call, const void *args, void *ret, GError
 /* ---- capabilities ---- */
 
 const FieldEnum migrate_capability_enum = {
-    "MigrationCapability", (const char *const[]) { "events", "pause-before-switchover", "return-path", "multifd", NULL }
+    "MigrationCapability", (const char *const[]) { "events", "pause-before-switchover", "return-path", "multifd", "auto-converge", NULL }
 };
 typedef struct CapabilityStatus { int capability; bool state; } CapabilityStatus;
 static const FieldStruct capability_status = {
@@ -215,75 +219,6 @@ static bool set_capabilities(CommandCall *call, const void *opaque, void *ret, G
 
         control->capability[c->capability] = c->state;
     }
-    return true;
-}
-
-/* ---- parameters ---- */
-
-static const FieldEnum compression_enum = {
-#ifdef HAVE_ZSTD
-    "MultiFDCompression", (const char *const[]) { "none", "zlib", "zstd", NULL }
-#else
-    "MultiFDCompression", (const char *const[]) { "none", "zlib", NULL }
-#endif
-};
-
-typedef struct Parameters {
-    bool has_bandwidth, has_downtime, has_channels, has_compression, has_zlib, has_zstd;
-    MigrateParameters p;
-} Parameters;
-static const FieldStruct parameters_struct = {
-    .name = "MigrationParameters", .size = sizeof(Parameters),
-    .fields = (const Field[]) {
-        F_UINT("max-bandwidth", Parameters, p.max_bandwidth, 0, FIELD_HAS(Parameters, has_bandwidth),
-               .help = "Bytes a second; 0: any"),
-        F_UINT("downtime-limit", Parameters, p.downtime_limit, 0, FIELD_HAS(Parameters, has_downtime),
-               .max = 2000 * 1000, .help = "ms that the guest may stand still"),
-        F_UINT("multifd-channels", Parameters, p.multifd_channels, 0, FIELD_HAS(Parameters, has_channels), .min = 1,
-               .max = MIGRATE_CHANNELS, .help = "Connections for memory, with capability multifd"),
-        F_ENUM("multifd-compression", Parameters, p.compression, &compression_enum, 0, FIELD_HAS(Parameters, has_compression),
-               .help = "How these compress it"),
-        F_UINT("multifd-zlib-level", Parameters, p.zlib_level, 0, FIELD_HAS(Parameters, has_zlib), .max = 9,
-               .help = "0: not at all, 1: fast, to 9: small"),
-#ifdef HAVE_ZSTD
-        F_UINT("multifd-zstd-level", Parameters, p.zstd_level, 0, FIELD_HAS(Parameters, has_zstd), .max = 20,
-               .help = "1: fast, to 20: small; 0: what zstd takes by itself"),
-#endif
-        FIELD_END
-    },
-};
-
-static bool query_parameters(CommandCall *call, const void *args, void *ret, GError **error)
-{
-    *(Parameters *)ret = (Parameters) { true, true, true, true, true, true, migrate_control(call->domain)->parameters };
-    return true;
-}
-
-/* They count from the next migration on. */
-static void set_multifd(MigrateParameters *p, const Parameters *args)
-{
-    p->multifd_channels = args->has_channels ? args->p.multifd_channels : p->multifd_channels;
-    p->compression = args->has_compression ? args->p.compression : p->compression;
-    p->zlib_level = args->has_zlib ? args->p.zlib_level : p->zlib_level;
-    p->zstd_level = args->has_zstd ? args->p.zstd_level : p->zstd_level;
-}
-
-static bool set_parameters(CommandCall *call, const void *opaque, void *ret, GError **error)
-{
-    struct MigrateControl *control = migrate_control(call->domain);
-    const Parameters *args = opaque;
-    Migration *m = control->migration;
-
-    if (args->has_bandwidth) {
-        __atomic_store_n(&control->parameters.max_bandwidth, args->p.max_bandwidth, __ATOMIC_RELAXED);
-        if (m && migrate_status(control) == MIGRATE_ACTIVE) {
-            migrate_channel_set_limit(m->channel, args->p.max_bandwidth);
-        }
-    }
-    if (args->has_downtime) {
-        __atomic_store_n(&control->parameters.downtime_limit, args->p.downtime_limit, __ATOMIC_RELAXED);
-    }
-    set_multifd(&control->parameters, args);
     return true;
 }
 
@@ -409,8 +344,5 @@ const Command migrate_commands[] = {
     { "query-migrate-capabilities", query_capabilities, NULL, COMMAND_RETURNS_LIST(&capability_element),
       .help = "List what a migration can do" },
     { "migrate-set-capabilities", set_capabilities, &set_capabilities_args, .help = "Choose what migrations do" },
-    { "query-migrate-parameters", query_parameters, NULL, COMMAND_RETURNS(Parameters, &parameters_struct),
-      .help = "Tell how migrations are done" },
-    { "migrate-set-parameters", set_parameters, &parameters_struct, .help = "Say how migrations are done" },
     COMMAND_END
 };

@@ -6,6 +6,7 @@
  *   migrate-outgoing.c  the source's thread
  *   migrate-incoming.c  the destination's
  *   migrate-connect.c   more connections (vmm/migrate-multifd.h)
+ *   migrate-converge.c  auto-converge
  *   migrate-exec.c      exec:
  *   migrate-commands.c  QMP
  */
@@ -24,16 +25,24 @@ typedef enum MigrateStatus {
 } MigrateStatus;
 extern const FieldEnum migrate_status_enum;
 
+/* Of auto-converge, percent. */
+typedef struct MigrateThrottle {
+    uint8_t initial, increment, max;
+    uint8_t trigger; /* of what goes out in a pass, the guest may change */
+    bool tailslow;
+} MigrateThrottle;
+
 /* What migrate-set-parameters says.  Atomic, each for itself. */
 typedef struct MigrateParameters {
     uint64_t max_bandwidth;  /* bytes a second; 0: any */
     uint64_t downtime_limit; /* ms */
     uint8_t multifd_channels, zlib_level, zstd_level;
     int compression;         /* MigrateCompression */
+    MigrateThrottle throttle;
 } MigrateParameters;
 
 typedef enum MigrateCapability {
-    MIGRATE_EVENTS, MIGRATE_PAUSE, MIGRATE_RETURN_PATH, MIGRATE_MULTIFD, MIGRATE_CAPABILITIES
+    MIGRATE_EVENTS, MIGRATE_PAUSE, MIGRATE_RETURN_PATH, MIGRATE_MULTIFD, MIGRATE_AUTO_CONVERGE, MIGRATE_CAPABILITIES
 } MigrateCapability;
 extern const FieldEnum migrate_capability_enum;
 
@@ -75,6 +84,7 @@ struct Migration {
     bool uncertain;           /* nobody knows whether the other end runs */
     RunState before;          /* source: its run state, when it was stopped */
     bool stopped;
+    unsigned too_dirty, throttle; /* auto-converge: passes after which too much was dirty; percent */
     /* The thread, and its step. */
     pthread_t thread;
     bool started;
@@ -141,6 +151,8 @@ bool migration_wait_continue(Migration *m, GError **error);
 bool migrate_connect_channels(Migration *m, GError **error);
 bool migrate_accept_channels(Migration *m, const MigrateHeader *theirs, GError **error);
 bool migrate_wait_channels(void *migration, GError **error); /* a MigrateCompleteFn */
+/* Source: after a pass in which so many bytes went out, so many are dirty. */
+bool migrate_converge(Migration *m, uint64_t dirty, uint64_t sent, GError **error);
 /* exec: all is written; waits for the command's end.  True at once where there is no command. */
 bool migrate_command_finish(Migration *m, GError **error);
 /* exec: if the command has failed, that takes the place of the error that its pipe gave. */

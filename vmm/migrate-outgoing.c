@@ -27,6 +27,7 @@
 #define PASSES_MORE 8   /* at most so many to make the stop shorter than it must be */
 #define PASSES_STOPPED 8
 #define PAGES_FEW   256 /* that are not worth another pass */
+#define REASON_MS   1000 /* until a destination that closes has said why */
 
 static int64_t now_ns(void)
 {
@@ -103,6 +104,11 @@ static bool open_channel(Migration *m, GError **error)
     return true;
 }
 
+static bool refused(const char *text, GError **error)
+{
+    return error_set(error, "the destination refuses: %s", text);
+}
+
 static bool expect(Migration *m, MigrateType wanted, GError **error)
 {
     g_autofree char *text = NULL;
@@ -112,7 +118,7 @@ static bool expect(Migration *m, MigrateType wanted, GError **error)
         return error_subject(error, "destination");
     }
     if (type == MIGRATE_REFUSED) {
-        return error_set(error, "the destination refuses: %s", text);
+        return refused(text, error);
     }
     return type == wanted ||
            error_set(error, "the destination answers with record %u where %u is expected", type, wanted);
@@ -133,6 +139,11 @@ static bool greet(Migration *m, GError **error)
 
 /* ---- memory ---- */
 
+static uint64_t max_bandwidth(const Migration *m)
+{
+    return __atomic_load_n(&m->control->parameters.max_bandwidth, __ATOMIC_RELAXED);
+}
+
 static bool send_pass(Migration *m, GError **error)
 {
     uint64_t before = migrate_channel_written(m->channel), bytes;
@@ -140,7 +151,7 @@ static bool send_pass(Migration *m, GError **error)
     uint8_t number[4];
     bool ok;
 
-    migrate_channel_set_limit(m->channel, m->stopped ? 0 : m->control->parameters.max_bandwidth);
+    migrate_channel_set_limit(m->channel, m->stopped ? 0 : max_bandwidth(m));
     set_number(&m->passes, m->passes + 1);
     event_emit(m->domain, &event_migration_pass, &(int64_t) { (int64_t)m->passes });
     put32(number, (uint32_t)m->passes);
@@ -199,6 +210,7 @@ static bool copy_live(Migration *m, GError **error)
         return false;
     }
     while (domain_is_running(m->domain)) {
+        uint64_t sent = migrate_channel_written(m->channel);
         int64_t now;
 
         if (!send_pass(m, error)) {
@@ -210,6 +222,9 @@ static bool copy_live(Migration *m, GError **error)
         synced = now;
         if (little_is_left(m, dirty, before, below++)) {
             break;
+        }
+        if (!migrate_converge(m, dirty * GUEST_PAGE_SIZE, migrate_channel_written(m->channel) - sent, error)) {
+            return false;
         }
         below = m->expected_ms > m->control->parameters.downtime_limit ? 0 : below;
         before = dirty;
@@ -223,6 +238,7 @@ static bool copy_live(Migration *m, GError **error)
 /* What the guest asked for last happens here, before memory is looked at. */
 static bool step_stop(Migration *m, GError **error)
 {
+    vcpus_throttle(m->domain, 0);
     domain_carry_out_requests(m->domain);
     m->before = domain_run_state(m->domain);
     set_time(&m->stop_ns, now_ns());
@@ -370,6 +386,19 @@ static void say_no(Migration *m, const GError *error)
     }
 }
 
+/* Who writes to a destination that has closed learns nothing; it may have said why before. */
+static void hear_refusal(Migration *m, GError **error)
+{
+    g_autofree char *text = NULL;
+    MigrateType type;
+
+    if (m->header.return_path && !m->sent_all && migrate_channel_is_readable(m->channel, REASON_MS) &&
+        migrate_take_answer(migration_read, m, &type, &text, NULL) && type == MIGRATE_REFUSED) {
+        g_clear_error(error);
+        refused(text, error);
+    }
+}
+
 static bool work(Migration *m, GError **error)
 {
     bool ok = open_channel(m, error) && greet(m, error) && copy_live(m, error) && switch_over(m, error);
@@ -377,6 +406,7 @@ static bool work(Migration *m, GError **error)
     g_clear_pointer(&m->out, multifd_out_free);
     migrate_ram_log_stop(m->ram);
     if (!ok) {
+        hear_refusal(m, error);
         say_no(m, *error);
         migrate_command_explain(m, error);
     }
@@ -418,6 +448,7 @@ static void failed(Migration *m, GError *error)
 {
     bool cancelled = migrate_status(m->control) == MIGRATE_CANCELLING;
 
+    vcpus_throttle(m->domain, 0);
     g_clear_pointer(&m->command, host_command_free);
     if (m->created) {
         unlink(m->uri.path);

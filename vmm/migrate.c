@@ -281,6 +281,9 @@ static void migration_free(Migration *m)
         migration_cancel(m);
         pthread_join(m->thread, NULL);
     }
+    if (vcpus_throttled(m->domain)) {
+        vcpus_throttle(m->domain, 0);
+    }
     migration_close(m);
     host_command_free(m->command);
     migrate_channel_free(m->channel);
@@ -307,6 +310,7 @@ struct MigrateControl *migrate_control(Domain *domain)
         control->parameters = (MigrateParameters) {
             .max_bandwidth = BANDWIDTH_DEFAULT, .downtime_limit = DOWNTIME_DEFAULT,
             .multifd_channels = 2, .zlib_level = 1, .zstd_level = 1,
+            .throttle = { .initial = 20, .increment = 10, .max = 99, .trigger = 50 },
         };
         control->capability[MIGRATE_EVENTS] = true;
         control->capability[MIGRATE_RETURN_PATH] = true;

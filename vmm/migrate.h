@@ -40,5 +40,5 @@ bool migrate_keeps_devices(const Domain *domain);
 /* Ends what is under way; before the machine goes. */
 void migrate_stop(Domain *domain);
 
-extern const Command migrate_commands[], migrate_check_commands[];
+extern const Command migrate_commands[], migrate_check_commands[], migrate_parameter_commands[];
 extern const EventType event_migration, event_migration_pass;

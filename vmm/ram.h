@@ -50,7 +50,7 @@ typedef enum RamAbility {
     RAM_CAN_PUNCH         = 1 << 2, /* discarded pages give memory back */
 } RamAbility;
 
-typedef enum DirtyClient { DIRTY_MIGRATION, DIRTY_DISPLAY, DIRTY_CHECKPOINT, DIRTY_CLIENTS } DirtyClient;
+typedef enum DirtyClient { DIRTY_MIGRATION, DIRTY_DISPLAY, DIRTY_CHECKPOINT, DIRTY_RATE, DIRTY_CLIENTS } DirtyClient;
 
 /* Main thread.  size is rounded up to the backing's page size. id names the section in saved state. */
 RamBlock *ram_block_new(const char *id, uint64_t size, const RamBacking *backing, GError **error);

@@ -174,15 +174,28 @@ static void call_one(Vcpu *vcpu)
     pthread_cond_broadcast(&vcpu->cond);
 }
 
+static void stay_out(Vcpu *vcpu)
+{
+    int64_t until = vcpu->out_until;
+
+    if (!vcpu_wait_until(vcpu, until) && vcpu->out_until == until) {
+        vcpu->out_until = 0;
+    }
+}
+
 /* Does what was asked for; returns when the vCPU is to run, or false: to end. */
 static bool serve_requests(Vcpu *vcpu)
 {
     bool run;
 
     pthread_mutex_lock(&vcpu->mutex);
-    while (!vcpu->quit && (vcpu->park_wanted || !g_queue_is_empty(&vcpu->work))) {
+    while (!vcpu->quit && (vcpu->park_wanted || vcpu->out_until || !g_queue_is_empty(&vcpu->work))) {
         if (!g_queue_is_empty(&vcpu->work)) {
             call_one(vcpu);
+            continue;
+        }
+        if (!vcpu->park_wanted) {
+            stay_out(vcpu);
             continue;
         }
         if (!vcpu->parked) {
@@ -523,6 +536,17 @@ void vcpu_kick(Vcpu *vcpu)
 {
     accel_of(vcpu)->kick(vcpu);
     vcpu_wake(vcpu);
+}
+
+void vcpu_stay_out(Vcpu *vcpu, int64_t until)
+{
+    pthread_mutex_lock(&vcpu->mutex);
+    vcpu->out_until = until;
+    pthread_cond_broadcast(&vcpu->cond);
+    pthread_mutex_unlock(&vcpu->mutex);
+    if (until) {
+        vcpu_kick(vcpu);
+    }
 }
 
 Vcpu *vcpu_current(void)

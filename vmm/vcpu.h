@@ -55,6 +55,7 @@ struct Vcpu {
     bool held;              /* a debugger's, set by the main thread: stays parked while the others run */
     bool stopped;           /* by a debugger, which has not heard of it yet: stays parked */
     bool told;              /* it has heard of `stop`: to go on is to get over that breakpoint; while parked */
+    int64_t out_until;      /* vcpu_stay_out(); 0: not */
     GError *failure;        /* of the thread's first step, for vcpu_start() */
     uint64_t exits[16];     /* counters by kind, this vCPU's thread writes */
     pthread_mutex_t mutex;
@@ -81,6 +82,9 @@ void vcpu_join_others(Vcpu *vcpu);
 /* Parks them for a moment, for who looks at the guest from outside, and lets them go on if they ran (what freeze returned). */
 bool vcpus_freeze(Domain *domain);
 void vcpus_thaw(Domain *domain, bool ran);
+/* So many percent of the time they do nothing, 0: they run as they can.  Less than 100. */
+void vcpus_throttle(Domain *domain, unsigned percent);
+unsigned vcpus_throttled(const Domain *domain); /* any thread */
 /* Whether vcpus_unpark() leaves it out from now on. */
 void vcpu_hold(Vcpu *vcpu, bool held);
 /* Why it ended by VCPU_EXIT_DEBUG, told once; until then it stays parked.  False: it did not.  ret may be NULL. */
@@ -95,5 +99,7 @@ void vcpu_reset(Vcpu *vcpu);
 
 /* ---- any thread ---- */
 void vcpu_kick(Vcpu *vcpu); /* makes it leave the guest once; cheap when already out */
+/* Does not run the guest before that time of clock_realtime; it can be parked meanwhile.  0: no more. */
+void vcpu_stay_out(Vcpu *vcpu, int64_t until);
 void vcpu_wake(Vcpu *vcpu); /* ends its halt, or the next one: something was signalled to it */
 Vcpu *vcpu_current(void);   /* NULL outside of vCPU threads */

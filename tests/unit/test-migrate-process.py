@@ -154,6 +154,20 @@ class MigrateTest(MigrateCase):
         self.assertIn("No such file", source.wait("failed")["error-desc"])
         self.assertEqual(source.state(), "running")
 
+    def test_a_destination_that_breaks_off_is_asked_why(self):
+        source = Process(self, *self.guest_options(4096), machine="q35")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(f"{self.directory}/move")
+            listener.listen()
+            source.ask("migrate", uri=f"unix:{self.directory}/move")
+            connection, _ = listener.accept()
+        with connection:
+            connection.sendall(record(HELLO))
+            connection.recv(1000)
+            connection.sendall(record(17, b"because"))
+        self.assertEqual(source.wait("failed")["error-desc"], "the destination refuses: because")
+        self.assertEqual(source.state(), "running")
+
     def to_the_last_word(self):
         """A destination that has everything, and this test, its source, which has not said GO."""
         stream = self.inline_stream()

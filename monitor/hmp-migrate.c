@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a person types about moving the domain, and what is shown, in the words of QEMU's monitor.
+ */
+#include "monitor/hmp-migrate.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "monitor/hmp-info.h"
+#include "vmm/error.h"
+
+/* At most `most` words, at least `least`, with quotations as a shell has them. */
+static char **words_of(const HmpCall *call, int least, int most, const char *usage, GError **error)
+{
+    g_auto(GStrv) words = NULL;
+    int n = 0;
+
+    if (call->rest[0] && !g_shell_parse_argv(call->rest, &n, &words, NULL)) {
+        error_set(error, "a quotation in '%s' does not end", call->rest);
+        return NULL;
+    }
+    if (n < least || n > most) {
+        error_set(error, n < least ? "An argument is missing" : "There are too many arguments");
+        error_hint(error, "Write %s.", usage);
+        return NULL;
+    }
+    return words ? g_steal_pointer(&words) : g_new0(char *, 1);
+}
+
+/* -d is how it always is: nobody waits for the end. */
+bool hmp_migrate(HmpCall *call, GError **error)
+{
+    g_auto(GStrv) words = words_of(call, 1, 2, "migrate [-d] URI, with a URI that has blanks in quotation marks", error);
+    bool detached = words && g_str_equal(words[0], "-d");
+    Json *arguments;
+
+    if (!words) {
+        return false;
+    }
+    if (words[0][0] == '-' && !detached) {
+        return error_set(error, "'%s' is no option of migrate", words[0]);
+    }
+    if (!words[detached] || words[detached + 1]) {
+        error_set(error, "There is no URI, or more than one");
+        return error_hint(error, "Write migrate [-d] URI, with a URI that has blanks in quotation marks.");
+    }
+    arguments = json_new_object();
+    json_object_put_member(arguments, "uri", json_new_string(words[detached]));
+    if (!hmp_call_qmp(call, "migrate", arguments, NULL, error)) {
+        return false;
+    }
+    if (!detached) {
+        g_string_append(call->out, "It goes on in the background; 'info migrate' shows how far it is.\n");
+    }
+    return true;
+}
+
+bool hmp_migrate_set_capability(HmpCall *call, GError **error)
+{
+    g_auto(GStrv) words = words_of(call, 2, 2, "migrate_set_capability CAPABILITY on|off", error);
+    Json *arguments, *list, *status;
+
+    if (!words) {
+        return false;
+    }
+    arguments = json_new_object();
+    list = json_new_array();
+    status = json_new_object();
+    json_object_put_member(status, "capability", json_new_string(words[0]));
+    json_object_put_member(status, "state", json_new_string(words[1]));
+    json_array_put(list, status);
+    json_object_put_member(arguments, "capabilities", list);
+    return hmp_call_qmp(call, "migrate-set-capabilities", arguments, NULL, error);
+}
+
+/* A bandwidth without a unit is in MiB here, in bytes there. */
+bool hmp_migrate_set_parameter(HmpCall *call, GError **error)
+{
+    g_auto(GStrv) words = words_of(call, 2, 2, "migrate_set_parameter PARAMETER VALUE", error);
+    bool sized = words && g_str_equal(words[0], "max-bandwidth");
+    uint64_t size = 0;
+    Json *arguments;
+
+    if (!words || (sized && !size_parse(words[1], UINT64_C(1) << 20, &size, error))) {
+        return false;
+    }
+    arguments = json_new_object();
+    if (sized) {
+        hmp_put_number(arguments, words[0], size);
+    } else {
+        json_object_put_member(arguments, words[0], json_new_string(words[1]));
+    }
+    return hmp_call_qmp(call, "migrate-set-parameters", arguments, NULL, error);
+}
+
+bool hmp_calc_dirty_rate(HmpCall *call, GError **error)
+{
+    static const char usage[] = "calc_dirty_rate [-b] SECONDS [SAMPLE-PAGES]";
+    g_auto(GStrv) words = words_of(call, 1, 3, usage, error);
+    char **word = words;
+    Json *arguments;
+
+    if (!words) {
+        return false;
+    }
+    arguments = json_new_object();
+    if (g_str_equal(*word, "-b")) {
+        json_object_put_member(arguments, "mode", json_new_string("dirty-bitmap"));
+        word++;
+    }
+    if (*word) {
+        json_object_put_member(arguments, "calc-time", json_new_string(*word++));
+    }
+    if (*word) {
+        json_object_put_member(arguments, "sample-pages", json_new_string(*word));
+    }
+    if (!hmp_call_qmp(call, "calc-dirty-rate", arguments, NULL, error)) {
+        return false;
+    }
+    g_string_append(call->out, "'info dirty_rate' shows what comes of it.\n");
+    return true;
+}
+
+/* ---- shown ---- */
+
+typedef struct Line { const char *member, *text, *unit; unsigned shift; } Line;
+
+static void print_lines(const Json *object, const Line *lines, GString *out)
+{
+    for (const Line *l = lines; object && l->member; l++) {
+        if (json_object_get_member(object, l->member)) {
+            g_string_append_printf(out, "%s: %" PRId64 "%s\n", l->text, hmp_number_of(object, l->member) >> l->shift,
+                                   l->unit);
+        }
+    }
+}
+
+void hmp_print_migrate(const Json *reply, GString *out)
+{
+    static const Line times[] = {
+        { "total-time", "total time", " ms" }, { "expected-downtime", "expected downtime", " ms" },
+        { "downtime", "downtime", " ms" }, { "setup-time", "setup", " ms" },
+        { "cpu-throttle-percentage", "cpu throttle percentage", "" }, { NULL }
+    };
+    static const Line memory[] = {
+        { "transferred", "transferred ram", " kbytes", 10 }, { "remaining", "remaining ram", " kbytes", 10 },
+        { "total", "total ram", " kbytes", 10 }, { "duplicate", "duplicate", " pages" }, { "normal", "normal", " pages" },
+        { "normal-bytes", "normal bytes", " kbytes", 10 }, { "dirty-sync-count", "dirty sync count", "" },
+        { "page-size", "page size", " kbytes", 10 }, { "multifd-bytes", "multifd bytes", " kbytes", 10 },
+        { "pages-per-second", "pages-per-second", "" }, { "precopy-bytes", "precopy ram", " kbytes", 10 },
+        { "downtime-bytes", "downtime ram", " kbytes", 10 }, { "dirty-pages-rate", "dirty pages rate", " pages" }, { NULL }
+    };
+    const Json *blocked = json_object_get_member(reply, "blocked-reasons"), *ram = json_object_get_member(reply, "ram");
+
+    for (size_t i = 0; blocked && i < json_array_length(blocked); i++) {
+        g_string_append_printf(out, "Outgoing migration blocked: %s\n", json_get_string(json_array_get(blocked, i)));
+    }
+    if (hmp_text_of(reply, "status")[0]) {
+        g_string_append_printf(out, "Migration status: %s", hmp_text_of(reply, "status"));
+        if (hmp_text_of(reply, "error-desc")[0]) {
+            g_string_append_printf(out, " (%s)", hmp_text_of(reply, "error-desc"));
+        }
+        g_string_append_c(out, '\n');
+    }
+    print_lines(reply, times, out);
+    print_lines(ram, memory, out);
+}
+
+void hmp_print_capabilities(const Json *reply, GString *out)
+{
+    for (size_t i = 0; i < json_array_length(reply); i++) {
+        const Json *c = json_array_get(reply, i);
+
+        g_string_append_printf(out, "%s: %s\n", hmp_text_of(c, "capability"), hmp_flag_of(c, "state") ? "on" : "off");
+    }
+}
+
+static const char *unit_of(const char *parameter)
+{
+    return g_str_equal(parameter, "max-bandwidth") ? " bytes/second" : g_str_equal(parameter, "downtime-limit") ? " ms" : "";
+}
+
+static bool print_parameter(const char *name, Json *value, void *opaque)
+{
+    GString *out = opaque;
+
+    switch (json_type_of(value)) {
+    case JSON_STRING:
+        g_string_append_printf(out, "%s: %s\n", name, json_get_string(value));
+        break;
+    case JSON_BOOL:
+        g_string_append_printf(out, "%s: %s\n", name, json_get_bool(value) ? "on" : "off");
+        break;
+    default:
+        g_string_append_printf(out, "%s: %" PRId64 "%s\n", name, json_get_int(value), unit_of(name));
+    }
+    return true;
+}
+
+void hmp_print_parameters(const Json *reply, GString *out)
+{
+    json_object_each(reply, print_parameter, out);
+}
+
+void hmp_print_dirty_rate(const Json *reply, GString *out)
+{
+    static const Line lines[] = {
+        { "start-time", "Start Time", " (s)" }, { "sample-pages", "Sample Pages", " (per GB)" },
+        { "calc-time", "Period", " (sec)" }, { NULL }
+    };
+
+    g_string_append_printf(out, "Status: %s\n", hmp_text_of(reply, "status"));
+    print_lines(reply, lines, out);
+    g_string_append_printf(out, "Mode: %s\nDirty rate: ", hmp_text_of(reply, "mode"));
+    if (json_object_get_member(reply, "dirty-rate")) {
+        g_string_append_printf(out, "%" PRId64 " (MB/s)\n", hmp_number_of(reply, "dirty-rate"));
+    } else {
+        g_string_append(out, "(not ready)\n");
+    }
+}
+
+/* ---- completion ---- */
+
+typedef struct Search {
+    const char *begin;
+    GPtrArray *words;
+} Search;
+
+static void add(const Search *s, const char *word)
+{
+    if (g_str_has_prefix(word, s->begin)) {
+        g_ptr_array_add(s->words, g_strdup(word));
+    }
+}
+
+static Json *reply_of(HmpSession *session, const char *command)
+{
+    HmpCall call = { .session = session, .domain = session->domain };
+    Json *reply = NULL;
+
+    hmp_call_qmp(&call, command, json_new_object(), &reply, NULL);
+    return reply;
+}
+
+void hmp_complete_capability(HmpSession *session, const char *begin, GPtrArray *words)
+{
+    g_autoptr(Json) reply = reply_of(session, "query-migrate-capabilities");
+    Search s = { begin, words };
+
+    for (size_t i = 0; reply && i < json_array_length(reply); i++) {
+        add(&s, hmp_text_of(json_array_get(reply, i), "capability"));
+    }
+}
+
+static bool add_name(const char *name, Json *value, void *opaque)
+{
+    add(opaque, name);
+    return true;
+}
+
+void hmp_complete_parameter(HmpSession *session, const char *begin, GPtrArray *words)
+{
+    g_autoptr(Json) reply = reply_of(session, "query-migrate-parameters");
+    Search s = { begin, words };
+
+    if (reply) {
+        json_object_each(reply, add_name, &s);
+    }
+}
