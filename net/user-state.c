@@ -22,7 +22,11 @@
 
 #define CONNECTIONS_MAX 512 /* as they fit into the frames that wait for a guest */
 #define SLIRP_STATE_MAX 4096
-#define FLAGS_AT        13
+#define IP4_HEAD_BYTES  54 /* Ethernet, IP, TCP */
+#define HEAD_BYTES      74 /* ... of IPv6 */
+#define IP4_FLAGS_AT    47 /* TCP's */
+#define IP6_FLAGS_AT    67
+#define ENDS            (EGRESS_SYN | EGRESS_FIN | EGRESS_RST)
 
 /* As it is saved; whole bytes, no padding. */
 typedef struct Connection {
@@ -62,29 +66,28 @@ static gboolean connection_equal(gconstpointer a, gconstpointer b)
     return memcmp(a, b, KEY_BYTES) == 0;
 }
 
-static void put16(uint8_t bytes[2], uint16_t v)
-{
-    bytes[0] = (uint8_t)(v >> 8);
-    bytes[1] = (uint8_t)v;
-}
-
 static uint16_t get16(const uint8_t bytes[2])
 {
     return (uint16_t)(bytes[0] << 8 | bytes[1]);
 }
 
-static Connection connection_of(const EgressPacket *p, bool from_guest)
+/* head: its headers. */
+static Connection connection_of(const uint8_t *head, bool ipv6, bool from_guest)
 {
-    const EgressAddress *guest = from_guest ? &p->source : &p->destination;
-    const EgressAddress *remote = from_guest ? &p->destination : &p->source;
+    const uint8_t *from = head + (ipv6 ? 22 : 26), *to = from + (ipv6 ? 16 : 4), *ports = to + (ipv6 ? 16 : 4);
+    EgressAddress address[2];
+    uint32_t four[2];
     Connection c = { .fins = 0 };
 
-    memcpy(c.guest, guest->bytes, sizeof(c.guest));
-    memcpy(c.remote, remote->bytes, sizeof(c.remote));
-    put16(c.guest_port, from_guest ? p->source_port : p->destination_port);
-    put16(c.remote_port, from_guest ? p->destination_port : p->source_port);
-    memcpy(c.mac_guest, p->frame + (from_guest ? 6 : 0), sizeof(c.mac_guest));
-    memcpy(c.mac_network, p->frame + (from_guest ? 0 : 6), sizeof(c.mac_network));
+    memcpy(four, from, sizeof(four));
+    address[0] = ipv6 ? egress_address6(from) : egress_address4(four[0]);
+    address[1] = ipv6 ? egress_address6(to) : egress_address4(four[1]);
+    memcpy(c.guest, address[!from_guest].bytes, sizeof(c.guest));
+    memcpy(c.remote, address[from_guest].bytes, sizeof(c.remote));
+    memcpy(c.guest_port, ports + (from_guest ? 0 : 2), sizeof(c.guest_port));
+    memcpy(c.remote_port, ports + (from_guest ? 2 : 0), sizeof(c.remote_port));
+    memcpy(c.mac_guest, head + (from_guest ? 6 : 0), sizeof(c.mac_guest));
+    memcpy(c.mac_network, head + (from_guest ? 0 : 6), sizeof(c.mac_network));
     return c;
 }
 
@@ -98,37 +101,50 @@ static void remove_any(GHashTable *open)
     }
 }
 
-static void note_segment(NetUserSaved *s, const EgressPacket *p, bool from_guest)
+/* IPv6 packets may have IPv4 addresses in them. */
+static bool has_one_family(const Connection *c)
 {
-    Connection c = connection_of(p, from_guest), *known = g_hash_table_lookup(s->open, &c);
+    EgressAddress guest = egress_address6(c->guest), remote = egress_address6(c->remote);
 
-    if (p->flags & EGRESS_SYN && !known) {
+    return egress_is_ipv4(&guest) == egress_is_ipv4(&remote);
+}
+
+static void note_segment(NetUserSaved *s, const uint8_t *head, bool ipv6, uint8_t flags, bool from_guest)
+{
+    Connection c = connection_of(head, ipv6, from_guest), *known = g_hash_table_lookup(s->open, &c);
+
+    if (flags & EGRESS_SYN && !known && has_one_family(&c)) {
         if (g_hash_table_size(s->open) == CONNECTIONS_MAX) {
             remove_any(s->open);
         }
         g_hash_table_add(s->open, g_memdup2(&c, sizeof(c)));
-    } else if (known && p->flags & EGRESS_FIN) {
+    } else if (known && flags & EGRESS_FIN) {
         known->fins |= from_guest ? 1 : 2;
     }
-    if (known && (p->flags & EGRESS_RST || known->fins == 3)) {
+    if (known && (flags & EGRESS_RST || known->fins == 3)) {
         g_hash_table_remove(s->open, known);
     }
 }
 
-/* Most frames are of no interest, which two looks tell. */
+/* Most frames are of no interest, which a few looks tell.  Those of the guest may change meanwhile: the copy is what counts. */
 void net_user_note_frame(NetUser *u, const uint8_t *frame, size_t length, bool from_guest)
 {
-    bool ipv6 = length > 74 - 1 && frame[12] == 0x86 && frame[20] == EGRESS_TCP;
-    bool ipv4 = length > 54 - 1 && frame[12] == 0x08 && frame[14] == 0x45 && frame[23] == EGRESS_TCP;
-    EgressPacket p;
+    uint8_t head[HEAD_BYTES], flags;
+    bool ipv6;
 
-    if (!u->saved || (!ipv4 && !ipv6) ||
-        !(frame[(ipv4 ? 34 : 54) + FLAGS_AT] & (EGRESS_SYN | EGRESS_FIN | EGRESS_RST))) {
+    if (!u->saved || length < IP4_HEAD_BYTES ||
+        (!(frame[IP4_FLAGS_AT] & ENDS) && (length < HEAD_BYTES || !(frame[IP6_FLAGS_AT] & ENDS)))) {
         return;
     }
-    egress_parse(frame, length, &p);
-    if (p.kind == EGRESS_FLOW && p.protocol == EGRESS_TCP) {
-        note_segment(u->saved, &p, from_guest);
+    memset(head, 0, sizeof(head));
+    memcpy(head, frame, MIN(length, sizeof(head)));
+    ipv6 = head[12] == 0x86 && head[13] == 0xdd && head[20] == EGRESS_TCP && length >= HEAD_BYTES;
+    if (!ipv6 && !(head[12] == 0x08 && head[13] == 0x00 && head[14] == 0x45 && head[23] == EGRESS_TCP)) {
+        return;
+    }
+    flags = head[ipv6 ? IP6_FLAGS_AT : IP4_FLAGS_AT];
+    if (flags & ENDS) {
+        note_segment(u->saved, head, ipv6, flags, from_guest);
     }
 }
 
@@ -181,9 +197,10 @@ static bool user_check(const void *opaque, GError **error)
         return error_set(error, "the list of connections has a wrong length");
     }
     for (size_t at = 0; at < s->connections->len; at += sizeof(Connection)) {
-        EgressAddress guest = egress_address6(s->connections->data + at), remote = egress_address6(s->connections->data + at + 16);
+        Connection c;
 
-        if (egress_is_ipv4(&guest) != egress_is_ipv4(&remote)) {
+        memcpy(&c, s->connections->data + at, sizeof(c));
+        if (!has_one_family(&c)) {
             return error_set(error, "a connection is between addresses of different families");
         }
     }

@@ -236,7 +236,8 @@ static NetSent user_send(NetBackend *b, NetQueue *q, const NetPacket *packet)
     NetUser *u = net_user(b);
     uint8_t *flat = packet->iov[0].iov_base;
 
-    if (packet->n > 1) {
+    /* What the policy has looked at is what libslirp gets: the guest may write to its own. */
+    if (packet->n > 1 || u->egress) {
         flat = u->flat;
         iov_to_buffer(packet->iov, packet->n, 0, flat, packet->length);
     }
