@@ -131,6 +131,7 @@ const HmpCommand hmp_info_topics[] = {
     { "name", NULL, "query-name", .print = hmp_print_name },
     { "named-block-nodes", NULL, "query-named-block-nodes", .print = hmp_print_reply },
     { "network", .run = hmp_info_network, .help = "Show NICs and what stands behind them" },
+    { "nics", NULL, "query-nics", .print = hmp_print_reply },
     { "numa", .run = hmp_info_numa, .help = "Show NUMA nodes" },
     { "pci", NULL, "query-pci", .print = hmp_print_pci },
     { "pic", .run = hmp_info_pic, .help = "Show the interrupt controllers (8259A, I/O APIC)" },

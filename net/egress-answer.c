@@ -81,18 +81,18 @@ static void put_checksum(uint8_t *payload, size_t length, size_t at, bool ipv6, 
     memcpy(payload + at, &end, sizeof(end));
 }
 
-size_t egress_make_reset(const EgressReset *r, uint8_t *ret)
+size_t egress_make_segment(const EgressSegment *s, uint8_t *ret)
 {
-    bool ipv6 = !egress_is_ipv4(&r->from);
-    uint8_t *tcp = begin(ret, r->mac_from, r->mac_to, &r->from, &r->to, EGRESS_TCP, TCP_BYTES);
+    bool ipv6 = !egress_is_ipv4(&s->from);
+    uint8_t *tcp = begin(ret, s->mac_from, s->mac_to, &s->from, &s->to, EGRESS_TCP, TCP_BYTES);
 
     memset(tcp, 0, TCP_BYTES);
-    put16(tcp, r->from_port);
-    put16(tcp + 2, r->to_port);
-    put32(tcp + 4, r->seq);
-    put32(tcp + 8, r->has_ack ? r->ack : 0);
+    put16(tcp, s->from_port);
+    put16(tcp + 2, s->to_port);
+    put32(tcp + 4, s->seq);
+    put32(tcp + 8, s->flags & EGRESS_ACK ? s->ack : 0);
     tcp[12] = TCP_BYTES / 4 << 4;
-    tcp[13] = EGRESS_RST | (r->has_ack ? EGRESS_ACK : 0);
+    tcp[13] = s->flags;
     put_checksum(tcp, TCP_BYTES, 16, ipv6, EGRESS_TCP);
     return (size_t)(tcp - ret) + TCP_BYTES;
 }
@@ -100,14 +100,14 @@ size_t egress_make_reset(const EgressReset *r, uint8_t *ret)
 static size_t refuse_segment(const EgressPacket *p, uint8_t *ret)
 {
     bool has_ack = p->flags & EGRESS_ACK;
-    const EgressReset r = {
+    const EgressSegment reset = {
         .mac_from = p->frame, .mac_to = p->frame + 6, .from = p->destination, .to = p->source,
         .from_port = p->destination_port, .to_port = p->source_port,
-        .seq = has_ack ? p->ack : 0, .has_ack = !has_ack,
+        .seq = has_ack ? p->ack : 0, .flags = EGRESS_RST | (has_ack ? 0 : EGRESS_ACK),
         .ack = p->seq + (uint32_t)(p->end - p->payload) + !!(p->flags & EGRESS_SYN) + !!(p->flags & EGRESS_FIN),
     };
 
-    return p->flags & EGRESS_RST ? 0 : egress_make_reset(&r, ret);
+    return p->flags & EGRESS_RST ? 0 : egress_make_segment(&reset, ret);
 }
 
 static size_t prohibit(const EgressPacket *p, const EgressAddress *gateway, uint8_t *ret)

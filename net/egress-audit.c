@@ -5,7 +5,7 @@
  *
  *     {"time": "2026-01-31T12:00:00.000001Z", "netdev": "n", "verdict": "deny", "protocol": "tcp",
  *      "source": "10.0.2.15:40000", "destination": "192.0.2.7:25", "name": "mail.example.org", "rule": "default"}
- *     ... "verdict": "closed" (or "cut", "expired"), ... "sent": 512, "received": 8192, "seconds": 1.5}
+ *     ... "verdict": "closed" (or "cut", "expired"), ... "sent": 512, "received": 8192, "milliseconds": 1500}
  *     ... "protocol": "dns", "name": "example.org", "verdict": "allow" | "deny" | "answer", "addresses": 2}
  *
  * Bounded: a guest cannot make it longer than LINES_A_SECOND; what is left out is counted, and the next line says how
@@ -161,7 +161,7 @@ static void put_end(JsonWriter *w, const EgressEntry *e)
     if (e->flow) {
         json_write_uint(w, "sent", e->flow->sent);
         json_write_uint(w, "received", e->flow->received);
-        json_write_number(w, "seconds", (double)((egress_now(e->egress) - e->flow->started) / NS_PER_MS) / 1000);
+        json_write_int(w, "milliseconds", (egress_now(e->egress) - e->flow->started) / NS_PER_MS);
     }
     if (e->addresses) {
         json_write_uint(w, "addresses", e->addresses);

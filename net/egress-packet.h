@@ -53,15 +53,15 @@ const char *egress_address_text(const EgressAddress *a, char text[EGRESS_ADDRESS
 /* ---- answers ---- */
 #define EGRESS_ANSWER_MAX 640
 
-/* A segment that resets; from, to: of its sender and receiver.  Length of the frame. */
-typedef struct EgressReset {
+/* A TCP segment without payload; from, to: of its sender and receiver.  Length of the frame. */
+typedef struct EgressSegment {
     const uint8_t *mac_from, *mac_to;
     EgressAddress from, to;
     uint16_t from_port, to_port;
     uint32_t seq, ack;
-    bool has_ack;
-} EgressReset;
-size_t egress_make_reset(const EgressReset *r, uint8_t *ret);
+    uint8_t flags;
+} EgressSegment;
+size_t egress_make_segment(const EgressSegment *s, uint8_t *ret);
 /* What a refused packet's sender is told: a reset, or (by gateway) that it is prohibited.  0: nothing. */
 size_t egress_make_refusal(const EgressPacket *p, const EgressAddress *gateway, uint8_t *ret);
 /* A UDP packet with that payload in answer to p.  0: it is too long. */

@@ -165,7 +165,6 @@ EgressRule *egress_rule_parse(const char *text, bool deny, GError **error)
     if (ok) {
         return rule;
     }
-    error_subject(error, text);
     error_hint(error, "Write [tcp:|udp:|icmp:]WHERE[:PORTS], such as *.debian.org:80+443, 192.0.2.0/24 or host:3128.");
     egress_rule_free(rule);
     return NULL;

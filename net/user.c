@@ -201,6 +201,7 @@ static ssize_t send_packet(const void *data, size_t length, void *opaque)
     if (!u->queue || (u->egress && !net_egress_receive(u->egress, data, length))) {
         return (ssize_t)length;
     }
+    net_user_note_frame(u, data, length, false);
     takes = __atomic_load_n(&u->queue->nic->offloads, __ATOMIC_RELAXED);
     if (!net_coalesce(&u->coalescer, data, length, takes)) {
         hand_on_coalesced(u);
@@ -235,11 +236,13 @@ static NetSent user_send(NetBackend *b, NetQueue *q, const NetPacket *packet)
     NetUser *u = net_user(b);
     uint8_t *flat = packet->iov[0].iov_base;
 
-    if (packet->n > 1) {
+    /* What the policy has looked at is what libslirp gets: the guest may write to its own. */
+    if (packet->n > 1 || u->egress) {
         flat = u->flat;
         iov_to_buffer(packet->iov, packet->n, 0, flat, packet->length);
     }
     if (!u->egress || net_egress_send(u->egress, flat, packet->length)) {
+        net_user_note_frame(u, flat, packet->length, true);
         slirp_input(u->slirp, flat, (int)packet->length);
     }
     hand_on_coalesced(u);
@@ -247,11 +250,10 @@ static NetSent user_send(NetBackend *b, NetQueue *q, const NetPacket *packet)
     return NET_SENT;
 }
 
-/* ---- the egress policy's own frames ---- */
+/* ---- frames that are not slirp's ---- */
 
-static void egress_to_guest(void *opaque, const uint8_t *frame, size_t length)
+void net_user_tell_guest(NetUser *u, const uint8_t *frame, size_t length)
 {
-    NetUser *u = opaque;
     struct iovec iov = { (void *)frame, length };
     const NetPacket packet = { .header = { .flags = VIRTIO_NET_HDR_F_DATA_VALID }, .iov = &iov, .n = 1,
                                .length = length };
@@ -260,6 +262,11 @@ static void egress_to_guest(void *opaque, const uint8_t *frame, size_t length)
     if (u->queue) {
         hand_on(u, &packet);
     }
+}
+
+static void egress_to_guest(void *opaque, const uint8_t *frame, size_t length)
+{
+    net_user_tell_guest(opaque, frame, length);
 }
 
 static void egress_to_network(void *opaque, const uint8_t *frame, size_t length)
@@ -371,6 +378,7 @@ static void user_close(NetBackend *b)
 {
     NetUser *u = net_user(b);
 
+    net_user_forget_state(u);
     net_egress_free(g_steal_pointer(&u->egress));
     net_user_remove_guestfwds(u);
     slirp_cleanup(u->slirp); /* it lets go of its descriptors and timers */
@@ -433,6 +441,7 @@ static bool user_open(NetBackend *b, const void *opaque, GError **error)
     inet_ntop(AF_INET, &config.vnetwork, net, sizeof(net));
     b->info = g_strdup_printf("net=%s,restrict=%s%s%s", net, o->restricted ? "on" : "off", o->egress ? ",egress=" : "",
                               o->egress ? o->egress : "");
+    net_user_save_state(u);
     net_user_changed(u);
     return true;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The `user` backend, between its files: user.c (frames, descriptors, timers), user-config.c (addresses),
- * user-forward.c (hostfwd, guestfwd).
+ * user-forward.c (hostfwd, guestfwd), user-state.c (what is saved).
  */
 #pragma once
 
@@ -14,6 +14,7 @@
 #include "vmm/chardev.h"
 
 typedef struct NetUser NetUser;
+typedef struct NetUserSaved NetUserSaved;
 
 /* What guestfwd connects an address of the network with. */
 typedef struct NetGuestForward {
@@ -44,6 +45,7 @@ struct NetUser {
     Timer *timeout;
     GPtrArray *forwards; /* NetGuestForward */
     GArray *opened;     /* EgressForward */
+    NetUserSaved *saved;
 };
 
 /* user-config.c: fills *ret, which points into *o and *ret_dnssearch (the caller's). */
@@ -60,5 +62,13 @@ void net_user_remove_guestfwds(NetUser *u);
 /* What guestfwds' chardevs have waiting may be taken now. */
 void net_user_poll_guestfwds(NetUser *u);
 
-/* user.c: slirp's sockets or its need for time may have changed. */
+/* user-state.c: its state is the domain's from now on. */
+void net_user_save_state(NetUser *u);
+void net_user_forget_state(NetUser *u);
+/* A frame passes. */
+void net_user_note_frame(NetUser *u, const uint8_t *frame, size_t length, bool from_guest);
+
+/* user.c: a frame that slirp has not made. */
+void net_user_tell_guest(NetUser *u, const uint8_t *frame, size_t length);
+/* slirp's sockets or its need for time may have changed. */
 void net_user_changed(NetUser *u);

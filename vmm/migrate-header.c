@@ -319,6 +319,9 @@ static bool fits_devices(const MigrateHeader *theirs, const MigrateHeader *ours,
         const MigrateDeviceInfo *d = &FIELD_LIST_AT(theirs->devices, MigrateDeviceInfo, i);
         const MigrateDeviceInfo *mine = find_device(ours, d->path);
 
+        if (!mine && state_is_optional(d->path)) {
+            continue;
+        }
         if (!mine) {
             return error_set(error, "it has '%s' (%s), which this domain does not have", d->path, d->state);
         }
@@ -334,7 +337,7 @@ static bool fits_devices(const MigrateHeader *theirs, const MigrateHeader *ours,
     for (size_t i = 0; i < ours->devices.n; i++) {
         const MigrateDeviceInfo *d = &FIELD_LIST_AT(ours->devices, MigrateDeviceInfo, i);
 
-        if (!find_device(theirs, d->path)) {
+        if (!find_device(theirs, d->path) && !state_is_optional(d->path)) {
             return error_set(error, "this domain has '%s' (%s), which it does not have", d->path, d->state);
         }
     }

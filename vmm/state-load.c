@@ -387,6 +387,11 @@ bool state_take_section(StateReader *r, StateReader *body, char path[256], GErro
     return true;
 }
 
+bool state_is_optional(const char *path)
+{
+    return g_str_has_prefix(path, STATE_OPTIONAL);
+}
+
 static const StateItem *find_item(const StateList *list, const char *path)
 {
     for (unsigned i = 0; i < list->items->len; i++) {
@@ -439,6 +444,9 @@ bool state_load(StateList *list, const uint8_t *data, size_t length, GError **er
             return false;
         }
         item = find_item(list, path);
+        if (!item && state_is_optional(path)) {
+            continue;
+        }
         if (!item) {
             error_set(error, "the saved state holds '%s', which this domain does not have", path);
             return error_hint(error, "Start the domain with the options it was saved with.");
@@ -450,7 +458,7 @@ bool state_load(StateList *list, const uint8_t *data, size_t length, GError **er
     for (unsigned i = 0; i < list->items->len; i++) {
         const StateItem *item = g_ptr_array_index(list->items, i);
 
-        if (!g_hash_table_contains(loaded, item)) {
+        if (!g_hash_table_contains(loaded, item) && !state_is_optional(item->path)) {
             error_set(error, "the saved state has no section of it");
             error_hint(error, "Start the domain with the options it was saved with.");
             return error_subject(error, item->path);
@@ -459,12 +467,14 @@ bool state_load(StateList *list, const uint8_t *data, size_t length, GError **er
     for (unsigned i = 0; i < list->items->len; i++) {
         Scratch *s = g_hash_table_lookup(loaded, g_ptr_array_index(list->items, i));
 
-        apply(s->item->desc, s->copy, s->item->struct_);
+        if (s) {
+            apply(s->item->desc, s->copy, s->item->struct_);
+        }
     }
     for (unsigned i = 0; i < list->items->len; i++) {
         Scratch *s = g_hash_table_lookup(loaded, g_ptr_array_index(list->items, i));
 
-        if (!run_loaded(s, error)) {
+        if (s && !run_loaded(s, error)) {
             return error_subject(error, s->item->path);
         }
     }

@@ -95,6 +95,10 @@ typedef struct StateItem {
     Lock *lock;  /* held around save() and loaded(); NULL: none */
 } StateItem;
 typedef struct StateList StateList; /* in order of registration */
+/* Sections below this path describe the host's side, which may be another after a restore: a stream may lack them, and
+ * who has none of that path passes over them. */
+#define STATE_OPTIONAL "/netdevs/"
+bool state_is_optional(const char *path);
 
 StateList *state_list_new(void);
 void state_list_free(StateList *list);

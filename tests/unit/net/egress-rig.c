@@ -126,6 +126,7 @@ static uint8_t *headers(uint8_t *frame, const char *from, const char *to, uint8_
     put16(frame + 12, 0x0800);
     ip[0] = 0x45;
     put16(ip + 2, 20 + length);
+    ip[8] = 64;
     ip[9] = protocol;
     g_assert(inet_pton(AF_INET, from, ip + 12) == 1 && inet_pton(AF_INET, to, ip + 16) == 1);
     return ip + 20;
