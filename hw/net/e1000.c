@@ -7,7 +7,7 @@
  *   vCPU: register -> state, doorbell -> main loop: e1000_work() -> net_send()
  *   net_receive() on the main loop -> ring -> cause -> interrupt
  *
- * Left out: wake-up and manageability (their registers are storage), the TBI and fibre parts, time stamps, a flash.
+ * Left out: wake-up and manageability (their registers are storage), the TBI and fibre parts, time stamps of frames, a flash.
  *
  * Locking: hw/net/e1000.h.
  */
@@ -111,6 +111,8 @@ static void reset_common(E1000 *e)
         e->tx[i].skipping = false;
     }
     e->msix_sent = e->delayed_rx = e->delayed_tx = 0;
+    e->systim = 0;
+    e->systim_since = 0;
     e->generation++;
     e1000_load_address(e);
     e1000_update_irq(e);

@@ -255,6 +255,23 @@ static void test_messages_go_on_after_a_move(void **state)
 
 /* ---- the rest ---- */
 
+static void test_the_clock_counts_as_it_is_told(void **state)
+{
+    Nic *n = *state;
+
+    assert_int_equal(nic_get(n, R_SYSTIML), 0);
+    nic_put(n, R_TIMINCA, 1u << 24 | 40); /* nanoseconds */
+    rig_advance(n->rig, 4000);
+    assert_int_equal(nic_get(n, R_SYSTIML), 4000);
+    nic_put(n, R_TIMINCA, 2u << 24 | 160); /* twice as fast, in steps of 80 ns */
+    rig_advance(n->rig, 800);
+    assert_int_equal(nic_get(n, R_SYSTIML), 4000 + 1600);
+    nic_put(n, R_SYSTIML + 4, 7);
+    nic_move(n, "e1000e");
+    assert_int_equal(nic_get(n, R_SYSTIML), 4000 + 1600);
+    assert_int_equal(nic_get(n, R_SYSTIML + 4), 7);
+}
+
 static void test_bus_mastering_is_seen_to_end(void **state)
 {
     Nic *n = *state;
@@ -287,6 +304,7 @@ int main(void)
         TEST(test_one_msi_is_sent_at_each_rise),
         TEST(test_reading_the_causes_masks_them_if_it_is_to),
         TEST(test_messages_go_on_after_a_move),
+        TEST(test_the_clock_counts_as_it_is_told),
         TEST(test_bus_mastering_is_seen_to_end),
         TEST(test_it_is_what_drivers_look_for),
     };
