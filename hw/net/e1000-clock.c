@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The clock of the 82574L that its driver makes a PTP clock of (DS 7.8 and 10.2.10): SYSTIM grows by INCVALUE every INCPERIOD
- * cycles of 25 MHz, in guest time.  Frames get no time stamps: the registers that would switch them on are absent, so
- * drivers see that they stay off.
+ * The clock of the 82574L that its driver makes a PTP clock of (DS 7.8 and 10.2.10): SYSTIM grows by INCVALUE every
+ * INCPERIOD cycles of 25 MHz, in guest time.  Frames get no time stamps: the registers that would switch them on are
+ * absent, so drivers see that they stay off.
  *
  * Locking: the device's lock is held.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Registers of the 82540EM (SDM chapter 13) and the 82574L (DS chapter 10): what is storage is a row with a field, what does
- * something has hooks.  Registers of parts that are not modelled (wake-up, manageability, PCIe error counters, flash)
- * keep what is written to them, which is what their drivers look for; those that are not here read as zero.
+ * Registers of the 82540EM (SDM chapter 13) and the 82574L (DS chapter 10): what is storage is a row with a field, what
+ * does something has hooks.  Registers of parts that are not modelled (wake-up, manageability, PCIe error counters,
+ * flash) keep what is written to them, which is what their drivers look for; those that are not here read as zero.
  *
  * Left out: time stamps of frames (TSYNC...).
  *

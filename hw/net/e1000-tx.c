@@ -2,7 +2,7 @@
 /*
  * Transmitting (SDM 3.3; DS 7.2): the descriptors from head to tail become frames.
  *
- *   TDT -> doorbell -> e1000_work() on the loop -> gather() all descriptors of a frame -> finish -> [lock dropped: net_send()]
+ *   TDT -> doorbell -> work() on the loop -> gather() a frame's descriptors -> finish -> [lock dropped: net_send()]
  *     -> status written back, TDH moves -> TXDW
  *
  * A frame begins anew from TDH whenever it could not go: no descriptor is half done, so nothing but registers and

@@ -11,8 +11,8 @@
  *   e1000-filter.c  which frames are for the guest
  *   e1000-phy.c     PHY, link; e1000-nvm.c: EEPROM; e1000-clock.c: the clock of the newer one
  *
- * All of it is guarded by the device's lock, which each loop's entry takes by itself (e1000-tx.c, e1000-rx.c), since net/
- * knows no device.  Frames leave with the lock dropped: what takes one may answer with another before it returns.
+ * All of it is guarded by the device's lock, which each loop's entry takes by itself (e1000-tx.c, e1000-rx.c), since
+ * net/ knows no device.  Frames leave with the lock dropped: what takes one may answer with another before it returns.
  */
 #pragma once
 
@@ -77,7 +77,8 @@ typedef struct E1000 {
     int doorbell; /* eventfd: there is work for the loop */
     LoopEvent *event;
     /* Guest state: registers by their name in the data sheet, set by reset */
-    uint32_t ctrl, eecd, eerd, ctrl_ext, fla, mdic, fcal, fcah, fct, vet, icr, itr, ims, eiac, iam, ivar, eitr[E1000_VECTORS];
+    uint32_t ctrl, eecd, eerd, ctrl_ext, fla, mdic, fcal, fcah, fct, vet, icr, itr, ims, eiac, iam, ivar;
+    uint32_t eitr[E1000_VECTORS];
     uint32_t rctl, fcttv, txcw, tctl, tctl_ext, tipg, ait, ledctl, extcnf_ctrl, extcnf_size, poemb, pba, pbs, eewr;
     uint32_t fcrtl, fcrth, psrctl, rdtr, radv, rsrpd, raid, tidv, tadv, tspmt;
     uint32_t rxcsum, rlpml, rfctl, mta[128], ra[2 * E1000_ADDRESSES], vfta[128];
@@ -130,7 +131,7 @@ static inline int64_t e1000_now(const E1000 *e)
 /* e1000.c */
 extern const E1000Model e1000_82540em, e1000_82574l;
 void e1000_reset_by_guest(E1000 *e); /* CTRL.RST */
-void e1000_ring_doorbell(E1000 *e);  /* e1000_work() follows, on the loop */
+void e1000_ring_doorbell(E1000 *e);  /* work() follows, on the loop */
 
 /* e1000-regs.c */
 extern const RegBank e1000_regs;

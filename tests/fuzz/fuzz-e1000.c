@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A whole e1000 or e1000e against a driver and a peer that do anything: the input is a list of descriptors, well-formed to a
- * degree, register writes, frames from the wire, resets, saves, time that passes and cables that are pulled.
+ * A whole e1000 or e1000e against a driver and a peer that do anything: the input is a list of descriptors, well-formed
+ * to a degree, register writes, frames from the wire, resets, saves, time that passes and cables that are pulled.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,10 +19,10 @@
 #define STEPS_MAX 400
 
 static const uint16_t registers[] = {
-    R_CTRL, R_EECD, R_EERD, R_CTRL_EXT, R_MDIC, R_ICR, R_ITR, R_ICS, R_IMS, R_IMC, R_EIAC, R_IAM, R_IVAR, R_EITR, R_RCTL, R_TCTL,
-    R_EEWR, R_PSRCTL, R_RDBAL, R_RDLEN, R_RDH, R_RDT, R_RDTR, R_RADV, R_TDBAL, R_TDLEN, R_TDH, R_TDT, R_TIDV, R_GPRC,
-    R_RXCSUM, R_RFCTL, R_MTA, R_RA, R_VFTA, R_MRQC, R_RETA, R_RSSRK, R_RDBAL + 0x100, R_RDLEN + 0x100, R_RDT + 0x100,
-    R_TDBAL + 0x100, R_TDLEN + 0x100, R_TDT + 0x100,
+    R_CTRL, R_EECD, R_EERD, R_CTRL_EXT, R_MDIC, R_ICR, R_ITR, R_ICS, R_IMS, R_IMC, R_EIAC, R_IAM, R_IVAR, R_EITR,
+    R_RCTL, R_TCTL, R_EEWR, R_PSRCTL, R_RDBAL, R_RDLEN, R_RDH, R_RDT, R_RDTR, R_RADV, R_TDBAL, R_TDLEN, R_TDH, R_TDT,
+    R_TIDV, R_GPRC, R_RXCSUM, R_RFCTL, R_MTA, R_RA, R_VFTA, R_MRQC, R_RETA, R_RSSRK, R_RDBAL + 0x100, R_RDLEN + 0x100,
+    R_RDT + 0x100, R_TDBAL + 0x100, R_TDLEN + 0x100, R_TDT + 0x100,
 };
 
 static uint32_t take32(Input *in)
@@ -45,9 +45,10 @@ static void describe_data(Nic *n, Input *in)
     unsigned shape = take(in);
     uint32_t length = take16(in) % 4000;
     uint64_t at = shape & 0x80 ? TX_DATA_AT : take32(in);
+    uint32_t lower = (shape & 1 ? TXD_DEXT | TXD_DTYP_DATA : 0) | (shape & 2 ? TXD_EOP : 0) |
+                     (shape & 4 ? TXD_TSE : 0) | (shape & 8 ? TXD_RS : 0) | (shape & 16 ? TXD_VLE : 0);
 
-    nic_describe(n, at, (shape & 1 ? TXD_DEXT | TXD_DTYP_DATA : 0) | (shape & 2 ? TXD_EOP : 0) | (shape & 4 ? TXD_TSE : 0) |
-                            (shape & 8 ? TXD_RS : 0) | (shape & 16 ? TXD_VLE : 0) | length, take32(in));
+    nic_describe(n, at, lower | length, take32(in));
 }
 
 static void describe_context(Nic *n, Input *in)

@@ -102,7 +102,8 @@ def test_both_carry_jumbo_frames_in_a_vlan(vm):
                 "ip addr add 10.7.7.{0}/24 dev v5; ")
     first = vm.guest(MACHINE + f"-netdev {wire(ports, 0, 1)} -device e1000e,netdev=n,mac=52:54:00:00:00:01",
                      kernel="generic",
-                     run=up.format(1) + f"echo listens; nc -l -p {PORT} >/tmp/heard; echo heard=$(sha256sum </tmp/heard)")
+                     run=up.format(1) + f"echo listens; nc -l -p {PORT} >/tmp/heard; "
+                                          "echo heard=$(sha256sum </tmp/heard)")
     first.expect("listens", BOOT)
     second = vm.guest(
         MACHINE + f"-netdev {wire(ports, 1, 0)} -device e1000,netdev=n,mac=52:54:00:00:00:02", kernel="generic",
@@ -121,7 +122,8 @@ class Sender:
         self.console = vm.shell(f"mktemp -p {vm.scratch()} console.XXXXXX").strip()
         run = (NET + "ip link set eth0 up; ip addr add 10.7.7.2/24 dev eth0; "
                "dd if=/dev/urandom of=/tmp/file bs=64k count=512; echo sum=$(sha256sum </tmp/file); "
-               f"until ping -c 1 -W 1 10.7.7.1; do sleep 1; done; echo begins; nc 10.7.7.1 {PORT} </tmp/file; echo sent")
+               "until ping -c 1 -W 1 10.7.7.1; do sleep 1; done; echo begins; "
+               f"nc 10.7.7.1 {PORT} </tmp/file; echo sent")
         self.job = vm.start(
             f"-accel {vm.accel} -cpu {vm.cpu()} -nodefaults -display none -serial file:{self.console} -qmp stdio "
             f"{MACHINE} -netdev {netdev} -device {model},netdev=n,mac=52:54:00:00:00:02 "
