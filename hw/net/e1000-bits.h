@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Bits of the registers and descriptors of 82540EM and 82574L, as far as code looks at them.  Documents: Intel, PCI/PCI-X
- * Family of Gigabit Ethernet Controllers Software Developer's Manual (317453, "SDM"), 82574 GbE Controller Family
- * Datasheet (317694, "DS").
+ * Bits of the registers and descriptors of 82540EM and 82574L, as far as code looks at them.  Documents: Intel,
+ * PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual (317453, "SDM"), 82574 GbE Controller
+ * Family Datasheet (317694, "DS").
  */
 #pragma once
 
@@ -119,9 +119,9 @@
 
 /* PHY registers: IEEE 802.3 clause 22, and Marvell's beyond 16 */
 enum {
-    PHY_CTRL, PHY_STATUS, PHY_ID1, PHY_ID2, PHY_ADVERTISE, PHY_PARTNER, PHY_EXPANSION, PHY_NEXT_PAGE, PHY_PARTNER_PAGE,
-    PHY_1000T_CTRL, PHY_1000T_STATUS, PHY_EXT_STATUS = 15, PHY_SPEC_CTRL, PHY_SPEC_STATUS, PHY_INT_ENABLE, PHY_INT_STATUS,
-    PHY_EXT_SPEC_CTRL, PHY_RX_ERRORS, PHY_PAGE_SELECT, PHY_REGISTERS = 32
+    PHY_CTRL, PHY_STATUS, PHY_ID1, PHY_ID2, PHY_ADVERTISE, PHY_PARTNER, PHY_EXPANSION, PHY_NEXT_PAGE,
+    PHY_PARTNER_PAGE, PHY_1000T_CTRL, PHY_1000T_STATUS, PHY_EXT_STATUS = 15, PHY_SPEC_CTRL, PHY_SPEC_STATUS,
+    PHY_INT_ENABLE, PHY_INT_STATUS, PHY_EXT_SPEC_CTRL, PHY_RX_ERRORS, PHY_PAGE_SELECT, PHY_REGISTERS = 32
 };
 #define PHY_CTRL_RESET    (1u << 15)
 #define PHY_CTRL_LOOPBACK (1u << 14)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which frames are for the guest (SDM 3.2.1; DS 7.1.1): exact addresses, a hash table of multicast ones, VLANs; and the same as
- * others want to know it (query-rx-filter).
+ * Which frames are for the guest (SDM 3.2.1; DS 7.1.1): exact addresses, a hash table of multicast ones, VLANs; and the
+ * same as others want to know it (query-rx-filter).
  *
  * Locking: the device's lock is held, but for what the main thread looks at, which takes it.
  */

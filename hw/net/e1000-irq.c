@@ -5,8 +5,8 @@
  *   descriptor done -> [RDTR, RADV; TIDV, TADV] -> ICR & IMS -> [ITR] -> INTx, or an MSI at its rise
  *                                                            -> [EITR n] -> MSI-X vector n by IVAR, then auto clear
  *
- * A throttle is the least time between two interrupts: a cause that comes within it waits for its end.  INTx falls at once
- * when nothing is left.  One timer serves all of these, and the link's negotiation: due[] says when what happens.
+ * A throttle is the least time between two interrupts: a cause that comes within it waits for its end.  INTx falls at
+ * once when nothing is left.  One timer serves all of these, and the link's negotiation: due[] says when what happens.
  *
  * Locking: the device's lock is held.
  */

@@ -3,8 +3,8 @@
  * The EEPROM: 64 words with the MAC address and a checksum (SDM 5.6; DS 6), read through EERD on both, and written by
  *   82540EM   Microwire by hand, bits of EECD (SDM 5.3.1): READ, WRITE, EWEN, EWDS; a 93C46
  *   82574L    EEWR
- * What a guest writes there survives its resets and is saved with it.  The SPI wires of the 82574's are not modelled: drivers
- * use the registers.  Nor is a flash: its BAR reads as erased.
+ * What a guest writes there survives its resets and is saved with it.  The SPI wires of the 82574's are not modelled:
+ * drivers use the registers.  Nor is a flash: its BAR reads as erased.
  *
  * Locking: the device's lock is held.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What descriptors ask for before a frame goes: checksums, cutting into segments, a VLAN tag (SDM 3.3.3 to 3.3.7, 3.5; DS 7.2.4
- * to 7.2.11).  The IP header is finished here, as is a checksum that has an end of its own; what virtio-net's header
- * can say (the last checksum of a frame, segments of TCP) is left to whoever takes it.
+ * What descriptors ask for before a frame goes: checksums, cutting into segments, a VLAN tag (SDM 3.3.3 to 3.3.7, 3.5;
+ * DS 7.2.4 to 7.2.11).  The IP header is finished here, as is a checksum that has an end of its own; what virtio-net's
+ * header can say (the last checksum of a frame, segments of TCP) is left to whoever takes it.
  *
  * Left out: cutting of UDP, which no driver that we know asks for.
  *

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a received frame is: where its headers lie, whether its checksums are right (SDM 3.2.9; DS 7.1.9), and the hash that
- * spreads flows over queues (DS 7.1.8).  IPv6 extension headers and fragments end the search: such a packet has no layer 4.
+ * What a received frame is: where its headers lie, whether its checksums are right (SDM 3.2.9; DS 7.1.9), and the hash
+ * that spreads flows over queues (DS 7.1.8).  IPv6 extension headers and fragments end the search: such a packet has no
+ * layer 4.
  *
  * Pure functions on bytes, which may be anything.
  */

@@ -6,8 +6,8 @@
  *   no link --cable, negotiation on--> negotiating (10 ms) --> link, LSC
  *   link    --cable out, power down, restart--> no link, LSC
  *
- * The partner can do everything, so the outcome is 1000 Mbit/s, full duplex, flow control both ways, whatever the driver
- * advertises.  Pages but the first read as zero.
+ * The partner can do everything, so the outcome is 1000 Mbit/s, full duplex, flow control both ways, whatever the
+ * driver advertises.  Pages but the first read as zero.
  *
  * Locking: the device's lock is held.
  */
@@ -81,7 +81,8 @@ void e1000_phy_reset(E1000 *e)
 {
     static const uint16_t reset[PHY_REGISTERS] = {
         [PHY_CTRL] = 0x1140, [PHY_ID1] = 0x0141, [PHY_ADVERTISE] = ADVERTISE_ALL, [PHY_NEXT_PAGE] = 0x2001,
-        [PHY_1000T_CTRL] = 0x0e00, [PHY_EXT_STATUS] = EXT_STATUS, [PHY_SPEC_CTRL] = 0x0360, [PHY_EXT_SPEC_CTRL] = 0x0d60,
+        [PHY_1000T_CTRL] = 0x0e00, [PHY_EXT_STATUS] = EXT_STATUS, [PHY_SPEC_CTRL] = 0x0360,
+        [PHY_EXT_SPEC_CTRL] = 0x0d60,
     };
 
     memcpy(e->phy, reset, sizeof(e->phy));

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Registers of the 82540EM (SDM chapter 13) and the 82574L (DS chapter 10): what is storage is a row with a field, what does
- * something has hooks.  Registers of parts that are not modelled (wake-up, manageability, PCIe error counters, flash)
- * keep what is written to them, which is what their drivers look for; those that are not here read as zero.
+ * Registers of the 82540EM (SDM chapter 13) and the 82574L (DS chapter 10): what is storage is a row with a field, what
+ * does something has hooks.  Registers of parts that are not modelled (wake-up, manageability, PCIe error counters,
+ * flash) keep what is written to them, which is what their drivers look for; those that are not here read as zero.
  *
- * Left out: the time stamps of the 82574 (TSYNC...).
+ * Left out: time stamps of frames (TSYNC...).
  *
  * Locking: the device's lock is held.
  */
@@ -171,7 +171,9 @@ static void rdtr_wrote(Device *dev, uint64_t old)
 
 static void tx_wrote(Device *dev, uint64_t old)
 {
-    e1000_ring_doorbell(e1000(dev));
+    if (!e1000(dev)->transmitting) {
+        e1000_ring_doorbell(e1000(dev));
+    }
 }
 
 /* A ring that was moved is another one. */
@@ -179,6 +181,28 @@ static void tx_moved(Device *dev, uint64_t old)
 {
     e1000(dev)->generation++;
     e1000_ring_doorbell(e1000(dev));
+}
+
+/* ---- clock ---- */
+
+static void timinca_write(Device *dev, uint64_t value)
+{
+    e1000_timinca_write(e1000(dev), (uint32_t)value);
+}
+
+static uint64_t systiml_read(Device *dev)
+{
+    return e1000_systiml(e1000(dev));
+}
+
+static void systiml_write(Device *dev, uint64_t value)
+{
+    e1000_systim_write(e1000(dev), (uint32_t)value, false);
+}
+
+static void systimh_write(Device *dev, uint64_t value)
+{
+    e1000_systim_write(e1000(dev), (uint32_t)value, true);
 }
 
 /* ---- statistics: reading clears (SDM 13.7) ---- */
@@ -306,6 +330,9 @@ static const Reg registers[] = {
     STORES("FFLT", 0x5f00, BOTH, fflt),
     STORES("FFMT", 0x9000, BOTH, ffmt),
     STORES("FFVT", 0x9800, BOTH, ffvt),
+    { "SYSTIML", 0xb600, NEW, 4, .read = systiml_read, .write = systiml_write },
+    { "SYSTIMH", 0xb604, NEW, REG_FIELD(E1000, systimh), .write = systimh_write },
+    { "TIMINCA", 0xb608, NEW, REG_FIELD(E1000, timinca), .write = timinca_write },
 };
 
 const RegBank e1000_regs = { registers, G_N_ELEMENTS(registers), .bank = chip_of, .absent_is_zero = true };

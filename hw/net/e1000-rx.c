@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Receiving (SDM 3.2; DS 7.1): a frame that passes the filters goes into the buffers of a ring's descriptors, in the form that the
- * driver chose:
+ * Receiving (SDM 3.2; DS 7.1): a frame that passes the filters goes into the buffers of a ring's descriptors, in the
+ * form that the driver chose:
  *
  *   legacy    16 bytes: address; written back: length, packet checksum, status, errors, VLAN
  *   extended  16 bytes (82574, RFCTL.EXTEN): address; written back: RSS hash or checksum, status, length, VLAN
  *   split     32 bytes (and RCTL.DTYP): four addresses; headers go into the first, where they are understood
  *
- * A frame takes all its descriptors or none; while there are too few, the backend keeps it.  The FCS reads as zero where
- * the driver wants it.  A status is written last, by one store, as the driver waits for it.
+ * A frame takes all its descriptors or none; while there are too few, the backend keeps it.  The FCS reads as zero
+ * where the driver wants it.  A status is written last, by one store, as the driver waits for it.
  *
  * Locking: frames come on the loop and take the device's lock here.
  */

@@ -66,6 +66,7 @@ static bool loaded(void *struct_, GError **error)
 
     e->generation++;
     e->was_loaded = true;
+    e->systim_since = MIN(e->systim_since, e1000_now(e));
     e1000_cable_changed(e);
     e1000_update_irq(e);
     e1000_arm(e);
@@ -150,6 +151,10 @@ const StateDesc e1000_state = {
         REGISTER(rssim),
         REGISTER(rssir),
         REGISTER(ioaddr),
+        REGISTER(timinca),
+        REGISTER(systimh),
+        STATE_U64(E1000, systim),
+        STATE_I64(E1000, systim_since),
         REGISTERS(stat),
         STATE_STRUCTS(E1000, tx, &tx_ring_state),
         STATE_STRUCTS(E1000, rx, &rx_ring_state),

@@ -2,7 +2,7 @@
 /*
  * Transmitting (SDM 3.3; DS 7.2): the descriptors from head to tail become frames.
  *
- *   TDT -> doorbell -> e1000_work() on the loop -> gather() all descriptors of a frame -> finish -> [lock dropped: net_send()]
+ *   TDT -> doorbell -> work() on the loop -> gather() a frame's descriptors -> finish -> [lock dropped: net_send()]
  *     -> status written back, TDH moves -> TXDW
  *
  * A frame begins anew from TDH whenever it could not go: no descriptor is half done, so nothing but registers and
@@ -255,15 +255,31 @@ static bool transmit_one(E1000 *e, unsigned number)
     return true;
 }
 
+/* Frames of all rings, of which none waits for another: how many. */
+static unsigned transmit_some(E1000 *e, unsigned most)
+{
+    unsigned done = 0;
+
+    for (unsigned i = 0; i < e->model->queues; i++) {
+        for (unsigned n = 0; n < most && is_running(e, &e->tx[i]) && transmit_one(e, i); n++) {
+            done++;
+        }
+    }
+    return done;
+}
+
 void e1000_transmit(E1000 *e)
 {
-    lock_acquire(e->pci.dev.lock);
-    for (unsigned i = 0; i < e->model->queues; i++) {
-        unsigned left = PER_ROUND;
+    unsigned left = PER_ROUND, done;
 
-        while (left && is_running(e, &e->tx[i]) && transmit_one(e, i)) {
-            left--;
-        }
+    lock_acquire(e->pci.dev.lock);
+    if (!e->transmitting) { /* a backend may say that it has room before net_send() returns */
+        e->transmitting = true;
+        do {
+            done = transmit_some(e, left);
+            left -= MIN(done, left);
+        } while (done && left);
+        e->transmitting = false;
         if (!left) {
             e1000_ring_doorbell(e);
         }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Intel's gigabit Ethernet controllers: `e1000`, an 82540EM on PCI (SDM), and `e1000e`, an 82574L on PCI Express (DS), for
- * guests without virtio drivers.  One model: the newer chip has what the older has, and extended and split receive
+ * Intel's gigabit Ethernet controllers: `e1000`, an 82540EM on PCI (SDM), and `e1000e`, an 82574L on PCI Express (DS),
+ * for guests without virtio drivers.  One model: the newer chip has what the older has, and extended and split receive
  * descriptors, two queues each way with RSS, and MSI-X.
  *
- *   vCPU: register -> state, doorbell -> main loop: e1000_work() -> net_send()
+ *   vCPU: register -> state, doorbell -> main loop: work() -> net_send()
  *   net_receive() on the main loop -> ring -> cause -> interrupt
  *
- * Left out: wake-up and manageability (their registers are storage), the TBI and fibre parts, time stamps, a flash.
+ * Left out: wake-up and manageability (their registers are storage), the TBI and fibre parts, time stamps of frames, a
+ * flash.
  *
  * Locking: hw/net/e1000.h.
  */
@@ -36,7 +37,8 @@ const E1000Model e1000_82540em = {
     .causes = ICR_CAUSES_82540,
     .phy_id2 = 0x0c20,
     .nvm = { [0x04] = 0xffff, [0x05] = 0xffff, [0x0a] = 0x4408, [0x0b] = PCI_SUBSYSTEM_DEFAULT,
-             [0x0c] = PCI_SUBSYSTEM_DEFAULT_VENDOR, [0x0d] = 0x100e, [0x0e] = 0x8086, [0x0f] = 0x3040, [0x2f] = 0x0602 },
+             [0x0c] = PCI_SUBSYSTEM_DEFAULT_VENDOR, [0x0d] = 0x100e, [0x0e] = 0x8086, [0x0f] = 0x3040,
+             [0x2f] = 0x0602 },
 };
 
 const E1000Model e1000_82574l = {
@@ -111,6 +113,8 @@ static void reset_common(E1000 *e)
         e->tx[i].skipping = false;
     }
     e->msix_sent = e->delayed_rx = e->delayed_tx = 0;
+    e->systim = 0;
+    e->systim_since = 0;
     e->generation++;
     e1000_load_address(e);
     e1000_update_irq(e);

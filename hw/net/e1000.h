@@ -9,10 +9,10 @@
  *   e1000-tx.c      transmit rings; e1000-offload.c: what a descriptor asks of its frame
  *   e1000-rx.c      receive rings; e1000-parse.c: what a received frame is
  *   e1000-filter.c  which frames are for the guest
- *   e1000-phy.c     PHY, link; e1000-nvm.c: EEPROM
+ *   e1000-phy.c     PHY, link; e1000-nvm.c: EEPROM; e1000-clock.c: the clock of the newer one
  *
- * All of it is guarded by the device's lock, which each loop's entry takes by itself (e1000-tx.c, e1000-rx.c), since net/
- * knows no device.  Frames leave with the lock dropped: what takes one may answer with another before it returns.
+ * All of it is guarded by the device's lock, which each loop's entry takes by itself (e1000-tx.c, e1000-rx.c), since
+ * net/ knows no device.  Frames leave with the lock dropped: what takes one may answer with another before it returns.
  */
 #pragma once
 
@@ -77,12 +77,14 @@ typedef struct E1000 {
     int doorbell; /* eventfd: there is work for the loop */
     LoopEvent *event;
     /* Guest state: registers by their name in the data sheet, set by reset */
-    uint32_t ctrl, eecd, eerd, ctrl_ext, fla, mdic, fcal, fcah, fct, vet, icr, itr, ims, eiac, iam, ivar, eitr[E1000_VECTORS];
+    uint32_t ctrl, eecd, eerd, ctrl_ext, fla, mdic, fcal, fcah, fct, vet, icr, itr, ims, eiac, iam, ivar;
+    uint32_t eitr[E1000_VECTORS];
     uint32_t rctl, fcttv, txcw, tctl, tctl_ext, tipg, ait, ledctl, extcnf_ctrl, extcnf_size, poemb, pba, pbs, eewr;
     uint32_t fcrtl, fcrth, psrctl, rdtr, radv, rsrpd, raid, tidv, tadv, tspmt;
     uint32_t rxcsum, rlpml, rfctl, mta[128], ra[2 * E1000_ADDRESSES], vfta[128];
     uint32_t wuc, wufc, wus, mrqc, manc, ipav, ip4at[8], ip6at[4], wupl, wupm[32], fflt[8], ffmt[256], ffvt[256];
     uint32_t gcr, gscl[4], swsm, gcr2, reta[32], rssrk[10], rssim, rssir, ioaddr;
+    uint32_t timinca, systimh;
     uint32_t stat[STATS];
     E1000TxRing tx[E1000_QUEUES];
     E1000RxRing rx[E1000_QUEUES];
@@ -93,6 +95,8 @@ typedef struct E1000 {
     uint32_t nvm_in, nvm_out;      /* bits that came over the wire since CS rose, and that go out */
     uint8_t nvm_bits;              /* how many came */
     bool nvm_writable;
+    uint64_t systim;               /* the clock at guest time systim_since */
+    int64_t systim_since;
     bool asserted;                 /* INTx or MSI: the interrupt was made */
     uint32_t msix_sent;            /* causes whose message was sent and that are still there */
     uint32_t delayed_rx, delayed_tx; /* causes that wait for DUE_RDTR, DUE_TIDV */
@@ -101,6 +105,7 @@ typedef struct E1000 {
     /* Derived */
     bool running;      /* no pause */
     bool work_due;     /* the doorbell has rung */
+    bool transmitting; /* the loop goes through the transmit rings, and looks again before it ends */
     bool rx_waits;     /* a frame found no room */
     bool was_loaded;
     unsigned generation; /* counts what makes a frame under way void */
@@ -126,7 +131,7 @@ static inline int64_t e1000_now(const E1000 *e)
 /* e1000.c */
 extern const E1000Model e1000_82540em, e1000_82574l;
 void e1000_reset_by_guest(E1000 *e); /* CTRL.RST */
-void e1000_ring_doorbell(E1000 *e);  /* e1000_work() follows, on the loop */
+void e1000_ring_doorbell(E1000 *e);  /* work() follows, on the loop */
 
 /* e1000-regs.c */
 extern const RegBank e1000_regs;
@@ -193,6 +198,11 @@ void e1000_mdio(E1000 *e, uint32_t command);
 void e1000_link_negotiated(E1000 *e);
 void e1000_cable_changed(E1000 *e);
 uint32_t e1000_status(const E1000 *e);
+
+/* e1000-clock.c */
+void e1000_timinca_write(E1000 *e, uint32_t value);
+uint32_t e1000_systiml(E1000 *e);
+void e1000_systim_write(E1000 *e, uint32_t value, bool high);
 
 /* e1000-nvm.c */
 void e1000_nvm_init(E1000 *e);

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How fast a stock guest on the software CPU moves TCP: lodge and the distribution's QEMU, in turn.
 
-Both boot the same kernel and initramfs with a virtio NIC, on a user network or (--tap, as root) on a TAP interface in a
-network namespace, and fetch a file from a web server on the host, then send one there. MB/s as the guest's clock
+Both boot the same kernel and initramfs with a virtio NIC or another (--device), on a user network or (--tap, as root) on a
+TAP interface in a network namespace, and fetch a file from a web server on the host, then send one there. MB/s as the guest's clock
 counts; the best of each, and their ratio.
 """
 
@@ -46,7 +46,7 @@ def transfer(place, folder, program, args):
         netdev, up, host = "user,id=n", "lease eth0 >/dev/null 2>&1", f"10.0.2.2:{port}"
     run = GUEST.format(up=up, host=host, blocks=16 * args.megabytes)
     command = (f"{program} -accel tcg -cpu max -M q35 -m 512M -nodefaults -display none -serial stdio -netdev {netdev} "
-               f"-device virtio-net-pci,netdev=n,romfile= -kernel {place.path('vmlinuz')} "
+               f"-device {args.device},netdev=n,romfile= -kernel {place.path('vmlinuz')} "
                f"-initrd {place.path('initrd')} -append 'console=ttyS0 quiet quiet-init run=\"{run}\"'")
     (Path(folder) / "run").write_text(f"busybox httpd -f -p {port} -h {folder} & server=$!\n{command}\nkill $server\n")
     job = place.start(f"exec {'unshare -n ' if args.tap else ''}sh {folder}/run")
@@ -59,12 +59,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lodge", metavar="FILE", default=str(cache.TOP / "build" / "lodge"))
     parser.add_argument("--peer", metavar="FILE", default="qemu-system-x86_64")
+    parser.add_argument("--device", default="virtio-net-pci", help="the NIC: e1000, e1000e")
     parser.add_argument("--tap", action="store_true", help="a TAP interface instead of a user network")
     parser.add_argument("--megabytes", type=int, default=64)
     parser.add_argument("--runs", type=int, default=2)
     args = parser.parse_args()
 
-    kernel = kernels.get("cloud")
+    kernel = kernels.get("cloud" if args.device.startswith("virtio") else "generic")  # the cloud's lacks other drivers
     tree = disks.Tree()
     tree.add("vmlinuz", kernel.vmlinuz)
     tree.add("initrd", initramfs.hello(kernel))

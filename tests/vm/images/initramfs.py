@@ -21,7 +21,7 @@ BUSYBOX = Path("/bin/busybox")
 GUEST_MODULES = ["virtio_pci", "virtio_mmio", "virtio_blk", "virtio-rng", "virtio_console", "virtio_balloon", "ext4",
                  "crc32c_generic", "pvpanic-mmio", "pvpanic-pci", "evdev", "button", "rtc-cmos"]
 # What tests with a NIC load: others do not pay for it.
-NETWORK_MODULES = ["virtio_net", "af_packet"]
+NETWORK_MODULES = ["virtio_net", "e1000", "e1000e", "8021q", "af_packet"]
 # What the first level needs besides: KVM on an emulated AMD processor, and network backends.
 HOST_MODULES = ["irqbypass", "ccp", "kvm", "kvm-amd", "kvm-intel", "tun", "vhost_net", "virtio_net"]
 

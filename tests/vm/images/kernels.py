@@ -27,7 +27,8 @@ PACKAGES = {
 ARCHITECTURES = {"pae": "i386"}
 
 # Parts of a generic kernel that no virtual machine of ours uses, and that are most of its size.
-_SKIPPED = re.compile(r"/kernel/(sound|drivers/(gpu|media|staging|infiniband|bluetooth|isdn|net/(wireless|ethernet)|"
+_SKIPPED = re.compile(r"/kernel/(sound|drivers/(gpu|media|staging|infiniband|bluetooth|isdn|"
+                      r"net/(wireless|ethernet(?!/intel/e1000e?/))|"
                       r"iio|hid|usb|input/(joystick|touchscreen|tablet)|scsi/(qla|lpfc|bfa)))")
 
 
@@ -86,11 +87,12 @@ def module_bytes(path):
 
 def get(name):
     """The kernel called `name`, fetched on first use. Raises Unavailable where apt does not offer it."""
-    marker = cache.root() / "kernels" / name
+    entry = f"kernels/{name}-{cache.digest(_SKIPPED.pattern)}"
+    marker = cache.root() / entry
     if not (marker / "release").exists():
         architecture = ARCHITECTURES.get(name)
         package = _real_package(PACKAGES[name], architecture)
-        cache.entry(f"kernels/{name}", lambda path: _fetch(package, architecture, path))
+        cache.entry(entry, lambda path: _fetch(package, architecture, path))
     return Kernel(name, marker)
 
 

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Intel's NICs under the stock drivers of the generic kernel, e1000 and e1000e: the cloud kernel has neither."""
+
+import re
+import time
+
+from qmp import Qmp
+from test_net import NET, arrived, some_port, transfer, web_server
+from vmtest import BOOT, device_only, ended_well, lodge_only, needs
+
+MACHINE = "-M q35 -m 256M "
+SAVED = 120     # seconds that saving and restoring may take on a host under load
+PORT = 7777     # of the guests' own
+
+
+def copy_both_ways(vm, model, afterwards):
+    """A file goes to the guest and comes back, which uses large segments on the way; the guest's output."""
+    port = some_port()
+    digest = web_server(vm, port, 8)
+    output = ended_well(vm.guest(MACHINE + f"-nic user,model={model}", kernel="generic",
+                                 run=NET + f"lease eth0 && {transfer(f'10.0.2.2:{port}')} && {afterwards}"), 2 * BOOT)
+    arrived(output, digest)
+    return output
+
+
+def interrupts(output, name):
+    """How many interrupts of that name a guest with one CPU has had."""
+    found = re.search(rf"^ *\d+: +(\d+) .*[ ,]{name}\r?$", output, re.MULTILINE)
+    assert found, f"no interrupt is called {name}"
+    return int(found.group(1))
+
+
+@needs("generic")
+@device_only
+def test_e1000_gets_a_lease_and_carries_files_both_ways(vm):
+    output = copy_both_ways(vm, "e1000", "cat /proc/interrupts")
+    assert interrupts(output, "eth0") > 100
+
+
+@needs("generic")
+@device_only
+def test_e1000e_gets_a_lease_and_carries_files_both_ways_with_a_vector_for_each_queue(vm):
+    output = copy_both_ways(vm, "e1000e", "cat /proc/interrupts")
+    assert "PCI-MSI" in output
+    assert interrupts(output, "eth0-rx-0") > 100
+    assert interrupts(output, "eth0-tx-0") > 10
+    assert interrupts(output, "eth0") > 0
+
+
+CARRIER = "until grep -q {0} /sys/class/net/eth0/carrier; do sleep 1; done; echo carrier={0}; "
+
+
+def see_the_cable(vm, model):
+    console = vm.shell(f"mktemp -p {vm.scratch()} console.XXXXXX").strip()
+    run = (NET + "lease eth0; " + CARRIER.format(1) + CARRIER.format(0) + CARRIER.format(1) +
+           "ping -c 1 -w 20 10.0.2.2 && echo answered")
+    job = vm.start(
+        f"-accel {vm.accel} -cpu {vm.cpu()} -nodefaults -display none -serial file:{console} -qmp stdio {MACHINE} "
+        f"-netdev user,id=n -device {model},netdev=n,id=nic -kernel {vm.path('generic/vmlinuz')} "
+        f"-initrd {vm.path('generic/initrd')} -append 'console=ttyS0 quiet quiet-init run=\"{run}\"'")
+    qmp = Qmp(job, BOOT)
+    seen(vm, console, "carrier=1")
+    qmp.execute("set_link", {"name": "nic", "up": False})
+    seen(vm, console, "carrier=0")
+    qmp.execute("set_link", {"name": "nic", "up": True})
+    seen(vm, console, "answered")
+    assert job.wait(BOOT).status == 0
+
+
+def seen(vm, console, text, timeout=BOOT):
+    deadline = time.monotonic() + timeout
+    while text not in (shown := vm.shell(f"cat {console}")):
+        assert time.monotonic() < deadline, f"'{text}' does not come: {shown[-800:]}"
+        time.sleep(0.2)
+    return shown
+
+
+@needs("generic")
+@device_only
+def test_e1000_sees_its_cable_pulled_and_plugged(vm):
+    see_the_cable(vm, "e1000")
+
+
+@needs("generic")
+@device_only
+def test_e1000e_sees_its_cable_pulled_and_plugged(vm):
+    see_the_cable(vm, "e1000e")
+
+
+def wire(ports, here, there):
+    """A netdev that is one end of a wire between two processes, which either may leave and come back to."""
+    return (f"dgram,id=n,local.type=inet,local.host=127.0.0.1,local.port={ports[here]},"
+            f"remote.type=inet,remote.host=127.0.0.1,remote.port={ports[there]}")
+
+
+@needs("generic")
+@device_only
+def test_both_carry_jumbo_frames_in_a_vlan(vm):
+    """The e1000e's driver splits received frames over several buffers then."""
+    ports = (port := some_port(), port + 1)
+    up = (NET + "ip link set eth0 mtu 9000 up; ip link add link eth0 name v5 type vlan id 5; ip link set v5 up; "
+                "ip addr add 10.7.7.{0}/24 dev v5; ")
+    first = vm.guest(MACHINE + f"-netdev {wire(ports, 0, 1)} -device e1000e,netdev=n,mac=52:54:00:00:00:01",
+                     kernel="generic",
+                     run=up.format(1) + f"echo listens; nc -l -p {PORT} >/tmp/heard; "
+                                          "echo heard=$(sha256sum </tmp/heard)")
+    first.expect("listens", BOOT)
+    second = vm.guest(
+        MACHINE + f"-netdev {wire(ports, 1, 0)} -device e1000,netdev=n,mac=52:54:00:00:00:02", kernel="generic",
+        run=up.format(2) + "ping -c 3 -s 8000 -w 30 10.7.7.1 && dd if=/dev/urandom of=/tmp/file bs=64k count=32 && "
+                           f"echo sum=$(sha256sum </tmp/file) && nc -w 30 10.7.7.1 {PORT} </tmp/file")
+    output = ended_well(second, 2 * BOOT)
+    assert "3 packets transmitted, 3 packets received" in output
+    assert "heard=" + re.search(r"^sum=(\w+)", output, re.MULTILINE).group(1) in ended_well(first, BOOT)
+
+
+class Sender:
+    """A guest that sends a file while it is saved and restored; its console is a file."""
+
+    def __init__(self, vm, model, netdev, incoming=None):
+        self.vm = vm
+        self.console = vm.shell(f"mktemp -p {vm.scratch()} console.XXXXXX").strip()
+        run = (NET + "ip link set eth0 up; ip addr add 10.7.7.2/24 dev eth0; "
+               "dd if=/dev/urandom of=/tmp/file bs=64k count=512; echo sum=$(sha256sum </tmp/file); "
+               "until ping -c 1 -W 1 10.7.7.1; do sleep 1; done; echo begins; "
+               f"nc 10.7.7.1 {PORT} </tmp/file; echo sent")
+        self.job = vm.start(
+            f"-accel {vm.accel} -cpu {vm.cpu()} -nodefaults -display none -serial file:{self.console} -qmp stdio "
+            f"{MACHINE} -netdev {netdev} -device {model},netdev=n,mac=52:54:00:00:00:02 "
+            f"-kernel {vm.path('generic/vmlinuz')} -initrd {vm.path('generic/initrd')} "
+            f"-append 'console=ttyS0 quiet quiet-init run=\"{run}\"'" + (f" -incoming {incoming}" if incoming else ""))
+        self.qmp = Qmp(self.job, BOOT)
+
+    def save(self, file):
+        self.qmp.execute("migrate", {"uri": f"file:{file}"})
+        deadline = time.monotonic() + SAVED
+        while (status := self.qmp.execute("query-migrate")["status"]) != "completed":
+            assert status != "failed" and time.monotonic() < deadline, status
+            time.sleep(0.05)
+        self.qmp.execute("quit")
+        assert self.job.wait(60).status == 0
+
+
+def move_in_mid_transfer(vm, model):
+    ports = (port := some_port(), port + 1)
+    receiver = vm.guest(MACHINE + f"-netdev {wire(ports, 0, 1)} -device {model},netdev=n,mac=52:54:00:00:00:01",
+                        kernel="generic",
+                        run=NET + "ip link set eth0 up; ip addr add 10.7.7.1/24 dev eth0; echo listens; "
+                                  f"nc -l -p {PORT} >/tmp/heard; echo heard=$(sha256sum </tmp/heard)")
+    receiver.expect("listens", BOOT)
+    sender = Sender(vm, model, wire(ports, 1, 0))
+    shown = seen(vm, sender.console, "begins", 2 * BOOT)
+    for _ in range(2):
+        time.sleep(0.3)
+        file = vm.blank("saved", 0)
+        sender.save(file)
+        assert "sent" not in vm.shell(f"cat {sender.console}"), "it was over before it was saved"
+        sender = Sender(vm, model, wire(ports, 1, 0), incoming=f"file:{file}")
+    digest = re.search(r"^sum=(\w+)", shown, re.MULTILINE).group(1)
+    assert f"heard={digest}" in ended_well(receiver, 2 * BOOT)
+    seen(vm, sender.console, "sent")
+
+
+@needs("generic")
+@device_only
+@lodge_only
+def test_e1000_keeps_a_connection_when_its_guest_is_saved_in_mid_transfer(vm):
+    move_in_mid_transfer(vm, "e1000")
+
+
+@needs("generic")
+@device_only
+@lodge_only
+def test_e1000e_keeps_a_connection_when_its_guest_is_saved_in_mid_transfer(vm):
+    move_in_mid_transfer(vm, "e1000e")
+
+
+@needs("generic")
+@device_only
+def test_e1000e_comes_and_goes_while_the_guest_runs(vm):
+    console = vm.shell(f"mktemp -p {vm.scratch()} console.XXXXXX").strip()
+    run = (NET + "echo waits; until [ -e /sys/class/net/eth0 ]; do sleep 1; done; lease eth0; echo plugged; "
+           "while [ -e /sys/class/net/eth0 ]; do sleep 1; done; echo gone")
+    job = vm.start(
+        f"-accel {vm.accel} -cpu {vm.cpu()} -nodefaults -display none -serial file:{console} -qmp stdio {MACHINE} "
+        f"-device pcie-root-port,id=rp,chassis=1 -kernel {vm.path('generic/vmlinuz')} "
+        f"-initrd {vm.path('generic/initrd')} -append 'console=ttyS0 quiet quiet-init run=\"{run}\"'")
+    qmp = Qmp(job, BOOT)
+    seen(vm, console, "waits")
+    qmp.execute("netdev_add", {"type": "user", "id": "n"})
+    qmp.execute("device_add", {"driver": "e1000e", "netdev": "n", "id": "nic", "bus": "rp"})
+    assert "lease: address=10.0.2.15/24" in seen(vm, console, "plugged")
+    qmp.execute("device_del", {"id": "nic"})
+    qmp.event("DEVICE_DELETED", BOOT, device="nic")
+    qmp.execute("netdev_del", {"id": "n"})
+    seen(vm, console, "gone")
+    assert job.wait(BOOT).status == 0
