@@ -27,6 +27,8 @@ typedef struct NetClass {
     /* Optional.  Any thread: the guest uses so many queues; takes these offloads. */
     void (*set_queues)(NetBackend *b, unsigned queues);
     void (*set_offloads)(NetBackend *b, unsigned offloads);
+    /* Optional.  Main thread: the NIC is announced, and frames do not pass through here. */
+    void (*announce)(NetBackend *b, const uint8_t mac[NET_MAC_BYTES]);
     bool main_loop_only; /* its NIC's queues must be there */
 } NetClass;
 

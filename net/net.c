@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "net/announce.h"
 #include "net/backend.h"
 #include "net/offload.h"
 #include "vmm/error.h"
@@ -239,6 +240,7 @@ void net_remove_all(Domain *domain)
 {
     NetBackend *b;
 
+    net_announce_end(domain);
     while (!netdev_each(domain, first, &b)) {
         remove_backend(b);
     }
@@ -502,20 +504,4 @@ void net_drop_received(NetQueue *q)
 void net_send_ready(NetBackend *b, NetQueue *q)
 {
     q->nic->ops->send_ready(q->nic, q->index);
-}
-
-/* RFC 903: "who am I", broadcast, which nobody answers and every switch learns from. */
-void net_announce(NetNic *nic, const uint8_t *mac)
-{
-    uint8_t frame[60] = {
-        [12] = 0x80, 0x35, 0x00, 0x01, 0x08, 0x00, 6, 4, 0x00, 0x03,
-    };
-    struct iovec iov = { frame, sizeof(frame) };
-    const NetPacket packet = { .iov = &iov, .n = 1, .length = sizeof(frame) };
-
-    memset(frame, 0xff, NET_MAC_BYTES);
-    memcpy(frame + 6, mac, NET_MAC_BYTES);
-    memcpy(frame + 22, mac, NET_MAC_BYTES);
-    memcpy(frame + 32, mac, NET_MAC_BYTES);
-    net_send(nic, 0, &packet);
 }

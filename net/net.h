@@ -74,6 +74,9 @@ typedef struct NetNicOps {
     void (*send_ready)(NetNic *nic, unsigned queue);
     /* Main thread: net_nic_link_up() may have changed. */
     void (*link_changed)(NetNic *nic);
+    /* Main thread, in each round of an announcement: asks the driver, if it knows that, to announce itself, and puts the
+     * address that the guest has given it in place of nic->mac.  NULL: there is no such thing. */
+    void (*announce)(NetNic *nic, uint8_t mac[NET_MAC_BYTES]);
     /* Main thread: fills *ret, whose arrays are there and empty.  NULL: the NIC has no filter. */
     void (*look_at_filter)(NetNic *nic, NetRxFilter *ret);
 } NetNicOps;
@@ -117,8 +120,9 @@ unsigned net_nic_backend_queues(const NetNic *nic); /* at most so many are of us
 /* The guest uses the first `queues`; what it takes.  Any thread. */
 void net_set_queues(NetNic *nic, unsigned queues);
 void net_set_offloads(NetNic *nic, unsigned offloads);
-/* Tells switches where the NIC is now: a RARP request in its name.  Queue 0's loop. */
-void net_announce(NetNic *nic, const uint8_t *mac);
+/* The state of the NIC was restored: when the guest runs, it is announced (net/announce.h).  For the `loaded` hook of
+ * its state. */
+void net_nic_loaded(NetNic *nic);
 /* The NIC's filter has changed in a way that others may want to know (NIC_RX_FILTER_CHANGED).  Any thread. */
 void net_filter_changed(NetNic *nic);
 extern const LinkClass netdev_link;

@@ -219,7 +219,7 @@ static bool set_capabilities(CommandCall *call, const void *opaque, void *ret, G
 /* ---- parameters ---- */
 
 typedef struct Parameters {
-    bool has_bandwidth, has_downtime;
+    bool has_bandwidth, has_downtime, has_initial, has_max, has_rounds, has_step;
     MigrateParameters p;
 } Parameters;
 static const FieldStruct parameters_struct = {
@@ -229,14 +229,30 @@ static const FieldStruct parameters_struct = {
                .help = "Bytes a second; 0: any"),
         F_UINT("downtime-limit", Parameters, p.downtime_limit, 0, FIELD_HAS(Parameters, has_downtime),
                .max = 2000 * 1000, .help = "ms that the guest may stand still"),
+        F_UINT("announce-initial", Parameters, p.announce_initial, 0, FIELD_HAS(Parameters, has_initial),
+               .max = 100 * 1000, .help = "ms from the first round in which NICs are announced to the second"),
+        F_UINT("announce-max", Parameters, p.announce_max, 0, FIELD_HAS(Parameters, has_max), .max = 100 * 1000,
+               .help = "ms between rounds, at most"),
+        F_UINT("announce-rounds", Parameters, p.announce_rounds, 0, FIELD_HAS(Parameters, has_rounds), .max = 1000,
+               .help = "How often NICs are announced where the domain has arrived"),
+        F_UINT("announce-step", Parameters, p.announce_step, 1, FIELD_HAS(Parameters, has_step), .min = 1,
+               .max = 10 * 1000, .help = "ms by which each round comes later"),
         FIELD_END
     },
 };
 
 static bool query_parameters(CommandCall *call, const void *args, void *ret, GError **error)
 {
-    *(Parameters *)ret = (Parameters) { true, true, migrate_control(call->domain)->parameters };
+    *(Parameters *)ret = (Parameters) { true, true, true, true, true, true, migrate_parameters(call->domain) };
     return true;
+}
+
+static void set_announcements(MigrateParameters *p, const Parameters *args)
+{
+    p->announce_initial = args->has_initial ? args->p.announce_initial : p->announce_initial;
+    p->announce_max = args->has_max ? args->p.announce_max : p->announce_max;
+    p->announce_rounds = args->has_rounds ? args->p.announce_rounds : p->announce_rounds;
+    p->announce_step = args->has_step ? args->p.announce_step : p->announce_step;
 }
 
 static bool set_parameters(CommandCall *call, const void *opaque, void *ret, GError **error)
@@ -254,6 +270,7 @@ static bool set_parameters(CommandCall *call, const void *opaque, void *ret, GEr
     if (args->has_downtime) {
         __atomic_store_n(&control->parameters.downtime_limit, args->p.downtime_limit, __ATOMIC_RELAXED);
     }
+    set_announcements(&control->parameters, args);
     return true;
 }
 

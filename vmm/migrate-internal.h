@@ -21,12 +21,6 @@ typedef enum MigrateStatus {
 } MigrateStatus;
 extern const FieldEnum migrate_status_enum;
 
-/* What migrate-set-parameters says.  Atomic, each for itself. */
-typedef struct MigrateParameters {
-    uint64_t max_bandwidth;  /* bytes a second; 0: any */
-    uint64_t downtime_limit; /* ms */
-} MigrateParameters;
-
 typedef enum MigrateCapability {
     MIGRATE_EVENTS, MIGRATE_PAUSE, MIGRATE_RETURN_PATH, MIGRATE_CAPABILITIES
 } MigrateCapability;

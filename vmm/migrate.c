@@ -299,12 +299,20 @@ struct MigrateControl *migrate_control(Domain *domain)
     if (!control) {
         control = domain->migration = g_new0(struct MigrateControl, 1);
         control->domain = domain;
-        control->parameters = (MigrateParameters) { BANDWIDTH_DEFAULT, DOWNTIME_DEFAULT };
+        control->parameters = (MigrateParameters) {
+            .max_bandwidth = BANDWIDTH_DEFAULT, .downtime_limit = DOWNTIME_DEFAULT, .announce_initial = 50,
+            .announce_max = 550, .announce_rounds = 5, .announce_step = 100,
+        };
         control->capability[MIGRATE_EVENTS] = true;
         control->capability[MIGRATE_RETURN_PATH] = true;
         control->listen_fd = -1;
     }
     return control;
+}
+
+MigrateParameters migrate_parameters(Domain *domain)
+{
+    return migrate_control(domain)->parameters;
 }
 
 void migrate_set_storage(Domain *domain, const MigrateStorage *storage)

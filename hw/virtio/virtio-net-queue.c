@@ -239,5 +239,6 @@ const NetNicOps virtio_net_nic_ops = {
     .receive = net_nic_receive,
     .send_ready = net_nic_send_ready,
     .link_changed = net_nic_link_changed,
+    .announce = virtio_net_announce,
     .look_at_filter = virtio_net_look_at_filter,
 };

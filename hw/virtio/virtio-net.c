@@ -133,32 +133,8 @@ static bool net_loaded(void *opaque, GError **error)
     virtio_net_publish_filter(n);
     virtio_net_apply_offloads(n);
     net_set_queues(&n->nic, n->current_pairs);
-    n->was_loaded = true;
+    net_nic_loaded(&n->nic);
     return true;
-}
-
-static void announce_for_guest(void *opaque)
-{
-    VirtioNet *n = opaque;
-
-    net_announce(&n->nic, n->filter.mac);
-}
-
-/* It may be at another port of a switch now: the guest tells everybody, or we do. */
-static void net_resuming(Virtio *v)
-{
-    VirtioNet *n = virtio_net(v);
-
-    if (!n->was_loaded || !(v->status & VIRTIO_S_DRIVER_OK)) {
-        return;
-    }
-    n->was_loaded = false;
-    if (virtio_has(v, VIRTIO_NET_F_GUEST_ANNOUNCE) && virtio_has(v, VIRTIO_NET_F_CTRL_VQ)) {
-        __atomic_store_n(&n->announce, true, __ATOMIC_RELAXED);
-        virtio_config_changed(v);
-    } else {
-        loop_call(n->nic.queue[0].loop, announce_for_guest, n);
-    }
 }
 
 static const StateDesc net_state = {
@@ -334,7 +310,6 @@ const VirtioClass virtio_net_class = {
     .config_read = net_config_read,
     .queue_ready = net_queue_ready,
     .reset = net_reset,
-    .resuming = net_resuming,
 };
 
 const DeviceClass virtio_net_pci_class = {
