@@ -6,6 +6,7 @@
 
 #include "net/net.h"
 #include "vmm/domain.h"
+#include "vmm/vhost.h"
 
 typedef enum NetSent { NET_SENT, NET_NO_ROOM, NET_LOST } NetSent;
 
@@ -29,6 +30,15 @@ typedef struct NetClass {
     void (*set_offloads)(NetBackend *b, unsigned offloads);
     /* Optional.  Main thread: the NIC is announced, and frames do not pass through here. */
     void (*announce)(NetBackend *b, const uint8_t mac[NET_MAC_BYTES]);
+    /* Optional: rings that somebody else serves (vmm/vhost.h), by their numbers in the device: 2n to the guest, 2n + 1
+     * from it.  The queue's loop; start: false, with a word in the log if it should work: they stay with the NIC.  stop:
+     * false: nobody knows how far they came. */
+    bool (*start_ring)(NetBackend *b, NetQueue *q, const VhostRing *ring, uint64_t features);
+    bool (*stop_ring)(NetBackend *b, NetQueue *q, unsigned ring, uint32_t *ret_base);
+    /* Optional: features of the device (Virtio 5.1.3, 6) that are impossible with it.  Main thread. */
+    uint64_t (*impossible)(NetBackend *b);
+    /* Optional: a NIC is to be linked. */
+    bool (*check)(NetBackend *b, GError **error);
     bool main_loop_only; /* its NIC's queues must be there */
 } NetClass;
 
@@ -43,12 +53,16 @@ struct NetBackend {
     unsigned references; /* the table's and the links of devices */
     bool deleted;      /* closed: only links hold it */
     bool link_down;    /* set_link; atomic */
+    bool no_peer;      /* its other end is away, which is as if the cable were pulled; atomic */
 };
 
 /* ---- for backends ---- */
 /* A frame for the guest.  The queue's loop. */
 bool net_receive(NetBackend *b, NetQueue *q, const NetPacket *packet);
 void net_send_ready(NetBackend *b, NetQueue *q);
+
+/* no_peer has changed.  Main thread. */
+void net_peer_changed(NetBackend *b);
 
 /* Makes one that no option language describes (-net's hub ports). */
 NetBackend *netdev_create(Domain *domain, const char *id, const NetClass *class, const void *options, GError **error);

@@ -117,13 +117,24 @@ static void attach_queue(void *opaque)
     b->class->attach(b, q);
 }
 
+/* Rings that are out come back, if they no longer may be. */
+static void tell_rings(void *opaque)
+{
+    NetQueue *q = opaque;
+
+    if (q->nic->ops->rings_changed && q->nic->backend->class->start_ring) {
+        q->nic->ops->rings_changed(q->nic, q->index);
+    }
+}
+
 static void detach_queue(void *opaque)
 {
     NetQueue *q = opaque;
     NetBackend *b = q->nic->backend;
 
-    b->class->detach(b, q);
     q->attached = false;
+    tell_rings(q);
+    b->class->detach(b, q);
 }
 
 /* A backend with fewer queues than the NIC leaves the others without. */
@@ -171,7 +182,7 @@ static bool link_nic(NetNic *nic, GError **error)
         error_set(error, "netdev '%s' is in use by '%s'", b->id, b->nic->name);
         return error_hint(error, "Give each device a netdev of its own.");
     }
-    if (!check_loops(nic, error)) {
+    if (!check_loops(nic, error) || (b->class->check && !b->class->check(b, error))) {
         return false;
     }
     b->nic = nic;
@@ -345,7 +356,15 @@ unsigned net_nic_backend_queues(const NetNic *nic)
 bool net_is_up(const NetNic *nic)
 {
     return !__atomic_load_n(&nic->link_down, __ATOMIC_RELAXED) &&
-           !__atomic_load_n(&nic->backend->link_down, __ATOMIC_RELAXED);
+           !__atomic_load_n(&nic->backend->link_down, __ATOMIC_RELAXED) &&
+           !__atomic_load_n(&nic->backend->no_peer, __ATOMIC_RELAXED);
+}
+
+uint64_t net_nic_impossible(const NetNic *nic)
+{
+    const NetBackend *b = nic->backend;
+
+    return b && !b->deleted && b->class->impossible ? b->class->impossible(nic->backend) : 0;
 }
 
 bool net_nic_link_up(const NetNic *nic)
@@ -399,6 +418,21 @@ static bool no_such_link(Domain *domain, const char *name, GError **error)
     return nearest ? error_hint(error, "Did you mean '%s'?", nearest) : false;
 }
 
+static void link_changed(NetNic *nic)
+{
+    for (unsigned i = 0; nic->linked && i < linked_queues(nic); i++) {
+        loop_call(nic->queue[i].loop, tell_rings, &nic->queue[i]);
+    }
+    nic->ops->link_changed(nic);
+}
+
+void net_peer_changed(NetBackend *b)
+{
+    if (b->nic) {
+        link_changed(b->nic);
+    }
+}
+
 bool net_set_link(Domain *domain, const char *name, bool up, GError **error)
 {
     NetNic *nic = g_hash_table_lookup(domain_table(domain, TABLE_NICS), name);
@@ -410,9 +444,26 @@ bool net_set_link(Domain *domain, const char *name, bool up, GError **error)
     __atomic_store_n(nic ? &nic->link_down : &b->link_down, !up, __ATOMIC_RELAXED);
     nic = nic ? nic : b->nic;
     if (nic) {
-        nic->ops->link_changed(nic);
+        link_changed(nic);
     }
     return true;
+}
+
+/* ---- rings that others serve: the queue's loop ---- */
+
+bool net_start_ring(NetNic *nic, const VhostRing *ring, uint64_t features)
+{
+    NetQueue *q = &nic->queue[ring->index / 2];
+    NetBackend *b = nic->backend;
+
+    return q->attached && b->class->start_ring && net_is_up(nic) && b->class->start_ring(b, q, ring, features);
+}
+
+bool net_stop_ring(NetNic *nic, unsigned ring, uint32_t *ret_base)
+{
+    NetBackend *b = nic->backend;
+
+    return b->class->stop_ring(b, &nic->queue[ring / 2], ring, ret_base);
 }
 
 /* ---- frames from the guest: the queue's loop ---- */

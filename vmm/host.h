@@ -28,6 +28,9 @@ int host_connect_tcp(const char *host, const char *port, bool ipv4, bool ipv6, G
 /* Runs a program to its end; false: it could not be started, or failed.  In the sandbox that is refused, unless
  * -sandbox says spawn=allow. */
 bool host_run(const char *const *argv, GError **error);
+/* The same; it inherits fd, and what it says on standard error is *ret_said, as one line (the caller's; NULL: it was not
+ * started). */
+bool host_run_with(const char *const *argv, int fd, char **ret_said, GError **error);
 int host_memfd(const char *name, unsigned flags, GError **error);
 /* A descriptor that was passed, the caller's then: inherited, by number, and open; or by the name that a monitor client
  * gave it (getfd). */

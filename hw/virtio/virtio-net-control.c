@@ -222,6 +222,9 @@ static bool set_pairs(VirtioNet *n, uint8_t command, const VirtqueueChain *c, ui
     }
     __atomic_store_n(&n->current_pairs, pairs, __ATOMIC_RELAXED);
     net_set_queues(&n->nic, pairs);
+    for (unsigned i = 0; i < 2 * n->pairs; i++) {
+        virtio_serve_anew_soon(n->virtio.queue[i]); /* by whom, hangs on whether it is used */
+    }
     return true;
 }
 

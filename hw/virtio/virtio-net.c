@@ -94,6 +94,25 @@ static void net_queue_ready(Virtio *v, Virtqueue *vq)
     }
 }
 
+static uint64_t net_impossible(Virtio *v)
+{
+    return net_nic_impossible(&virtio_net(v)->nic);
+}
+
+/* Pairs that the driver does not use stay here, where nothing is done about them. */
+static bool net_start_outside(Virtio *v, Virtqueue *vq, const VhostRing *ring)
+{
+    VirtioNet *n = virtio_net(v);
+
+    return virtqueue_index(vq) / 2 < __atomic_load_n(&n->current_pairs, __ATOMIC_RELAXED) &&
+           !virtio_net_is_control(n, vq) && net_start_ring(&n->nic, ring, v->driver_features);
+}
+
+static bool net_stop_outside(Virtio *v, Virtqueue *vq, uint32_t *ret_base)
+{
+    return net_stop_ring(&virtio_net(v)->nic, virtqueue_index(vq), ret_base);
+}
+
 static void net_reset(Virtio *v)
 {
     VirtioNet *n = virtio_net(v);
@@ -308,6 +327,9 @@ const VirtioClass virtio_net_class = {
     .features = net_features,
     .set_features = net_set_driver_features,
     .config_read = net_config_read,
+    .impossible = net_impossible,
+    .start_outside = net_start_outside,
+    .stop_outside = net_stop_outside,
     .queue_ready = net_queue_ready,
     .reset = net_reset,
 };
