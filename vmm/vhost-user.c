@@ -103,8 +103,8 @@ static bool send_message(VhostUser *u, Message *m, const int *fds, unsigned n, G
         struct cmsghdr header;
         char space[CMSG_SPACE(FDS_MAX * sizeof(int))];
     } control = { 0 };
-    struct iovec iov = { m, sizeof(m->header) + m->header.size };
-    struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+    struct iovec iov[] = { { &m->header, sizeof(m->header) }, { &m->payload, m->header.size } };
+    struct msghdr message = { .msg_iov = iov, .msg_iovlen = 2 };
     ssize_t sent;
 
     if (u->fd < 0) {
@@ -120,7 +120,7 @@ static bool send_message(VhostUser *u, Message *m, const int *fds, unsigned n, G
     do {
         sent = sendmsg(u->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     } while (sent < 0 && (errno == EINTR || (errno == EAGAIN && wait_to(u, POLLOUT))));
-    return sent == (ssize_t)iov.iov_len || lose(u, error, "has gone, or takes nothing");
+    return sent == (ssize_t)(iov[0].iov_len + iov[1].iov_len) || lose(u, error, "has gone, or takes nothing");
 }
 
 static bool read_all(VhostUser *u, void *data, size_t length)
