@@ -210,7 +210,7 @@ static void wait_for_peer(NetVhostUser *s)
     Loop *loop = domain_loop(s->backend.domain);
     int64_t until = clock_ns(clock_realtime) + WAIT_S * NS_PER_SEC;
 
-    if (loop_current() || chardev_connected(s->chr)) {
+    if (domain_is_complete(s->backend.domain) || chardev_connected(s->chr)) {
         return;
     }
     log_info("%s: waiting for the vhost-user back end at chardev '%s'", s->backend.id, chardev_id(s->chr));

@@ -61,6 +61,8 @@ typedef enum DomainTable {
     TABLE_ANNOUNCEMENTS, TABLE_GLOBALS, DOMAIN_TABLES
 } DomainTable;
 GHashTable *domain_table(Domain *domain, DomainTable table); /* char * (owned) to pointer */
+/* The board and the devices of the command line are there. */
+bool domain_is_complete(const Domain *domain);
 /* "/machine/unattached/device[N]" and the like; the next N. */
 unsigned domain_next_number(Domain *domain);
 /* id is well-formed (letter first; letters, digits, - . _) and unused in table. */
