@@ -41,7 +41,8 @@ DEV = """
 mkdir {dev}
 mount -t tmpfs -o mode=755 dev {dev}
 for node in full null ptmx random tty urandom zero; do cp -a /dev/$node {dev}; done
-mkdir {dev}/pts {dev}/shm
+mkdir {dev}/net {dev}/pts {dev}/shm
+cp -a /dev/net/tun {dev}/net || true
 mount --rbind /dev/pts {dev}/pts
 chmod 1777 {dev}/shm
 umount --recursive --lazy /dev  # libvirt moves every mount that it finds there
@@ -63,7 +64,9 @@ class Failed(Exception):
 
 
 class Libvirtd:
-    def __init__(self, emulator):
+    def __init__(self, emulator, network=False):
+        """network: with a network namespace of its own, so that it may make interfaces."""
+        self.namespaces = ["--mount", "--pid"] + (["--net"] if network else [])
         self.top = Path(tempfile.mkdtemp(prefix="lodge-libvirt-"))
         self.top.chmod(0o755)
         self.emulator = self.copy(emulator, "lodge")
@@ -88,7 +91,7 @@ class Libvirtd:
         (self.top / "root/etc/libvirt/virtlogd.conf").write_text("")
         script += [DEV.format(dev=self.top / "root/dev"), f"exec {sys.executable} -c '{FIRST}'"]
         self.holder = subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc", "sh",
+            ["unshare", *self.namespaces, "--propagation", "private", "--fork", "--kill-child", "--mount-proc", "sh",
              "-c", "\n".join(script)], stdout=subprocess.PIPE)
         if self.holder.stdout.readline() != b"ready\n":
             self.__exit__()
@@ -112,7 +115,7 @@ class Libvirtd:
         shutil.rmtree(self.top, ignore_errors=True)
 
     def inside(self, *command):
-        return ["nsenter", "--target", self.first, "--mount", "--pid", *command]
+        return ["nsenter", "--target", self.first, *self.namespaces, *command]
 
     def start(self, name):
         log = open(self.top / f"{name}.log", "ab")
