@@ -9,6 +9,7 @@
 #include "vmm/vhost.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -140,7 +141,7 @@ static void free_log(VhostDevice *d)
 static bool make_log(VhostDevice *d, GError **error)
 {
     uint64_t bytes = log_size(d);
-    int fd = host_memfd("vhost-log", 0, error);
+    int fd = host_memfd("vhost-log", MFD_ALLOW_SEALING, error);
     void *log;
 
     if (fd < 0) {
@@ -151,6 +152,7 @@ static bool make_log(VhostDevice *d, GError **error)
         close(fd);
         return error_set_errno(error, errno, "no memory for the log of a vhost device");
     }
+    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL); /* nobody takes it from under us */
     d->log = log;
     d->log_bytes = bytes;
     d->log_fd = fd;

@@ -41,6 +41,7 @@ def in_namespace(vm, before, options, run, unshare="-n"):
              f"busybox httpd -f -p 8080 -h {folder} & server=$!\n{command}\nstatus=$?; kill $server; exit $status\nEND")
     job = vm.place.start(f"exec unshare {unshare} sh {folder}/run")
     vm.jobs.append(job)
+    job.folder = folder
     return job, digest
 
 
@@ -125,17 +126,17 @@ def test_vhost_net_serves_the_queues(vm):
 @lodge_only
 @device_only
 def test_vhost_user_serves_the_queues_and_its_death_is_a_pulled_cable(vm):
-    before = (f"backend() {{ {backend_program(vm)} @FOLDER/vu tap:tap8 >said 2>&1 & back=$!; sleep 0.5; "
-              "busybox ip link set tap8 up; busybox ip addr add 10.5.5.1/24 dev tap8; }\n"
-              "backend; ( until test -e cgi-bin/again; do sleep 0.3; done; kill -9 $back; sleep 1; backend; sleep 1000 ) &\n"
-              "printf '%s\\n' '#!/bin/sh' 'touch again' 'echo; echo dies' >cgi-bin/die; chmod +x cgi-bin/die")
-    run = (NET + STATIC + transfer("10.5.5.1:8080") + "; wget -q -T 5 -O - http://10.5.5.1:8080/cgi-bin/die; "
+    before = (f"while :; do {backend_program(vm)} @FOLDER/vu tap:tap8 >said 2>&1 & echo $! >pid; sleep 0.5; "
+              "busybox ip link set tap8 up; busybox ip addr add 10.5.5.1/24 dev tap8; wait; sleep 1; done & sleep 1")
+    run = (NET + STATIC + transfer("10.5.5.1:8080") + "; echo waits; "
            "until [ $(cat /sys/class/net/eth0/carrier) = 0 ]; do sleep 0.2; done; echo pulled; "
            "until [ $(cat /sys/class/net/eth0/carrier) = 1 ]; do sleep 0.2; done; echo plugged; "
            "sleep 1; " + transfer("10.5.5.1:8080").replace("down=", "down2=").replace("up=", "up2="))
     job, digest = in_namespace(
         vm, before, SHARED + "-chardev socket,id=c,path=@FOLDER/vu,reconnect=1 -netdev vhost-user,id=n,chardev=c "
         "-device virtio-net-pci,netdev=n", run)
+    job.expect("waits", 2 * BOOT)
+    vm.shell(f"kill -9 $(cat {job.folder}/pid)")
     output = ended_well(job, 2 * BOOT)
     arrived(output, digest)
     assert "pulled" in output and "plugged" in output
