@@ -244,6 +244,6 @@ void netdev_help(GString *out)
 {
     g_string_append(out, "Network backends (-netdev TYPE,id=ID,...; -netdev TYPE,help lists the options):\n");
     for (const FieldCase *c = netdev_options.cases; c->value; c++) {
-        g_string_append_printf(out, "  %-8s %s\n", c->value, c->structure->help);
+        g_string_append_printf(out, "  %-10s %s\n", c->value, c->structure->help);
     }
 }

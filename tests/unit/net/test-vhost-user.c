@@ -462,6 +462,56 @@ static void test_a_peer_with_too_few_queues_is_refused(void **state)
     refused(t->g.rig->domain, "vhost-user,id=m,chardev=c,queues=4", "queues, not 4");
 }
 
+/* A peer that says `data` and, if `stays`, is silent then. */
+static void meets(Domain *domain, const void *data, size_t length, bool stays, const char *expected)
+{
+    static unsigned n;
+    g_autofree char *chardev = NULL, *netdev = NULL;
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    assert_int_equal(write(pair[0], data, length), length);
+    chardev = g_strdup_printf("socket,id=peer%u,fd=%d", n, pair[1]);
+    netdev = g_strdup_printf("vhost-user,id=m,chardev=peer%u", n++);
+    assert_non_null(chardev_add_text(domain, chardev, NULL));
+    if (!stays) {
+        close(pair[0]);
+    }
+    refused(domain, netdev, expected);
+    if (stays) {
+        close(pair[0]);
+    }
+}
+
+static void test_peers_that_answer_nonsense_or_nothing_are_refused(void **state)
+{
+    static const uint32_t wrong_request[] = { 2, 5, 8, 0, 0 }, no_reply[] = { 1, 1, 8, 0, 0 },
+                          huge[] = { 1, 5, 0xffffffff, 0, 0 }, short_one[] = { 1, 5, 4, 0, 0 }, old[] = { 1, 5, 8, 0, 0 },
+                          cut[] = { 1, 5 };
+    Guest *t = *state;
+    Domain *domain;
+
+    t->g.rig = rig_new_shared(NULL, NULL);
+    domain = t->g.rig->domain;
+    meets(domain, wrong_request, sizeof(wrong_request), true, "answers nonsense");
+    meets(domain, no_reply, sizeof(no_reply), true, "answers nonsense");
+    meets(domain, huge, sizeof(huge), true, "answers nonsense");
+    meets(domain, short_one, sizeof(short_one), true, "answers nonsense");
+    meets(domain, cut, sizeof(cut), false, "vhost-user back end");
+    meets(domain, cut, sizeof(cut), true, "does not answer"); /* after a while */
+    meets(domain, old, sizeof(old), true, "does not know Virtio 1");
+}
+
+static void test_a_chardev_in_use_stays(void **state)
+{
+    g_autoptr(GError) error = NULL;
+    Guest *t = *state;
+
+    start(t, DEVICE, STATUS);
+    assert_false(chardev_remove(t->g.rig->domain, "c", &error));
+    goes_both_ways(t);
+}
+
 #define TEST(NAME) cmocka_unit_test_setup_teardown(test_##NAME, setup, teardown)
 
 int main(void)
@@ -485,6 +535,8 @@ int main(void)
         TEST(unshared_memory_is_refused_in_a_sentence),
         TEST(peers_that_will_not_do_are_refused),
         TEST(a_peer_with_too_few_queues_is_refused),
+        TEST(peers_that_answer_nonsense_or_nothing_are_refused),
+        TEST(a_chardev_in_use_stays),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
