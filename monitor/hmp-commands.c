@@ -54,6 +54,8 @@ const HmpCommand hmp_commands[] = {
       .help = "Add a network backend, as -netdev does" },
     { "netdev_del", NULL, "netdev_del", .params = "ID" },
     { "set_link", .run = hmp_set_link, .params = "NAME on|off", .help = "Plug in or pull the cable of a NIC" },
+    { "announce_self", .run = hmp_announce_self, .params = "[NIC,...] [ID]",
+      .help = "Tell switches and neighbours where the NICs are" },
     { "hostfwd_add", .run = hmp_hostfwd_add, .params = "[NETDEV] [tcp|udp]:[HOSTADDR]:HOSTPORT-[GUESTADDR]:GUESTPORT",
       .help = "Forward a port of the host to the guest" },
     { "hostfwd_remove", .run = hmp_hostfwd_remove, .params = "[NETDEV] [tcp|udp]:[HOSTADDR]:HOSTPORT",

@@ -4,6 +4,7 @@
  */
 #include "monitor/hmp-net.h"
 
+#include "net/announce.h"
 #include "net/egress.h"
 #include "net/net-commands.h"
 #include "net/usernet.h"
@@ -26,6 +27,18 @@ bool hmp_set_link(HmpCall *call, GError **error)
         return error_hint(error, "Write set_link NAME on|off.");
     }
     return net_set_link(call->domain, words[0], on, error);
+}
+
+/* With the times that migrations have. */
+bool hmp_announce_self(HmpCall *call, GError **error)
+{
+    g_auto(GStrv) words = g_strsplit(call->rest, " ", 2);
+    g_auto(GStrv) interfaces = words[0] ? g_strsplit(words[0], ",", -1) : NULL;
+    NetAnnounce parameters = net_announce_parameters(call->domain);
+
+    parameters.interfaces = interfaces;
+    net_announce_self(call->domain, words[0] && words[1] ? g_strstrip(words[1]) : "", &parameters);
+    return true;
 }
 
 /* One word, or two of which the first is a netdev. */

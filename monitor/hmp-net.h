@@ -5,6 +5,7 @@
 #include "monitor/hmp.h"
 
 bool hmp_netdev_add(HmpCall *call, GError **error);
+bool hmp_announce_self(HmpCall *call, GError **error);
 bool hmp_set_link(HmpCall *call, GError **error);
 bool hmp_hostfwd_add(HmpCall *call, GError **error);
 bool hmp_hostfwd_remove(HmpCall *call, GError **error);

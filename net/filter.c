@@ -117,6 +117,7 @@ static void take_list(void *opaque)
 
     net_filters_detach(q);
     net_filters_attach(q, q->nic->backend);
+    net_tell_rings(q);
     /* What has waited for one that is gone, or has changed. */
     net_send_ready(q->nic->backend, q);
     net_receive_ready(q->nic, q->index);
@@ -166,6 +167,9 @@ bool net_filter_create(Object *obj, GError **error)
     NetBackend *b = netdev_find(obj->domain, f->netdev, error);
     int place;
 
+    if (b && b->class->elsewhere) {
+        return error_set(error, "netdev '%s' (%s) takes no filters: its frames do not pass through lodge", b->id, b->class->name);
+    }
     if (!b || !choose_place(f, b, &place, error) || !class_of(f)->open(f, error)) {
         return false;
     }

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "net/backend.h"
+#include "net/announce.h"
 #include "net/usernet.h"
 #include "vmm/error.h"
 
@@ -188,6 +188,47 @@ void net_filter_changed(NetNic *nic)
     }
 }
 
+/* ---- announce-self ---- */
+
+static const Field name_element = FIELD_VALUE(FIELD_STR, char *, .flags = FIELD_REQUIRED);
+typedef struct AnnounceArgs {
+    NetAnnounce p;
+    char *id;
+    FieldList interfaces;
+    bool has_interfaces;
+} AnnounceArgs;
+static const FieldStruct announce_args = {
+    .name = "AnnounceParameters", .size = sizeof(AnnounceArgs),
+    .fields = (const Field[]) {
+        F_UINT("initial", AnnounceArgs, p.initial, 0, .flags = FIELD_REQUIRED, .max = 100 * 1000,
+               .help = "ms from the first round to the second"),
+        F_UINT("max", AnnounceArgs, p.max, 0, .flags = FIELD_REQUIRED, .max = 100 * 1000,
+               .help = "ms between rounds, at most"),
+        F_UINT("rounds", AnnounceArgs, p.rounds, 0, .flags = FIELD_REQUIRED, .max = 1000,
+               .help = "How often they are announced; 0: those of this id no more"),
+        F_UINT("step", AnnounceArgs, p.step, 0, .flags = FIELD_REQUIRED, .max = 10 * 1000,
+               .help = "ms by which each round comes later"),
+        F_LIST("interfaces", AnnounceArgs, interfaces, &name_element, FIELD_HAS(AnnounceArgs, has_interfaces),
+               .help = "Names of the NICs (default: all)"),
+        F_STR("id", AnnounceArgs, id, NULL, .help = "Ends an announcement of the same id that is under way"),
+        FIELD_END
+    },
+};
+
+static bool announce_self(CommandCall *call, const void *opaque, void *ret, GError **error)
+{
+    const AnnounceArgs *args = opaque;
+    NetAnnounce p = args->p;
+    g_autofree char **names = g_new0(char *, args->interfaces.n + 1);
+
+    for (size_t i = 0; i < args->interfaces.n; i++) {
+        names[i] = FIELD_LIST_AT(args->interfaces, char *, i);
+    }
+    p.interfaces = args->has_interfaces ? names : NULL;
+    net_announce_self(call->domain, args->id ? args->id : "", &p);
+    return true;
+}
+
 /* ---- streams ---- */
 
 typedef struct StreamEvent { char *id; NetAddress addr; } StreamEvent;
@@ -352,6 +393,7 @@ const Command net_commands[] = {
     { "netdev_add", add, &netdev_options, .flags = COMMAND_UNCHECKED, .help = "Add a network backend" },
     { "netdev_del", del, &id_args, .help = "Remove a network backend; a NIC at it stays, without a link" },
     { "set_link", set_link, &link_args, .help = "Plug in or pull the cable of a NIC" },
+    { "announce-self", announce_self, &announce_args, .help = "Tell switches and neighbours where the NICs are" },
     { "query-rx-filter", query_rx_filter, &filter_args, COMMAND_RETURNS_LIST(&rx_filter_element),
       .help = "Show which frames NICs take" },
     { "query-nics", query_nics, NULL, COMMAND_RETURNS_LIST(&nic_element),

@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "net/announce.h"
 #include "net/backend.h"
 #include "net/filter.h"
 #include "net/offload.h"
@@ -118,14 +119,27 @@ static void attach_queue(void *opaque)
     b->class->attach(b, q);
 }
 
+void net_tell_rings(NetQueue *q)
+{
+    if (q->nic->ops->rings_changed && q->nic->backend->class->start_ring) {
+        q->nic->ops->rings_changed(q->nic, q->index);
+    }
+}
+
+static void tell_rings(void *opaque)
+{
+    net_tell_rings(opaque);
+}
+
 static void detach_queue(void *opaque)
 {
     NetQueue *q = opaque;
     NetBackend *b = q->nic->backend;
 
+    q->attached = false;
+    net_tell_rings(q);
     b->class->detach(b, q);
     net_filters_detach(q);
-    q->attached = false;
 }
 
 /* A backend with fewer queues than the NIC leaves the others without. */
@@ -173,7 +187,7 @@ static bool link_nic(NetNic *nic, GError **error)
         error_set(error, "netdev '%s' is in use by '%s'", b->id, b->nic->name);
         return error_hint(error, "Give each device a netdev of its own.");
     }
-    if (!check_loops(nic, error)) {
+    if (!check_loops(nic, error) || (b->class->check && !b->class->check(b, error))) {
         return false;
     }
     b->nic = nic;
@@ -243,6 +257,7 @@ void net_remove_all(Domain *domain)
 {
     NetBackend *b;
 
+    net_announce_end(domain);
     while (!netdev_each(domain, first, &b)) {
         remove_backend(b);
     }
@@ -347,7 +362,15 @@ unsigned net_nic_backend_queues(const NetNic *nic)
 bool net_is_up(const NetNic *nic)
 {
     return !__atomic_load_n(&nic->link_down, __ATOMIC_RELAXED) &&
-           !__atomic_load_n(&nic->backend->link_down, __ATOMIC_RELAXED);
+           !__atomic_load_n(&nic->backend->link_down, __ATOMIC_RELAXED) &&
+           !__atomic_load_n(&nic->backend->no_peer, __ATOMIC_RELAXED);
+}
+
+uint64_t net_nic_impossible(const NetNic *nic)
+{
+    const NetBackend *b = nic->backend;
+
+    return b && !b->deleted && b->class->impossible ? b->class->impossible(nic->backend) : 0;
 }
 
 bool net_nic_link_up(const NetNic *nic)
@@ -401,6 +424,21 @@ static bool no_such_link(Domain *domain, const char *name, GError **error)
     return nearest ? error_hint(error, "Did you mean '%s'?", nearest) : false;
 }
 
+static void link_changed(NetNic *nic)
+{
+    for (unsigned i = 0; nic->linked && i < linked_queues(nic); i++) {
+        loop_call(nic->queue[i].loop, tell_rings, &nic->queue[i]);
+    }
+    nic->ops->link_changed(nic);
+}
+
+void net_peer_changed(NetBackend *b)
+{
+    if (b->nic) {
+        link_changed(b->nic);
+    }
+}
+
 bool net_set_link(Domain *domain, const char *name, bool up, GError **error)
 {
     NetNic *nic = g_hash_table_lookup(domain_table(domain, TABLE_NICS), name);
@@ -412,9 +450,26 @@ bool net_set_link(Domain *domain, const char *name, bool up, GError **error)
     __atomic_store_n(nic ? &nic->link_down : &b->link_down, !up, __ATOMIC_RELAXED);
     nic = nic ? nic : b->nic;
     if (nic) {
-        nic->ops->link_changed(nic);
+        link_changed(nic);
     }
     return true;
+}
+
+/* ---- rings that others serve: the queue's loop ---- */
+
+bool net_start_ring(NetNic *nic, const VhostRing *ring, uint64_t features)
+{
+    NetQueue *q = &nic->queue[ring->index / 2];
+    NetBackend *b = nic->backend;
+
+    return q->attached && !q->filters && b->class->start_ring && net_is_up(nic) && b->class->start_ring(b, q, ring, features);
+}
+
+bool net_stop_ring(NetNic *nic, unsigned ring, uint32_t *ret_base)
+{
+    NetBackend *b = nic->backend;
+
+    return b->class->stop_ring(b, &nic->queue[ring / 2], ring, ret_base);
 }
 
 /* ---- frames from the guest: the queue's loop ---- */
@@ -518,20 +573,4 @@ void net_drop_received(NetQueue *q)
 void net_send_ready(NetBackend *b, NetQueue *q)
 {
     q->nic->ops->send_ready(q->nic, q->index);
-}
-
-/* RFC 903: "who am I", broadcast, which nobody answers and every switch learns from. */
-void net_announce(NetNic *nic, const uint8_t *mac)
-{
-    uint8_t frame[60] = {
-        [12] = 0x80, 0x35, 0x00, 0x01, 0x08, 0x00, 6, 4, 0x00, 0x03,
-    };
-    struct iovec iov = { frame, sizeof(frame) };
-    const NetPacket packet = { .iov = &iov, .n = 1, .length = sizeof(frame) };
-
-    memset(frame, 0xff, NET_MAC_BYTES);
-    memcpy(frame + 6, mac, NET_MAC_BYTES);
-    memcpy(frame + 22, mac, NET_MAC_BYTES);
-    memcpy(frame + 32, mac, NET_MAC_BYTES);
-    net_send(nic, 0, &packet);
 }

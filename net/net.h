@@ -74,6 +74,12 @@ typedef struct NetNicOps {
     void (*send_ready)(NetNic *nic, unsigned queue);
     /* Main thread: net_nic_link_up() may have changed. */
     void (*link_changed)(NetNic *nic);
+    /* Whether net_start_ring() works may have changed: the NIC gives rings of this queue that are out back, and tries
+     * again.  The queue's loop.  NULL: it has none out. */
+    void (*rings_changed)(NetNic *nic, unsigned queue);
+    /* Main thread, in each round of an announcement: asks the driver, if it knows that, to announce itself, and puts the
+     * address that the guest has given it in place of nic->mac.  NULL: there is no such thing. */
+    void (*announce)(NetNic *nic, uint8_t mac[NET_MAC_BYTES]);
     /* Main thread: fills *ret, whose arrays are there and empty.  NULL: the NIC has no filter. */
     void (*look_at_filter)(NetNic *nic, NetRxFilter *ret);
 } NetNicOps;
@@ -115,11 +121,13 @@ bool net_nic_realize(NetNic *nic, Domain *domain, Loop *const *loops, unsigned q
 void net_nic_unrealize(NetNic *nic); /* fine if it is not realized */
 bool net_nic_link_up(const NetNic *nic);
 unsigned net_nic_backend_queues(const NetNic *nic); /* at most so many are of use; 0: no backend */
+uint64_t net_nic_impossible(const NetNic *nic); /* features that the device cannot offer with this backend */
 /* The guest uses the first `queues`; what it takes.  Any thread. */
 void net_set_queues(NetNic *nic, unsigned queues);
 void net_set_offloads(NetNic *nic, unsigned offloads);
-/* Tells switches where the NIC is now: a RARP request in its name.  Queue 0's loop. */
-void net_announce(NetNic *nic, const uint8_t *mac);
+/* The state of the NIC was restored: when the guest runs, it is announced (net/announce.h).  For the `loaded` hook of
+ * its state. */
+void net_nic_loaded(NetNic *nic);
 /* The NIC's filter has changed in a way that others may want to know (NIC_RX_FILTER_CHANGED).  Any thread. */
 void net_filter_changed(NetNic *nic);
 extern const LinkClass netdev_link;
@@ -128,6 +136,11 @@ extern const FieldCodec net_mac_codec;
 /* ---- the queue's loop ---- */
 bool net_send(NetNic *nic, unsigned queue, const NetPacket *packet); /* false: no room, send_ready() follows */
 void net_receive_ready(NetNic *nic, unsigned queue);
+/* Has a ring of the device (2n to the guest, 2n + 1 from it) served by what stands behind the NIC, if that can: false: by
+ * the NIC itself.  features: the driver's. */
+struct VhostRing;
+bool net_start_ring(NetNic *nic, const struct VhostRing *ring, uint64_t features);
+bool net_stop_ring(NetNic *nic, unsigned ring, uint32_t *ret_base); /* false: they have not said how far they came */
 /* A frame that came and could not be handed to the guest. */
 void net_drop_received(NetQueue *q);
 

@@ -68,7 +68,26 @@ static const FieldStruct tap_options = TABLE("NetdevTapOptions", NetTapOptions, 
     F_BOOL("vnet_hdr", NetTapOptions, vnet_hdr, true, FIELD_HAS(NetTapOptions, has_vnet_hdr),
            .help = "Leave checksums and segmentation to the host (default: on)"),
     F_UINT("queues", NetTapOptions, queues, 1, FIELD_HAS(NetTapOptions, has_queues), .min = 1, .max = 128,
-           .help = "Queues that it is made with (default: 1)"));
+           .help = "Queues that it is made with (default: 1)"),
+    F_STR("br", NetTapOptions, br, NULL, .help = "Bridge that a helper program puts it into (default: br0)"),
+    F_STR("helper", NetTapOptions, helper, NULL, .help = "That program (default: qemu-bridge-helper)"),
+    F_BOOL("vhost", NetTapOptions, vhost, false, FIELD_HAS(NetTapOptions, has_vhost),
+           .help = "Let the host's kernel serve the queues (vhost-net), if it can"),
+    F_STR("vhostfd", NetTapOptions, vhostfd, NULL, .help = "Descriptor of an open /dev/vhost-net"),
+    F_STR("vhostfds", NetTapOptions, vhostfds, NULL, .help = "One for each queue, A:B and on"),
+    F_BOOL("vhostforce", NetTapOptions, vhostforce, false, .help = "Refuse to go on if the kernel cannot serve them"));
+
+static const FieldStruct bridge_options = TABLE("NetdevBridgeOptions", NetBridgeOptions,
+    "A TAP interface at a bridge, made by a helper program that may",
+    F_STR("br", NetBridgeOptions, br, NULL, .help = "The bridge (default: br0)"),
+    F_STR("helper", NetBridgeOptions, helper, NULL, .help = "The program (default: qemu-bridge-helper)"));
+
+static const FieldStruct vhost_user_options = TABLE("NetdevVhostUserOptions", NetVhostUserOptions,
+    "Another process that serves the queues (vhost-user): a switch, passt",
+    F_STR("chardev", NetVhostUserOptions, chardev, NULL, .flags = FIELD_REQUIRED, .help = "Socket to it"),
+    F_BOOL("vhostforce", NetVhostUserOptions, vhostforce, false, .help = "Says nothing: there is no other way"),
+    F_UINT("queues", NetVhostUserOptions, queues, 1, FIELD_HAS(NetVhostUserOptions, has_queues), .min = 1, .max = 128,
+           .help = "Queues (default: 1)"));
 
 static const FieldEnum address_enum = { "SocketAddressType", (const char *const[]) { "inet", "unix", "fd", NULL } };
 static const FieldStruct inet_address = TABLE("InetSocketAddress", NetInetAddress, "An internet address",
@@ -119,12 +138,15 @@ static const FieldStruct socket_options = TABLE("NetdevSocketOptions", NetSocket
 /* ---- the union ---- */
 
 typedef enum Backend {
-    BACKEND_DGRAM, BACKEND_HUBPORT, BACKEND_SOCKET, BACKEND_STREAM, BACKEND_TAP, BACKEND_USER
+    BACKEND_BRIDGE, BACKEND_DGRAM, BACKEND_HUBPORT, BACKEND_SOCKET, BACKEND_STREAM, BACKEND_TAP, BACKEND_USER,
+    BACKEND_VHOST_USER
 } Backend;
 static const FieldEnum backend_enum = {
-    "NetClientDriver", (const char *const[]) { "dgram", "hubport", "socket", "stream", "tap", "user", NULL }
+    "NetClientDriver",
+    (const char *const[]) { "bridge", "dgram", "hubport", "socket", "stream", "tap", "user", "vhost-user", NULL }
 };
 static const NetClass *const classes[] = {
+    [BACKEND_BRIDGE] = &net_bridge_class, [BACKEND_VHOST_USER] = &net_vhost_user_class,
     [BACKEND_DGRAM] = &net_dgram_class,   [BACKEND_HUBPORT] = &net_hubport_class,
     [BACKEND_SOCKET] = &net_socket_class, [BACKEND_STREAM] = &net_stream_class,
     [BACKEND_TAP] = &net_tap_class,       [BACKEND_USER] = &net_user_class,
@@ -145,7 +167,7 @@ const FieldStruct netdev_options = {
     },
     .tag = "type",
     .cases = (const FieldCase[]) {
-        { "dgram", &dgram_options }, { "hubport", &hub_options }, { "socket", &socket_options },
+        { "bridge", &bridge_options }, { "vhost-user", &vhost_user_options }, { "dgram", &dgram_options }, { "hubport", &hub_options }, { "socket", &socket_options },
         { "stream", &stream_options }, { "tap", &tap_options }, { "user", &user_options }, { NULL, NULL },
     },
     .variant_offset = offsetof(NetdevOptions, options),
@@ -224,6 +246,6 @@ void netdev_help(GString *out)
 {
     g_string_append(out, "Network backends (-netdev TYPE,id=ID,...; -netdev TYPE,help lists the options):\n");
     for (const FieldCase *c = netdev_options.cases; c->value; c++) {
-        g_string_append_printf(out, "  %-8s %s\n", c->value, c->structure->help);
+        g_string_append_printf(out, "  %-10s %s\n", c->value, c->structure->help);
     }
 }

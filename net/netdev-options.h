@@ -23,11 +23,19 @@ typedef struct NetHubOptions {
 } NetHubOptions;
 
 typedef struct NetTapOptions {
-    char *ifname, *fd, *fds, *script, *downscript;
-    bool vnet_hdr, has_vnet_hdr, has_queues;
+    char *ifname, *fd, *fds, *script, *downscript, *br, *helper, *vhostfd, *vhostfds;
+    bool vnet_hdr, has_vnet_hdr, has_queues, vhost, has_vhost, vhostforce;
     uint32_t queues;
     uint64_t sndbuf;
 } NetTapOptions;
+
+typedef struct NetBridgeOptions { char *br, *helper; } NetBridgeOptions;
+
+typedef struct NetVhostUserOptions {
+    char *chardev;
+    bool vhostforce, has_queues;
+    uint32_t queues;
+} NetVhostUserOptions;
 
 /* What QEMU calls SocketAddress. */
 typedef enum NetAddressKind { NET_ADDRESS_INET, NET_ADDRESS_UNIX, NET_ADDRESS_FD } NetAddressKind;
@@ -50,5 +58,5 @@ typedef struct NetDgramOptions { NetAddress *local, *remote; } NetDgramOptions;
 
 typedef struct NetSocketOptions { char *fd, *listen, *connect, *udp, *localaddr; } NetSocketOptions;
 
-extern const NetClass net_user_class, net_hubport_class, net_tap_class, net_stream_class,
-    net_dgram_class, net_socket_class, net_socket_dgram_class;
+extern const NetClass net_user_class, net_hubport_class, net_tap_class, net_bridge_class, net_stream_class,
+    net_vhost_user_class,    net_dgram_class, net_socket_class, net_socket_dgram_class;

@@ -37,7 +37,8 @@ struct ChardevClass {
     char *(*filename)(const Chardev *chr); /* NULL: the class' name */
     void (*send_break)(Chardev *chr);
     int (*take_fd)(Chardev *chr);
-    void (*hang_up)(Chardev *chr); /* the peer is gone, as write() has said */
+    int (*borrow_socket)(Chardev *chr);
+    void (*hang_up)(Chardev *chr); /* the peer is gone, as write() may have said, or is to go */
     /* A mux: front ends and output are its own matter. */
     bool (*attach)(Chardev *chr, const ChardevFrontend *fe, GError **error);
     bool (*detach)(Chardev *chr, void *opaque);

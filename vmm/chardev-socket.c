@@ -118,6 +118,11 @@ static int socket_take_fd(Chardev *chr)
     return fd;
 }
 
+static int socket_borrow(Chardev *chr)
+{
+    return ((Socket *)chr)->host || ((Socket *)chr)->port ? -1 : ((ChardevFd *)chr)->in;
+}
+
 static ssize_t socket_send(ChardevFd *c, const uint8_t *data, size_t length)
 {
     return send(c->out, data, length, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -158,9 +163,11 @@ static void socket_hung_up(ChardevFd *c)
     }
 }
 
-static void socket_end(Chardev *chr)
+static void socket_hang_up(Chardev *chr)
 {
-    socket_hung_up((ChardevFd *)chr);
+    if (((ChardevFd *)chr)->in >= 0) {
+        socket_hung_up((ChardevFd *)chr);
+    }
 }
 
 static void peer_comes(int fd, LoopEvents events, void *opaque)
@@ -458,5 +465,6 @@ const ChardevClass chardev_socket_class = {
     .resume_input = chardev_fd_resume_input,
     .filename = socket_filename,
     .take_fd = socket_take_fd,
-    .hang_up = socket_end,
+    .borrow_socket = socket_borrow,
+    .hang_up = socket_hang_up,
 };

@@ -371,6 +371,18 @@ int chardev_take_fd(Chardev *chr)
     return chr->class->take_fd ? chr->class->take_fd(chr) : -1;
 }
 
+int chardev_borrow_socket(Chardev *chr)
+{
+    return chr->class->borrow_socket ? chr->class->borrow_socket(chr) : -1;
+}
+
+void chardev_hang_up(Chardev *chr)
+{
+    if (chr->class->hang_up) {
+        chr->class->hang_up(chr);
+    }
+}
+
 /* ---- output ---- */
 
 /* Lock held. */

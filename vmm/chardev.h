@@ -77,5 +77,9 @@ bool chardev_connected(const Chardev *chr);
  * false: it may still be there.  Main thread. */
 bool chardev_end_lost(Chardev *chr);
 void chardev_send_break(Chardev *chr);
+/* For a front end that speaks for itself, with descriptors: the socket of the peer, non-blocking and borrowed until
+ * CHARDEV_CLOSED.  Its can_receive() says 0.  -1: there is no peer, or the chardev is no local socket. */
+int chardev_borrow_socket(Chardev *chr);
+void chardev_hang_up(Chardev *chr); /* main thread: the peer of that socket has gone, or is to go */
 /* Descriptors received with the bytes just handed to receive() (sockets); taken by the caller. -1: none. */
 int chardev_take_fd(Chardev *chr);

@@ -217,6 +217,11 @@ void domain_remove_vcpu(Domain *domain, Vcpu *vcpu)
 
 /* ---- named things ---- */
 
+bool domain_is_complete(const Domain *domain)
+{
+    return domain->complete;
+}
+
 GHashTable *domain_table(Domain *domain, DomainTable table)
 {
     return domain->tables[table];

@@ -58,9 +58,11 @@ void domain_remove_vcpu(Domain *domain, Vcpu *vcpu);
 /* TABLE_GLOBALS: "driver.property" to the value's text, filled by device_global_add(). */
 typedef enum DomainTable {
     TABLE_DEVICES, TABLE_OBJECTS, TABLE_CHARDEVS, TABLE_BUSES, TABLE_BLOCK, TABLE_DRIVES, TABLE_NETDEVS, TABLE_NICS,
-    TABLE_GLOBALS, DOMAIN_TABLES
+    TABLE_ANNOUNCEMENTS, TABLE_GLOBALS, DOMAIN_TABLES
 } DomainTable;
 GHashTable *domain_table(Domain *domain, DomainTable table); /* char * (owned) to pointer */
+/* The board and the devices of the command line are there. */
+bool domain_is_complete(const Domain *domain);
 /* "/machine/unattached/device[N]" and the like; the next N. */
 unsigned domain_next_number(Domain *domain);
 /* id is well-formed (letter first; letters, digits, - . _) and unused in table. */

@@ -34,11 +34,12 @@
 #define LAUNCHER_FD 3
 #define STREAMS     3
 #define HOST_GIVEN  '+' /* of a stream; else it is /dev/null */
+#define DROP_PRIVILEGES '!'
 
 static struct {
     int fd;         /* valid while pid is set */
     pid_t pid;      /* 0: there is none */
-    bool forbidden;
+    bool forbidden, unprivileged;
 } launcher;
 
 /* ---- the launcher ---- */
@@ -103,6 +104,12 @@ static void serve(GArray *children, char *text, size_t length, const int fds[REQ
     }
 }
 
+/* A message of nothing but that byte asks for no program. */
+static bool is_drop_request(const char *text, ssize_t n)
+{
+    return n == 1 && *text == DROP_PRIVILEGES;
+}
+
 /* False: the program is gone. */
 static bool take_request(GArray *children)
 {
@@ -115,6 +122,9 @@ static bool take_request(GArray *children)
     const struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
     int fds[REQUEST_FDS];
 
+    if (is_drop_request(text, n)) {
+        return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+    }
     if (n <= 0 || !c || c->cmsg_len != CMSG_LEN(sizeof(fds))) {
         return n < 0 && errno == EINTR;
     }
@@ -191,7 +201,7 @@ static void wait_and_serve(GArray *children, int signals)
 }
 
 /* Nothing of the program that forked it stays open: who waits for its end waits for that alone. */
-static G_NORETURN void be_launcher(int fd, bool keep_privileges)
+static G_NORETURN void be_launcher(int fd)
 {
     GArray *children = g_array_new(FALSE, FALSE, sizeof(Child));
     int null = open("/dev/null", O_RDWR);
@@ -210,9 +220,6 @@ static G_NORETURN void be_launcher(int fd, bool keep_privileges)
     signal(SIGCHLD, SIG_DFL);
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
-    if (!keep_privileges) {
-        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    }
     prctl(PR_SET_NAME, "lodge-launcher");
     (void)!chdir("/");
     wait_and_serve(children, signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK));
@@ -221,7 +228,7 @@ static G_NORETURN void be_launcher(int fd, bool keep_privileges)
 
 /* ---- this process ---- */
 
-bool host_launcher_start(bool keep_privileges, GError **error)
+bool host_launcher_start(GError **error)
 {
     int fds[2];
     pid_t pid;
@@ -231,7 +238,7 @@ bool host_launcher_start(bool keep_privileges, GError **error)
     }
     pid = fork();
     if (pid == 0) {
-        be_launcher(fds[1], keep_privileges);
+        be_launcher(fds[1]);
     }
     close(fds[1]);
     if (pid < 0) {
@@ -240,7 +247,19 @@ bool host_launcher_start(bool keep_privileges, GError **error)
     }
     launcher.fd = fds[0];
     launcher.pid = pid;
+    if (launcher.unprivileged) {
+        host_launcher_drop_privileges();
+    }
     return true;
+}
+
+/* One that does not hear it has ended. */
+void host_launcher_drop_privileges(void)
+{
+    launcher.unprivileged = true;
+    if (launcher.pid) {
+        (void)!send(launcher.fd, &(char) { DROP_PRIVILEGES }, 1, MSG_NOSIGNAL);
+    }
 }
 
 void host_launcher_stop(void)
@@ -259,13 +278,13 @@ void host_launcher_forbid(void)
     launcher.forbidden = true;
 }
 
-bool host_launcher_ready(bool keep_privileges, GError **error)
+bool host_launcher_ready(GError **error)
 {
     if (launcher.forbidden) {
         error_set(error, "the sandbox forbids to start programs");
         return error_hint(error, "Leave spawn=deny out of -sandbox, or give it spawn=allow if it is strict.");
     }
-    return launcher.pid || host_launcher_start(keep_privileges, error);
+    return launcher.pid || host_launcher_start(error);
 }
 
 static bool send_request(const char *const *argv, const int fds[REQUEST_FDS], GError **error)

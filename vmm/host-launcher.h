@@ -8,12 +8,13 @@
 #include <glib.h>
 #include <stdbool.h>
 
-/* Forks it.  keep_privileges: what it starts may gain some (setuid). */
-bool host_launcher_start(bool keep_privileges, GError **error);
+bool host_launcher_start(GError **error);
+/* What it starts from now on may gain no privileges (by a setuid bit, say); a launcher started later, neither. */
+void host_launcher_drop_privileges(void);
 void host_launcher_stop(void); /* if it runs; ends what it has started */
 void host_launcher_forbid(void); /* and nobody starts another */
 /* Whether it runs; starts it, where nobody has: for a script of the start, a test. */
-bool host_launcher_ready(bool keep_privileges, GError **error);
+bool host_launcher_ready(GError **error);
 /* Starts a program, by its path, with these three as its standard streams (-1: /dev/null).  Returns a descriptor that can be read, as an int,
  * when it has ended: the status of waitpid(2).  Closing it before that ends the program.  -1: error. */
 int host_launch(const char *const *argv, const int fds[3], GError **error);

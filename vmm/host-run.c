@@ -14,9 +14,9 @@
 #include "vmm/error.h"
 #include "vmm/host-launcher.h"
 #include "vmm/host.h"
-#include "vmm/sandbox.h"
 
 #define NOT_FOUND 127 /* of a shell */
+#define SAID_MAX  1024 /* bytes of what a program says that are kept */
 
 struct HostCommand {
     char *name;
@@ -27,7 +27,7 @@ struct HostCommand {
 
 static int launch(const char *const *argv, const int streams[3], GError **error)
 {
-    if (!host_launcher_ready(sandbox_permits_privileges(), error)) {
+    if (!host_launcher_ready(error)) {
         g_prefix_error(error, "cannot start '%s': ", argv[0]);
         return -1;
     }
@@ -62,6 +62,40 @@ bool host_run(const char *const *argv, GError **error)
     int status;
     bool ok = fd >= 0 && take_status(argv[0], fd, &status, error) && judge(argv[0], status, error);
 
+    if (fd >= 0) {
+        close(fd);
+    }
+    return ok;
+}
+
+/* To its end; what is beyond SAID_MAX is not kept. */
+static char *read_said(int fd)
+{
+    GString *said = g_string_new(NULL);
+    char bytes[512];
+    ssize_t n;
+
+    while ((n = read(fd, bytes, sizeof(bytes))) > 0 || (n < 0 && errno == EINTR)) {
+        g_string_append_len(said, bytes, MIN(n > 0 ? n : 0, SAID_MAX - (ssize_t)said->len));
+    }
+    g_strstrip(g_strdelimit(said->str, "\r\n", ' '));
+    return g_string_free(said, FALSE);
+}
+
+bool host_run_with(const char *const *argv, int input, char **ret_said, GError **error)
+{
+    int ends[2], fd, status;
+    bool ok;
+
+    *ret_said = NULL;
+    if (pipe2(ends, O_CLOEXEC) < 0) {
+        return error_set_errno(error, errno, "cannot make a pipe");
+    }
+    fd = launch(argv, (const int[]) { input, STDOUT_FILENO, ends[1] }, error);
+    close(ends[1]);
+    *ret_said = fd < 0 ? NULL : read_said(ends[0]);
+    close(ends[0]);
+    ok = fd >= 0 && take_status(argv[0], fd, &status, error) && judge(argv[0], status, error);
     if (fd >= 0) {
         close(fd);
     }

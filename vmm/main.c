@@ -165,6 +165,9 @@ static bool start(const Options *options, Domain *domain, const MachineClass *cl
     if (!sandbox_permits_launcher()) {
         host_launcher_forbid(); /* scripts of the start may have needed one */
     }
+    if (!sandbox_permits_privileges()) {
+        host_launcher_drop_privileges(); /* the bridge helper of the start may have needed them */
+    }
     if (!sandbox_enter(SANDBOX_MAIN, error)) {
         return false;
     }
@@ -220,7 +223,7 @@ static int run(const Options *options, GError **error)
 
     if (!class || (options->daemonize && !host_daemonize(error)) || !options_prepare_process(options, error) ||
         !options_check_files(options, error) || !sandbox_configure(options->sandbox, error) ||
-        (sandbox_permits_launcher() && !host_launcher_start(sandbox_permits_privileges(), error)) ||
+        (sandbox_permits_launcher() && !host_launcher_start(error)) ||
         (options->name.guest && !registry_enter(options->name.guest, options->has_uuid ? options->uuid : NULL,
                                                 &listing.registry, &listing.why_not, error))) {
         return EXIT_FAILURE;

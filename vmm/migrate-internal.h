@@ -32,13 +32,14 @@ typedef struct MigrateThrottle {
     bool tailslow;
 } MigrateThrottle;
 
-/* What migrate-set-parameters says.  Atomic, each for itself. */
+/* What migrate-set-parameters says.  What a migration's thread reads is atomic, each for itself. */
 typedef struct MigrateParameters {
     uint64_t max_bandwidth;  /* bytes a second; 0: any */
     uint64_t downtime_limit; /* ms */
     uint8_t multifd_channels, zlib_level, zstd_level;
     int compression;         /* MigrateCompression */
     MigrateThrottle throttle;
+    MigrateAnnounce announce; /* main thread */
 } MigrateParameters;
 
 typedef enum MigrateCapability {

@@ -20,6 +20,7 @@ static const FieldEnum compression_enum = {
 typedef struct Parameters {
     bool has_bandwidth, has_downtime, has_channels, has_compression, has_zlib, has_zstd;
     bool has_trigger, has_initial, has_increment, has_tailslow, has_max;
+    bool has_announce_initial, has_announce_max, has_announce_rounds, has_announce_step;
     MigrateParameters p;
 } Parameters;
 #define HAS(M) FIELD_HAS(Parameters, M)
@@ -27,6 +28,14 @@ typedef struct Parameters {
 static const FieldStruct parameters_struct = {
     .name = "MigrationParameters", .size = sizeof(Parameters),
     .fields = (const Field[]) {
+        F_UINT("announce-initial", Parameters, p.announce.initial, 0, HAS(has_announce_initial), .max = 100 * 1000,
+               .help = "ms from the first round in which NICs are announced to the second"),
+        F_UINT("announce-max", Parameters, p.announce.max, 0, HAS(has_announce_max), .max = 100 * 1000,
+               .help = "ms between rounds, at most"),
+        F_UINT("announce-rounds", Parameters, p.announce.rounds, 0, HAS(has_announce_rounds), .max = 1000,
+               .help = "How often NICs are announced where the domain has arrived"),
+        F_UINT("announce-step", Parameters, p.announce.step, 1, HAS(has_announce_step), .min = 1, .max = 10 * 1000,
+               .help = "ms by which each round comes later"),
         F_UINT("throttle-trigger-threshold", Parameters, p.throttle.trigger, 0, HAS(has_trigger), .min = 1, .max = 100,
                .help = "Percent of what goes out that the guest may change, with auto-converge"),
         F_UINT("cpu-throttle-initial", Parameters, p.throttle.initial, 0, HAS(has_initial), .min = 1, .max = 99,
@@ -57,7 +66,8 @@ static const FieldStruct parameters_struct = {
 static bool query_parameters(CommandCall *call, const void *args, void *ret, GError **error)
 {
     *(Parameters *)ret = (Parameters) {
-        true, true, true, true, true, true, true, true, true, true, true, migrate_control(call->domain)->parameters
+        true, true, true, true, true, true, true, true, true, true, true, true, true, true, true,
+        migrate_control(call->domain)->parameters
     };
     return true;
 }
@@ -81,6 +91,12 @@ static MigrateParameters merge(const MigrateParameters *old, const Parameters *a
             .tailslow = args->has_tailslow ? p->throttle.tailslow : old->throttle.tailslow,
             .max = args->has_max ? p->throttle.max : old->throttle.max,
         },
+        .announce = {
+            .initial = args->has_announce_initial ? p->announce.initial : old->announce.initial,
+            .max = args->has_announce_max ? p->announce.max : old->announce.max,
+            .rounds = args->has_announce_rounds ? p->announce.rounds : old->announce.rounds,
+            .step = args->has_announce_step ? p->announce.step : old->announce.step,
+        },
     };
 }
 
@@ -94,6 +110,7 @@ static void put(MigrateParameters *to, const MigrateParameters *from)
     __atomic_store_n(&to->throttle.increment, from->throttle.increment, __ATOMIC_RELAXED);
     __atomic_store_n(&to->throttle.tailslow, from->throttle.tailslow, __ATOMIC_RELAXED);
     __atomic_store_n(&to->throttle.max, from->throttle.max, __ATOMIC_RELAXED);
+    to->announce = from->announce;
     to->multifd_channels = from->multifd_channels;
     to->compression = from->compression;
     to->zlib_level = from->zlib_level;

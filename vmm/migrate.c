@@ -311,12 +311,18 @@ struct MigrateControl *migrate_control(Domain *domain)
             .max_bandwidth = BANDWIDTH_DEFAULT, .downtime_limit = DOWNTIME_DEFAULT,
             .multifd_channels = 2, .zlib_level = 1, .zstd_level = 1,
             .throttle = { .initial = 20, .increment = 10, .max = 99, .trigger = 50 },
+            .announce = { .initial = 50, .max = 550, .rounds = 5, .step = 100 },
         };
         control->capability[MIGRATE_EVENTS] = true;
         control->capability[MIGRATE_RETURN_PATH] = true;
         control->listen_fd = -1;
     }
     return control;
+}
+
+MigrateAnnounce migrate_announce(Domain *domain)
+{
+    return migrate_control(domain)->parameters.announce;
 }
 
 void migrate_set_storage(Domain *domain, const MigrateStorage *storage)

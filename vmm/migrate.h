@@ -29,6 +29,14 @@ typedef struct MigrateStorage {
 } MigrateStorage;
 void migrate_set_storage(Domain *domain, const MigrateStorage *storage);
 
+/* What migrate-set-parameters says; the last ones are for net/announce.c, and the main thread's, the others atomic. */
+typedef struct MigrateParameters {
+    uint64_t max_bandwidth;  /* bytes a second; 0: any */
+    uint64_t downtime_limit; /* ms */
+    uint64_t announce_initial, announce_max, announce_rounds, announce_step;
+} MigrateParameters;
+MigrateParameters migrate_parameters(Domain *domain);
+
 /* -incoming: the domain waits for its state in run state inmigrate.  uri: "defer" (for migrate-incoming) or where
  * it comes from.  run: it runs when it is there.  ready (NULL: nobody wants to know) is called when nothing more can go
  * wrong that whoever started this process could mend: at once, or, if it is in a file, when it is restored. */
@@ -37,6 +45,11 @@ bool migrate_incoming(Domain *domain, const char *uri, bool run, void (*ready)(v
 bool migrate_incoming_set_run(Domain *domain, bool run);
 /* Whether no device may come or go: a migration is under way, and not only waits for its source. */
 bool migrate_keeps_devices(const Domain *domain);
+/* How NICs are announced where a domain has arrived, as migrate-set-parameters says (net/announce.h); ms. */
+typedef struct MigrateAnnounce {
+    uint64_t initial, max, rounds, step;
+} MigrateAnnounce;
+MigrateAnnounce migrate_announce(Domain *domain);
 /* Ends what is under way; before the machine goes. */
 void migrate_stop(Domain *domain);
 

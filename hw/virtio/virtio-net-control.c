@@ -189,6 +189,20 @@ static bool set_vlan(VirtioNet *n, uint8_t command, const VirtqueueChain *c, uin
     return true;
 }
 
+/* 5.1.6.5.4.  Main thread. */
+void virtio_net_announce(NetNic *nic, uint8_t mac[NET_MAC_BYTES])
+{
+    VirtioNet *n = (VirtioNet *)((char *)nic - offsetof(VirtioNet, nic));
+    Virtio *v = &n->virtio;
+
+    memcpy(mac, __atomic_load_n(&n->published, __ATOMIC_ACQUIRE)->mac, NET_MAC_BYTES);
+    if (__atomic_load_n(&v->status, __ATOMIC_RELAXED) & VIRTIO_S_DRIVER_OK &&
+        virtio_has(v, VIRTIO_NET_F_GUEST_ANNOUNCE) && virtio_has(v, VIRTIO_NET_F_CTRL_VQ)) {
+        __atomic_store_n(&n->announce, true, __ATOMIC_RELAXED);
+        virtio_config_changed(v);
+    }
+}
+
 static bool acknowledge(VirtioNet *n, uint8_t command)
 {
     if (!virtio_has(&n->virtio, VIRTIO_NET_F_GUEST_ANNOUNCE) || command != VIRTIO_NET_CTRL_ANNOUNCE_ACK) {
@@ -208,6 +222,9 @@ static bool set_pairs(VirtioNet *n, uint8_t command, const VirtqueueChain *c, ui
     }
     __atomic_store_n(&n->current_pairs, pairs, __ATOMIC_RELAXED);
     net_set_queues(&n->nic, pairs);
+    for (unsigned i = 0; i < 2 * n->pairs; i++) {
+        virtio_serve_anew_soon(n->virtio.queue[i]); /* by whom, hangs on whether it is used */
+    }
     return true;
 }
 

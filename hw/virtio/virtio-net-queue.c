@@ -230,6 +230,15 @@ static void net_nic_send_ready(NetNic *nic, unsigned queue)
     }
 }
 
+static void net_nic_rings_changed(NetNic *nic, unsigned queue)
+{
+    VirtioNet *n = of_nic(nic);
+
+    for (unsigned i = 2 * queue; i < 2 * queue + 2 && i < n->virtio.queues; i++) {
+        virtio_serve_anew(n->virtio.queue[i]);
+    }
+}
+
 static void net_nic_link_changed(NetNic *nic)
 {
     virtio_config_changed(&of_nic(nic)->virtio);
@@ -239,5 +248,7 @@ const NetNicOps virtio_net_nic_ops = {
     .receive = net_nic_receive,
     .send_ready = net_nic_send_ready,
     .link_changed = net_nic_link_changed,
+    .rings_changed = net_nic_rings_changed,
+    .announce = virtio_net_announce,
     .look_at_filter = virtio_net_look_at_filter,
 };

@@ -94,6 +94,25 @@ static void net_queue_ready(Virtio *v, Virtqueue *vq)
     }
 }
 
+static uint64_t net_impossible(Virtio *v)
+{
+    return net_nic_impossible(&virtio_net(v)->nic);
+}
+
+/* Pairs that the driver does not use stay here, where nothing is done about them. */
+static bool net_start_outside(Virtio *v, Virtqueue *vq, const VhostRing *ring)
+{
+    VirtioNet *n = virtio_net(v);
+
+    return virtqueue_index(vq) / 2 < __atomic_load_n(&n->current_pairs, __ATOMIC_RELAXED) &&
+           !virtio_net_is_control(n, vq) && net_start_ring(&n->nic, ring, v->driver_features);
+}
+
+static bool net_stop_outside(Virtio *v, Virtqueue *vq, uint32_t *ret_base)
+{
+    return net_stop_ring(&virtio_net(v)->nic, virtqueue_index(vq), ret_base);
+}
+
 static void net_reset(Virtio *v)
 {
     VirtioNet *n = virtio_net(v);
@@ -133,32 +152,8 @@ static bool net_loaded(void *opaque, GError **error)
     virtio_net_publish_filter(n);
     virtio_net_apply_offloads(n);
     net_set_queues(&n->nic, n->current_pairs);
-    n->was_loaded = true;
+    net_nic_loaded(&n->nic);
     return true;
-}
-
-static void announce_for_guest(void *opaque)
-{
-    VirtioNet *n = opaque;
-
-    net_announce(&n->nic, n->filter.mac);
-}
-
-/* It may be at another port of a switch now: the guest tells everybody, or we do. */
-static void net_resuming(Virtio *v)
-{
-    VirtioNet *n = virtio_net(v);
-
-    if (!n->was_loaded || !(v->status & VIRTIO_S_DRIVER_OK)) {
-        return;
-    }
-    n->was_loaded = false;
-    if (virtio_has(v, VIRTIO_NET_F_GUEST_ANNOUNCE) && virtio_has(v, VIRTIO_NET_F_CTRL_VQ)) {
-        __atomic_store_n(&n->announce, true, __ATOMIC_RELAXED);
-        virtio_config_changed(v);
-    } else {
-        loop_call(n->nic.queue[0].loop, announce_for_guest, n);
-    }
 }
 
 static const StateDesc net_state = {
@@ -332,9 +327,11 @@ const VirtioClass virtio_net_class = {
     .features = net_features,
     .set_features = net_set_driver_features,
     .config_read = net_config_read,
+    .impossible = net_impossible,
+    .start_outside = net_start_outside,
+    .stop_outside = net_stop_outside,
     .queue_ready = net_queue_ready,
     .reset = net_reset,
-    .resuming = net_resuming,
 };
 
 const DeviceClass virtio_net_pci_class = {

@@ -49,7 +49,6 @@ typedef struct VirtioNet {
     bool announce;           /* atomic: the driver is asked to announce itself */
     /* Derived */
     NetFilter *published;    /* atomic; epochs */
-    bool was_loaded;
 } VirtioNet;
 
 static inline VirtioNet *virtio_net(Virtio *v)
@@ -80,4 +79,5 @@ void virtio_net_control_ready(VirtioNet *n, Virtqueue *vq);
 void virtio_net_publish_filter(VirtioNet *n);
 bool virtio_net_takes(const VirtioNet *n, const uint8_t *head); /* head: 18 bytes of a frame */
 void virtio_net_apply_offloads(VirtioNet *n); /* tells the backend what the driver takes */
+void virtio_net_announce(NetNic *nic, uint8_t mac[NET_MAC_BYTES]);
 void virtio_net_look_at_filter(NetNic *nic, NetRxFilter *ret);

@@ -155,6 +155,9 @@ static void queue_write(VirtioPci *p, uint64_t offset, uint64_t value)
     switch (offset) {
     case VIRTIO_PCI_COMMON_Q_MSIX:
         __atomic_store_n(&s->vector, virtio_pci_usable_vector(p, (uint16_t)value), __ATOMIC_RELAXED);
+        if (v->class->start_outside) {
+            virtio_serve_anew_soon(vq); /* who serves it may ring the vector without asking */
+        }
         break;
     case VIRTIO_PCI_COMMON_Q_ENABLE:
         if (value == 1) {

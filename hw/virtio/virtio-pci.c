@@ -87,6 +87,14 @@ static void notify_queue_soon(VirtioTransport *t, Virtqueue *vq)
     }
 }
 
+static int queue_bell(VirtioTransport *t, Virtqueue *vq)
+{
+    VirtioPci *p = of_transport(t);
+    uint16_t vector = __atomic_load_n(&virtqueue_setup(vq)->vector, __ATOMIC_RELAXED);
+
+    return pci_msix_enabled(&p->pci) && vector != VIRTQUEUE_NO_VECTOR ? pci_msix_irqfd(&p->pci, vector, NULL) : -1;
+}
+
 static void notify_config(VirtioTransport *t)
 {
     VirtioPci *p = of_transport(t);
@@ -333,7 +341,7 @@ static bool virtio_pci_realize(Device *dev, GError **error)
     pci_set_info(&p->pci, &info);
     p->transport = (VirtioTransport) {
         .dev = dev, .dma = &p->pci.dma, .polls_reset = true, .notify_queue = notify_queue,
-        .notify_queue_soon = notify_queue_soon, .notify_config = notify_config, .settle = settle,
+        .notify_queue_soon = notify_queue_soon, .queue_bell = queue_bell, .notify_config = notify_config, .settle = settle,
     };
     p->bus.transport = &p->transport;
     bus_init(&p->bus.bus, &virtio_bus_class, dev->domain, dev, "virtio-bus");

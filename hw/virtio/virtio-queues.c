@@ -37,15 +37,56 @@ static void post_queue(Virtqueue *vq, LoopFn fn)
     loop_post(vq->loop, fn, vq);
 }
 
+static bool is_served(const Virtqueue *vq)
+{
+    return vq->event || vq->outside;
+}
+
+static void serve(Virtqueue *vq)
+{
+    if (!virtqueue_hand_out(vq)) {
+        virtqueue_run(vq, queue_ready);
+    }
+}
+
+static void cease(Virtqueue *vq)
+{
+    virtqueue_take_back(vq);
+    virtqueue_suspend(vq);
+}
+
 static void queue_run(void *opaque)
 {
     Virtqueue *vq = opaque;
     Virtio *v = vq->virtio;
 
-    if (v && vq->ring && !vq->event && !vq->stopping && !__atomic_load_n(&v->paused, __ATOMIC_ACQUIRE)) {
-        virtqueue_run(vq, queue_ready);
+    if (v && vq->ring && !is_served(vq) && !vq->stopping && !__atomic_load_n(&v->paused, __ATOMIC_ACQUIRE)) {
+        serve(vq);
     }
     unref_queue(vq);
+}
+
+static void queue_serve_anew(void *opaque)
+{
+    Virtqueue *vq = opaque;
+
+    if (vq->virtio && is_served(vq)) {
+        virtio_serve_anew(vq);
+    }
+    unref_queue(vq);
+}
+
+void virtio_serve_anew(Virtqueue *vq)
+{
+    if (is_served(vq)) {
+        cease(vq);
+        serve(vq);
+    }
+}
+
+void virtio_serve_anew_soon(Virtqueue *vq)
+{
+    post_queue(vq, queue_serve_anew);
 }
 
 static void nothing(void *opaque)
@@ -63,7 +104,7 @@ static void queue_is_quiet(Virtqueue *vq)
 
 void virtio_queue_progress(Virtio *v, Virtqueue *vq)
 {
-    if (vq->event || vq->in_flight != vq->held) {
+    if (is_served(vq) || vq->in_flight != vq->held) {
         return;
     }
     if (!vq->stopping) {
@@ -85,7 +126,7 @@ static void queue_stop(void *opaque)
 
     /* A system reset may have stopped it meanwhile, and a driver started it anew. */
     if (v && vq->ring && __atomic_load_n(&vq->stop_pending, __ATOMIC_ACQUIRE)) {
-        virtqueue_suspend(vq);
+        cease(vq);
         vq->stopping = true;
         if (v->class->drop_queue) {
             v->class->drop_queue(v, vq);
@@ -101,7 +142,7 @@ static void queue_suspend(void *opaque)
 {
     Virtqueue *vq = opaque;
 
-    virtqueue_suspend(vq);
+    cease(vq);
     if (vq->in_flight == vq->held) {
         __atomic_store_n(&vq->quiet, true, __ATOMIC_RELEASE);
     }

@@ -62,12 +62,14 @@ void virtio_set_broken(Virtio *v, const char *fmt, ...)
 
 uint64_t virtio_offered_features(Virtio *v)
 {
-    return v->class->features(v) | VIRTIO_BIT(VIRTIO_F_VERSION_1) |
+    uint64_t impossible = v->class->impossible ? v->class->impossible(v) : 0;
+
+    return (v->class->features(v) | VIRTIO_BIT(VIRTIO_F_VERSION_1) |
            (v->indirect_desc ? VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC) : 0) |
            (v->event_idx ? VIRTIO_BIT(VIRTIO_F_EVENT_IDX) : 0) |
            (v->packed ? VIRTIO_BIT(VIRTIO_F_RING_PACKED) : 0) |
            (v->iommu_platform ? VIRTIO_BIT(VIRTIO_F_ACCESS_PLATFORM) : 0) |
-           (v->queue_reset ? VIRTIO_BIT(VIRTIO_F_RING_RESET) : 0);
+           (v->queue_reset ? VIRTIO_BIT(VIRTIO_F_RING_RESET) : 0)) & ~impossible;
 }
 
 void virtio_set_driver_features(Virtio *v, unsigned word, uint32_t bits)

@@ -28,6 +28,7 @@
 #include "hw/virtio/virtqueue.h"
 #include "vmm/device.h"
 #include "vmm/dma.h"
+#include "vmm/vhost.h"
 
 typedef struct Virtio Virtio;
 typedef struct VirtioClass VirtioClass;
@@ -56,6 +57,12 @@ struct VirtioClass {
     void (*config_write)(Virtio *v, uint32_t offset, const uint8_t *data, uint32_t length); /* NULL: read-only */
     /* The queue's loop: chains may be there.  Pops what it can take. */
     void (*queue_ready)(Virtio *v, Virtqueue *vq);
+    /* Optional: offered features (of the ring, too) that are impossible now. */
+    uint64_t (*impossible)(Virtio *v);
+    /* Optional; the queue's loop: somebody else serves it from now on (vmm/vhost.h); false: nobody.  And no longer; false:
+     * they have not said how far they came. */
+    bool (*start_outside)(Virtio *v, Virtqueue *vq, const VhostRing *ring);
+    bool (*stop_outside)(Virtio *v, Virtqueue *vq, uint32_t *ret_base);
     /* DRIVER_OK, or resumed after a load: queues are mapped and do not run yet; lock held.  NULL: nothing. */
     bool (*start)(Virtio *v, GError **error);
     /* The queue is being reset, suspended: detach every held chain.  Its loop, or the main thread while
@@ -109,6 +116,9 @@ static inline bool virtio_has(const Virtio *v, unsigned feature)
 /* realize: a queue of at most `size` entries on `loop` (NULL: the main loop).  NULL: error. */
 Virtqueue *virtio_add_queue(Virtio *v, uint16_t size, Loop *loop, GError **error);
 void virtio_remove_queues(Virtio *v); /* unrealize, or when realize fails */
+/* A queue that is served is stopped, and served again by whom it may: the queue's loop; or from any thread, there soon. */
+void virtio_serve_anew(Virtqueue *vq);
+void virtio_serve_anew_soon(Virtqueue *vq);
 void virtio_config_changed(Virtio *v); /* any thread: generation and interrupt */
 void virtio_set_broken(Virtio *v, const char *fmt, ...) G_GNUC_PRINTF(2, 3); /* 2.1.2: any thread */
 static inline bool virtio_is_broken(const Virtio *v)
@@ -124,6 +134,7 @@ struct VirtioTransport {
     bool polls_reset;  /* its drivers wait until status reads 0 */
     void (*notify_queue)(VirtioTransport *t, Virtqueue *vq); /* used buffers; the queue's loop */
     void (*notify_queue_soon)(VirtioTransport *t, Virtqueue *vq); /* in a batch of that loop; NULL: as notify_queue */
+    int (*queue_bell)(VirtioTransport *t, Virtqueue *vq); /* an eventfd that interrupts; -1, or NULL: there is none */
     void (*notify_config)(VirtioTransport *t);               /* any thread */
     void (*settle)(Device *dev);                             /* calls virtio_settle(); posted to dev */
     void (*set_doorbells)(VirtioTransport *t, bool on);      /* the device came, or goes; NULL: nothing to do */

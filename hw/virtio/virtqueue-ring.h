@@ -4,6 +4,7 @@
  * (virtqueue-split.c, virtqueue-packed.c) and with the virtio core.
  *
  *   stopped --virtqueue_map()--> mapped --virtqueue_run()--> running
+ *   mapped --virtqueue_hand_out()--> outside --virtqueue_take_back()--> mapped
  *   running --virtqueue_suspend()--> mapped --virtqueue_unmap()--> stopped
  *
  * Mapping needs the transport's lock or a paused device; run and suspend the
@@ -81,6 +82,9 @@ struct Virtqueue {
     unsigned unsignalled;      /* entries used since the last interrupt decision */
     bool signalled_valid;
     unsigned in_flight, held;
+    bool outside;              /* somebody else serves it */
+    int call;                  /* their bell, if it is ours; with a watch */
+    struct LoopFd *call_watch;
     bool broken;               /* the ring broke a rule; also when the device is being reset and does not say so */
     /* The virtio core's */
     unsigned references;       /* atomic: the device's, and one of each post under way */
@@ -102,9 +106,12 @@ void virtqueue_unmap(Virtqueue *vq);
 /* ready(vq) is called when chains may be there. */
 void virtqueue_run(Virtqueue *vq, LoopFn ready);
 void virtqueue_suspend(Virtqueue *vq);
+/* virtqueue-outside.c: instead of running it.  false: nobody takes it. */
+bool virtqueue_hand_out(Virtqueue *vq);
+void virtqueue_take_back(Virtqueue *vq); /* fine if it is not out */
 static inline bool virtqueue_is_quiet(const Virtqueue *vq)
 {
-    return !vq->event && vq->in_flight == vq->held;
+    return !vq->event && !vq->outside && vq->in_flight == vq->held;
 }
 
 extern const StateDesc virtqueue_state;

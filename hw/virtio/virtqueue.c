@@ -45,7 +45,7 @@ void virtqueue_free(Virtqueue *vq)
     if (!vq) {
         return;
     }
-    g_assert(!vq->ring && !vq->event);
+    g_assert(!vq->ring && !vq->event && !vq->outside);
     close(vq->doorbell);
     g_free(vq);
 }
@@ -155,7 +155,7 @@ void virtqueue_unmap(Virtqueue *vq)
     if (!vq->ring) {
         return;
     }
-    g_assert(!vq->event && vq->in_flight == 0);
+    g_assert(!vq->event && !vq->outside && vq->in_flight == 0);
     dma_unmap(&vq->desc, 0);
     dma_unmap(&vq->driver, 0);
     dma_unmap(&vq->device, 0);

@@ -143,7 +143,18 @@ static Device *add_device(Rig *r, const char *text, GError **error)
     return dev;
 }
 
-static Rig *make_rig(const char *smp, const char *options, void (*setup)(Domain *domain))
+/* Guest RAM that another process can map. */
+static void share_memory(Rig *r)
+{
+    g_autoptr(Json) options = keyval_parse("memory-backend-memfd,id=rig.mem,share=on,size=16M", "qom-type", NULL);
+    g_autoptr(GError) error = NULL;
+
+    object_add(r->domain, options, &error);
+    check(error);
+    machine_common(r->machine)->memory_backend = g_strdup("rig.mem");
+}
+
+static Rig *make_rig(const char *smp, const char *options, void (*setup)(Domain *domain), bool shared)
 {
     g_autoptr(GError) error = NULL;
     Rig *r = g_new0(Rig, 1);
@@ -161,6 +172,9 @@ static Rig *make_rig(const char *smp, const char *options, void (*setup)(Domain 
     r->machine->rtc.clock = RTC_CLOCK_VM;
     machine_set_smp(r->machine, smp, &error);
     check(error);
+    if (shared) {
+        share_memory(r);
+    }
     machine_build(r->machine, &error);
     check(error);
     if (setup) {
@@ -176,17 +190,22 @@ static Rig *make_rig(const char *smp, const char *options, void (*setup)(Domain 
 
 Rig *rig_new_with(const char *options, void (*setup)(Domain *domain))
 {
-    return make_rig("1,maxcpus=2", options, setup);
+    return make_rig("1,maxcpus=2", options, setup, false);
+}
+
+Rig *rig_new_shared(const char *options, void (*setup)(Domain *domain))
+{
+    return make_rig("1,maxcpus=2", options, setup, true);
 }
 
 Rig *rig_new(const char *options)
 {
-    return make_rig("1,maxcpus=2", options, NULL);
+    return make_rig("1,maxcpus=2", options, NULL, false);
 }
 
 Rig *rig_new_cpus(const char *smp)
 {
-    return make_rig(smp, NULL, NULL);
+    return make_rig(smp, NULL, NULL, false);
 }
 
 char *rig_try_add(Rig *r, const char *options)

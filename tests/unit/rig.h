@@ -35,6 +35,8 @@ typedef struct Rig {
 Rig *rig_new(const char *options);
 /* Also calls setup() before the device is made: character devices, block nodes. */
 Rig *rig_new_with(const char *options, void (*setup)(Domain *domain));
+/* The same; other processes can map guest RAM. */
+Rig *rig_new_shared(const char *options, void (*setup)(Domain *domain));
 /* A board with several vCPUs and no device under test. */
 Rig *rig_new_cpus(const char *smp);
 void rig_free(Rig *r);

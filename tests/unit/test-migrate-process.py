@@ -229,7 +229,12 @@ class MigrateTest(MigrateCase):
         self.assertIn("is no place", p.ask("migrate", uri="gopher:x"))
         self.assertIn("names no port", p.ask("migrate", uri="tcp:host"))
         self.assertEqual(p.ask("migrate-set-parameters", max_bandwidth=5, downtime_limit=7), {})
-        self.assertLessEqual({"max-bandwidth": 5, "downtime-limit": 7}.items(), p.ask("query-migrate-parameters").items())
+        self.assertLessEqual({"max-bandwidth": 5, "downtime-limit": 7, "announce-initial": 50, "announce-max": 550,
+                              "announce-rounds": 5, "announce-step": 100}.items(),
+                             p.ask("query-migrate-parameters").items())
+        self.assertEqual(p.ask("migrate-set-parameters", announce_rounds=9, announce_step=1), {})
+        self.assertEqual(p.ask("query-migrate-parameters")["announce-rounds"], 9)
+        self.assertIn("announce-step", p.ask("migrate-set-parameters", announce_step=0))
         waiting = Process(self, "-incoming", "defer")
         self.assertIn("waiting for an incoming", waiting.ask("migrate", uri="unix:/x"))
 

@@ -41,7 +41,8 @@ DEV = """
 mkdir {dev}
 mount -t tmpfs -o mode=755 dev {dev}
 for node in full null ptmx random tty urandom zero; do cp -a /dev/$node {dev}; done
-mkdir {dev}/pts {dev}/shm
+mkdir {dev}/net {dev}/pts {dev}/shm
+cp -a /dev/net/tun {dev}/net || true
 mount --rbind /dev/pts {dev}/pts
 chmod 1777 {dev}/shm
 umount --recursive --lazy /dev  # libvirt moves every mount that it finds there
@@ -67,7 +68,9 @@ class Libvirtd:
     LIBVIRTD = ()               # its options
     PREPARE = ""                # shell commands in its namespaces
 
-    def __init__(self, emulator):
+    def __init__(self, emulator, network=False):
+        """network: with a network namespace of its own, so that it may make interfaces."""
+        self.namespaces = [*self.NAMESPACES, *(["--net"] if network else [])]
         self.top = Path(tempfile.mkdtemp(prefix="lodge-libvirt-"))
         self.top.chmod(0o755)
         self.emulator = self.copy(emulator, "lodge")
@@ -91,7 +94,7 @@ class Libvirtd:
             (self.top / f"root/etc/libvirt/{name}.conf").write_text(text)
         script += [DEV.format(dev=self.top / "root/dev"), self.PREPARE, f"exec {sys.executable} -c '{FIRST}'"]
         self.holder = subprocess.Popen(
-            ["unshare", *self.NAMESPACES, "--propagation", "private", "--fork", "--kill-child", "--mount-proc", "sh",
+            ["unshare", *self.namespaces, "--propagation", "private", "--fork", "--kill-child", "--mount-proc", "sh",
              "-c", "\n".join(script)], stdout=subprocess.PIPE)
         if self.holder.stdout.readline() != b"ready\n":
             self.__exit__()
@@ -119,7 +122,7 @@ class Libvirtd:
         return {"qemu": QEMU_CONF, "libvirtd": 'log_outputs="3:stderr"\n', "virtlogd": ""}
 
     def inside(self, *command):
-        return ["nsenter", "--target", self.first, *self.NAMESPACES, *command]
+        return ["nsenter", "--target", self.first, *self.namespaces, *command]
 
     def start(self, name):
         log = open(self.top / f"{name}.log", "ab")

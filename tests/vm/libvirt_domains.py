@@ -50,12 +50,12 @@ DOMAIN = """
 
 
 @contextlib.contextmanager
-def libvirt(vm, image="cloud"):
+def libvirt(vm, image="cloud", network=False):
     """A libvirtd with copies of what its domains need."""
     reason = lacking()
     if reason:
         raise Skip(reason)
-    with Libvirtd(vm.program_here) as daemon:
+    with Libvirtd(vm.program_here, network) as daemon:
         daemon.kernel = daemon.copy(vm.path(f"{image}/vmlinuz"), "vmlinuz")
         daemon.initrd = daemon.copy(vm.path(f"{image}/initrd"), "initrd")
         daemon.serial = daemon.top / "serial.log"

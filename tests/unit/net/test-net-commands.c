@@ -78,6 +78,12 @@ static void test_bad_arguments_are_named(void **state)
         ERROR("invalid net client name: x"));
     ask(state, "{\"execute\": \"query-rx-filter\"}", "{\"return\": []}");
     ask(state, "{\"execute\": \"query-nics\"}", "{\"return\": []}");
+    ask(state, "{\"execute\": \"announce-self\", \"arguments\": {\"initial\": 1, \"max\": 1, \"rounds\": 1001, "
+               "\"step\": 1}}", ERROR("Parameter 'rounds'"));
+    ask(state, "{\"execute\": \"announce-self\", \"arguments\": {\"initial\": 1, \"max\": 1, \"rounds\": 2, "
+               "\"step\": 1, \"interfaces\": [\"x\"], \"id\": \"a\"}}", OK);
+    ask(state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": "
+               "\"announce_self x,y a\"}}", "{\"return\": \"\"}");
 }
 
 static void test_forwards_come_and_go(void **state)

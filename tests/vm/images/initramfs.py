@@ -119,6 +119,7 @@ def _hello(kernel):
     image.busybox(kernel.busybox)
     image.modules(kernel, GUEST_MODULES)
     image.modules(kernel, NETWORK_MODULES, "network")
+    image.modules(kernel, ["pktgen"], "pktgen")
     image.file("init", GUEST / "init-hello", 0o755)
     for script in sorted((GUEST / "scripts").glob("*.sh")):
         image.file(f"scripts/{script.stem}", script, 0o755)
@@ -156,6 +157,7 @@ def first_level(kernel):
     """The first level of nesting: KVM, disks with programs and images, and a shell per port for the test."""
     image = Initramfs()
     image.busybox()
+    image.modules(kernel, ["pktgen"], "pktgen")
     image.modules(kernel, GUEST_MODULES + HOST_MODULES)
     image.file("init", GUEST / "init-nested", 0o755)
     image.file("bin/job-agent", GUEST / "job-agent", 0o755)

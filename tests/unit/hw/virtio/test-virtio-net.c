@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "net/backend.h"
+#include "net/announce.h"
 #include "virtio-guest.h"
 #include "vmm/object.h"
 
@@ -527,42 +527,88 @@ static void test_a_removed_backend_leaves_a_nic_without_link(void **state)
     wait_sent(t);
 }
 
+static void move(Guest *t)
+{
+    int before = wire;
+
+    guest_move(&t->g, &t->rx, DEVICE, with_wire);
+    close(before);
+    t->tx.ram = t->control.ram = rig_ram(t->g.rig, 0);
+}
+
+static void expect_rarp(Guest *t)
+{
+    uint8_t got[2048];
+
+    assert_int_equal(take_from_wire(t, got), 60);
+    assert_memory_equal(got, BROADCAST OURS "\x80\x35\0\1\x08\0\6\4\0\3" OURS "\0\0\0\0" OURS "\0\0\0\0", 42);
+}
+
 static void test_a_restored_guest_goes_on_and_is_asked_to_announce_itself(void **state)
 {
     static const uint8_t off = 0;
     uint8_t ours[64], others[64];
     Guest *t = *state;
-    int before;
 
     make_frame(ours, OURS, sizeof(ours));
     make_frame(others, OTHERS, sizeof(others));
     start(t, DEVICE, with_wire, WITH_CONTROL | BIT(VIRTIO_NET_F_GUEST_ANNOUNCE));
     assert_int_equal(command(t, VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, &off, 1), VIRTIO_NET_OK);
     offer_buffers(t, 1, 0x1000);
-    before = wire;
-    guest_move(&t->g, &t->rx, DEVICE, with_wire);
-    close(before);
-    t->tx.ram = t->control.ram = rig_ram(t->g.rig, 0);
+    move(t);
+    assert_true(wire_is_silent(t)); /* until it runs */
+    assert_int_equal(link_status(t), VIRTIO_NET_S_LINK_UP);
+    assert_true(domain_cont(t->g.rig->domain, NULL));
+    expect_rarp(t);
     assert_int_equal(link_status(t), VIRTIO_NET_S_LINK_UP | VIRTIO_NET_S_ANNOUNCE);
     assert_int_equal(command(t, VIRTIO_NET_CTRL_ANNOUNCE, VIRTIO_NET_CTRL_ANNOUNCE_ACK, &off, 0), VIRTIO_NET_OK);
-    assert_int_equal(link_status(t), VIRTIO_NET_S_LINK_UP);
     put_on_wire(others, sizeof(others)); /* the filter came along */
     put_on_wire(ours, sizeof(ours));
     expect_frame(t, ours, sizeof(ours));
 }
 
-static void test_a_guest_that_cannot_is_announced(void **state)
+static void test_a_restored_guest_is_announced_in_five_rounds(void **state)
 {
-    uint8_t got[2048];
     Guest *t = *state;
-    int before;
+    int64_t began;
 
     start(t, DEVICE, with_wire, BASIC);
-    before = wire;
-    guest_move(&t->g, &t->rx, DEVICE, with_wire);
-    close(before);
-    assert_int_equal(take_from_wire(t, got), 60);
-    assert_memory_equal(got, BROADCAST OURS "\x80\x35", 14);
+    move(t);
+    began = clock_ns(clock_realtime);
+    assert_true(domain_cont(t->g.rig->domain, NULL));
+    for (unsigned i = 0; i < 5; i++) {
+        expect_rarp(t);
+    }
+    assert_in_range(clock_ns(clock_realtime) - began, (50 + 150 + 250 + 350) * NS_PER_MS, 60 * NS_PER_SEC);
+    assert_int_equal(g_hash_table_size(domain_table(t->g.rig->domain, TABLE_ANNOUNCEMENTS)), 0);
+}
+
+static void test_nics_are_announced_when_that_is_asked_for(void **state)
+{
+    static char another[] = "another", nic[] = "virtio-net-pci.0";
+    char *others[] = { another, NULL }, *ours[] = { another, nic, NULL };
+    NetAnnounce p = { .initial = 1, .max = 1, .rounds = 3, .step = 1, .interfaces = others };
+    Guest *t = *state;
+    Domain *domain;
+
+    start(t, DEVICE, with_wire, BASIC);
+    domain = t->g.rig->domain;
+    net_announce_self(domain, "", &p);
+    assert_true(wire_is_silent(t));
+    p.interfaces = ours;
+    net_announce_self(domain, "x", &p);
+    for (unsigned i = 0; i < 3; i++) {
+        expect_rarp(t);
+    }
+    p = (NetAnnounce) { .initial = 1000 * 1000, .max = 1000 * 1000, .rounds = 9 };
+    net_announce_self(domain, "x", &p);
+    expect_rarp(t);
+    assert_int_equal(g_hash_table_size(domain_table(domain, TABLE_ANNOUNCEMENTS)), 1);
+    p.rounds = 0; /* ends it */
+    net_announce_self(domain, "x", &p);
+    assert_int_equal(g_hash_table_size(domain_table(domain, TABLE_ANNOUNCEMENTS)), 0);
+    p.rounds = 9; /* the domain's end ends it */
+    net_announce_self(domain, "x", &p);
 }
 
 static void test_wrong_options_are_named(void **state)
@@ -607,7 +653,8 @@ int main(void)
         TEST(a_pulled_cable_is_seen_and_carries_nothing),
         TEST(a_removed_backend_leaves_a_nic_without_link),
         TEST(a_restored_guest_goes_on_and_is_asked_to_announce_itself),
-        TEST(a_guest_that_cannot_is_announced),
+        TEST(a_restored_guest_is_announced_in_five_rounds),
+        TEST(nics_are_announced_when_that_is_asked_for),
         TEST(wrong_options_are_named),
     };
 

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Between the files of the `tap` backend: tap.c (frames), tap-open.c (how an interface is made or found),
+ * tap-bridge.c (the helper that may), tap-vhost.c (queues that the kernel serves).
+ */
+#pragma once
+
+#include <linux/virtio_net.h>
+#include <net/if.h>
+
+#include "net/netdev-options.h"
+#include "vmm/vhost.h"
+
+#define TAP_QUEUES_MAX 128
+#define TAP_BRIDGE     "br0"
+
+typedef struct NetTap NetTap;
+
+typedef struct TapQueue {
+    NetTap *tap;
+    int fd;
+    VhostDevice *vhost; /* NULL: there is none */
+    /* The loop's */
+    NetQueue *link; /* NULL: not attached */
+    LoopFd *watch;
+    LoopEvents events;
+    uint8_t *frame;
+    struct virtio_net_hdr_v1 header; /* the first header_bytes of it stand before each frame */
+    size_t pending; /* bytes of a frame that the guest had no room for */
+    bool complained;
+    unsigned outside; /* bit n: ring n of the pair is the kernel's */
+} TapQueue;
+
+struct NetTap {
+    NetBackend backend; /* first */
+    TapQueue *queue;
+    bool vnet_hdr;
+    size_t header_bytes;
+    bool ours;          /* made here, not passed */
+    char name[IFNAMSIZ];
+    char *downscript;   /* NULL: none */
+};
+
+static inline NetTap *net_tap(NetBackend *b)
+{
+    return (NetTap *)b;
+}
+
+/* tap.c */
+void tap_set_events(TapQueue *t, LoopEvents events);
+void tap_set_queues(NetBackend *b, unsigned queues);
+
+/* tap-open.c */
+bool tap_open(NetBackend *b, const void *options, GError **error);
+bool tap_bridge_open(NetBackend *b, const void *options, GError **error);
+void tap_close(NetBackend *b);
+
+/* tap-bridge.c: a descriptor of a new interface at a bridge, made by the helper program (NULL: the usual one; also NULL:
+ * the usual bridge); -1: error. */
+int tap_run_helper(const char *helper, const char *bridge, bool vnet_hdr, GError **error);
+
+/* tap-vhost.c */
+bool tap_open_vhost(NetTap *tap, const NetTapOptions *options, GError **error);
+void tap_close_vhost(NetTap *tap);
+bool tap_start_ring(NetBackend *b, NetQueue *q, const VhostRing *ring, uint64_t features);
+bool tap_stop_ring(NetBackend *b, NetQueue *q, unsigned ring, uint32_t *ret_base);

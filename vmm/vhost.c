@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vhost, what both ways have in common (vmm/vhost.h): the guest's memory as a table that follows the memory map, the
+ * rings that are out, and the log in which they tell of their writes while a migration wants to know.
+ *
+ * The log has a bit for each 4 KiB of the guest's address space.  It is made when the first range is logged, as large as
+ * the table needs, and goes with the last; each log_sync moves the bits of a range into its block's bitmaps.
+ */
+#include "vmm/vhost.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "vmm/error.h"
+#include "vmm/host.h"
+#include "vmm/log.h"
+
+/* ---- the table ---- */
+
+static VhostDevice *of_listener(MemoryListener *l)
+{
+    return (VhostDevice *)((char *)l - offsetof(VhostDevice, listener));
+}
+
+static bool is_meant(const VhostDevice *d, const MemoryRange *range)
+{
+    const MemoryRegion *mr = range->region;
+
+    return mr->kind == MEMORY_RAM && mr->ram &&
+           (!d->ops->shared || ram_block_abilities(mr->ram) & RAM_CAN_SHARE);
+}
+
+static VhostRegion *find(const VhostDevice *d, uint64_t address)
+{
+    for (unsigned i = 0; i < d->table->len; i++) {
+        VhostRegion *r = &g_array_index(d->table, VhostRegion, i);
+
+        if (r->address == address) {
+            return r;
+        }
+    }
+    return NULL;
+}
+
+static void add_range(MemoryListener *l, const MemoryRange *range)
+{
+    VhostDevice *d = of_listener(l);
+    VhostRegion r = { range->address, range->size, range->region->ram, range->region->ram_offset + range->offset,
+                      false };
+
+    if (!is_meant(d, range)) {
+        return;
+    }
+    ram_block_ref(r.block);
+    lock_acquire(&d->lock);
+    g_array_append_val(d->table, r);
+    d->table_changed = true;
+    lock_release(&d->lock);
+}
+
+static void remove_range(MemoryListener *l, const MemoryRange *range)
+{
+    VhostDevice *d = of_listener(l);
+    VhostRegion *r;
+
+    lock_acquire(&d->lock);
+    r = is_meant(d, range) ? find(d, range->address) : NULL;
+    if (r) {
+        g_array_append_val(d->gone, *r);
+        g_array_remove_index_fast(d->table, (unsigned)(r - (VhostRegion *)d->table->data));
+        d->table_changed = true;
+    }
+    lock_release(&d->lock);
+}
+
+static int by_address(const void *a, const void *b)
+{
+    const VhostRegion *x = a, *y = b;
+
+    return x->address < y->address ? -1 : x->address > y->address;
+}
+
+/* Those that go on from one another, in the guest and here, are one. */
+static GArray *merged(const VhostDevice *d)
+{
+    GArray *all = g_array_copy(d->table);
+    unsigned n = 0;
+
+    g_array_sort(all, by_address);
+    for (unsigned i = 1; i < all->len; i++) {
+        VhostRegion *last = &g_array_index(all, VhostRegion, n);
+        const VhostRegion *r = &g_array_index(all, VhostRegion, i);
+
+        if (last->address + last->size == r->address && last->block == r->block &&
+            last->offset + last->size == r->offset) {
+            last->size += r->size;
+        } else {
+            g_array_index(all, VhostRegion, ++n) = *r;
+        }
+    }
+    g_array_set_size(all, all->len ? n + 1 : 0);
+    return all;
+}
+
+static bool send_table(VhostDevice *d, GError **error)
+{
+    g_autoptr(GArray) all = merged(d);
+
+    return d->ops->set_table(d, (const VhostRegion *)all->data, all->len, error);
+}
+
+/* ---- the log ---- */
+
+static uint64_t log_size(const VhostDevice *d)
+{
+    uint64_t end = 0, page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+    for (unsigned i = 0; i < d->table->len; i++) {
+        const VhostRegion *r = &g_array_index(d->table, VhostRegion, i);
+
+        end = MAX(end, r->address + r->size);
+    }
+    end = (end / GUEST_PAGE_SIZE + 8) / 8;
+    return (end + page - 1) / page * page;
+}
+
+static void free_log(VhostDevice *d)
+{
+    if (d->log) {
+        munmap(d->log, d->log_bytes);
+        close(d->log_fd);
+        d->log = NULL;
+        d->log_bytes = 0;
+        d->log_fd = -1;
+    }
+}
+
+static bool make_log(VhostDevice *d, GError **error)
+{
+    uint64_t bytes = log_size(d);
+    int fd = host_memfd("vhost-log", MFD_ALLOW_SEALING, error);
+    void *log;
+
+    if (fd < 0) {
+        return false;
+    }
+    log = ftruncate(fd, (off_t)bytes) == 0 ? mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
+    if (log == MAP_FAILED) {
+        close(fd);
+        return error_set_errno(error, errno, "no memory for the log of a vhost device");
+    }
+    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL); /* nobody takes it from under us */
+    d->log = log;
+    d->log_bytes = bytes;
+    d->log_fd = fd;
+    return true;
+}
+
+static void sync_region(const VhostDevice *d, const VhostRegion *r)
+{
+    uint64_t first = r->address / GUEST_PAGE_SIZE, end = first + r->size / GUEST_PAGE_SIZE;
+
+    end = MIN(end, d->log_bytes * 8);
+    for (uint64_t page = first; page < end; page = (page / 64 + 1) * 64) {
+        uint64_t word = page / 64, mask = UINT64_MAX << page % 64, bits;
+
+        mask &= end - word * 64 < 64 ? (UINT64_C(1) << (end - word * 64)) - 1 : UINT64_MAX;
+        if (!(__atomic_load_n(&d->log[word], __ATOMIC_RELAXED) & mask)) {
+            continue;
+        }
+        for (bits = __atomic_fetch_and(&d->log[word], ~mask, __ATOMIC_SEQ_CST) & mask; bits; bits &= bits - 1) {
+            uint64_t at = (word * 64 + (unsigned)__builtin_ctzll(bits) - first) * GUEST_PAGE_SIZE;
+
+            ram_dirty_mark(r->block, r->offset + at, GUEST_PAGE_SIZE);
+        }
+    }
+}
+
+/* The rings that run are told again, with the log or without. */
+static bool tell_log(VhostDevice *d, GError **error)
+{
+    bool logged = d->log;
+
+    if (!d->running) {
+        return true;
+    }
+    if ((logged && !d->ops->set_log(d, error)) ||
+        !d->ops->set_features(d, d->accepted | (logged ? UINT64_C(1) << VHOST_F_LOGS : 0), error)) {
+        return false;
+    }
+    for (unsigned i = 0; i < VHOST_RINGS_MAX; i++) {
+        if (d->runs[i] && !d->ops->set_addresses(d, &d->ring[i], logged, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void complain(const GError *error)
+{
+    log_warning("vhost: %s", error->message);
+}
+
+static bool any_logged(const VhostDevice *d)
+{
+    for (unsigned i = 0; i < d->table->len; i++) {
+        if (g_array_index(d->table, VhostRegion, i).logged) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void log_start(MemoryListener *l, const MemoryRange *range)
+{
+    VhostDevice *d = of_listener(l);
+    g_autoptr(GError) error = NULL;
+    VhostRegion *r;
+
+    lock_acquire(&d->lock);
+    r = is_meant(d, range) ? find(d, range->address) : NULL;
+    if (r) {
+        r->logged = true;
+        if (!d->log && !(make_log(d, &error) && tell_log(d, &error))) {
+            complain(error);
+        }
+    }
+    lock_release(&d->lock);
+}
+
+static void log_stop(MemoryListener *l, const MemoryRange *range)
+{
+    VhostDevice *d = of_listener(l);
+    g_autoptr(GError) error = NULL;
+    VhostRegion *r;
+
+    lock_acquire(&d->lock);
+    r = is_meant(d, range) ? find(d, range->address) : NULL;
+    if (r && r->logged) {
+        r->logged = false;
+        if (d->log && !any_logged(d)) {
+            uint64_t *log = g_steal_pointer(&d->log);
+
+            if (!tell_log(d, &error)) {
+                complain(error);
+            }
+            d->log = log;
+            free_log(d);
+        }
+    }
+    lock_release(&d->lock);
+}
+
+static void log_sync(MemoryListener *l, const MemoryRange *range)
+{
+    VhostDevice *d = of_listener(l);
+    const VhostRegion *r = is_meant(d, range) ? find(d, range->address) : NULL;
+
+    if (r && d->log) { /* both stand while LOCK_MAPPING is held */
+        sync_region(d, r);
+    }
+}
+
+/* Memory that came while it is logged may lie beyond the log. */
+static bool grow_log(VhostDevice *d, GError **error)
+{
+    VhostDevice old = { .log = d->log, .log_bytes = d->log_bytes, .log_fd = d->log_fd };
+    g_autoptr(GArray) regions = NULL;
+
+    if (!d->log || log_size(d) <= d->log_bytes) {
+        return true;
+    }
+    if (!make_log(d, error)) {
+        return false;
+    }
+    /* What is in the old one is carried over; nobody writes there once they know the new one. */
+    if (!tell_log(d, error)) {
+        free_log(&old);
+        return false;
+    }
+    for (uint64_t i = 0; i < old.log_bytes / sizeof(uint64_t); i++) {
+        __atomic_fetch_or(&d->log[i], old.log[i], __ATOMIC_SEQ_CST);
+    }
+    free_log(&old);
+    return true;
+}
+
+static void commit(MemoryListener *l)
+{
+    VhostDevice *d = of_listener(l);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GArray) gone = NULL;
+
+    lock_acquire(&d->lock);
+    if (d->table_changed && d->running && !(send_table(d, &error) && grow_log(d, &error))) {
+        complain(error);
+    }
+    d->table_changed = false;
+    gone = g_steal_pointer(&d->gone);
+    d->gone = g_array_new(FALSE, FALSE, sizeof(VhostRegion));
+    lock_release(&d->lock);
+    for (unsigned i = 0; i < gone->len; i++) {
+        ram_block_unref(g_array_index(gone, VhostRegion, i).block);
+    }
+}
+
+/* ---- rings ---- */
+
+/* What they must know before the first ring. */
+static bool prepare(VhostDevice *d, uint64_t features, GError **error)
+{
+    if (d->log && (log_size(d) > d->log_bytes || !(d->features & UINT64_C(1) << VHOST_F_LOGS))) {
+        return error_set(error, "it came while the domain moves, and cannot tell what it writes");
+    }
+    d->accepted = features;
+    return d->ops->set_features(d, features | (d->log ? UINT64_C(1) << VHOST_F_LOGS : 0), error) &&
+           send_table(d, error) && (!d->log || d->ops->set_log(d, error));
+}
+
+bool vhost_start_ring(VhostDevice *d, const VhostRing *ring, uint64_t features, GError **error)
+{
+    bool ok;
+
+    lock_acquire(&d->lock);
+    g_assert(ring->index < VHOST_RINGS_MAX && !d->runs[ring->index]);
+    ok = (d->running ? features == d->accepted || error_set(error, "its rings have different features")
+                     : prepare(d, features, error)) &&
+         d->ops->start_ring(d, ring, d->log, error);
+    if (ok) {
+        d->ring[ring->index] = *ring;
+        d->runs[ring->index] = true;
+        d->running++;
+    }
+    lock_release(&d->lock);
+    return ok;
+}
+
+bool vhost_stop_ring(VhostDevice *d, unsigned ring, uint32_t *ret_base)
+{
+    bool ok;
+
+    lock_acquire(&d->lock);
+    g_assert(d->runs[ring]);
+    ok = d->ops->stop_ring(d, &d->ring[ring], ret_base);
+    d->runs[ring] = false;
+    d->running--;
+    lock_release(&d->lock);
+    return ok;
+}
+
+/* ---- life ---- */
+
+void vhost_device_init(VhostDevice *d, const VhostOps *ops, Domain *domain)
+{
+    d->ops = ops;
+    d->domain = domain;
+    d->log_fd = -1;
+    d->table = g_array_new(FALSE, FALSE, sizeof(VhostRegion));
+    d->gone = g_array_new(FALSE, FALSE, sizeof(VhostRegion));
+    lock_init(&d->lock, LOCK_LEAF, "vhost");
+    d->listener = (MemoryListener) {
+        .name = "vhost", .add = add_range, .remove = remove_range, .commit = commit, .log_start = log_start,
+        .log_stop = log_stop, .log_sync = log_sync,
+    };
+    memory_listener_add(&d->listener, domain_memory(domain));
+}
+
+void vhost_device_finish(VhostDevice *d)
+{
+    g_assert(!d->running);
+    memory_listener_remove(&d->listener);
+    for (unsigned i = 0; i < d->table->len; i++) {
+        ram_block_unref(g_array_index(d->table, VhostRegion, i).block);
+    }
+    g_array_unref(d->table);
+    g_array_unref(d->gone);
+    free_log(d);
+    lock_finish(&d->lock);
+}
