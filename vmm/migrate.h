@@ -29,14 +29,6 @@ typedef struct MigrateStorage {
 } MigrateStorage;
 void migrate_set_storage(Domain *domain, const MigrateStorage *storage);
 
-/* What migrate-set-parameters says; the last ones are for net/announce.c, and the main thread's, the others atomic. */
-typedef struct MigrateParameters {
-    uint64_t max_bandwidth;  /* bytes a second; 0: any */
-    uint64_t downtime_limit; /* ms */
-    uint64_t announce_initial, announce_max, announce_rounds, announce_step;
-} MigrateParameters;
-MigrateParameters migrate_parameters(Domain *domain);
-
 /* -incoming: the domain waits for its state in run state inmigrate.  uri: "defer" (for migrate-incoming) or where
  * it comes from.  run: it runs when it is there.  ready (NULL: nobody wants to know) is called when nothing more can go
  * wrong that whoever started this process could mend: at once, or, if it is in a file, when it is restored. */

@@ -65,11 +65,11 @@ static bool loaded(void *struct_, GError **error)
     E1000 *e = struct_;
 
     e->generation++;
-    e->was_loaded = true;
     e->systim_since = MIN(e->systim_since, e1000_now(e));
     e1000_cable_changed(e);
     e1000_update_irq(e);
     e1000_arm(e);
+    net_nic_loaded(&e->nic);
     return true;
 }
 

@@ -93,10 +93,22 @@ static void link_changed(NetNic *nic)
     lock_release(e->pci.dev.lock);
 }
 
+/* Its driver cannot be asked to. */
+static void announce(NetNic *nic, uint8_t mac[NET_MAC_BYTES])
+{
+    E1000 *e = (E1000 *)((char *)nic - offsetof(E1000, nic));
+
+    lock_acquire(e->pci.dev.lock);
+    pci_set32(mac, e->ra[0]);
+    pci_set16(mac + 4, (uint16_t)e->ra[1]);
+    lock_release(e->pci.dev.lock);
+}
+
 static const NetNicOps nic_ops = {
     .receive = e1000_nic_receive,
     .send_ready = send_ready,
     .link_changed = link_changed,
+    .announce = announce,
     .look_at_filter = e1000_look_at_filter,
 };
 
@@ -138,7 +150,6 @@ static void e1000_reset(Device *dev)
     e->nvm_bits = 0;
     e->nvm_writable = false;
     e->ioaddr = 0;
-    e->was_loaded = false;
     e1000_phy_reset(e);
     reset_common(e);
 }
@@ -154,24 +165,14 @@ static void e1000_pause(Device *dev)
     lock_release(dev->lock);
 }
 
-/* It may be at another port of a switch now, and its driver does not know. */
 static void e1000_resume(Device *dev)
 {
     E1000 *e = e1000(dev);
-    uint8_t mac[NET_MAC_BYTES];
-    bool announce;
 
     lock_acquire(dev->lock);
     e->running = true;
-    announce = e->was_loaded && e->rctl & RCTL_EN;
-    e->was_loaded = false;
-    pci_set32(mac, e->ra[0]);
-    pci_set16(mac + 4, (uint16_t)e->ra[1]);
     e1000_ring_doorbell(e);
     lock_release(dev->lock);
-    if (announce) {
-        net_announce(&e->nic, mac);
-    }
 }
 
 /* ---- realize ---- */

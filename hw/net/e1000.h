@@ -107,7 +107,6 @@ typedef struct E1000 {
     bool work_due;     /* the doorbell has rung */
     bool transmitting; /* the loop goes through the transmit rings, and looks again before it ends */
     bool rx_waits;     /* a frame found no room */
-    bool was_loaded;
     unsigned generation; /* counts what makes a frame under way void */
     uint8_t *tx_frame;   /* one being put together, behind room for a VLAN tag */
     uint8_t *rx_frame;   /* one in several pieces, flat */
