@@ -53,8 +53,8 @@ static size_t make_frame(Input *in, bool from_guest, uint8_t *frame)
 
 static void send_frame(EgressRig *r, Input *in, bool from_guest)
 {
-    uint8_t frame[4096];
-    unsigned bends = take(in) % 4;
+    uint8_t frame[4096] = { 0 };
+    unsigned bends = take(in) % 4, cut;
     size_t length;
 
     if (bends == 3) {
@@ -67,10 +67,11 @@ static void send_frame(EgressRig *r, Input *in, bool from_guest)
         while (bends--) {
             frame[take16(in) % length] = (uint8_t)take(in);
         }
-        length -= take(in) % 8 ? 0 : MIN(length, take(in));
+        cut = take(in);
+        length -= cut % 8 || cut > length ? 0 : cut;
     }
     /* On the heap, as long as it is: a sanitizer sees a read behind its end. */
-    uint8_t *exact = g_memdup2(frame, length ? length : 1);
+    uint8_t *exact = memcpy(g_malloc(length + !length), frame, length);
 
     if (from_guest) {
         net_egress_send(r->egress, exact, length);
