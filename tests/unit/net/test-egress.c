@@ -98,8 +98,8 @@ static bool told(const char *name, unsigned ttl, const char *const *records)
 {
     uint8_t dns[1024], frame[2048];
 
-    return net_egress_receive(rig->egress, frame,
-                              frame_udp(frame, SERVER, 53, GUEST, 5353, dns, dns_answer(dns, 7, name, 1, ttl, records)));
+    return net_egress_receive(
+        rig->egress, frame, frame_udp(frame, SERVER, 53, GUEST, 5353, dns, dns_answer(dns, 7, name, 1, ttl, records)));
 }
 
 static void resolve(const char *name, unsigned ttl, const char *address)
