@@ -190,6 +190,10 @@ static Decision decide(NetEgress *e, const EgressPacket *p)
       : is_name_server(e, &p->destination) && p->destination_port == PORT_DNS
           ? (Decision) { .allow = may_ask_anything(e->policy), .rule = "dns" } /* by TCP: nobody reads along */
           : ask_rules(e->policy, &target);
+    if (d.allow && is_name_server(e, &p->destination) && p->destination_port != PORT_DNS &&
+        strcmp(d.rule, "default") != 0) {
+        d = refuse("dns"); /* libslirp leads to the real server, which is not the host that the rule is about */
+    }
     return ask_quotas(e->policy, now, d);
 }
 

@@ -44,7 +44,7 @@ typedef struct EgressPlace {
     bool tftp;
     const GArray *forwards; /* EgressForward; the network's */
     void (*to_guest)(void *opaque, const uint8_t *frame, size_t length);
-    void (*to_network)(void *opaque, const uint8_t *frame, size_t length);
+    void (*to_network)(void *opaque, const uint8_t *frame, size_t length); /* later, not from within the call */
     void *opaque;
 } EgressPlace;
 
