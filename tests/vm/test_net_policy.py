@@ -44,8 +44,8 @@ NAME_SERVER = """
 
 
 def heard(vm, console, text):
-    vm.shell(f"i=0; until grep -qa '{text}' {console}; do i=$((i + 1)); [ $i -lt {BOOT * 5} ] || exit 1; sleep 0.2; done",
-             BOOT + 30)
+    vm.shell(f"i=0; until grep -qa '{text}' {console}; do i=$((i + 1)); [ $i -lt {BOOT * 5} ] || exit 1; "
+             "sleep 0.2; done", BOOT + 30)
 
 
 class World:
@@ -58,7 +58,8 @@ class World:
         self.folder = vm.shell("mktemp -d /tmp/world-XXXXXX").strip()
         self.audit = f"{self.folder}/audit"
         vm.shell(f"cd {self.folder} && mkdir web && base64 /dev/urandom | head -c 4M >web/file && "
-                 f"echo served >web/page && echo nameserver 127.0.0.1 >resolv.conf && cat >names.py <<'END'\n{textwrap.dedent(NAME_SERVER)}\nEND")
+                 "echo served >web/page && echo nameserver 127.0.0.1 >resolv.conf && "
+                 f"cat >names.py <<'END'\n{textwrap.dedent(NAME_SERVER)}\nEND")
 
     def start(self, options, run):
         """A guest that runs these commands; the job is its monitor (QMP), its console a file."""
@@ -163,6 +164,27 @@ def test_a_rule_withdrawn_cuts_what_it_allowed_and_nothing_else(vm):
     assert any(e["verdict"] == "cut" and e["destination"] == "192.0.2.7:82" for e in world.log())
 
 
+@lodge_only
+@needs("cloud")
+@device_only
+def test_a_quota_ends_a_download_and_may_be_raised(vm):
+    world = World(vm)
+    job = world.start(
+        f"-object egress-policy,id=p,allow=192.0.2.7,quota-bytes=2M,audit={world.audit} "
+        "-netdev user,id=n,egress=p -device virtio-net-pci,netdev=n",
+        NET + "wget -q -O /tmp/got http://192.0.2.7/file || echo ended; " + get("192.0.2.7/page", "after")
+        + "echo @@wait; while ! wget -q -O /tmp/got http://192.0.2.7/page; do sleep 1; done; echo again=$(cat /tmp/got)")
+    qmp = Qmp(job, BOOT)
+    world.wait_for("@@wait")
+    assert qmp.execute("query-egress")[0]["quota-used-up"]
+    qmp.execute("qom-set", {"path": "/objects/p", "property": "quota-bytes", "value": 8 << 20})
+    output = world.end(job)
+    assert "ended" in output
+    assert said(output, "after") == ("refused", True)
+    assert "again=served" in output
+    assert any(e["verdict"] == "cut" and e["received"] > 1 << 20 for e in world.log())
+
+
 @needs("cloud")
 @device_only
 def test_a_dump_taken_while_the_guest_runs_is_read_by_tcpdump(vm):
@@ -171,7 +193,8 @@ def test_a_dump_taken_while_the_guest_runs_is_read_by_tcpdump(vm):
     console = vm.shell("mktemp /tmp/console-XXXXXX").strip()
     job = vm.start(f"-accel {vm.accel} -cpu {vm.cpu()} {MACHINE} -serial file:{console} -qmp stdio -sandbox on "
                    f"-netdev user,id=n -device virtio-net-pci,netdev=n "
-                   f"-object filter-dump,id=f0,netdev=n,file={console}.0 -kernel {vm.path('cloud/vmlinuz')} -initrd {vm.path('cloud/initrd')} -append 'console=ttyS0 quiet "
+                   f"-object filter-dump,id=f0,netdev=n,file={console}.0 -kernel {vm.path('cloud/vmlinuz')} "
+                   f"-initrd {vm.path('cloud/initrd')} -append 'console=ttyS0 quiet "
                    f"quiet-init run=\"{NET} echo @@up; while ping -c 1 -w 2 10.0.2.2 >/tmp/p; do sleep 0.2; done\"'")
     qmp = Qmp(job, BOOT)
     heard(vm, console, "@@up")
@@ -221,7 +244,8 @@ def test_a_restored_guest_learns_that_its_connections_are_gone(vm):
         job = vm.start(f"-accel {vm.accel} -cpu {vm.cpu()} {MACHINE} -serial file:{console} -qmp stdio "
                        f"-netdev user,id=n -device virtio-net-pci,netdev=n -kernel {vm.path('cloud/vmlinuz')} "
                        f"-initrd {vm.path('cloud/initrd')} -append 'console=ttyS0 quiet quiet-init run=\"{NET} "
-                       f"mkfifo /tmp/f; sleep 999 >/tmp/f & nc 10.0.2.2 {port} </tmp/f; echo @@gone; ping -c 1 -w 20 10.0.2.2\"' {more}")
+                       f"mkfifo /tmp/f; sleep 999 >/tmp/f & nc 10.0.2.2 {port} </tmp/f; echo @@gone; "
+                       f"ping -c 1 -w 20 10.0.2.2\"' {more}")
         return job, Qmp(job, BOOT)
 
     job, qmp = start(consoles[0], "")
