@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Every device class, every machine, and the classes of objects above the core, one line each: "where is it?" starts here.
+ * Every device class, every machine, and the classes of objects above the core, one line each: "where is it?" starts
+ * here.
  */
 #include "hw/devices.h"
 
@@ -67,8 +68,8 @@ static const DeviceClass *const device_classes[] = { DEVICES(ADDRESS) VIRTIO_DEV
                                                    SERIAL_PORTS(DEVICE_ADDRESS) NULL };
 static const MachineClass *const machine_classes[] = { MACHINES(ADDRESS) NULL };
 
-static const ObjectClass *const objects[] = { &egress_policy_class, &filter_dump_class.object, &filter_rate_class.object,
-                                             NULL };
+static const ObjectClass *const objects[] = {&egress_policy_class, &filter_dump_class.object, &filter_rate_class.object,
+                                             NULL};
 
 void devices_register(void)
 {

@@ -132,8 +132,9 @@ static bool later_fragment(const EgressPacket *p)
 size_t egress_make_refusal(const EgressPacket *p, const EgressAddress *gateway, uint8_t *ret)
 {
     /* No error is told about errors, to many, or about the rest of a packet (RFC 1122, 3.2.2). */
-    if (egress_is_multicast(&p->destination) || (p->kind != EGRESS_FLOW && p->kind != EGRESS_ODD) || later_fragment(p) ||
-        (p->kind == EGRESS_ODD && strcmp(p->why, "length") == 0) || p->ipv6 == egress_is_ipv4(gateway)) {
+    if (egress_is_multicast(&p->destination) || (p->kind != EGRESS_FLOW && p->kind != EGRESS_ODD) ||
+        later_fragment(p) || (p->kind == EGRESS_ODD && strcmp(p->why, "length") == 0) ||
+        p->ipv6 == egress_is_ipv4(gateway)) {
         return 0;
     }
     if (p->kind == EGRESS_FLOW && p->protocol == EGRESS_TCP) {

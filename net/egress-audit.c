@@ -152,7 +152,8 @@ static void put_address(JsonWriter *w, const char *member, const EgressAddress *
     g_autofree char *whole = NULL;
 
     egress_address_text(a, text);
-    whole = has_port ? g_strdup_printf("%s%s%s:%u", brackets ? "[" : "", text, brackets ? "]" : "", port) : g_strdup(text);
+    whole =
+        has_port ? g_strdup_printf("%s%s%s:%u", brackets ? "[" : "", text, brackets ? "]" : "", port) : g_strdup(text);
     json_write_string(w, member, whole);
 }
 

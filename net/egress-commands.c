@@ -97,23 +97,26 @@ typedef struct PolicyInfo {
 } PolicyInfo;
 static const FieldEnum default_enum = { "EgressDefault", (const char *const[]) { "deny", "allow", NULL } };
 static const FieldStruct policy_info = {
-    .name = "EgressPolicyInfo", .size = sizeof(PolicyInfo),
-    .fields = (const Field[]) {
-        F_STR("id", PolicyInfo, id, NULL, .flags = FIELD_REQUIRED, .help = "Id of the policy"),
-        F_ENUM("default", PolicyInfo, otherwise, &default_enum, 0, .flags = FIELD_REQUIRED,
-               .help = "What becomes of what no rule is about"),
-        F_LIST("rules", PolicyInfo, rules, &rule_info_element, .flags = FIELD_REQUIRED,
-               .help = "Its rules, in the order in which they are asked"),
-        F_UINT("allowed", PolicyInfo, allowed, 0, .flags = FIELD_REQUIRED, .help = "Connections that were allowed"),
-        F_UINT("denied", PolicyInfo, denied, 0, .flags = FIELD_REQUIRED, .help = "Packets and questions that were refused"),
-        F_UINT("bytes", PolicyInfo, bytes, 0, .flags = FIELD_REQUIRED, .help = "Bytes that have passed, both ways"),
-        F_BOOL("quota-used-up", PolicyInfo, used_up, false, .flags = FIELD_REQUIRED,
-               .help = "quota-bytes has passed: nothing is allowed any more"),
-        F_UINT("addresses", PolicyInfo, names, 0, .flags = FIELD_REQUIRED, .help = "Addresses that are known by name now"),
-        F_LIST("connections", PolicyInfo, connections, &connection_element, .flags = FIELD_REQUIRED,
-               .help = "Connections that there are"),
-        FIELD_END
-    },
+    .name = "EgressPolicyInfo",
+    .size = sizeof(PolicyInfo),
+    .fields =
+        (const Field[]){
+            F_STR("id", PolicyInfo, id, NULL, .flags = FIELD_REQUIRED, .help = "Id of the policy"),
+            F_ENUM("default", PolicyInfo, otherwise, &default_enum, 0, .flags = FIELD_REQUIRED,
+                   .help = "What becomes of what no rule is about"),
+            F_LIST("rules", PolicyInfo, rules, &rule_info_element, .flags = FIELD_REQUIRED,
+                   .help = "Its rules, in the order in which they are asked"),
+            F_UINT("allowed", PolicyInfo, allowed, 0, .flags = FIELD_REQUIRED, .help = "Connections that were allowed"),
+            F_UINT("denied", PolicyInfo, denied, 0, .flags = FIELD_REQUIRED,
+                   .help = "Packets and questions that were refused"),
+            F_UINT("bytes", PolicyInfo, bytes, 0, .flags = FIELD_REQUIRED, .help = "Bytes that have passed, both ways"),
+            F_BOOL("quota-used-up", PolicyInfo, used_up, false, .flags = FIELD_REQUIRED,
+                   .help = "quota-bytes has passed: nothing is allowed any more"),
+            F_UINT("addresses", PolicyInfo, names, 0, .flags = FIELD_REQUIRED,
+                   .help = "Addresses that are known by name now"),
+            F_LIST("connections", PolicyInfo, connections, &connection_element, .flags = FIELD_REQUIRED,
+                   .help = "Connections that there are"),
+            FIELD_END},
 };
 static const Field policy_element = FIELD_VALUE(FIELD_STRUCT, PolicyInfo, .of.structure = &policy_info);
 
@@ -210,11 +213,13 @@ static void print_flows(const NetEgress *e, GString *out)
     while (g_hash_table_iter_next(&iter, &key, NULL)) {
         const EgressFlow *f = key;
 
-        g_string_append_printf(out, "  %s: %s %s port %u %s %s port %u%s%s (%s), %" G_GUINT64_FORMAT " bytes sent, %"
-                                    G_GUINT64_FORMAT " received\n",
-                               e->id, egress_protocol_name(f->protocol), egress_address_text(&f->guest, guest), f->guest_port,
-                               f->inward ? "from" : "to", egress_address_text(&f->remote, remote), f->remote_port,
-                               f->name ? " " : "", f->name ? f->name : "", f->rule, f->sent, f->received);
+        g_string_append_printf(out,
+                               "  %s: %s %s port %u %s %s port %u%s%s (%s), %" G_GUINT64_FORMAT
+                               " bytes sent, %" G_GUINT64_FORMAT " received\n",
+                               e->id, egress_protocol_name(f->protocol), egress_address_text(&f->guest, guest),
+                               f->guest_port, f->inward ? "from" : "to", egress_address_text(&f->remote, remote),
+                               f->remote_port, f->name ? " " : "", f->name ? f->name : "", f->rule, f->sent,
+                               f->received);
     }
 }
 
@@ -229,8 +234,8 @@ static bool print_policy(EgressPolicy *policy, void *opaque)
     for (unsigned i = 0; i < policy->rules->len; i++) {
         const EgressRule *rule = policy->rules->pdata[i];
 
-        g_string_append_printf(out, "  %s %s (%" G_GUINT64_FORMAT " times)\n", rule->deny ? "deny" : "allow", rule->text,
-                               rule->hits);
+        g_string_append_printf(out, "  %s %s (%" G_GUINT64_FORMAT " times)\n", rule->deny ? "deny" : "allow",
+                               rule->text, rule->hits);
     }
     for (unsigned i = 0; i < policy->networks->len; i++) {
         print_flows(policy->networks->pdata[i], out);

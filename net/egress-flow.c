@@ -2,9 +2,9 @@
 /*
  * The table of connections of a user network with an egress policy.  See net/egress-internal.h.
  *
- * Bounded by the policy's max-connections; a connection leaves when it is over (both ends, or a reset), when nothing has
- * passed it for the time of its kind, or when it is cut.  libslirp has timeouts of its own, none longer than these but for
- * TCP, which it keeps as long as its socket lives.  Times are the guest's.
+ * Bounded by the policy's max-connections; a connection leaves when it is over (both ends, or a reset), when nothing
+ * has passed it for the time of its kind, or when it is cut.  libslirp has timeouts of its own, none longer than these
+ * but for TCP, which it keeps as long as its socket lives.  Times are the guest's.
  */
 #include <string.h>
 
@@ -167,15 +167,32 @@ void egress_flow_track(NetEgress *e, EgressFlow *f, const EgressPacket *p, bool 
 void egress_flow_cut(NetEgress *e, EgressFlow *f)
 {
     uint8_t to_guest[EGRESS_ANSWER_MAX], to_network[EGRESS_ANSWER_MAX];
-    const EgressSegment guest = {
-        .mac_from = f->mac_network, .mac_to = f->mac_guest, .from = f->remote, .to = f->guest, .from_port = f->remote_port,
-        .to_port = f->guest_port, .seq = f->remote_next, .ack = f->guest_next, .flags = EGRESS_RST | EGRESS_ACK,
-    }, network = {
-        .mac_from = f->mac_guest, .mac_to = f->mac_network, .from = f->guest, .to = f->remote, .from_port = f->guest_port,
-        .to_port = f->remote_port, .seq = f->guest_next, .ack = f->remote_next, .flags = EGRESS_RST | EGRESS_ACK,
-    };
+    const EgressSegment guest =
+                            {
+                                .mac_from = f->mac_network,
+                                .mac_to = f->mac_guest,
+                                .from = f->remote,
+                                .to = f->guest,
+                                .from_port = f->remote_port,
+                                .to_port = f->guest_port,
+                                .seq = f->remote_next,
+                                .ack = f->guest_next,
+                                .flags = EGRESS_RST | EGRESS_ACK,
+                            },
+                        network = {
+                            .mac_from = f->mac_guest,
+                            .mac_to = f->mac_network,
+                            .from = f->guest,
+                            .to = f->remote,
+                            .from_port = f->guest_port,
+                            .to_port = f->remote_port,
+                            .seq = f->guest_next,
+                            .ack = f->remote_next,
+                            .flags = EGRESS_RST | EGRESS_ACK,
+                        };
     bool tells = f->protocol == EGRESS_TCP && f->fins != 3;
-    size_t guest_bytes = egress_make_segment(&guest, to_guest), network_bytes = egress_make_segment(&network, to_network);
+    size_t guest_bytes = egress_make_segment(&guest, to_guest),
+           network_bytes = egress_make_segment(&network, to_network);
 
     egress_flow_end(e, f, "cut");
     if (tells) {

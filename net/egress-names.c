@@ -2,9 +2,9 @@
 /*
  * See net/egress-names.h.  Documents: RFC 1035 (DNS), RFC 2181.
  *
- * Learned are A and AAAA records that lead from the question's name, over CNAMEs, in an answer to a question of the guest's
- * that it came in time for.  What a name must never stand for is not learned: this host, links, groups.  An address
- * stays for the record's time to live, at least KEEP_MIN: a client uses it after it has asked, not at once.
+ * Learned are A and AAAA records that lead from the question's name, over CNAMEs, in an answer to a question of the
+ * guest's that it came in time for.  What a name must never stand for is not learned: this host, links, groups.  An
+ * address stays for the record's time to live, at least KEEP_MIN: a client uses it after it has asked, not at once.
  */
 #include "net/egress-names.h"
 
@@ -324,8 +324,8 @@ static bool read_record(const uint8_t *dns, size_t length, size_t *at, Record *r
 }
 
 /* `alias` is the name that the question's has led to so far; servers send a chain in its order. */
-static bool follow(EgressNames *names, const uint8_t *dns, size_t length, const Record *r, const char *name, char alias[256],
-                   int64_t now)
+static bool follow(EgressNames *names, const uint8_t *dns, size_t length, const Record *r, const char *name,
+                   char alias[256], int64_t now)
 {
     EgressAddress a;
     size_t at = r->data;

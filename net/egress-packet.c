@@ -3,8 +3,8 @@
  * See net/egress-packet.h.  Documents: RFC 791, RFC 8200 (IP), RFC 792, RFC 4443 (ICMP), RFC 9293 (TCP).
  *
  * It must not see less than libslirp, which gets the same bytes afterwards; so whatever would need a second reading is
- * refused for its form: fragments (libslirp would put them together), IP options (it would strip them), extension headers
- * of IPv6, IPv4 addresses in IPv6 packets, tags of VLANs, lengths that do not fit.
+ * refused for its form: fragments (libslirp would put them together), IP options (it would strip them), extension
+ * headers of IPv6, IPv4 addresses in IPv6 packets, tags of VLANs, lengths that do not fit.
  */
 #include "net/egress-packet.h"
 
@@ -75,7 +75,8 @@ bool egress_is_multicast(const EgressAddress *a)
 {
     static const uint8_t all[4] = { 255, 255, 255, 255 };
 
-    return egress_is_ipv4(a) ? (a->bytes[12] & 0xf0) == 0xe0 || memcmp(a->bytes + 12, all, 4) == 0 : a->bytes[0] == 0xff;
+    return egress_is_ipv4(a) ? (a->bytes[12] & 0xf0) == 0xe0 || memcmp(a->bytes + 12, all, 4) == 0
+                             : a->bytes[0] == 0xff;
 }
 
 const char *egress_address_text(const EgressAddress *a, char text[EGRESS_ADDRESS_TEXT])

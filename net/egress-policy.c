@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The object egress-policy: its rules, quotas and log.  Rules change by its properties (qom-set: a whole list), or one by
- * one (net/egress-commands.c); connections that are still allowed do not notice.
+ * The object egress-policy: its rules, quotas and log.  Rules change by its properties (qom-set: a whole list), or one
+ * by one (net/egress-commands.c); connections that are still allowed do not notice.
  *
  * Main loop.
  */
@@ -262,29 +262,31 @@ static const FieldEnum default_enum = { "EgressDefault", (const char *const[]) {
 static const FieldEnum dns_enum = { "EgressDns", (const char *const[]) { "auto", "names", "any", "off", NULL } };
 
 const FieldStruct egress_policy_props = {
-    .name = "EgressPolicyProperties", .size = sizeof(EgressPolicy),
-    .fields = (const Field[]) {
-        F_ENUM("default", EgressPolicy, otherwise, &default_enum, EGRESS_DENY, .flags = FIELD_RUNTIME,
-               .help = "What becomes of what no rule is about"),
-        F_LIST("allow", EgressPolicy, allow, &rule_element, .flags = FIELD_RUNTIME,
-               .help = "[tcp:|udp:|icmp:]WHERE[:PORTS] to let through: an address, a network, a name, *.NAME, *, host; more "
-                       "than once"),
-        F_LIST("deny", EgressPolicy, deny, &rule_element, .flags = FIELD_RUNTIME,
-               .help = "The same, to refuse: it wins over allow; more than once"),
-        F_STR("file", EgressPolicy, file, NULL, .help = "JSON file with more rules: {\"allow\": [...], \"deny\": [...]}"),
-        F_ENUM("dns", EgressPolicy, dns, &dns_enum, EGRESS_DNS_AUTO, .flags = FIELD_RUNTIME,
-               .help = "Names that may be asked for: those that rules allow (names), any, none (off); auto: names, or any if "
-                       "default=allow"),
-        F_SIZE("quota-bytes", EgressPolicy, quota_bytes, 0, .flags = FIELD_RUNTIME,
-               .help = "Bytes of packets, both ways, after which everything is cut; 0: any number"),
-        F_UINT("max-connections", EgressPolicy, max_connections, 4096, .flags = FIELD_RUNTIME, .min = 1, .max = 65536,
-               .help = "Connections at a time"),
-        F_UINT("max-rate", EgressPolicy, max_rate, 0, .flags = FIELD_RUNTIME, .max = 1000000,
-               .help = "New connections a second; 0: any number"),
-        F_STR("audit", EgressPolicy, audit_file, NULL, .help = "File for a line of JSON for each decision"),
-        F_STR("audit-chardev", EgressPolicy, audit_chardev, NULL, .help = "Id of a chardev for these lines"),
-        FIELD_END
-    },
+    .name = "EgressPolicyProperties",
+    .size = sizeof(EgressPolicy),
+    .fields =
+        (const Field[]){
+            F_ENUM("default", EgressPolicy, otherwise, &default_enum, EGRESS_DENY, .flags = FIELD_RUNTIME,
+                   .help = "What becomes of what no rule is about"),
+            F_LIST("allow", EgressPolicy, allow, &rule_element, .flags = FIELD_RUNTIME,
+                   .help = "[tcp:|udp:|icmp:]WHERE[:PORTS] to let through: an address, a network, a name, *.NAME, *, "
+                           "host; more than once"),
+            F_LIST("deny", EgressPolicy, deny, &rule_element, .flags = FIELD_RUNTIME,
+                   .help = "The same, to refuse: it wins over allow; more than once"),
+            F_STR("file", EgressPolicy, file, NULL,
+                  .help = "JSON file with more rules: {\"allow\": [...], \"deny\": [...]}"),
+            F_ENUM("dns", EgressPolicy, dns, &dns_enum, EGRESS_DNS_AUTO, .flags = FIELD_RUNTIME,
+                   .help = "Names that may be asked for: those that rules allow (names), any, none (off); auto: names, "
+                           "or any if default=allow"),
+            F_SIZE("quota-bytes", EgressPolicy, quota_bytes, 0, .flags = FIELD_RUNTIME,
+                   .help = "Bytes of packets, both ways, after which everything is cut; 0: any number"),
+            F_UINT("max-connections", EgressPolicy, max_connections, 4096, .flags = FIELD_RUNTIME, .min = 1,
+                   .max = 65536, .help = "Connections at a time"),
+            F_UINT("max-rate", EgressPolicy, max_rate, 0, .flags = FIELD_RUNTIME, .max = 1000000,
+                   .help = "New connections a second; 0: any number"),
+            F_STR("audit", EgressPolicy, audit_file, NULL, .help = "File for a line of JSON for each decision"),
+            F_STR("audit-chardev", EgressPolicy, audit_chardev, NULL, .help = "Id of a chardev for these lines"),
+            FIELD_END},
 };
 
 const ObjectClass egress_policy_class = {

@@ -210,7 +210,8 @@ static bool has_port(const EgressRule *rule, const EgressTarget *t)
 bool egress_rule_matches(const EgressRule *rule, const EgressTarget *t, const char **ret_name)
 {
     *ret_name = NULL;
-    if ((rule->protocol && rule->protocol != t->protocol) || !has_port(rule, t) || t->host != (rule->where == EGRESS_HOST)) {
+    if ((rule->protocol && rule->protocol != t->protocol) || !has_port(rule, t) ||
+        t->host != (rule->where == EGRESS_HOST)) {
         return false;
     }
     switch (rule->where) {

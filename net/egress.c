@@ -2,15 +2,16 @@
 /*
  * The decisions of the egress policy.  See net/egress.h, which draws the way.
  *
- * What is the user network's own is not asked about: ARP and neighbour discovery, DHCP, TFTP where tftp= is given, echoes
- * of the gateway and the name server, and what hostfwd and guestfwd have opened.  Every other address of the network, the
- * loopback and the like lead to the host itself (libslirp), so only `host` rules are about them, never `*` or a prefix.
+ * What is the user network's own is not asked about: ARP and neighbour discovery, DHCP, TFTP where tftp= is given,
+ * echoes of the gateway and the name server, and what hostfwd and guestfwd have opened.  Every other address of the
+ * network, the loopback and the like lead to the host itself (libslirp), so only `host` rules are about them, never `*`
+ * or a prefix.
  *
- * Names are asked for at the network's name server, by UDP; where `dns` says so, only names that some rule allows, so that
- * names carry nothing out.  Its answers say which addresses a name's rules are about.
+ * Names are asked for at the network's name server, by UDP; where `dns` says so, only names that some rule allows, so
+ * that names carry nothing out.  Its answers say which addresses a name's rules are about.
  *
- * What is refused whatever the rules say: packets that egress-packet.h calls odd; senders outside of the network, or with
- * the gateway's addresses; what comes for the guest without belonging to a connection.
+ * What is refused whatever the rules say: packets that egress-packet.h calls odd; senders outside of the network, or
+ * with the gateway's addresses; what comes for the guest without belonging to a connection.
  */
 #include "net/egress.h"
 
@@ -58,8 +59,9 @@ bool egress_is_host(const NetEgress *e, const EgressAddress *a)
     if (in_network(e, a) || is_link_local(a)) {
         return true;
     }
-    return egress_is_ipv4(a) ? a->bytes[12] == 127 || a->bytes[12] == 0 || memcmp(a->bytes + 12, "\xff\xff\xff\xff", 4) == 0
-                             : memcmp(a->bytes, zero, sizeof(zero)) == 0 && a->bytes[15] <= 1;
+    return egress_is_ipv4(a)
+               ? a->bytes[12] == 127 || a->bytes[12] == 0 || memcmp(a->bytes + 12, "\xff\xff\xff\xff", 4) == 0
+               : memcmp(a->bytes, zero, sizeof(zero)) == 0 && a->bytes[15] <= 1;
 }
 
 static bool may_send(const NetEgress *e, const EgressAddress *a)
@@ -84,7 +86,8 @@ static bool is_own(const NetEgress *e, const EgressPacket *p)
     if (p->protocol == EGRESS_ICMP) {
         return p->request && (is_gateway(e, &p->destination) || is_name_server(e, &p->destination));
     }
-    return e->place.tftp && p->protocol == EGRESS_UDP && p->destination_port == PORT_TFTP && is_gateway(e, &p->destination);
+    return e->place.tftp && p->protocol == EGRESS_UDP && p->destination_port == PORT_TFTP &&
+           is_gateway(e, &p->destination);
 }
 
 static bool is_own_answer(const NetEgress *e, const EgressPacket *p)
@@ -102,8 +105,8 @@ static bool is_forwarded(const NetEgress *e, const EgressPacket *p, bool inward)
     for (unsigned i = 0; i < e->place.forwards->len; i++) {
         const EgressForward *f = &g_array_index(e->place.forwards, EgressForward, i);
 
-        if (f->inward == inward && p->protocol == (f->udp ? EGRESS_UDP : EGRESS_TCP) && p->destination_port == f->port &&
-            (inward || egress_same(&p->destination, &f->address))) {
+        if (f->inward == inward && p->protocol == (f->udp ? EGRESS_UDP : EGRESS_TCP) &&
+            p->destination_port == f->port && (inward || egress_same(&p->destination, &f->address))) {
             return true;
         }
     }
@@ -187,6 +190,10 @@ static Decision decide(NetEgress *e, const EgressPacket *p)
       : is_name_server(e, &p->destination) && p->destination_port == PORT_DNS
           ? (Decision) { .allow = may_ask_anything(e->policy), .rule = "dns" } /* by TCP: nobody reads along */
           : ask_rules(e->policy, &target);
+    if (d.allow && is_name_server(e, &p->destination) && p->destination_port != PORT_DNS &&
+        strcmp(d.rule, "default") != 0) {
+        d = refuse("dns"); /* libslirp leads to the real server, which is not the host that the rule is about */
+    }
     return ask_quotas(e->policy, now, d);
 }
 
@@ -240,7 +247,12 @@ static bool ask_name(NetEgress *e, const EgressPacket *p)
     const uint8_t *dns = p->frame + p->payload;
     uint8_t answer[EGRESS_ANSWER_MAX], frame[EGRESS_ANSWER_MAX];
     EgressEntry entry = {
-        .egress = e, .verdict = "allow", .rule = "dns", .what = "dns", .source = &p->source, .destination = &p->destination,
+        .egress = e,
+        .verdict = "allow",
+        .rule = "dns",
+        .what = "dns",
+        .source = &p->source,
+        .destination = &p->destination,
     };
     EgressQuestion q;
     size_t length;
@@ -270,7 +282,12 @@ static bool take_answer(NetEgress *e, const EgressPacket *p)
 {
     char name[256];
     EgressEntry entry = {
-        .egress = e, .verdict = "answer", .what = "dns", .source = &p->source, .destination = &p->destination, .name = name,
+        .egress = e,
+        .verdict = "answer",
+        .what = "dns",
+        .source = &p->source,
+        .destination = &p->destination,
+        .name = name,
     };
 
     if (!egress_names_answer(e->names, p, egress_now(e), &entry.addresses, name)) {

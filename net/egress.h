@@ -9,12 +9,12 @@
  * connections (net/egress-flow.c), and decides of each new one by the rules (net/egress-rule.h):
  *
  *     frame of the guest -> parsed -> known connection?  -> libslirp
- *                                  -> question for a name -> allowed? -> the name server -> its answer: addresses learned
+ *                                  -> question for a name -> allowed? -> the name server -> its answer: learned
  *                                  -> new: deny rules, allow rules, default, quotas -> noted and handed on, or refused
  *     frame for the guest -> parsed -> known connection, or one that a hostfwd lets in -> the guest
  *
- * A deny rule wins over each allow rule; what no rule is about is decided by `default`.  Who is refused is told at once: a
- * reset, or that it is prohibited.  Main loop only.
+ * A deny rule wins over each allow rule; what no rule is about is decided by `default`.  Who is refused is told at
+ * once: a reset, or that it is prohibited.  Main loop only.
  */
 #pragma once
 
@@ -44,7 +44,7 @@ typedef struct EgressPlace {
     bool tftp;
     const GArray *forwards; /* EgressForward; the network's */
     void (*to_guest)(void *opaque, const uint8_t *frame, size_t length);
-    void (*to_network)(void *opaque, const uint8_t *frame, size_t length);
+    void (*to_network)(void *opaque, const uint8_t *frame, size_t length); /* later, not from within the call */
     void *opaque;
 } EgressPlace;
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * filter-dump: writes the frames of a netdev to a file that tcpdump and others read (libpcap's format 2.4, link type
- * Ethernet; draft-ietf-opsawg-pcap).  Times are the host's clock.  A frame whose checksum or segmentation is left to the
- * receiver is written as it is, as on any interface with offloads.
+ * Ethernet; draft-ietf-opsawg-pcap).  Times are the host's clock.  A frame whose checksum or segmentation is left to
+ * the receiver is written as it is, as on any interface with offloads.
  *
  * Records are written whole or not at all.  When the file cannot take more (a full disk), that is said once and the
- * dump ends there; the guest's traffic goes on.  Setting `status` to on begins anew behind what is there.  The file may be
- * a pipe: records that a slow reader leaves no room for are left out, and counted.
+ * dump ends there; the guest's traffic goes on.  Setting `status` to on begins anew behind what is there.  The file may
+ * be a pipe: records that a slow reader leaves no room for are left out, and counted.
  *
  * Locking: `lock`, around what is written; frames come from several loops.
  */
@@ -146,12 +146,14 @@ static void dump_set(NetFilter *f)
 }
 
 static const FieldStruct filter_dump_props = {
-    .name = "FilterDumpProperties", .size = sizeof(FilterDump), .base = &net_filter_props,
-    .fields = (const Field[]) {
-        F_STR("file", FilterDump, file, NULL, .flags = FIELD_REQUIRED, .help = "File to write (it is emptied), or a pipe"),
-        F_SIZE("maxlen", FilterDump, maxlen, 65536, .min = 1, .max = UINT32_MAX, .help = "Bytes of each frame that are kept"),
-        FIELD_END
-    },
+    .name = "FilterDumpProperties",
+    .size = sizeof(FilterDump),
+    .base = &net_filter_props,
+    .fields = (const Field[]){F_STR("file", FilterDump, file, NULL, .flags = FIELD_REQUIRED,
+                                    .help = "File to write (it is emptied), or a pipe"),
+                              F_SIZE("maxlen", FilterDump, maxlen, 65536, .min = 1, .max = UINT32_MAX,
+                                     .help = "Bytes of each frame that are kept"),
+                              FIELD_END},
 };
 
 const NetFilterClass filter_dump_class = {

@@ -3,9 +3,10 @@
  * filter-rate: limits what passes a netdev, in bytes and frames a second, each way for itself.  It is Lodge's own; its
  * units are those of disks' throttling (bps: bytes a second).
  *
- * A limit is a meter that knows when the line would be free, if it carried what has passed at just that rate (the "virtual
- * scheduling" of ITU-T I.371, annex A).  A frame passes while that moment lies at most one burst ahead; else it waits, and
- * what is behind it: the guest's queue fills, or the backend's.  Nothing is dropped here.  Time is the guest's.
+ * A limit is a meter that knows when the line would be free, if it carried what has passed at just that rate (the
+ * "virtual scheduling" of ITU-T I.371, annex A).  A frame passes while that moment lies at most one burst ahead; else
+ * it waits, and what is behind it: the guest's queue fills, or the backend's.  Nothing is dropped here.  Time is the
+ * guest's.
  *
  * Locking: `lock`, around the meters; frames come from several loops.
  */
@@ -100,14 +101,16 @@ static void rate_set(NetFilter *f)
 }
 
 static const FieldStruct filter_rate_props = {
-    .name = "FilterRateProperties", .size = sizeof(FilterRate), .base = &net_filter_props,
-    .fields = (const Field[]) {
-        F_SIZE("bps", FilterRate, given.bps, 0, .flags = FIELD_RUNTIME, .help = "Bytes a second, each way; 0: any number"),
-        F_SIZE("burst", FilterRate, given.burst, 65536, .flags = FIELD_RUNTIME,
-               .help = "Bytes that may pass at once after a silence"),
-        F_UINT("pps", FilterRate, given.pps, 0, .flags = FIELD_RUNTIME, .help = "Frames a second, each way; 0: any number"),
-        FIELD_END
-    },
+    .name = "FilterRateProperties",
+    .size = sizeof(FilterRate),
+    .base = &net_filter_props,
+    .fields = (const Field[]){F_SIZE("bps", FilterRate, given.bps, 0, .flags = FIELD_RUNTIME,
+                                     .help = "Bytes a second, each way; 0: any number"),
+                              F_SIZE("burst", FilterRate, given.burst, 65536, .flags = FIELD_RUNTIME,
+                                     .help = "Bytes that may pass at once after a silence"),
+                              F_UINT("pps", FilterRate, given.pps, 0, .flags = FIELD_RUNTIME,
+                                     .help = "Frames a second, each way; 0: any number"),
+                              FIELD_END},
 };
 
 const NetFilterClass filter_rate_class = {

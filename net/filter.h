@@ -55,7 +55,9 @@ void net_filters_remove(NetBackend *b);
 /* The queue's loop. */
 void net_filters_attach(NetQueue *q, NetBackend *b);
 void net_filters_detach(NetQueue *q);
-/* A frame is about to go that way; false: it waits, and send_ready() or receive_ready() follows.  q->filters is not NULL. */
+/* A frame is about to go that way; false: it waits, and send_ready() or receive_ready() follows.  q->filters is not
+ * NULL. */
 bool net_filters_pass(NetQueue *q, NetWay way, const NetPacket *packet);
-/* The frame that has passed is gone, whatever became of it.  One that finds no room comes again, and does not pass again. */
+/* The frame that has passed is gone, whatever became of it.  One that finds no room comes again, and does not pass
+ * again. */
 void net_filters_done(NetQueue *q, NetWay way);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What of a `user` network goes with a domain that is saved or moves: the addresses that DHCP has leased (libslirp's own
- * state), and which TCP connections there are.
+ * What of a `user` network goes with a domain that is saved or moves: the addresses that DHCP has leased (libslirp's
+ * own state), and which TCP connections there are.
  *
  * The sockets stay behind, so these connections are over.  libslirp resets one of which it knows nothing, but only when
- * the guest sends; who waits for the other side would wait for ever.  So after a restore the guest gets a SYN for each: it
- * answers with what it has (RFC 5961, section 4), to nobody's surprise, and is told that the connection is gone.
+ * the guest sends; who waits for the other side would wait for ever.  So after a restore the guest gets a SYN for each:
+ * it answers with what it has (RFC 5961, section 4), to nobody's surprise, and is told that the connection is gone.
  *
  * libslirp writes the connections of guestfwd in front of the rest, whose length is always the same.  Only that rest is
- * saved, so no stream makes libslirp read a socket's buffers.  The section is optional (vmm/state.h): a network of another
- * kind may stand behind the NIC afterwards.
+ * saved, so no stream makes libslirp read a socket's buffers.  The section is optional (vmm/state.h): a network of
+ * another kind may stand behind the NIC afterwards.
  *
  * Main loop.
  */
@@ -126,7 +126,8 @@ static void note_segment(NetUserSaved *s, const uint8_t *head, bool ipv6, uint8_
     }
 }
 
-/* Most frames are of no interest, which a few looks tell.  Those of the guest may change meanwhile: the copy is what counts. */
+/* Most frames are of no interest, which a few looks tell.  Those of the guest may change meanwhile: the copy is what
+ * counts. */
 void net_user_note_frame(NetUser *u, const uint8_t *frame, size_t length, bool from_guest)
 {
     uint8_t head[HEAD_BYTES], flags;

@@ -125,11 +125,22 @@ static void stop_unlisted(gpointer key, gpointer value, gpointer opaque)
 
 static void hand_on_coalesced(NetUser *u);
 
+static void send_resets(NetUser *u)
+{
+    GByteArray *frame;
+
+    while ((frame = g_queue_pop_head(&u->resets))) {
+        slirp_input(u->slirp, frame->data, (int)frame->len);
+        g_byte_array_unref(frame);
+    }
+}
+
 static void run_slirp(void *opaque)
 {
     NetUser *u = opaque;
     uint32_t timeout_ms = UINT32_MAX;
 
+    send_resets(u);
     if (u->happened) {
         u->happened = false;
         slirp_pollfds_poll(u->slirp, 0, get_revents, u);
@@ -269,11 +280,14 @@ static void egress_to_guest(void *opaque, const uint8_t *frame, size_t length)
     net_user_tell_guest(opaque, frame, length);
 }
 
+/* The policy may be asked in the middle of what slirp does with the same connection: later. */
 static void egress_to_network(void *opaque, const uint8_t *frame, size_t length)
 {
     NetUser *u = opaque;
+    GByteArray *copy = g_byte_array_sized_new((guint)length);
 
-    slirp_input(u->slirp, frame, (int)length);
+    g_byte_array_append(copy, frame, (guint)length);
+    g_queue_push_tail(&u->resets, copy);
     net_user_changed(u);
 }
 
@@ -385,6 +399,7 @@ static void user_close(NetBackend *b)
     loop_batch_cancel(u->loop, &u->batch);
     timer_free(u->timeout);
     drop_waiting(u);
+    g_queue_clear_full(&u->resets, (GDestroyNotify)g_byte_array_unref);
     g_hash_table_unref(u->watches);
     g_array_unref(u->polled);
     g_ptr_array_unref(u->forwards);

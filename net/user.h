@@ -46,6 +46,7 @@ struct NetUser {
     GPtrArray *forwards; /* NetGuestForward */
     GArray *opened;     /* EgressForward */
     NetUserSaved *saved;
+    GQueue resets;      /* GByteArray: what the egress policy sends in the guest's name */
 };
 
 /* user-config.c: fills *ret, which points into *o and *ret_dnssearch (the caller's). */

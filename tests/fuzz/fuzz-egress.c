@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The egress policy between a guest and a network that send anything: the input is a list of frames both ways, whole ones
- * that are bent a little and bytes without a form, of time that passes, of rules that come and go.
+ * The egress policy between a guest and a network that send anything: the input is a list of frames both ways, whole
+ * ones that are bent a little and bytes without a form, of time that passes, of rules that come and go.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -16,7 +16,8 @@
 static const char *const addresses[] = { GUEST,   GATEWAY,     SERVER,    "192.0.2.7", "192.0.2.8", "127.0.0.1",
                                          "fec0::15", "fec0::2", "fec0::3", "2001:db8::7", "::ffff:1.2.3.4", "ff02::1" };
 static const char *const names[] = { "example.org", "a.example.org", "example.net" };
-static const char *const rules[] = { "192.0.2.0/24", "*.example.org:80+443", "example.org", "*", "host:80", "udp:2001:db8::/32" };
+static const char *const rules[] = {"192.0.2.0/24", "*.example.org:80+443", "example.org", "*",
+                                    "host:80",      "udp:2001:db8::/32"};
 
 static size_t make_dns(Input *in, bool answer, uint8_t *dns)
 {
@@ -42,7 +43,8 @@ static size_t make_frame(Input *in, bool from_guest, uint8_t *frame)
         return from_guest ? frame_udp(frame, guest, 5000, server, 53, dns, length)
                           : frame_udp(frame, server, 53, guest, 5000, dns, length);
     case 1:
-        return from_guest ? frame_udp(frame, guest, 5000, other, kind, "x", 1) : frame_udp(frame, other, kind, guest, 5000, "x", 1);
+        return from_guest ? frame_udp(frame, guest, 5000, other, kind, "x", 1)
+                          : frame_udp(frame, other, kind, guest, 5000, "x", 1);
     case 2:
         return frame_echo(frame, from_guest ? guest : other, from_guest ? other : guest, from_guest, kind);
     default:
@@ -53,8 +55,8 @@ static size_t make_frame(Input *in, bool from_guest, uint8_t *frame)
 
 static void send_frame(EgressRig *r, Input *in, bool from_guest)
 {
-    uint8_t frame[4096];
-    unsigned bends = take(in) % 4;
+    uint8_t frame[4096] = { 0 };
+    unsigned bends = take(in) % 4, cut;
     size_t length;
 
     if (bends == 3) {
@@ -67,10 +69,11 @@ static void send_frame(EgressRig *r, Input *in, bool from_guest)
         while (bends--) {
             frame[take16(in) % length] = (uint8_t)take(in);
         }
-        length -= take(in) % 8 ? 0 : MIN(length, take(in));
+        cut = take(in);
+        length -= cut % 8 || cut > length ? 0 : cut;
     }
     /* On the heap, as long as it is: a sanitizer sees a read behind its end. */
-    uint8_t *exact = g_memdup2(frame, length ? length : 1);
+    uint8_t *exact = memcpy(g_malloc(length + !length), frame, length);
 
     if (from_guest) {
         net_egress_send(r->egress, exact, length);

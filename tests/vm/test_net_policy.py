@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What stands between a guest and its network: the egress policy, dumps, rates. The world outside is a network namespace
-with addresses, web servers and a name server of the test's own."""
+"""What stands between a guest and its network: the egress policy, dumps, rates. The world outside is a network
+namespace with addresses, web servers and a name server of the test's own."""
 
 import json
 import textwrap
 
 from qmp import Qmp
-from vmtest import BOOT, Skip, device_only, ended_well, lodge_only, needs
+from test_net import some_port
+from vmtest import BOOT, Skip, device_only, lodge_only, needs
 
 NET = ". /scripts/network; lease eth0; "
 MACHINE = "-M q35 -m 256M -nodefaults -display none"
@@ -42,6 +43,11 @@ NAME_SERVER = """
 """
 
 
+def heard(vm, console, text):
+    vm.shell(f"i=0; until grep -qa '{text}' {console}; do i=$((i + 1)); [ $i -lt {BOOT * 5} ] || exit 1; "
+             "sleep 0.2; done", BOOT + 30)
+
+
 class World:
     """A folder that becomes the world's: a guest starts within it, its monitor on the job's standard streams."""
 
@@ -51,14 +57,15 @@ class World:
         self.vm = vm
         self.folder = vm.shell("mktemp -d /tmp/world-XXXXXX").strip()
         self.audit = f"{self.folder}/audit"
-        vm.shell(f"cd {self.folder} && mkdir web && base64 /dev/urandom | head -c 4M >web/file && echo served >web/page && "
-                 f"echo nameserver 127.0.0.1 >resolv.conf && cat >names.py <<'END'\n{textwrap.dedent(NAME_SERVER)}\nEND")
+        vm.shell(f"cd {self.folder} && mkdir web && base64 /dev/urandom | head -c 4M >web/file && "
+                 "echo served >web/page && echo nameserver 127.0.0.1 >resolv.conf && "
+                 f"cat >names.py <<'END'\n{textwrap.dedent(NAME_SERVER)}\nEND")
 
     def start(self, options, run):
         """A guest that runs these commands; the job is its monitor (QMP), its console a file."""
         vm = self.vm
-        command = (f"{vm.program} -accel {vm.accel} -cpu {vm.cpu()} {MACHINE} -serial file:{self.folder}/console -qmp stdio "
-                   f"{options} -kernel {vm.path('cloud/vmlinuz')} -initrd {vm.path('cloud/initrd')} "
+        command = (f"{vm.program} -accel {vm.accel} -cpu {vm.cpu()} {MACHINE} -serial file:{self.folder}/console "
+                   f"-qmp stdio {options} -kernel {vm.path('cloud/vmlinuz')} -initrd {vm.path('cloud/initrd')} "
                    f"-append 'console=ttyS0 quiet quiet-init run=\"{run}\"'")
         vm.commands.append(command)
         vm.shell(f"cat >{self.folder}/run <<'END'\n"
@@ -76,8 +83,7 @@ class World:
         return self.vm.shell(f"tr -d '\\r' <{self.folder}/console")
 
     def wait_for(self, text):
-        self.vm.shell(f"i=0; until grep -qa '{text}' {self.folder}/console; do i=$((i + 1)); [ $i -lt {BOOT * 5} ] || exit 1; "
-                      "sleep 0.2; done", BOOT + 30)
+        heard(self.vm, f"{self.folder}/console", text)
 
     def end(self, job):
         """The guest has powered off by itself; what it said."""
@@ -139,7 +145,8 @@ def test_a_rule_withdrawn_cuts_what_it_allowed_and_nothing_else(vm):
     job = world.start(
         f"-object egress-policy,id=p,allow=192.0.2.7,allow=192.0.2.8:80,audit={world.audit} "
         "-netdev user,id=n,egress=p -device virtio-net-pci,netdev=n",
-        NET + "mkfifo /tmp/f; sleep 999 >/tmp/f & nc 192.0.2.7 82 </tmp/f | while read l; do [ $((n += 1)) = 3 ] && echo @@flows; done; echo @@cut; "
+        NET + "mkfifo /tmp/f; sleep 999 >/tmp/f & nc 192.0.2.7 82 </tmp/f | while read l; do [ $((n += 1)) = 3 ] && "
+        "echo @@flows; done; echo @@cut; "
         + get("192.0.2.7/page", "after") + get("192.0.2.8/page", "stays")
         + "echo @@wait; while ! wget -q -O /tmp/got http://192.0.2.7/page; do sleep 1; done; echo again=$(cat /tmp/got)")
     qmp = Qmp(job, BOOT)
@@ -157,6 +164,27 @@ def test_a_rule_withdrawn_cuts_what_it_allowed_and_nothing_else(vm):
     assert any(e["verdict"] == "cut" and e["destination"] == "192.0.2.7:82" for e in world.log())
 
 
+@lodge_only
+@needs("cloud")
+@device_only
+def test_a_quota_ends_a_download_and_may_be_raised(vm):
+    world = World(vm)
+    job = world.start(
+        f"-object egress-policy,id=p,allow=192.0.2.7,quota-bytes=2M,audit={world.audit} "
+        "-netdev user,id=n,egress=p -device virtio-net-pci,netdev=n",
+        NET + "wget -q -O /tmp/got http://192.0.2.7/file || echo ended; " + get("192.0.2.7/page", "after")
+        + "echo @@wait; while ! wget -q -O /tmp/got http://192.0.2.7/page; do sleep 1; done; echo again=$(cat /tmp/got)")
+    qmp = Qmp(job, BOOT)
+    world.wait_for("@@wait")
+    assert qmp.execute("query-egress")[0]["quota-used-up"]
+    qmp.execute("qom-set", {"path": "/objects/p", "property": "quota-bytes", "value": 8 << 20})
+    output = world.end(job)
+    assert "ended" in output
+    assert said(output, "after") == ("refused", True)
+    assert "again=served" in output
+    assert any(e["verdict"] == "cut" and e["received"] > 1 << 20 for e in world.log())
+
+
 @needs("cloud")
 @device_only
 def test_a_dump_taken_while_the_guest_runs_is_read_by_tcpdump(vm):
@@ -164,12 +192,14 @@ def test_a_dump_taken_while_the_guest_runs_is_read_by_tcpdump(vm):
         raise Skip("no tcpdump")
     console = vm.shell("mktemp /tmp/console-XXXXXX").strip()
     job = vm.start(f"-accel {vm.accel} -cpu {vm.cpu()} {MACHINE} -serial file:{console} -qmp stdio -sandbox on "
-                   f"-netdev user,id=n -device virtio-net-pci,netdev=n -object filter-dump,id=f0,netdev=n,file={console}.0 "
-                   f"-kernel {vm.path('cloud/vmlinuz')} -initrd {vm.path('cloud/initrd')} -append 'console=ttyS0 quiet "
+                   f"-netdev user,id=n -device virtio-net-pci,netdev=n "
+                   f"-object filter-dump,id=f0,netdev=n,file={console}.0 -kernel {vm.path('cloud/vmlinuz')} "
+                   f"-initrd {vm.path('cloud/initrd')} -append 'console=ttyS0 quiet "
                    f"quiet-init run=\"{NET} echo @@up; while ping -c 1 -w 2 10.0.2.2 >/tmp/p; do sleep 0.2; done\"'")
     qmp = Qmp(job, BOOT)
-    vm.shell(f"i=0; until grep -qa @@up {console}; do i=$((i + 1)); [ $i -lt {BOOT * 5} ] || exit 1; sleep 0.2; done", BOOT + 30)
-    qmp.execute("object-add", {"qom-type": "filter-dump", "id": "f1", "netdev": "n", "file": f"{console}.1", "maxlen": 60})
+    heard(vm, console, "@@up")
+    qmp.execute("object-add", {"qom-type": "filter-dump", "id": "f1", "netdev": "n", "file": f"{console}.1",
+                               "maxlen": 60})
     vm.shell("sleep 3")
     qmp.execute("object-del", {"id": "f1"})
     size = vm.shell(f"stat -c %s {console}.1")
@@ -194,9 +224,38 @@ def test_a_rate_holds_and_is_changed_while_the_guest_runs(vm):
                       "-object filter-rate,id=r,netdev=n,queue=tx,bps=256k,burst=64k",
                       NET + "t() { a=$(cut -d. -f1 /proc/uptime); wget -q -O /tmp/got http://192.0.2.7/$1; "
                             "echo took=$(($(cut -d. -f1 /proc/uptime) - a)); }; "
-                            "dd if=/dev/zero bs=1 count=0 2>/tmp/e; t file; echo @@slow; read x </dev/ttyS0 & sleep 5; t file")
+                            "t file; echo @@slow; sleep 5; t file")
     qmp = Qmp(job, 2 * BOOT)
     world.wait_for("@@slow")
     qmp.execute("qom-set", {"path": "/objects/r", "property": "bps", "value": 0})
     took = [int(line.partition("=")[2]) for line in world.end(job).splitlines() if line.startswith("took=")]
     assert 13 <= took[0] <= 40 and took[1] <= 8, took
+
+
+@lodge_only
+@needs("cloud")
+@device_only
+def test_a_restored_guest_learns_that_its_connections_are_gone(vm):
+    port, file = some_port(), vm.shell(f"mktemp -p {vm.scratch()} saved.XXXXXX").strip()
+    consoles = [vm.shell("mktemp /tmp/console-XXXXXX").strip() for _ in range(2)]
+    vm.jobs.append(vm.place.start(f"(echo hello; sleep 600) | busybox nc -l -p {port}"))
+
+    def start(console, more):
+        job = vm.start(f"-accel {vm.accel} -cpu {vm.cpu()} {MACHINE} -serial file:{console} -qmp stdio "
+                       f"-netdev user,id=n -device virtio-net-pci,netdev=n -kernel {vm.path('cloud/vmlinuz')} "
+                       f"-initrd {vm.path('cloud/initrd')} -append 'console=ttyS0 quiet quiet-init run=\"{NET} "
+                       f"mkfifo /tmp/f; sleep 999 >/tmp/f & nc 10.0.2.2 {port} </tmp/f; echo @@gone; "
+                       f"ping -c 1 -w 20 10.0.2.2\"' {more}")
+        return job, Qmp(job, BOOT)
+
+    job, qmp = start(consoles[0], "")
+    heard(vm, consoles[0], "hello")
+    qmp.execute("migrate", {"uri": f"file:{file}"})
+    while qmp.execute("query-migrate")["status"] != "completed":
+        vm.shell("sleep 0.2")
+    qmp.execute("quit")
+    assert job.wait(60).status == 0
+    job, qmp = start(consoles[1], f"-incoming file:{file}")
+    heard(vm, consoles[1], "@@gone")
+    assert job.wait(BOOT).status == 0
+    assert "1 packets received" in vm.shell(f"cat {consoles[1]}")

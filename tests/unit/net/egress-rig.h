@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A network with an egress policy around which there is nothing: frames that the guest sends and is sent are the test's.
+ * A network with an egress policy around which there is nothing: frames that the guest sends and is sent are the
+ * test's.
  */
 #pragma once
 

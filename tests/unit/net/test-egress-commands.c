@@ -46,10 +46,13 @@ static void test_rules_come_and_go(void **state)
     ask(state, RULES("add", "allow", "\"10.0.0.0/8\", \"1.2.3\""),
         ERROR("p: '1.2.3' is no address, network or name. Write [tcp:|udp:|icmp:]WHERE[:PORTS]"));
     ask(state, RULES("remove", "deny", "\"192.0.2.0/24\""), OK);
-    ask(state, RULES("remove", "deny", "\"192.0.2.0/24\""), ERROR("p: there is no rule deny=192.0.2.0/24. query-egress"));
+    ask(state, RULES("remove", "deny", "\"192.0.2.0/24\""),
+        ERROR("p: there is no rule deny=192.0.2.0/24. query-egress"));
     ask(state, "{\"execute\": \"query-egress\"}",
-        "{\"return\": [{\"id\": \"p\", \"default\": \"deny\", \"rules\": [{\"rule\": \"tcp:*:25\", \"verdict\": \"deny\", "
-        "\"hits\": 0}, {\"rule\": \"example.org:443\", \"verdict\": \"allow\", \"hits\": 0}], \"allowed\": 0, \"denied\": 0, "
+        "{\"return\": [{\"id\": \"p\", \"default\": \"deny\", \"rules\": [{\"rule\": \"tcp:*:25\", \"verdict\": "
+        "\"deny\", "
+        "\"hits\": 0}, {\"rule\": \"example.org:443\", \"verdict\": \"allow\", \"hits\": 0}], \"allowed\": 0, "
+        "\"denied\": 0, "
         "\"bytes\": 0, \"quota-used-up\": false, \"addresses\": 0, \"connections\": []}]}");
 }
 
@@ -87,7 +90,8 @@ static void test_a_network_holds_its_policy(void **state)
     ask(state, "{\"execute\": \"netdev_add\", \"arguments\": {\"type\": \"user\", \"id\": \"n\", \"egress\": \"p\"}}",
         ERROR("n: There is no object 'p'. Add -object egress-policy,id=p."));
     ask(state, ADD(""), OK);
-    ask(state, "{\"execute\": \"netdev_add\", \"arguments\": {\"type\": \"user\", \"id\": \"n\", \"egress\": \"p\"}}", OK);
+    ask(state, "{\"execute\": \"netdev_add\", \"arguments\": {\"type\": \"user\", \"id\": \"n\", \"egress\": \"p\"}}",
+        OK);
     ask(state, LINE("info network"), "{\"return\": \"n: index=0,type=user,net=10.0.2.0,restrict=off,egress=p\\n\"}");
     ask(state, "{\"execute\": \"object-del\", \"arguments\": {\"id\": \"p\"}}", ERROR("Object 'p' is in use"));
     assert_true(netdev_del(domain, "n", NULL));
@@ -118,7 +122,8 @@ static void test_mistakes_are_told(void **state)
     ask(state, ADD(", \"audit\": \"/nonexistent/log\""), ERROR("p: "));
     ask(state, ADD(", \"audit-chardev\": \"none\""),
         "{\"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"p: chardev 'none' does not exist...");
-    ask(state, ADD(", \"audit\": \"/dev/null\", \"audit-chardev\": \"c\""), ERROR("p: audit and audit-chardev are both given"));
+    ask(state, ADD(", \"audit\": \"/dev/null\", \"audit-chardev\": \"c\""),
+        ERROR("p: audit and audit-chardev are both given"));
 }
 
 #define TEST(NAME) cmocka_unit_test_setup_teardown(test_##NAME, setup, teardown)

@@ -98,8 +98,8 @@ static bool told(const char *name, unsigned ttl, const char *const *records)
 {
     uint8_t dns[1024], frame[2048];
 
-    return net_egress_receive(rig->egress, frame,
-                              frame_udp(frame, SERVER, 53, GUEST, 5353, dns, dns_answer(dns, 7, name, 1, ttl, records)));
+    return net_egress_receive(
+        rig->egress, frame, frame_udp(frame, SERVER, 53, GUEST, 5353, dns, dns_answer(dns, 7, name, 1, ttl, records)));
 }
 
 static void resolve(const char *name, unsigned ttl, const char *address)
@@ -285,6 +285,7 @@ static void test_the_host_is_reached_by_its_own_rules_only(void **state)
     assert_false(syn("fe80::2", 22));
     assert_true(syn(GATEWAY, 8080));
     assert_true(syn("10.0.2.77", 8080));
+    assert_false(syn(SERVER, 8080)); /* that is the real name server */
 }
 
 static void test_the_networks_own_works(void **state)

@@ -65,7 +65,7 @@ static void plug(Bench *b, TestNic *n, const char *id)
     g_autofree char *text = g_strdup_printf("hubport,id=%s,hubid=0", id);
 
     assert_true(netdev_add_text(b->rig->domain, text, NULL));
-    n->nic = (NetNic) { .ops = &ops, .id = (char *)id, .model = "test", .backend = netdev_find(b->rig->domain, id, NULL) };
+    n->nic = (NetNic){.ops = &ops, .id = (char *)id, .model = "test", .backend = netdev_find(b->rig->domain, id, NULL)};
     assert_true(net_nic_realize(&n->nic, b->rig->domain, &loop, 1, NULL));
 }
 
@@ -227,8 +227,10 @@ static void test_a_full_disk_ends_the_dump_and_nothing_else(void **state)
     if (access("/dev/full", W_OK) != 0) {
         skip();
     }
-    monitor_rig_ask(b->rig, "{\"execute\": \"object-add\", \"arguments\": {\"qom-type\": \"filter-dump\", \"id\": \"f\", "
-                            "\"netdev\": \"a\", \"file\": \"/dev/full\"}}", ERROR("f: cannot write to '/dev/full'"));
+    monitor_rig_ask(b->rig,
+                    "{\"execute\": \"object-add\", \"arguments\": {\"qom-type\": \"filter-dump\", \"id\": \"f\", "
+                    "\"netdev\": \"a\", \"file\": \"/dev/full\"}}",
+                    ERROR("f: cannot write to '/dev/full'"));
     /* A pipe that takes no more is the same, seen later. */
     unlink(b->file);
     assert_int_equal(mkfifo(b->file, 0600), 0);
@@ -280,10 +282,14 @@ static void test_mistakes_are_told(void **state)
 
     monitor_rig_ask(r, "{\"execute\": \"object-add\", \"arguments\": {\"qom-type\": \"filter-dump\", \"id\": \"f\", "
                        "\"netdev\": \"a\"}}", ERROR("f: Parameter 'file' is missing"));
-    monitor_rig_ask(r, "{\"execute\": \"object-add\", \"arguments\": {\"qom-type\": \"filter-rate\", \"id\": \"f\", "
-                       "\"netdev\": \"x\"}}", "{\"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"f: netdev 'x' does not...");
-    monitor_rig_ask(r, "{\"execute\": \"object-add\", \"arguments\": {\"qom-type\": \"filter-rate\", \"id\": \"f\", "
-                       "\"netdev\": \"a\", \"position\": \"id=g\"}}", ERROR("f: position 'id=g' is neither head nor tail"));
+    monitor_rig_ask(r,
+                    "{\"execute\": \"object-add\", \"arguments\": {\"qom-type\": \"filter-rate\", \"id\": \"f\", "
+                    "\"netdev\": \"x\"}}",
+                    "{\"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"f: netdev 'x' does not...");
+    monitor_rig_ask(r,
+                    "{\"execute\": \"object-add\", \"arguments\": {\"qom-type\": \"filter-rate\", \"id\": \"f\", "
+                    "\"netdev\": \"a\", \"position\": \"id=g\"}}",
+                    ERROR("f: position 'id=g' is neither head nor tail"));
 }
 
 /* ---- filter-rate ---- */
