@@ -74,14 +74,17 @@ def test_files_arrive_whole_through_a_hub_without_offloads(vm):
 @needs("cloud")
 @device_only
 def test_forwarded_port_leads_into_the_guest(vm):
-    port = some_port()
+    port, closed = some_port(), some_port()
+    web_server(vm, closed, 1)
     job = vm.guest(MACHINE + f"-nic user,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:7777",
                    run=NET + "lease eth0 && echo listens && echo from the guest | nc -l -p 7777 -w 30 >/tmp/heard; "
-                             "cat /tmp/heard; ! wget -q -T 3 -O - http://10.0.2.2/")
+                             "cat /tmp/heard; "
+                             f"! timeout 5 wget -q -O /dev/null http://10.0.2.2:{closed}/file && echo kept in")
     job.expect("listens", BOOT)
     answer = vm.shell(f"sleep 1; (echo from the host; sleep 1) | busybox nc -w 10 127.0.0.1 {port}")
     assert "from the guest" in answer
-    assert "from the host" in ended_well(job)
+    output = ended_well(job)
+    assert "from the host" in output and "kept in" in output
 
 
 @needs("cloud")
