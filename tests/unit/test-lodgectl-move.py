@@ -8,6 +8,7 @@ more pair of folders, where what stands for ssh runs lodgectl.
 import json
 import pathlib
 import struct
+import subprocess
 import unittest
 
 from lodgectl_rig import LODGE, LODGECTL, Pretender, Scratch, qmp
@@ -225,6 +226,30 @@ class Moved(Scratch):
         self.eventually(lambda: self.where() == [[], ["d"]])
         self.assertEqual(self.ctl("domstate", "d", "--reason").strip(), "paused (migrating)")
         self.ctl("destroy", "d")
+
+    def test_what_keeps_a_domain_from_moving_is_said_before_it_tries(self):
+        server = qmp({"query-migrate": {"blocked-reasons": ["/machine/x cannot be saved: it has a card"]}})
+        x = Pretender(self, "x", server)
+        self.define("x")
+        for words in (), ("--check",):
+            self.refused("migrate", "x", "ssh://there", *words, says="cannot be saved: it has a card")
+        self.assertNotIn("migrate", [name for name, _ in x.said])
+
+    def test_another_host_that_talks_nonsense_is_refused(self):
+        self.define("n")
+        self.ctl("start", "n")
+        for said, words in ((b"Last login: yesterday\n", "is not lodgectl's"), (b"J\2\0\0\0{]", "JSON"),
+                            (b"J\xff\xff\xff\xff", "is not lodgectl's"), (b"J\7\0\0", "is gone"),
+                            (b'J\x11\0\0\0{"error":"\\u001bno"}', "no")):
+            with self.subTest(said=said):
+                (self.directory / "said").write_bytes(said)
+                self.environment["LODGE_SSH"] = self.file("nonsense", f"#!/bin/sh\ncat {self.directory}/said\n")
+                (self.directory / "nonsense").chmod(0o755)
+                self.assertNotIn("\x1b", self.refused("migrate", "n", "ssh://there", says=words))
+                self.assertEqual(self.ctl("domstate", "n").strip(), "running")
+                receiver = subprocess.run([LODGECTL, "migrate-receive"], input=said, capture_output=True, timeout=30,
+                                          check=False, env=self.environment)
+                self.assertEqual(receiver.returncode, 1, receiver.stderr)
 
     def test_a_host_that_is_none_is_refused(self):
         self.domain("x")
