@@ -128,6 +128,43 @@ class Saved(Scratch):
         file.write_bytes(data)
         self.refused("restore", "--check", str(file), says="the devices' state has a wrong checksum")
 
+    def test_a_trial_leaves_what_the_domain_reaches_alone(self):
+        log, socket = self.directory / "log", self.directory / "socket"
+        self.define_guest("d", b"hello", f"""
+[chardev "log"]
+  backend = "file"
+  path = "{log}"
+[chardev "other"]
+  backend = "socket"
+  path = "{socket}"
+  server = "on"
+  wait = "off"
+[device]
+  driver = "isa-serial"
+  chardev = "log"
+[device]
+  driver = "isa-serial"
+  chardev = "other"
+[mon]
+  chardev = "other2"
+[chardev "other2"]
+  backend = "null"
+[netdev "net"]
+  type = "socket"
+  listen = "127.0.0.1:0"
+[device]
+  driver = "virtio-net-pci"
+  netdev = "net"
+""")
+        self.ctl("start", "d")
+        file = self.directory / "saved"
+        self.ctl("save", "d", str(file))
+        log.write_text("what it has said")
+        socket.unlink(missing_ok=True)
+        self.assertIn("could be restored", self.ctl("restore", "--check", str(file)))
+        self.assertEqual(log.read_text(), "what it has said")
+        self.assertFalse(socket.exists())
+
     def test_what_is_under_way_is_followed_and_given_up(self):
         status = {"status": "active", "total-time": 2000,
                   "ram": {"total": 400 << 20, "remaining": 300 << 20, "transferred": 100 << 20}}
