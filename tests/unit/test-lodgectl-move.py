@@ -80,6 +80,30 @@ class Saved(Scratch):
         self.ctl("resume", "d")
         self.assertEqual(self.ctl("domstate", "d").strip(), "running")
 
+    def test_what_runs_is_saved_with_a_definition_that_it_fits(self):
+        file = self.directory / "saved"
+        self.start_one()
+        definition = self.config / "domains/d.conf"
+        definition.write_text(definition.read_text().replace("16M", "32M"))
+        self.ctl("save", "d", str(file))
+        self.assertIn("16M", self.ctl("inspect", "--definition", str(file)))
+        self.ctl("undefine", "d")
+        self.ctl("restore", str(file))
+        self.refused("managedsave", "d", says="is transient")
+        self.ctl("save", "d", str(file))
+        self.ctl("restore", str(file))
+        self.assertEqual(self.ctl("domstate", "d").strip(), "running")
+
+    def test_what_no_definition_fits_is_not_saved_and_runs_on(self):
+        file = self.directory / "saved"
+        self.define_guest("d", b"hello", '[device "port"]\n  driver = "pcie-root-port"\n  chassis = "1"\n')
+        self.ctl("start", "d")
+        self.ctl("qmp", "d", "device_add", '{"driver": "virtio-rng-pci", "bus": "port", "id": "late"}')
+        self.refused("save", "d", str(file), says="late")
+        self.refused("managedsave", "d", says="late")
+        self.assertFalse(file.exists() or self.managed().exists())
+        self.assertEqual(self.ctl("domstate", "d").strip(), "running")
+
     def test_a_managed_save_can_be_forgotten(self):
         self.start_one()
         self.ctl("managedsave", "d")
@@ -234,8 +258,8 @@ class Moved(Scratch):
     def test_what_does_not_fit_there_runs_on_here(self):
         self.define_guest("d", b"hello")
         self.ctl("start", "d")
-        self.ctl("dumpconfig", "d")
-        (self.config / "domains/d.conf").write_text((self.config / "domains/d.conf").read_text().replace("16M", "32M"))
+        for definition in self.config / "domains/d.conf", self.run_dir / "d/definition.conf":
+            definition.write_text(definition.read_text().replace("16M", "32M"))
         self.refused("migrate", "--check", "d", "ssh://there", says="that of this domain 32 MiB")
         self.refused("migrate", "d", "ssh://there", says="that of this domain 32 MiB")
         self.eventually(lambda: self.where() == [["d"], []])
@@ -291,6 +315,7 @@ class Moved(Scratch):
     def test_a_host_that_is_none_is_refused(self):
         self.domain("x")
         self.refused("migrate", "x", "ssh://there", says="is transient")
+        self.refused("save", "x", str(self.directory / "x"), says="is transient")
         self.define("n")
         self.ctl("start", "n")
         self.refused("migrate", "n", "ssh://", says="names no host")

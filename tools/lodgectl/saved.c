@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tools/lodgectl/client.h"
+#include "tools/lodgectl/definitions.h"
 #include "tools/lodgectl/follow.h"
 #include "tools/lodgectl/launch.h"
 #include "tools/lodgectl/managed.h"
@@ -247,4 +247,45 @@ bool saved_check(const char *name, const char *definition, const Json *header, G
         g_setenv("LODGE_LOG_DIR", logs, TRUE);
     }
     return ok;
+}
+
+/* ---- by what a running one was made ---- */
+
+static char *started_by(const Dom *dom)
+{
+    g_autofree char *path = g_build_filename(dom->entry->folder, REGISTRY_DEFINITION, NULL);
+    char *text = NULL;
+
+    g_file_get_contents(path, &text, NULL, NULL);
+    return text;
+}
+
+char *saved_definition(const Dom *dom, Client *client, bool certain, GError **error)
+{
+    g_autofree char *started = started_by(dom);
+    g_autofree char *now = dom->persistent ? definition_read(dom->name, NULL) : NULL;
+    g_autoptr(Json) header = NULL;
+
+    if (!now && !started) {
+        error_set(error, "Domain '%s' is transient: it has no definition to be started by again", dom->name);
+        error_hint(error, "lodgectl define gives it one.");
+        return NULL;
+    }
+    if (!now) {
+        now = g_steal_pointer(&started);
+    }
+    if (started && g_str_equal(started, now)) {
+        g_clear_pointer(&started, g_free);
+    }
+    if (!started && !certain) {
+        return g_steal_pointer(&now);
+    }
+    header = client_run(client, "x-query-migrate-header", NULL, error);
+    if (!header) {
+        return NULL;
+    }
+    if (saved_check(dom->name, now, header, started ? NULL : error)) {
+        return g_steal_pointer(&now);
+    }
+    return started && saved_check(dom->name, started, header, error) ? g_steal_pointer(&started) : NULL;
 }
