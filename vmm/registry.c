@@ -33,7 +33,7 @@ struct Registry {
 
 /* Whatever may be in an entry, `lock` last. */
 static const char *const entry_files[] = {
-    REGISTRY_CONTROL, REGISTRY_CONSOLE, REGISTRY_CONSOLE_LOCK, "uuid", "id", "pid", "lock"
+    REGISTRY_CONTROL, REGISTRY_CONSOLE, REGISTRY_CONSOLE_LOCK, REGISTRY_DEFINITION, "uuid", "id", "pid", "lock"
 };
 
 /* ---- locks ---- */

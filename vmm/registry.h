@@ -26,6 +26,7 @@
 
 #define REGISTRY_CONTROL      "control.sock"
 #define REGISTRY_CONSOLE      "console.sock" /* lodgectl's: the serial port of a domain that it starts */
+#define REGISTRY_DEFINITION   "definition.conf" /* lodgectl's: what it started the domain by */
 #define REGISTRY_CONSOLE_LOCK "console.lock" /* held by the one who is attached to it */
 
 /* ---- where ---- */

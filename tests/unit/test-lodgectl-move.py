@@ -8,6 +8,7 @@ more pair of folders, where what stands for ssh runs lodgectl.
 import json
 import pathlib
 import struct
+import subprocess
 import unittest
 
 from lodgectl_rig import LODGE, LODGECTL, Pretender, Scratch, qmp
@@ -79,6 +80,30 @@ class Saved(Scratch):
         self.ctl("resume", "d")
         self.assertEqual(self.ctl("domstate", "d").strip(), "running")
 
+    def test_what_runs_is_saved_with_a_definition_that_it_fits(self):
+        file = self.directory / "saved"
+        self.start_one()
+        definition = self.config / "domains/d.conf"
+        definition.write_text(definition.read_text().replace("16M", "32M"))
+        self.ctl("save", "d", str(file))
+        self.assertIn("16M", self.ctl("inspect", "--definition", str(file)))
+        self.ctl("undefine", "d")
+        self.ctl("restore", str(file))
+        self.refused("managedsave", "d", says="is transient")
+        self.ctl("save", "d", str(file))
+        self.ctl("restore", str(file))
+        self.assertEqual(self.ctl("domstate", "d").strip(), "running")
+
+    def test_what_no_definition_fits_is_not_saved_and_runs_on(self):
+        file = self.directory / "saved"
+        self.define_guest("d", b"hello", '[device "port"]\n  driver = "pcie-root-port"\n  chassis = "1"\n')
+        self.ctl("start", "d")
+        self.ctl("qmp", "d", "device_add", '{"driver": "virtio-rng-pci", "bus": "port", "id": "late"}')
+        self.refused("save", "d", str(file), says="late")
+        self.refused("managedsave", "d", says="late")
+        self.assertFalse(file.exists() or self.managed().exists())
+        self.assertEqual(self.ctl("domstate", "d").strip(), "running")
+
     def test_a_managed_save_can_be_forgotten(self):
         self.start_one()
         self.ctl("managedsave", "d")
@@ -126,6 +151,43 @@ class Saved(Scratch):
         data[header["state-offset"] + 100] ^= 1
         file.write_bytes(data)
         self.refused("restore", "--check", str(file), says="the devices' state has a wrong checksum")
+
+    def test_a_trial_leaves_what_the_domain_reaches_alone(self):
+        log, socket = self.directory / "log", self.directory / "socket"
+        self.define_guest("d", b"hello", f"""
+[chardev "log"]
+  backend = "file"
+  path = "{log}"
+[chardev "other"]
+  backend = "socket"
+  path = "{socket}"
+  server = "on"
+  wait = "off"
+[device]
+  driver = "isa-serial"
+  chardev = "log"
+[device]
+  driver = "isa-serial"
+  chardev = "other"
+[mon]
+  chardev = "other2"
+[chardev "other2"]
+  backend = "null"
+[netdev "net"]
+  type = "socket"
+  listen = "127.0.0.1:0"
+[device]
+  driver = "virtio-net-pci"
+  netdev = "net"
+""")
+        self.ctl("start", "d")
+        file = self.directory / "saved"
+        self.ctl("save", "d", str(file))
+        log.write_text("what it has said")
+        socket.unlink(missing_ok=True)
+        self.assertIn("could be restored", self.ctl("restore", "--check", str(file)))
+        self.assertEqual(log.read_text(), "what it has said")
+        self.assertFalse(socket.exists())
 
     def test_what_is_under_way_is_followed_and_given_up(self):
         status = {"status": "active", "total-time": 2000,
@@ -196,8 +258,8 @@ class Moved(Scratch):
     def test_what_does_not_fit_there_runs_on_here(self):
         self.define_guest("d", b"hello")
         self.ctl("start", "d")
-        self.ctl("dumpconfig", "d")
-        (self.config / "domains/d.conf").write_text((self.config / "domains/d.conf").read_text().replace("16M", "32M"))
+        for definition in self.config / "domains/d.conf", self.run_dir / "d/definition.conf":
+            definition.write_text(definition.read_text().replace("16M", "32M"))
         self.refused("migrate", "--check", "d", "ssh://there", says="that of this domain 32 MiB")
         self.refused("migrate", "d", "ssh://there", says="that of this domain 32 MiB")
         self.eventually(lambda: self.where() == [["d"], []])
@@ -226,9 +288,34 @@ class Moved(Scratch):
         self.assertEqual(self.ctl("domstate", "d", "--reason").strip(), "paused (migrating)")
         self.ctl("destroy", "d")
 
+    def test_what_keeps_a_domain_from_moving_is_said_before_it_tries(self):
+        server = qmp({"query-migrate": {"blocked-reasons": ["/machine/x cannot be saved: it has a card"]}})
+        x = Pretender(self, "x", server)
+        self.define("x")
+        for words in (), ("--check",):
+            self.refused("migrate", "x", "ssh://there", *words, says="cannot be saved: it has a card")
+        self.assertNotIn("migrate", [name for name, _ in x.said])
+
+    def test_another_host_that_talks_nonsense_is_refused(self):
+        self.define("n")
+        self.ctl("start", "n")
+        for said, words in ((b"Last login: yesterday\n", "is not lodgectl's"), (b"J\2\0\0\0{]", "JSON"),
+                            (b"J\xff\xff\xff\xff", "is not lodgectl's"), (b"J\7\0\0", "is gone"),
+                            (b'J\x11\0\0\0{"error":"\\u001bno"}', "no")):
+            with self.subTest(said=said):
+                (self.directory / "said").write_bytes(said)
+                self.environment["LODGE_SSH"] = self.file("nonsense", f"#!/bin/sh\ncat {self.directory}/said\n")
+                (self.directory / "nonsense").chmod(0o755)
+                self.assertNotIn("\x1b", self.refused("migrate", "n", "ssh://there", says=words))
+                self.assertEqual(self.ctl("domstate", "n").strip(), "running")
+                receiver = subprocess.run([LODGECTL, "migrate-receive"], input=said, capture_output=True, timeout=30,
+                                          check=False, env=self.environment)
+                self.assertEqual(receiver.returncode, 1, receiver.stderr)
+
     def test_a_host_that_is_none_is_refused(self):
         self.domain("x")
         self.refused("migrate", "x", "ssh://there", says="is transient")
+        self.refused("save", "x", str(self.directory / "x"), says="is transient")
         self.define("n")
         self.ctl("start", "n")
         self.refused("migrate", "n", "ssh://", says="names no host")

@@ -7,7 +7,7 @@ import subprocess
 
 from libvirt_domains import domain, fails, next_count, wait_for_state, wait_until
 from libvirt_hosts import hosts
-from vmtest import lodge_only, needs, one_at_a_time, tcg_only
+from vmtest import BOOT, lodge_only, needs, one_at_a_time, tcg_only
 
 SERIAL = "<serial type='pty'><log file='{log}' append='on'/></serial>"
 COUNT = "i=0; while :; do i=$((i + 1)); echo count=$i=; sleep 0.1; done"
@@ -26,8 +26,8 @@ def counting(vm, name):
 
 def move(name, source, target, *options, by="tcp"):
     """The files are on both hosts, though libvirt cannot know that (--unsafe)."""
-    source.virsh("migrate", "--live", "--unsafe", *options, name, target.uri(by), timeout=60)
-    wait_until(lambda: name not in source.virsh("list", "--name"), "end at the source", 10)
+    source.virsh("migrate", "--live", "--unsafe", *options, name, target.uri(by), timeout=BOOT)
+    wait_until(lambda: name not in source.virsh("list", "--name"), "end at the source")
     assert name in target.virsh("list", "--name")
 
 
@@ -47,9 +47,9 @@ def moving_slowly(name, source, target, *options):
                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     words = []
     try:
-        wait_until(lambda: "Memory remaining" in source.virsh("domjobinfo", name), "migration", 30)
+        wait_until(lambda: "Memory remaining" in source.virsh("domjobinfo", name), "migration")
         yield words
-        words.append(mover.communicate(timeout=60)[1])
+        words.append(mover.communicate(timeout=BOOT)[1])
         assert mover.returncode, "it has moved"
     finally:
         mover.kill()
@@ -97,7 +97,7 @@ def test_libvirt_gives_a_migration_up_and_tries_again(vm):
                 one.virsh("domjobabort", "mover")
             assert "canceled by client" in words[0]
             assert "running" in one.virsh("domstate", "mover")
-            wait_until(lambda: not other.virsh("list", "--name"), "end at the target", 10)
+            wait_until(lambda: not other.virsh("list", "--name"), "end at the target")
         all_numbers_came_once(one)
         one.virsh("migrate-setspeed", "mover", ANY_SPEED)
         move("mover", one, other, "--timeout", "60")
@@ -116,13 +116,13 @@ def test_a_domain_outlives_a_host_that_fails_while_it_moves(vm):
         with moving_slowly("mover", one, other, "--p2p"):
             other.stop("libvirtd", signal.SIGKILL)
         other.start("libvirtd")
-        wait_until(lambda: not other.virsh("list", "--name"), "end at the target", 10)
+        wait_until(lambda: not other.virsh("list", "--name"), "end at the target")
         all_numbers_came_once(one)
         with moving_slowly("mover", one, other):
             one.stop("libvirtd", signal.SIGKILL)
         one.start("libvirtd")
-        wait_until(lambda: "running" in one.virsh("domstate", "mover"), "domain at the source", 10)
-        wait_until(lambda: not other.virsh("list", "--name"), "end at the target", 10)
+        wait_until(lambda: "running" in one.virsh("domstate", "mover"), "domain at the source")
+        wait_until(lambda: not other.virsh("list", "--name"), "end at the target")
         all_numbers_came_once(one)
         one.virsh("migrate-setspeed", "mover", ANY_SPEED)
         move("mover", one, other)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""lodgectl moves a domain between two hosts, which are two pairs of folders and something that stands for ssh, and has it
-go on from a managed save: its guest counts on, on a disk that it takes along."""
+"""lodgectl moves a domain between two hosts, which are two pairs of folders and something that stands for ssh, and has
+it go on from a managed save: its guest counts on, on a disk that it takes along."""
 
 import os
 import re

@@ -165,6 +165,17 @@ static char *all_words(const char *said, const char *log)
     return g_strconcat(said ? said : "", logged ? logged : "", NULL);
 }
 
+/* What it was started by may change, and it runs on.  A domain that has ended already has no folder. */
+static void keep_definition(const char *name, const char *definition)
+{
+    g_autofree char *root = registry_root(), *text = NULL;
+    g_autofree char *path = root ? g_build_filename(root, name, REGISTRY_DEFINITION, NULL) : NULL;
+
+    if (path && g_file_get_contents(definition, &text, NULL, NULL)) {
+        g_file_set_contents(path, text, -1, NULL);
+    }
+}
+
 static bool start(const char *name, const char *definition, const char *incoming, const Options *options,
                   bool paused, GError **error)
 {
@@ -191,6 +202,7 @@ static bool start(const char *name, const char *definition, const char *incoming
         say_warning("Domain '%s' has no log: %s", name, no_log->message);
     }
     repeat_warnings(words);
+    keep_definition(name, definition);
     tuning_apply(name);
     return true;
 }

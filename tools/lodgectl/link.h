@@ -36,9 +36,9 @@ typedef struct Link {
 /* Takes the reply object; a frame is written whole or the connection is gone. */
 bool link_send(const Link *link, Json *json, GError **error);
 bool link_send_error(const Link *link, const GError *what);
-/* Passes on what comes from lodge and to it until `ms` have passed (-1: as long as it takes), something has come from the
- * other lodgectl for us, or `also` (-1: none) can be read.  *ret: a message, the caller's, or NULL.  false: the connection
- * is gone. */
+/* Passes on what comes from lodge and to it until `ms` have passed (-1: as long as it takes), something has come from
+ * the other lodgectl for us, or `also` (-1: none) can be read.  *ret: a message, the caller's, or NULL.  false: the
+ * connection is gone. */
 bool link_relay(Link *link, int also, int ms, Json **ret, GError **error);
 /* Waits for a message; an {error} is error. */
 Json *link_receive(Link *link, GError **error);

@@ -14,11 +14,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tools/lodgectl/definitions.h"
 #include "tools/lodgectl/follow.h"
 #include "tools/lodgectl/link.h"
 #include "tools/lodgectl/print.h"
 #include "tools/lodgectl/reply.h"
+#include "tools/lodgectl/saved.h"
 #include "vmm/error.h"
 #include "vmm/host.h"
 
@@ -142,12 +142,7 @@ static Json *describe(const Cmd *cmd, Dom *dom, Client *client, GError **error)
     g_autoptr(Json) header = NULL;
     Json *json;
 
-    if (!dom->persistent) {
-        error_set(error, "Domain '%s' is transient: it has no definition to be started by there", dom->name);
-        error_hint(error, "lodgectl define gives it one.");
-        return NULL;
-    }
-    definition = may_move(client, error) ? definition_read(dom->name, error) : NULL;
+    definition = may_move(client, error) ? saved_definition(dom, client, false, error) : NULL;
     header = definition ? client_run(client, "x-query-migrate-header", NULL, error) : NULL;
     if (!header) {
         return NULL;

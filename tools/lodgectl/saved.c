@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tools/lodgectl/client.h"
+#include "tools/lodgectl/definitions.h"
 #include "tools/lodgectl/follow.h"
 #include "tools/lodgectl/launch.h"
 #include "tools/lodgectl/managed.h"
@@ -183,10 +183,51 @@ static bool compare(const char *name, const char *folder, const Json *header, GE
     return follow_end(client, fits ? error : NULL) && fits;
 }
 
+/* What a trial has in place of a group that reaches out of the machine; the guest would see the same one. */
+static const struct { const char *group, *instead; } out_of_machine[] = {
+    { "chardev", "  backend = \"null\"" }, /* a file would be emptied, a socket taken */
+    { "netdev", "  type = \"user\"" },     /* a port would be taken, a script run */
+    { "mon", NULL },
+    { "overcommit", NULL },                /* its memory is never used */
+};
+
+static bool is_group(const char *line, const char *group)
+{
+    size_t n = strlen(group);
+
+    return line[0] == '[' && strncmp(line + 1, group, n) == 0 && (line[n + 1] == ']' || line[n + 1] == ' ');
+}
+
+/* The definition for a trial, the caller's. */
+static char *without_effects(const char *definition)
+{
+    g_auto(GStrv) lines = g_strsplit(definition, "\n", -1);
+    g_autoptr(GString) out = g_string_new(NULL);
+    bool skips = false;
+
+    for (char **l = lines; *l; l++) {
+        const char *line = g_strstrip(*l);
+
+        skips = line[0] == '[' ? false : skips;
+        for (size_t i = 0; i < G_N_ELEMENTS(out_of_machine); i++) {
+            if (is_group(line, out_of_machine[i].group)) {
+                skips = true;
+                if (out_of_machine[i].instead) {
+                    g_string_append_printf(out, "%s\n%s\n", line, out_of_machine[i].instead);
+                }
+            }
+        }
+        if (!skips) {
+            g_string_append_printf(out, "%s\n", line);
+        }
+    }
+    return g_string_free(g_steal_pointer(&out), FALSE);
+}
+
 /* A registry of its own keeps it from the domains there are. */
 bool saved_check(const char *name, const char *definition, const Json *header, GError **error)
 {
-    g_autofree char *folder = g_dir_make_tmp("lodge-check-XXXXXX", NULL);
+    g_autofree char *folder = g_dir_make_tmp("lodge-check-XXXXXX", NULL), *harmless = without_effects(definition);
     g_autofree char *runtime = g_strdup(g_getenv("LODGE_RUNTIME_DIR")), *logs = g_strdup(g_getenv("LODGE_LOG_DIR"));
     bool ok;
 
@@ -195,7 +236,7 @@ bool saved_check(const char *name, const char *definition, const Json *header, G
     }
     g_setenv("LODGE_RUNTIME_DIR", folder, TRUE);
     g_setenv("LODGE_LOG_DIR", folder, TRUE);
-    ok = saved_launch_by(name, definition, "defer", true, error) && compare(name, folder, header, error);
+    ok = saved_launch_by(name, harmless, "defer", true, error) && compare(name, folder, header, error);
     remove_folder(folder);
     g_unsetenv("LODGE_RUNTIME_DIR");
     g_unsetenv("LODGE_LOG_DIR");
@@ -206,4 +247,45 @@ bool saved_check(const char *name, const char *definition, const Json *header, G
         g_setenv("LODGE_LOG_DIR", logs, TRUE);
     }
     return ok;
+}
+
+/* ---- by what a running one was made ---- */
+
+static char *started_by(const Dom *dom)
+{
+    g_autofree char *path = g_build_filename(dom->entry->folder, REGISTRY_DEFINITION, NULL);
+    char *text = NULL;
+
+    g_file_get_contents(path, &text, NULL, NULL);
+    return text;
+}
+
+char *saved_definition(const Dom *dom, Client *client, bool certain, GError **error)
+{
+    g_autofree char *started = started_by(dom);
+    g_autofree char *now = dom->persistent ? definition_read(dom->name, NULL) : NULL;
+    g_autoptr(Json) header = NULL;
+
+    if (!now && !started) {
+        error_set(error, "Domain '%s' is transient: it has no definition to be started by again", dom->name);
+        error_hint(error, "lodgectl define gives it one.");
+        return NULL;
+    }
+    if (!now) {
+        now = g_steal_pointer(&started);
+    }
+    if (started && g_str_equal(started, now)) {
+        g_clear_pointer(&started, g_free);
+    }
+    if (!started && !certain) {
+        return g_steal_pointer(&now);
+    }
+    header = client_run(client, "x-query-migrate-header", NULL, error);
+    if (!header) {
+        return NULL;
+    }
+    if (saved_check(dom->name, now, header, started ? NULL : error)) {
+        return g_steal_pointer(&now);
+    }
+    return started && saved_check(dom->name, started, header, error) ? g_steal_pointer(&started) : NULL;
 }

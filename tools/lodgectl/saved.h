@@ -8,6 +8,7 @@
 #include <glib.h>
 #include <stdbool.h>
 
+#include "tools/lodgectl/domains.h"
 #include "vmm/json.h"
 #include "vmm/migrate-ram.h"
 
@@ -24,6 +25,10 @@ bool saved_launch(const char *name, bool paused, GError **error);
 bool saved_launch_by(const char *name, const char *definition, const char *incoming, bool paused, GError **error);
 
 /* Whether what the header tells of could go on on this host, by that definition: lodge makes the machine and compares,
- * and ends.  Nobody else sees that machine, and it opens no image to write to it. */
+ * and ends.  Nobody else sees that machine.  It writes to no image, and its character devices and NICs lead nowhere. */
 bool saved_check(const char *name, const char *definition, const Json *header, GError **error);
 Json *saved_header_json(const MigrateHeader *header); /* the caller's */
+
+/* By which a running domain can go on: its definition as it is now, or, if that has become another machine, the one
+ * that it was started by.  certain: also where there is but one, it is tried.  The caller's; NULL: error is set. */
+char *saved_definition(const Dom *dom, Client *client, bool certain, GError **error);

@@ -150,9 +150,9 @@ const Verb move_verbs[] = {
                       { "bandwidth", ARG_NUMBER, .help = "MiB a second, at most" }), migrate,
       "Move a running domain to another host",
       "ssh starts lodgectl there, as the user that it logs in as, and everything goes through that connection. The "
-      "domain starts there by its definition here, and needs its images at the same paths. Its guest runs on here until "
-      "all but the last is there, and whatever goes wrong, it never runs on both. With unix: or tcp: it moves to a "
-      "lodge that was started with the same options and -incoming. An interrupt gives it up." },
+      "domain starts there by its definition here, and needs its images at the same paths. Its guest runs on here "
+      "until all but the last is there, and whatever goes wrong, it never runs on both. With unix: or tcp: it moves to "
+      "a lodge that was started with the same options and -incoming. An interrupt gives it up." },
     { "domjobinfo", ARGS(ARG_DOMAIN(OF_ACTIVE)), domjobinfo, "Tell how far a migration is" },
     { "domjobabort", ARGS(ARG_DOMAIN(OF_ACTIVE)), domjobabort, "Give up saving or moving a domain, which runs on" },
     { NULL },

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "tools/lodgectl/definitions.h"
 #include "tools/lodgectl/domains.h"
 #include "tools/lodgectl/follow.h"
 #include "tools/lodgectl/managed.h"
@@ -26,11 +25,12 @@ static bool save_to(const Cmd *cmd, const Dom *dom, Client *client, const char *
     g_autofree char *aside = g_strconcat(path, ".part", NULL), *uri = g_strconcat("file:", aside, NULL);
     g_autofree char *definition = NULL;
 
-    if (!dom->persistent) {
-        return error_set(error, "Domain '%s' is transient: it has no definition to be restored by", dom->name);
+    definition = saved_definition(dom, client, true, error);
+    if (!definition) {
+        g_prefix_error(error, "Domain '%s' could not be restored, and is not saved: ", dom->name);
+        return false;
     }
-    definition = definition_read(dom->name, error);
-    if (!definition || !follow_begin(client, uri, definition, 0, error) ||
+    if (!follow_begin(client, uri, definition, 0, error) ||
         !follow_to_end(cmd, "Save", client, error)) {
         g_prefix_error(error, "Failed to save domain '%s': ", dom->name);
         return false;
@@ -61,6 +61,9 @@ static bool managedsave(const Cmd *cmd, GError **error)
     g_autoptr(Dom) dom = NULL;
     g_autoptr(Client) client = cmd_connect(cmd, &dom, error);
 
+    if (client && !dom->persistent) {
+        return error_set(error, "Domain '%s' is transient: start would not find it", dom->name);
+    }
     path = client ? managed_path(dom->name, error) : NULL;
     if (!path || !managed_prepare(error) || !save_to(cmd, dom, client, path, error)) {
         return false;
@@ -193,7 +196,10 @@ static bool inspect(const Cmd *cmd, GError **error)
 
 const Verb save_verbs[] = {
     { "save", ARGS(ARG_DOMAIN(OF_ACTIVE), { "file", ARG_TEXT, true, OF_FILE, "Where to" }), save,
-      "Save a running domain to a file, and end it", "An interrupt gives it up, and the domain runs on." },
+      "Save a running domain to a file, and end it",
+      "First it is made sure that it can be restored: by its definition, or by the one that it was started by, if it "
+      "has become another since. What was plugged in and is in neither has to be unplugged before. An interrupt gives "
+      "it up, and the domain runs on." },
     { "restore", ARGS({ "file", ARG_TEXT, true, OF_FILE, "The saved domain" },
                       { "paused", ARG_FLAG, .help = "Do not let it run yet" },
                       { "check", ARG_FLAG, .help = "Only say whether it could be, or why not" }), restore,
