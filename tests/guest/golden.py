@@ -73,7 +73,7 @@ class Domain:
         return reply["return"]
 
     def rounds(self):
-        return re.findall(r"^n 0x(\w+) 0x(\w+)$", self.said.read_text() if self.said.exists() else "", re.MULTILINE)
+        return re.findall(r"^n 0x(\w+) 0x(\w+)\n", self.said.read_text() if self.said.exists() else "", re.MULTILINE)
 
     def counts(self, rounds):
         deadline = time.monotonic() + PATIENCE
