@@ -26,12 +26,12 @@
 #define MSR_TSC 0x10
 
 /* SDM 3-11.5.4 */
-#define LVT_TIMER      0x320
-#define LVT_PERIODIC   (1u << 17)
-#define LVT_DEADLINE   (1u << 18)
-#define INITIAL_COUNT  0x380
-#define CURRENT_COUNT  0x390
-#define DIVIDE         0x3e0
+#define LVT_TIMER     0x320
+#define LVT_PERIODIC  (1u << 17)
+#define LVT_DEADLINE  (1u << 18)
+#define INITIAL_COUNT 0x380
+#define CURRENT_COUNT 0x390
+#define DIVIDE        0x3e0
 
 /* A timer that would have come meanwhile comes at once.  It counts nanoseconds, divided; a deadline is a time of the
  * TSC. */

@@ -50,7 +50,8 @@ class Domain:
         command = [args.lodge, *COMMON, *options, "-kernel", args.guest, "-append", "pages=10",
                    "-chardev", f"file,id=out,path={self.said}", "-qmp", "stdio"]
         self.process = subprocess.Popen([*command, "-S"] if not incoming else [*command, "-incoming", incoming],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=fds)
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        pass_fds=fds)
         self.event("QMP")
         self.ask("qmp_capabilities")
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Moves a guest that counts (moving.c) from process to process, again and again.
 
-    move.py LODGE MOVING.ELF [--accel kvm,tcg] [--moves 20] [--restores 50] [--kills 10] [--cancels 5] [--cpus 2] [--seed 1]
+    move.py LODGE MOVING.ELF [--accel kvm,tcg] [--moves 20] [--restores 50] [--kills 10] [--cancels 5] [--seed 1] ...
 
 All processes append to one transcript, so a line that is lost, doubled or out of order shows, as do two guests that run
 at once; what it says must be what a guest says that nobody moves. Its clocks must go on with the world's. With two
