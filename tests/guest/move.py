@@ -129,7 +129,7 @@ class Vmm:
 class Run:
     def __init__(self, args, directory):
         self.args = args
-        self.lodge, self.guest = args.lodge, args.guest
+        self.lodge, self.guest = args.lodge.resolve(), args.guest.resolve()
         self.accels = args.accel.split(",")
         self.directory = directory
         self.random = random.Random(args.seed)
