@@ -42,6 +42,7 @@ typedef struct RunControl {
         uint64_t kvmclock_ns;
         bool has_kvmclock;
         int64_t stopped_at_ns; /* since 1970; 0: it has not run */
+        int64_t caught_up_ns;  /* clock_realtime, while it is brought up to date; 0: it is not */
         bool restored;         /* since then it was somewhere else: when it goes on, it is brought up to date */
     } time;
 } RunControl;
@@ -87,6 +88,7 @@ void migrate_control_free(struct MigrateControl *control); /* ends what is under
 
 /* vmm/migrate-clock.c */
 void migrate_catch_up(Domain *domain); /* quiet; before devices and vCPUs go on */
+void migrate_catch_up_rest(Domain *domain); /* right before time goes on */
 
 /* vmm/event.c */
 EventHub *event_hub_new(Domain *domain);

@@ -21,16 +21,17 @@
 #include "vmm/domain-internal.h"
 #include "vmm/log.h"
 #include "vmm/machine.h"
+#include "vmm/timer.h"
 
 #define MSR_TSC 0x10
 
 /* SDM 3-11.5.4 */
-#define LVT_TIMER      0x320
-#define LVT_PERIODIC   (1u << 17)
-#define LVT_DEADLINE   (1u << 18)
-#define INITIAL_COUNT  0x380
-#define CURRENT_COUNT  0x390
-#define DIVIDE         0x3e0
+#define LVT_TIMER     0x320
+#define LVT_PERIODIC  (1u << 17)
+#define LVT_DEADLINE  (1u << 18)
+#define INITIAL_COUNT 0x380
+#define CURRENT_COUNT 0x390
+#define DIVIDE        0x3e0
 
 /* A timer that would have come meanwhile comes at once.  It counts nanoseconds, divided; a deadline is a time of the
  * TSC. */
@@ -80,6 +81,15 @@ static bool has_time_of_its_own(const Domain *domain)
     return clock_is_counted(domain->clock) || (domain->machine && domain->machine->rtc.clock == RTC_CLOCK_VM);
 }
 
+static void set_time_on(Domain *domain, int64_t ns)
+{
+    struct GuestTime *time = &domain->run.time;
+
+    time->kvmclock_ns += (uint64_t)ns;
+    time->virtual_ns += ns;
+    clock_set(domain->clock, time->virtual_ns);
+}
+
 void migrate_catch_up(Domain *domain)
 {
     struct GuestTime *time = &domain->run.time;
@@ -90,7 +100,9 @@ void migrate_catch_up(Domain *domain)
         return;
     }
     time->restored = false;
+    time->caught_up_ns = clock_ns(clock_realtime);
     if (!time->stopped_at_ns || behind_ns <= 0 || has_time_of_its_own(domain)) {
+        time->caught_up_ns = 0;
         return;
     }
     for (unsigned i = 0; i < domain_vcpus(domain); i++) {
@@ -99,7 +111,17 @@ void migrate_catch_up(Domain *domain)
             return;
         }
     }
-    time->kvmclock_ns += (uint64_t)behind_ns;
-    time->virtual_ns += behind_ns;
-    clock_set(domain->clock, time->virtual_ns);
+    set_time_on(domain, behind_ns);
+    vcpus_store(domain); /* before a device may send them an interrupt, which this would take back */
+}
+
+/* To put all of that in place has taken time, too. */
+void migrate_catch_up_rest(Domain *domain)
+{
+    struct GuestTime *time = &domain->run.time;
+
+    if (time->caught_up_ns) {
+        set_time_on(domain, clock_ns(clock_realtime) - time->caught_up_ns);
+        time->caught_up_ns = 0;
+    }
 }

@@ -150,6 +150,7 @@ static void start_time(Domain *domain)
     struct GuestTime *time = &domain->run.time;
     g_autoptr(GError) error = NULL;
 
+    migrate_catch_up_rest(domain);
     if (time->has_kvmclock && domain->accel && domain->accel->class->clock_set &&
         !domain->accel->class->clock_set(domain->accel, time->kvmclock_ns, &error)) {
         log_error(error);

@@ -50,7 +50,8 @@ class Domain:
         command = [args.lodge, *COMMON, *options, "-kernel", args.guest, "-append", "pages=10",
                    "-chardev", f"file,id=out,path={self.said}", "-qmp", "stdio"]
         self.process = subprocess.Popen([*command, "-S"] if not incoming else [*command, "-incoming", incoming],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=fds)
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        pass_fds=fds)
         self.event("QMP")
         self.ask("qmp_capabilities")
 
@@ -73,7 +74,7 @@ class Domain:
         return reply["return"]
 
     def rounds(self):
-        return re.findall(r"^n 0x(\w+) 0x(\w+)$", self.said.read_text() if self.said.exists() else "", re.MULTILINE)
+        return re.findall(r"^n 0x(\w+) 0x(\w+)\n", self.said.read_text() if self.said.exists() else "", re.MULTILINE)
 
     def counts(self, rounds):
         deadline = time.monotonic() + PATIENCE

@@ -26,8 +26,8 @@
 /* Given to every model, as far as the accelerator has them. */
 #define KVM_DEFAULTS "kvmclock-old kvmclock-new kvm-nopiodelay kvm-asyncpf kvm-asyncpf-int kvm-steal-time kvm-pv-eoi " \
                      "kvmclock-stable-bit"
-/* Of those what every accelerator has. */
-#define PORTABLE_DEFAULTS "kvmclock-old kvmclock-new kvmclock-stable-bit"
+/* Of those what every accelerator has on every host: the stable bit needs an invariant TSC. */
+#define PORTABLE_DEFAULTS "kvmclock-old kvmclock-new"
 /* Of `host` and `max` too only when asked for: they tell of the board, keep a guest on this host, or (nested
  * virtualization) are not part of the saved state. */
 #define ONLY_WHEN_ASKED "monitor acpi ds tm pbe dtes64 est tm2 xtpr smx vmx svm invtsc core-capability"

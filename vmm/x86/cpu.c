@@ -50,6 +50,7 @@ static const X86Msr msr_reset_values[] = {
     { 0x1a0, 0x1 },                /* IA32_MISC_ENABLE: fast strings */
     { 0x277, 0x0007040600070406 }, /* IA32_PAT */
     { 0x4b564d05, 0x1 },           /* KVM's poll control: the host may poll before it sleeps */
+    { 0xc0000104, UINT64_C(1) << 32 }, /* AMD's TSC ratio: 1.0 */
 };
 
 static void put32(uint8_t *page, unsigned offset, uint32_t value)

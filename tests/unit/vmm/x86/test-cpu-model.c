@@ -225,6 +225,7 @@ static void test_portable_models_have_only_what_every_accelerator_has(void **sta
 
     assert_true(cpu_model_feature(v1, "kvmclock"));
     assert_false(cpu_model_feature(v1, "kvm-asyncpf"));
+    assert_false(cpu_model_feature(v1, "kvmclock-stable-bit"));
     assert_false(cpu_model_feature(v1, "kvm-steal-time"));
     assert_false(cpu_model_feature(v2, "kvm-pv-eoi"));
     assert_true(cpu_model_feature(other, "kvm-pv-eoi"));

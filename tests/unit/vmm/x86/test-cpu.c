@@ -49,12 +49,12 @@ static void test_reset_keeps_the_tsc_frequency_and_nothing_else(void **state)
 static void test_msrs_stay_sorted(void **state)
 {
     x86_cpu_reset(&cpu, 0, true, 0);
-    assert_true(x86_cpu_set_msr(&cpu, 0xc0000081, 1));
+    assert_true(x86_cpu_set_msr(&cpu, 0xc0010114, 1));
     assert_true(x86_cpu_set_msr(&cpu, 0x10, 2));
     assert_true(x86_cpu_set_msr(&cpu, 0x10, 3));
     assert_int_equal(cpu.msr[0].index, 0x10);
     assert_int_equal(*x86_cpu_msr(&cpu, 0x10), 3);
-    assert_int_equal(cpu.msr[cpu.msrs - 1].index, 0xc0000081);
+    assert_int_equal(cpu.msr[cpu.msrs - 1].index, 0xc0010114);
 }
 
 static void test_a_full_list_of_msrs_takes_no_more(void **state)
@@ -134,6 +134,13 @@ static void test_unsorted_msrs_are_refused(void **state)
     g_error_free(error);
 }
 
+static void test_msrs_that_are_as_after_a_reset_need_not_exist_elsewhere(void **state)
+{
+    assert_int_equal(x86_msr_reset_value(0xc0000104), UINT64_C(1) << 32); /* AMD's TSC ratio, which KVM saves */
+    assert_int_equal(x86_msr_reset_value(0x277), 0x0007040600070406);
+    assert_int_equal(x86_msr_reset_value(0x174), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -144,6 +151,7 @@ int main(void)
         cmocka_unit_test(test_a_full_list_of_msrs_takes_no_more),
         cmocka_unit_test(test_state_survives_save_and_load),
         cmocka_unit_test(test_unsorted_msrs_are_refused),
+        cmocka_unit_test(test_msrs_that_are_as_after_a_reset_need_not_exist_elsewhere),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
