@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See vmm/dirty-rate.h.  Names and members are QEMU 7.2's (qapi/migration.json).  A thread of its own, "dirty-rate", looks at
- * the memory twice, calc-time seconds apart:
+ * See vmm/dirty-rate.h.  Names and members are QEMU 7.2's (qapi/migration.json).  A thread of its own, "dirty-rate",
+ * looks at the memory twice, calc-time seconds apart:
  *
  *   page-sampling   pages chosen by chance, whose checksums differ the second time; the guest is not disturbed
  *   dirty-bitmap    the dirty log, on for that time: exact, and the guest pays for it
  *
- * Mode dirty-ring is not there.  Locking: `mutex`, a leaf, for the end; what is measured is the thread's until it has ended.
+ * Mode dirty-ring is not there.  Locking: `mutex`, a leaf, for the end; what is measured is the thread's until it has
+ * ended.
  */
 #include "vmm/dirty-rate.h"
 
