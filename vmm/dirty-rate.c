@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 
+#include "vmm/accel.h"
 #include "vmm/domain-internal.h"
 #include "vmm/error.h"
 #include "vmm/log.h"
@@ -195,11 +196,16 @@ static bool calc_dirty_rate(CommandCall *call, const void *opaque, void *ret, GE
 {
     const CalcArgs *args = opaque;
     Domain *domain = call->domain;
+    const Accel *accel = domain->accel;
     DirtyRate *d;
     int err;
 
     if (status_of(domain->dirty_rate) == RATE_MEASURING) {
         return error_set(error, "the dirty rate is already being measured.");
+    }
+    if (args->mode == RATE_BITMAP && accel && accel->class->dirty_log && !accel->class->dirty_log(domain->accel)) {
+        return error_set(error, "mode dirty-bitmap: accelerator '%s' cannot tell here which memory the guest changes",
+                         accel->class->name);
     }
     if (args->has_samples && args->mode != RATE_SAMPLING) {
         return error_set(error, "sample-pages is used only in page-sampling mode");

@@ -95,6 +95,14 @@ class ExecTest(MigrateCase):
             time.sleep(0.01)
         return children(process.process.pid)
 
+    def test_a_command_that_runs_on_with_everything_and_fails_may_have_been_the_destination(self):
+        source = Process(self)
+        self.assertEqual(source.ask("migrate", uri="exec:cat >/dev/null; sleep 11; exit 3"), {})
+        self.assertIn("failed with status 3", source.wait("failed")["error-desc"])
+        self.assertEqual(source.state(), "postmigrate")
+        self.assertEqual(source.ask("cont"), {})
+        self.assertEqual(source.state(), "running")
+
     def test_commands_end_with_the_process_that_wants_them(self):
         marker = self.directory / "ended"
         source = Process(self)
