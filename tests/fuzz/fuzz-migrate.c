@@ -155,10 +155,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         } else {
             g_assert(error);
         }
-        if (size < CHANNEL_MAX) {
-            try_channel(copy + header, size - header);
-        }
     }
-    migrate_ram_free(ram);
+    migrate_ram_free(ram); /* there may be but one of its name */
+    if (size > header && size < CHANNEL_MAX) {
+        try_channel(copy + header, size - header);
+    }
     return 0;
 }
