@@ -31,7 +31,8 @@ static char **words_of(const HmpCall *call, int least, int most, const char *usa
 /* -d is how it always is: nobody waits for the end. */
 bool hmp_migrate(HmpCall *call, GError **error)
 {
-    g_auto(GStrv) words = words_of(call, 1, 2, "migrate [-d] URI, with a URI that has blanks in quotation marks", error);
+    static const char usage[] = "migrate [-d] URI, with a URI that has blanks in quotation marks";
+    g_auto(GStrv) words = words_of(call, 1, 2, usage, error);
     bool detached = words && g_str_equal(words[0], "-d");
     Json *arguments;
 
@@ -43,7 +44,7 @@ bool hmp_migrate(HmpCall *call, GError **error)
     }
     if (!words[detached] || words[detached + 1]) {
         error_set(error, "There is no URI, or more than one");
-        return error_hint(error, "Write migrate [-d] URI, with a URI that has blanks in quotation marks.");
+        return error_hint(error, "Write %s.", usage);
     }
     arguments = json_new_object();
     json_object_put_member(arguments, "uri", json_new_string(words[detached]));
@@ -145,11 +146,13 @@ void hmp_print_migrate(const Json *reply, GString *out)
     };
     static const Line memory[] = {
         { "transferred", "transferred ram", " kbytes", 10 }, { "remaining", "remaining ram", " kbytes", 10 },
-        { "total", "total ram", " kbytes", 10 }, { "duplicate", "duplicate", " pages" }, { "normal", "normal", " pages" },
+        { "total", "total ram", " kbytes", 10 }, { "duplicate", "duplicate", " pages" },
+        { "normal", "normal", " pages" },
         { "normal-bytes", "normal bytes", " kbytes", 10 }, { "dirty-sync-count", "dirty sync count", "" },
         { "page-size", "page size", " kbytes", 10 }, { "multifd-bytes", "multifd bytes", " kbytes", 10 },
         { "pages-per-second", "pages-per-second", "" }, { "precopy-bytes", "precopy ram", " kbytes", 10 },
-        { "downtime-bytes", "downtime ram", " kbytes", 10 }, { "dirty-pages-rate", "dirty pages rate", " pages" }, { NULL }
+        { "downtime-bytes", "downtime ram", " kbytes", 10 }, { "dirty-pages-rate", "dirty pages rate", " pages" },
+        { NULL }
     };
     const Json *blocked = json_object_get_member(reply, "blocked-reasons"), *ram = json_object_get_member(reply, "ram");
 
@@ -178,7 +181,9 @@ void hmp_print_capabilities(const Json *reply, GString *out)
 
 static const char *unit_of(const char *parameter)
 {
-    return g_str_equal(parameter, "max-bandwidth") ? " bytes/second" : g_str_equal(parameter, "downtime-limit") ? " ms" : "";
+    return g_str_equal(parameter, "max-bandwidth")    ? " bytes/second"
+           : g_str_equal(parameter, "downtime-limit") ? " ms"
+                                                      : "";
 }
 
 static bool print_parameter(const char *name, Json *value, void *opaque)

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See vmm/dirty-rate.h.  Names and members are QEMU 7.2's (qapi/migration.json).  A thread of its own, "dirty-rate", looks at
- * the memory twice, calc-time seconds apart:
+ * See vmm/dirty-rate.h.  Names and members are QEMU 7.2's (qapi/migration.json).  A thread of its own, "dirty-rate",
+ * looks at the memory twice, calc-time seconds apart:
  *
  *   page-sampling   pages chosen by chance, whose checksums differ the second time; the guest is not disturbed
  *   dirty-bitmap    the dirty log, on for that time: exact, and the guest pays for it
  *
- * Mode dirty-ring is not there.  Locking: `mutex`, a leaf, for the end; what is measured is the thread's until it has ended.
+ * Mode dirty-ring is not there.  Locking: `mutex`, a leaf, for the end; what is measured is the thread's until it has
+ * ended.
  */
 #include "vmm/dirty-rate.h"
 
 #include <pthread.h>
 
+#include "vmm/accel.h"
 #include "vmm/domain-internal.h"
 #include "vmm/error.h"
 #include "vmm/log.h"
@@ -194,11 +196,16 @@ static bool calc_dirty_rate(CommandCall *call, const void *opaque, void *ret, GE
 {
     const CalcArgs *args = opaque;
     Domain *domain = call->domain;
+    const Accel *accel = domain->accel;
     DirtyRate *d;
     int err;
 
     if (status_of(domain->dirty_rate) == RATE_MEASURING) {
         return error_set(error, "the dirty rate is already being measured.");
+    }
+    if (args->mode == RATE_BITMAP && accel && accel->class->dirty_log && !accel->class->dirty_log(domain->accel)) {
+        return error_set(error, "mode dirty-bitmap: accelerator '%s' cannot tell here which memory the guest changes",
+                         accel->class->name);
     }
     if (args->has_samples && args->mode != RATE_SAMPLING) {
         return error_set(error, "sample-pages is used only in page-sampling mode");

@@ -7,8 +7,9 @@
  *   this process  --request: directory, arguments; descriptors 0, 1, 2 and a status socket-->  launcher
  *                 <-----------------status socket: errno of the start, then what waitpid() said--
  *
- * A command is a process group of its own.  When its status socket is closed before it has ended, nobody wants it any
- * more: it gets SIGTERM.  The launcher reaps what it starts.
+ * A command of the shell is a process group of its own, which the terminal does not reach.  When its status socket is
+ * closed before it has ended, nobody wants it any more: the group gets SIGTERM.  A script of ours runs to its end.  The
+ * launcher reaps what it starts.
  *
  * One thread, in both processes: here the main thread.  The socket and the launcher's pid are the process' (file-scope
  * state).
@@ -34,7 +35,9 @@
 #define LAUNCHER_FD 3
 #define STREAMS     3
 #define HOST_GIVEN  '+' /* of a stream; else it is /dev/null */
-#define DROP_PRIVILEGES '!'
+#define HOST_GROUP  'g' /* after these: a process group of its own */
+#define HOST_MARKS  (STREAMS + 1)
+#define DROP_PRIVILEGES '!'   /* such a message asks for no program */
 
 static struct {
     int fd;         /* valid while pid is set */
@@ -46,6 +49,7 @@ static struct {
 
 typedef struct Child {
     pid_t pid;
+    bool group;
     int status; /* socket; -1: nobody waits any more */
 } Child;
 
@@ -55,11 +59,12 @@ static void tell(int fd, int value)
 }
 
 /* The signals that end this program are blocked in it, and must not be there; SIGPIPE may have been ignored. */
-static int spawn(char **argv, const char *directory, const char *nulls, const int fds[STREAMS], pid_t *ret_pid)
+static int spawn(char **argv, const char *directory, const char *marks, const int fds[STREAMS], pid_t *ret_pid)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attr;
     sigset_t none, pipe;
+    short group = marks[STREAMS] == HOST_GROUP ? POSIX_SPAWN_SETPGROUP : 0;
     int err;
 
     sigemptyset(&none);
@@ -69,11 +74,11 @@ static int spawn(char **argv, const char *directory, const char *nulls, const in
     posix_spawnattr_setsigmask(&attr, &none);
     posix_spawnattr_setsigdefault(&attr, &pipe);
     posix_spawnattr_setpgroup(&attr, 0);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | group);
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addchdir_np(&actions, directory);
     for (int i = 0; i < STREAMS; i++) {
-        if (nulls[i] == HOST_GIVEN) {
+        if (marks[i] == HOST_GIVEN) {
             posix_spawn_file_actions_adddup2(&actions, fds[i], i);
         } /* else the launcher's, which is /dev/null */
     }
@@ -83,15 +88,15 @@ static int spawn(char **argv, const char *directory, const char *nulls, const in
     return err;
 }
 
-/* Its strings: which streams are given, the directory, the arguments. */
+/* Its strings: marks, the directory, the arguments. */
 static void serve(GArray *children, char *text, size_t length, const int fds[REQUEST_FDS])
 {
-    const char *directory = text + STREAMS + 1;
+    const char *directory = text + HOST_MARKS + 1;
     g_autoptr(GPtrArray) argv = g_ptr_array_new();
-    Child child = { .status = fds[3] };
+    Child child = { .group = text[STREAMS] == HOST_GROUP, .status = fds[STREAMS] };
     int err;
 
-    for (char *p = text + STREAMS + 1 + strlen(directory) + 1; p < text + length; p += strlen(p) + 1) {
+    for (char *p = text + HOST_MARKS + 1 + strlen(directory) + 1; p < text + length; p += strlen(p) + 1) {
         g_ptr_array_add(argv, p);
     }
     g_ptr_array_add(argv, NULL);
@@ -104,7 +109,6 @@ static void serve(GArray *children, char *text, size_t length, const int fds[REQ
     }
 }
 
-/* A message of nothing but that byte asks for no program. */
 static bool is_drop_request(const char *text, ssize_t n)
 {
     return n == 1 && *text == DROP_PRIVILEGES;
@@ -162,7 +166,9 @@ static void reap(GArray *children, int signals)
 
 static void give_up(Child *child)
 {
-    kill(-child->pid, SIGTERM);
+    if (child->group) {
+        kill(-child->pid, SIGTERM);
+    }
     close(child->status);
     child->status = -1;
 }
@@ -287,11 +293,12 @@ bool host_launcher_ready(GError **error)
     return launcher.pid || host_launcher_start(error);
 }
 
-static bool send_request(const char *const *argv, const int fds[REQUEST_FDS], GError **error)
+static bool send_request(const char *const *argv, bool group, const int fds[REQUEST_FDS], GError **error)
 {
     union { struct cmsghdr head; char space[CMSG_SPACE(REQUEST_FDS * sizeof(int))]; } control = { 0 };
     g_autofree char *directory = g_get_current_dir();
     g_autoptr(GByteArray) text = g_byte_array_new();
+    char marks[HOST_MARKS + 1] = "";
     int passed[REQUEST_FDS];
     struct iovec iov;
     struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
@@ -299,8 +306,9 @@ static bool send_request(const char *const *argv, const int fds[REQUEST_FDS], GE
 
     for (int i = 0; i < REQUEST_FDS; i++) { /* where none is given any will do */
         passed[i] = fds[i] >= 0 ? fds[i] : fds[STREAMS];
-        g_byte_array_append(text, (const uint8_t[]) { i == STREAMS ? '\0' : fds[i] >= 0 ? HOST_GIVEN : '-' }, 1);
+        marks[i] = i == STREAMS && group ? HOST_GROUP : i < STREAMS && fds[i] >= 0 ? HOST_GIVEN : '-';
     }
+    g_byte_array_append(text, (const uint8_t *)marks, sizeof(marks));
     g_byte_array_append(text, (const uint8_t *)directory, (guint)strlen(directory) + 1);
     for (; *argv; argv++) {
         g_byte_array_append(text, (const uint8_t *)*argv, (guint)strlen(*argv) + 1);
@@ -318,7 +326,7 @@ static bool send_request(const char *const *argv, const int fds[REQUEST_FDS], GE
     return true;
 }
 
-int host_launch(const char *const *argv, const int fds[3], GError **error)
+int host_launch(const char *const *argv, bool group, const int fds[3], GError **error)
 {
     int status[2], err = EIO;
 
@@ -326,7 +334,7 @@ int host_launch(const char *const *argv, const int fds[3], GError **error)
         error_set_errno(error, errno, "cannot start '%s'", argv[0]);
         return -1;
     }
-    if (!send_request(argv, (const int[REQUEST_FDS]) { fds[0], fds[1], fds[2], status[1] }, error)) {
+    if (!send_request(argv, group, (const int[REQUEST_FDS]) { fds[0], fds[1], fds[2], status[1] }, error)) {
         close(status[0]);
         close(status[1]);
         g_prefix_error(error, "cannot start '%s': ", argv[0]);

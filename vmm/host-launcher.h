@@ -15,6 +15,7 @@ void host_launcher_stop(void); /* if it runs; ends what it has started */
 void host_launcher_forbid(void); /* and nobody starts another */
 /* Whether it runs; starts it, where nobody has: for a script of the start, a test. */
 bool host_launcher_ready(GError **error);
-/* Starts a program, by its path, with these three as its standard streams (-1: /dev/null).  Returns a descriptor that can be read, as an int,
- * when it has ended: the status of waitpid(2).  Closing it before that ends the program.  -1: error. */
-int host_launch(const char *const *argv, const int fds[3], GError **error);
+/* Starts a program, by its path, with these three as its standard streams (-1: /dev/null).  Returns a descriptor that
+ * can be read, as an int, when it has ended: the status of waitpid(2).  group: it is a process group of its own, and
+ * closing the descriptor before that ends it.  -1: error. */
+int host_launch(const char *const *argv, bool group, const int fds[3], GError **error);

@@ -25,13 +25,13 @@ struct HostCommand {
     int status;
 };
 
-static int launch(const char *const *argv, const int streams[3], GError **error)
+static int launch(const char *const *argv, bool group, const int streams[3], GError **error)
 {
     if (!host_launcher_ready(error)) {
         g_prefix_error(error, "cannot start '%s': ", argv[0]);
         return -1;
     }
-    return host_launch(argv, streams, error);
+    return host_launch(argv, group, streams, error);
 }
 
 static bool judge(const char *name, int status, GError **error)
@@ -58,7 +58,7 @@ static bool take_status(const char *name, int fd, int *ret_status, GError **erro
 bool host_run(const char *const *argv, GError **error)
 {
     const int streams[3] = { STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO };
-    int fd = launch(argv, streams, error);
+    int fd = launch(argv, false, streams, error);
     int status;
     bool ok = fd >= 0 && take_status(argv[0], fd, &status, error) && judge(argv[0], status, error);
 
@@ -91,7 +91,7 @@ bool host_run_with(const char *const *argv, int input, char **ret_said, GError *
     if (pipe2(ends, O_CLOEXEC) < 0) {
         return error_set_errno(error, errno, "cannot make a pipe");
     }
-    fd = launch(argv, (const int[]) { input, STDOUT_FILENO, ends[1] }, error);
+    fd = launch(argv, false, (const int[]) { input, STDOUT_FILENO, ends[1] }, error);
     close(ends[1]);
     *ret_said = fd < 0 ? NULL : read_said(ends[0]);
     close(ends[0]);
@@ -114,7 +114,7 @@ HostCommand *host_command_start(const char *text, bool reads, int *ret_fd, GErro
         error_set_errno(error, errno, "cannot start '%s'", text);
         return NULL;
     }
-    status = launch(argv, (const int[]) { reads ? pipe[0] : -1, reads ? -1 : pipe[1], STDERR_FILENO }, error);
+    status = launch(argv, true, (const int[]) { reads ? pipe[0] : -1, reads ? -1 : pipe[1], STDERR_FILENO }, error);
     close(pipe[reads ? 0 : 1]);
     if (status < 0) {
         close(pipe[reads ? 1 : 0]);

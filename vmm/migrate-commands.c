@@ -158,7 +158,8 @@ static bool query_migrate(CommandCall *call, const void *args, void *ret, GError
 /* ---- capabilities ---- */
 
 const FieldEnum migrate_capability_enum = {
-    "MigrationCapability", (const char *const[]) { "events", "pause-before-switchover", "return-path", "multifd", "auto-converge", NULL }
+    "MigrationCapability", (const char *const[]) { "events", "pause-before-switchover", "return-path", "multifd",
+                                                   "auto-converge", NULL }
 };
 typedef struct CapabilityStatus { int capability; bool state; } CapabilityStatus;
 static const FieldStruct capability_status = {
@@ -314,7 +315,8 @@ static const FieldStruct incoming_args = {
     .name = "MigrateIncomingArguments", .size = sizeof(IncomingArgs),
     .fields = (const Field[]) {
         F_STR("uri", IncomingArgs, uri, NULL, .flags = FIELD_REQUIRED,
-              .help = "Where from: unix:PATH, tcp:HOST:PORT, fd:NAME, exec:COMMAND or file:PATH[,lazy=on|off|prefault]"),
+              .help = "Where from: unix:PATH, tcp:HOST:PORT, fd:NAME, exec:COMMAND, or "
+                      "file:PATH[,lazy=on|off|prefault]"),
         FIELD_END
     },
 };

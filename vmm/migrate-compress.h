@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Compression of the pages of one record (vmm/migrate-format.h), each by itself.  A compressor and a decompressor belong to
- * one thread; their memory is allocated at the first use.
+ * Compression of the pages of one record (vmm/migrate-format.h), each by itself.  A compressor and a decompressor
+ * belong to one thread; their memory is allocated at the first use.
  */
 #pragma once
 
@@ -11,7 +11,9 @@
 #include <stdint.h>
 
 /* In the order of QEMU's MultiFDCompression. */
-typedef enum MigrateCompression { MIGRATE_COMPRESS_NONE, MIGRATE_COMPRESS_ZLIB, MIGRATE_COMPRESS_ZSTD } MigrateCompression;
+typedef enum MigrateCompression {
+    MIGRATE_COMPRESS_NONE, MIGRATE_COMPRESS_ZLIB, MIGRATE_COMPRESS_ZSTD
+} MigrateCompression;
 
 typedef struct MigrateCompressor MigrateCompressor;
 MigrateCompressor *migrate_compressor_new(MigrateCompression method, int level);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The connections of a migration with several of them (vmm/migrate-multifd.h): the source makes them when the destination
- * has answered, or, without a return path, at once; the destination goes on to listen when the header has said how many there
- * will be.
+ * The connections of a migration with several of them (vmm/migrate-multifd.h): the source makes them when the
+ * destination has answered, or, without a return path, at once; the destination goes on to listen when the header has
+ * said how many there will be.
  *
  * Functions named "step_" and what they register run on the main thread, others on the migration's.
  */

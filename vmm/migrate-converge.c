@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Capability auto-converge: a guest that writes to memory faster than it can be carried away is slowed down
- * (vmm/vcpu-throttle.c), step by step, as the parameters say.  What counts is what is dirty after a pass against what went
- * out in it, as QEMU does it; twice too much makes a step.
+ * (vmm/vcpu-throttle.c), step by step, as the parameters say.  What counts is what is dirty after a pass against what
+ * went out in it, as QEMU does it; twice too much makes a step.
  *
  * The migration's thread.
  */

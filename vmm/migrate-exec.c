@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * exec:COMMAND, a domain that moves through a command of the shell: `exec:gzip -c > f`, and back.  The stream is what the
- * command reads, or writes; there is no way for answers.
+ * exec:COMMAND, a domain that moves through a command of the shell: `exec:gzip -c > f`, and back.  The stream is what
+ * the command reads, or writes; there is no way for answers.
  *
- * Out: the migration is complete when the command has ended well, so what it could not write is no loss.  While it works on
- * what it has, nobody knows more; a command that takes longer than SOON may itself be the destination (ssh HOST lodge
- * -incoming ...), so when that ends badly the domain does not go on here by itself.
+ * Out: the migration is complete when the command has ended well, so what it could not write is no loss.  While it
+ * works on what it has, nobody knows more; a command that takes longer than SOON may itself be the destination (ssh
+ * HOST lodge -incoming ...), so when that ends badly the domain does not go on here by itself.
  *
  * The command is started on the main thread; what follows is the migration's thread's.
  */

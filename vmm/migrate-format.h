@@ -27,9 +27,9 @@
  *
  *   greeting = "LODGECHN", u64 the header's `token`, u32 its number from 0 on, u32 CRC-32C of these 20 bytes
  *
- * and goes on with records: PASS at the beginning of each round, then RAM, ZERO, ZLIB and ZSTD, at last LAST (empty).  What
- * follows a PASS is loaded when every channel has come to that PASS, so that a page's last content is the one that stays;
- * END counts when every channel has come to LAST.
+ * and goes on with records: PASS at the beginning of each round, then RAM, ZERO, ZLIB and ZSTD, at last LAST (empty).
+ * What follows a PASS is loaded when every channel has come to that PASS, so that a page's last content is the one that
+ * stays; END counts when every channel has come to LAST.
  *
  * mapped: a regular file, which is RAM of the restored domain (MAP_PRIVATE), so that it runs at once.  Each block lies
  * at its `offset`, a multiple of MIGRATE_ALIGN; zero pages are holes.  The sections lie at `state-offset`.  The prefix

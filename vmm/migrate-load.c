@@ -223,12 +223,13 @@ static bool load_record(Stream *s, const MigrateRecord *r, GError **error)
         text = g_utf8_make_valid((const char *)l->buffer, r->length);
         return error_set(error, "the source has given up: %s", text);
     default:
-        return s->elsewhere ? damaged(error, "it has memory where there should be none") : migrate_load_pages(l, r, error);
+        return s->elsewhere ? damaged(error, "it has memory where there should be none")
+                            : migrate_load_pages(l, r, error);
     }
 }
 
-bool migrate_take_records(MigrateRam *ram, MigrateReadFn read_fn, MigrateCompleteFn complete, void *opaque, MigrateEnd *ret,
-                          GError **error)
+bool migrate_take_records(MigrateRam *ram, MigrateReadFn read_fn, MigrateCompleteFn complete, void *opaque,
+                          MigrateEnd *ret, GError **error)
 {
     Stream s = { .elsewhere = complete != NULL };
     MigrateRecord r;

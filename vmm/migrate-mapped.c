@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reading the mapped layout of a container (vmm/migrate-format.h): a file that becomes the memory of the restored domain, or
- * is read into it.  Its header is hostile; the file must not change meanwhile.
+ * Reading the mapped layout of a container (vmm/migrate-format.h): a file that becomes the memory of the restored
+ * domain, or is read into it.  Its header is hostile; the file must not change meanwhile.
  *
  * The migration's thread.
  */

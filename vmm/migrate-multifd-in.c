@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The destination's side of vmm/migrate-multifd.h.  A thread a channel loads what comes through it, and waits at each PASS
- * until the others have come to it as well: what belongs to an earlier round is loaded then.
+ * The destination's side of vmm/migrate-multifd.h.  A thread a channel loads what comes through it, and waits at each
+ * PASS until the others have come to it as well: what belongs to an earlier round is loaded then.
  *
  * All of it is hostile.  A channel that is not one of this migration's, is there twice, or goes through the passes in
  * another order ends the migration.
@@ -148,7 +148,7 @@ static bool take_records(Feed *f, MigrateLoader *l, GError **error)
                 return false;
             }
         } else if (!f->pass) {
-            return error_set(error, "the saved domain is damaged: a channel brings memory before it says of which round");
+            return error_set(error, "the saved domain is damaged: a channel brings memory without its round");
         } else if (!migrate_load_pages(l, &r, error)) {
             return false;
         }

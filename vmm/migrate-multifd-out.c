@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The source's side of vmm/migrate-multifd.h.  The migration's thread takes dirty pages from the log and gives them, in jobs
- * of some runs, to whichever thread has nothing to do; that looks which are zero, compresses, and writes.
+ * The source's side of vmm/migrate-multifd.h.  The migration's thread takes dirty pages from the log and gives them, in
+ * jobs of some runs, to whichever thread has nothing to do; that looks which are zero, compresses, and writes.
  *
- * Order: a pass ends when every thread has written what it has, and the next begins with a PASS on every channel, at which
- * the destination waits; so of two contents of a page the later one stays.
+ * Order: a pass ends when every thread has written what it has, and the next begins with a PASS on every channel, at
+ * which the destination waits; so of two contents of a page the later one stays.
  *
  * Locking: `mutex` for what threads share; a leaf.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Several connections for the memory of one migration, each with a thread of its own (vmm/migrate-format.h has what goes
- * through them).  What goes wrong in one of them ends the migration.
+ * Several connections for the memory of one migration, each with a thread of its own (vmm/migrate-format.h has what
+ * goes through them).  What goes wrong in one of them ends the migration.
  */
 #pragma once
 
@@ -31,7 +31,7 @@ void multifd_out_free(MultifdOut *out); /* breaks off what is under way; NULL is
 
 /* ---- the destination ---- */
 typedef struct MultifdIn MultifdIn;
-/* failed: may be called by any thread, once; it makes the migration's thread look, where it waits for something else. */
+/* failed: called once, by any thread; it ends what the migration's thread waits for. */
 MultifdIn *multifd_in_new(MigrateRam *ram, MigrateChannel *first, unsigned channels, uint64_t token,
                           void (*failed)(void *opaque), void *opaque);
 /* One more connection has come, main thread.  Takes fd.  Whether more are to come. */

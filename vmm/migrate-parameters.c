@@ -3,8 +3,8 @@
  * What migrations are told by query-migrate-parameters and migrate-set-parameters.  Names and defaults are QEMU 7.2's
  * (qapi/migration.json); here are those that have an effect.
  *
- * What is set counts at once for a migration that is under way, but for its channels and their compression.  Main thread;
- * the migration's reads.
+ * What is set counts at once for a migration that is under way, but for its channels and their compression.  Main
+ * thread; the migration's reads.
  */
 #include "vmm/error.h"
 #include "vmm/migrate-internal.h"
@@ -125,8 +125,8 @@ static bool set_parameters(CommandCall *call, const void *opaque, void *ret, GEr
     Migration *m = control->migration;
 
     if (p.throttle.max < p.throttle.initial) {
-        return error_set(error, "Parameter 'max-cpu-throttle' expects an integer in the range of cpu-throttle-initial (%u) "
-                         "to 99", p.throttle.initial);
+        return error_set(error, "Parameter 'max-cpu-throttle' expects an integer from cpu-throttle-initial (%u) to 99",
+                         p.throttle.initial);
     }
     put(&control->parameters, &p);
     if (m && args->has_bandwidth && migrate_status(control) == MIGRATE_ACTIVE) {

@@ -194,7 +194,8 @@ bool migrate_ram_each_dirty(MigrateRam *ram, MigrateDirtyFn fn, void *opaque, GE
 }
 
 /* What lies next to each other, and is of one kind. */
-static bool each_kind(MigrateRam *ram, unsigned block, uint64_t page, uint64_t n, RunFn fn, void *opaque, GError **error)
+static bool each_kind(MigrateRam *ram, unsigned block, uint64_t page, uint64_t n, RunFn fn, void *opaque,
+                      GError **error)
 {
     for (uint64_t next = page; next < page + n;) {
         bool zero;
@@ -219,7 +220,8 @@ bool migrate_send_record(MigrateChannel *channel, MigrateType type, const void *
     return migrate_channel_write(channel, head, sizeof(head), payload, length, error);
 }
 
-void migrate_sender_init(MigrateSender *s, MigrateRam *ram, MigrateChannel *channel, MigrateCompression method, int level)
+void migrate_sender_init(MigrateSender *s, MigrateRam *ram, MigrateChannel *channel, MigrateCompression method,
+                         int level)
 {
     const size_t most = MIGRATE_RUN_HEADER + MIGRATE_RUN_MAX * GUEST_PAGE_SIZE;
 

@@ -3,8 +3,9 @@
  * The RAM of a domain that moves (vmm/migrate-format.h has the forms): which blocks, what
  * is dirty of them, and both layouts, written and read.
  *
- * A MigrateRam belongs to one thread, which is that of the migration; a sender or a loader to one of any, while the blocks
- * stay as they are.  Blocks are referenced.  The guest may run while pages are written: what it changes is dirty again.
+ * A MigrateRam belongs to one thread, which is that of the migration; a sender or a loader to one of any, while the
+ * blocks stay as they are.  Blocks are referenced.  The guest may run while pages are written: what it changes is dirty
+ * again.
  */
 #pragma once
 
@@ -64,7 +65,8 @@ typedef struct MigrateSender {
     MigrateCompressor *compressor;
     uint8_t *buffer, *packed; /* a run's header and pages; the same, compressed */
 } MigrateSender;
-void migrate_sender_init(MigrateSender *s, MigrateRam *ram, MigrateChannel *channel, MigrateCompression method, int level);
+void migrate_sender_init(MigrateSender *s, MigrateRam *ram, MigrateChannel *channel, MigrateCompression method,
+                         int level);
 void migrate_sender_finish(MigrateSender *s);
 bool migrate_sender_run(MigrateSender *s, unsigned block, uint64_t page, uint64_t n, GError **error);
 /* Writes what is dirty: one pass. */
@@ -95,11 +97,11 @@ bool migrate_loader_head(MigrateLoader *l, MigrateRecord *ret, GError **error);
 bool migrate_loader_payload(MigrateLoader *l, const MigrateRecord *r, uint32_t most, GError **error);
 /* A record with pages, when its head has been read; any other is an error. */
 bool migrate_load_pages(MigrateLoader *l, const MigrateRecord *r, GError **error);
-/* Records up to END.  complete: waits for memory, which comes through other channels; NULL: it is in these records.  *ret owns
- * what is in it, on success. */
+/* Records up to END.  complete: waits for memory, which comes through other channels; NULL: it is in these records.
+ * *ret owns what is in it, on success. */
 typedef bool (*MigrateCompleteFn)(void *opaque, GError **error);
-bool migrate_take_records(MigrateRam *ram, MigrateReadFn read, MigrateCompleteFn complete, void *opaque, MigrateEnd *ret,
-                          GError **error);
+bool migrate_take_records(MigrateRam *ram, MigrateReadFn read, MigrateCompleteFn complete, void *opaque,
+                          MigrateEnd *ret, GError **error);
 /* One record that is expected now, at most MIGRATE_TEXT_MAX bytes of payload.  *ret_text: of REFUSED and ABORT. */
 bool migrate_take_answer(MigrateReadFn read, void *opaque, MigrateType *ret, char **ret_text, GError **error);
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Moving a domain: `migrate` to a socket, a descriptor or a file, and -incoming.
+ * Moving a domain: `migrate` to sockets, a descriptor, a command or a file, and -incoming.
  *
  *   none --migrate--> setup --channel, header taken--> active --little is dirty--> (vCPUs stop)
  *     [pre-switchover --migrate-continue--> device] --all is there, and the other end runs--> completed
  *   until then: migrate_cancel --> cancelling --> cancelled;  a failure --> failed;  the guest goes on
  *
- * One migration at a time, on a thread of its own, "migration".  What it needs of the domain
- * (stopping it, its state) is a step that it has the main thread take.
+ * One migration at a time, on a thread of its own, "migration", and maybe others (vmm/migrate-multifd.h).  What it
+ * needs of the domain (stopping it, its state) is a step that it has the main thread take.
  *
  * Main thread, but for what says otherwise.
  */

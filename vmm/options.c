@@ -133,9 +133,9 @@ const Option option_table[] = {
       "The monitor for people, or (control) for programs, on a character device of -chardev", .group = "mon", .implied = "chardev" },
     /* ---- running ---- */
     { "S", NULL, SECTION_RUN, FLAG(paused), NULL, "Do not start the CPUs" },
-    { "incoming", NULL, SECTION_RUN, TEXT(incoming), "unix:PATH|tcp:[HOST]:PORT|fd:FD|file:PATH[,lazy=on|off|prefault]|defer",
-      "Wait for a domain that moves here, or restore a saved one. defer: the command migrate-incoming says from where. lazy: "
-      "memory of a file is read as it is used", .plain = true },
+    { "incoming", NULL, SECTION_RUN, TEXT(incoming), "unix:PATH|tcp:[HOST]:PORT|fd:FD|exec:COMMAND|file:PATH[,lazy=on|off|prefault]|defer",
+      "Wait for a domain that moves here, or restore a saved one. defer: the command migrate-incoming says from where. exec: "
+      "what the shell's COMMAND writes. lazy: memory of a file is read as it is used", .plain = true },
     { "gdb", NULL, SECTION_RUN, TEXT(gdb), "tcp:[HOST]:PORT|unix:PATH|stdio|chardev:ID|...|none",
       "Let a gdb debug the guest through that. tcp is a server, on the host itself unless HOST says otherwise",
       .plain = true },

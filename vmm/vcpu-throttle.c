@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Slower vCPUs: a share of the time they do nothing, so that what they write to memory can be carried away
- * (auto-converge).  A timer of the main loop has each of them stay outside of the guest for a while, after it could run for
- * SLICE_NS; the accelerator knows nothing of it.  Who parks them does not wait for the end of a while.
+ * (auto-converge).  A timer of the main loop has each of them stay outside of the guest for a while, after it could run
+ * for SLICE_NS; the accelerator knows nothing of it.  Who parks them does not wait for the end of a while.
  *
  * The domain's clocks go on: the guest sees what it would see on a host that is too busy.
  */

@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A container from a hostile file or peer: header, records, the places of the mapped layout.  Whatever comes is loaded
- * or refused with a sentence, and nothing outside of the block is written.  Checksums are made right first, so that
+ * A container from a hostile file or peer: header, records, the places of the mapped layout, a channel of multifd.  Whatever
+ * comes is loaded or refused with a sentence, and nothing outside of the block is written.  Checksums are made right first, so that
  * what lies behind them is reached.
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "vmm/bytes.h"
 #include "vmm/error.h"
+#include "vmm/host.h"
+#include "vmm/migrate-multifd.h"
 #include "vmm/migrate-ram.h"
 #include "vmm/state-format.h"
 
 #define SIZE (8 * GUEST_PAGE_SIZE)
+#define CHANNEL_MAX 65536 /* fits into a socket */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -98,6 +103,39 @@ static void try_header(Buffer *b, MigrateRam *ram)
     migrate_header_clear(&header);
 }
 
+static void cancel(void *opaque)
+{
+    migrate_channel_cancel(opaque);
+}
+
+/* The records come through the only channel, whose greeting is right. */
+static void try_channel(const uint8_t *data, size_t size)
+{
+    uint8_t greeting[MIGRATE_GREETING];
+    MigrateChannel *first = migrate_channel_new();
+    MigrateRam *ram = new_ram();
+    MultifdIn *in = multifd_in_new(ram, first, 1, 1, cancel, first);
+    g_autoptr(GError) error = NULL;
+    int fds[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
+        abort();
+    }
+    migrate_greeting_write(greeting, 1, 0);
+    if (host_write_all(fds[1], greeting, sizeof(greeting)) < 0 || host_write_all(fds[1], data, size) < 0) {
+        abort();
+    }
+    close(fds[1]);
+    multifd_in_add(in, fds[0]);
+    if (!multifd_in_wait(in, &error)) {
+        multifd_in_explain(in, &error);
+        g_assert(error);
+    }
+    multifd_in_free(in);
+    migrate_ram_free(ram);
+    migrate_channel_free(first);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     g_autofree uint8_t *copy = g_memdup2(data, size);
@@ -118,6 +156,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             g_assert(error);
         }
     }
-    migrate_ram_free(ram);
+    migrate_ram_free(ram); /* there may be but one of its name */
+    if (size > header && size < CHANNEL_MAX) {
+        try_channel(copy + header, size - header);
+    }
     return 0;
 }

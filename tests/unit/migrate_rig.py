@@ -143,7 +143,8 @@ class MigrateCase(unittest.TestCase):
         kernel = self.directory / f"guest{pages}"
         kernel.write_bytes(guest(pages, **options))
         self.pages = pages
-        return ["-m", "64", "-accel", "tcg", "-display", "none", "-serial", "none", "-nodefaults", "-kernel", str(kernel)]
+        return ["-m", "64", "-accel", "tcg", "-display", "none", "-serial", "none", "-nodefaults",
+                "-kernel", str(kernel)]
 
     def numbers(self, process):
         """What the guest has counted in each page; it is paused."""

@@ -33,7 +33,8 @@ class ConvergeTest(MigrateCase):
         return (self.rounds(process) - before) / (time.monotonic() - since)
 
     def capability(self, process, name, state):
-        self.assertEqual(process.ask("migrate-set-capabilities", capabilities=[{"capability": name, "state": state}]), {})
+        status = {"capability": name, "state": state}
+        self.assertEqual(process.ask("migrate-set-capabilities", capabilities=[status]), {})
 
     def test_a_guest_that_writes_too_fast_moves_only_when_it_is_slowed_down(self):
         source = self.guest()

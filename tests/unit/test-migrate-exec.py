@@ -95,6 +95,14 @@ class ExecTest(MigrateCase):
             time.sleep(0.01)
         return children(process.process.pid)
 
+    def test_a_command_that_runs_on_with_everything_and_fails_may_have_been_the_destination(self):
+        source = Process(self)
+        self.assertEqual(source.ask("migrate", uri="exec:cat >/dev/null; sleep 11; exit 3"), {})
+        self.assertIn("failed with status 3", source.wait("failed")["error-desc"])
+        self.assertEqual(source.state(), "postmigrate")
+        self.assertEqual(source.ask("cont"), {})
+        self.assertEqual(source.state(), "running")
+
     def test_commands_end_with_the_process_that_wants_them(self):
         marker = self.directory / "ended"
         source = Process(self)
@@ -147,8 +155,8 @@ class ExecTest(MigrateCase):
 
     def test_who_waits_for_the_output_of_a_daemon_does_not_wait_for_its_launcher(self):
         pidfile = self.directory / "pid"
-        done = subprocess.run([LODGE, "-M", "none", "-accel", "tcg", "-daemonize", "-pidfile", pidfile], capture_output=True,
-                              timeout=PATIENCE)
+        done = subprocess.run([LODGE, "-M", "none", "-accel", "tcg", "-daemonize", "-pidfile", pidfile],
+                              capture_output=True, timeout=PATIENCE)
         self.assertEqual((done.returncode, done.stdout, done.stderr), (0, b"", b""))
         pid = int(pidfile.read_text())
         self.assertEqual(children(pid), {"lodge-launcher": "S"})

@@ -37,7 +37,8 @@ class MonitorTest(MigrateCase):
 
         arguments = schema[schema["migrate-set-parameters"]["arg-type"]]["members"]
         self.assertEqual({m["name"] for m in arguments}, set(PARAMETERS))
-        self.assertEqual(set(argument("migrate-set-parameters", "multifd-compression")["values"]), {"none", "zlib", "zstd"})
+        method = argument("migrate-set-parameters", "multifd-compression")
+        self.assertEqual(set(method["values"]), {"none", "zlib", "zstd"})
         self.assertEqual(set(argument("calc-dirty-rate", "mode")["values"]), {"page-sampling", "dirty-bitmap"})
         element = schema[schema[argument("migrate-set-capabilities", "capabilities")["element-type"]]["name"]]
         capability = next(m for m in element["members"] if m["name"] == "capability")
@@ -56,8 +57,9 @@ class MonitorTest(MigrateCase):
         self.assertEqual(self.say(f'migrate -d "exec:cat > {path}"'), "")
         self.process.wait("completed")
         shown = self.say("info migrate")
-        self.assertRegex(shown, r"(?s)^Migration status: completed\ntotal time: \d+ ms\ndowntime: \d+ ms\nsetup: \d+ ms\n"
-                         r"transferred ram: \d+ kbytes\n.*page size: 4 kbytes\n.*dirty pages rate: \d+ pages\n")
+        self.assertRegex(shown, r"(?s)^Migration status: completed\ntotal time: \d+ ms\n"
+                         r"downtime: \d+ ms\nsetup: \d+ ms\ntransferred ram: \d+ kbytes\n.*page size: 4 kbytes\n"
+                         r".*dirty pages rate: \d+ pages\n")
         self.process = Process(self, "-incoming", "defer")
         self.assertEqual(self.say(f'migrate_incoming "exec:cat {path}"'), "")
         self.process.wait("completed")

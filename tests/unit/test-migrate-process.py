@@ -12,8 +12,8 @@ import struct
 import subprocess
 import unittest
 
-from migrate_rig import (ABORT, GO, HELLO, LODGE, LODGECTL, LOADED, PATIENCE, RECORD, RUNNING, MigrateCase, Process, crc32c,
-                         record)
+from migrate_rig import (ABORT, GO, HELLO, LODGE, LODGECTL, LOADED, PATIENCE, RECORD, RUNNING, MigrateCase, Process,
+                         crc32c, record)
 
 
 class MigrateTest(MigrateCase):

@@ -172,6 +172,7 @@ static void test_a_source_that_breaks_off_is_an_error_at_the_destination(void **
     assert_false(multifd_in_wait(r.in, &error));
     multifd_in_explain(r.in, &error);
     assert_string_equal(error->message, "the other end of the migration has closed the channel too early");
+    g_clear_pointer(&r.in, multifd_in_free); /* its threads have ended: who failed has said so */
     assert_true(migrate_channel_cancelled(r.destination));
     tear_down(&r);
 }
