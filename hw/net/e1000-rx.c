@@ -25,13 +25,13 @@
 #define BUFFERS       4    /* of a split descriptor */
 #define RETA_QUEUE    0x80
 
-/* How a ring's descriptors are laid out. */
+/* How a ring's descriptors are laid out.  Head and tail count in 16 bytes whatever a descriptor has. */
 typedef struct Layout {
     bool extended, split;
-    uint32_t entry;         /* bytes of a descriptor */
+    uint32_t step;          /* of the head, for a descriptor */
     uint32_t size[BUFFERS]; /* of the buffers */
     uint32_t total;         /* of them together */
-    uint32_t entries;       /* of the ring */
+    uint32_t steps;         /* of the ring */
 } Layout;
 
 /* What descriptors say of a frame. */
@@ -65,11 +65,11 @@ static uint32_t buffer_bytes(const E1000 *e)
 
 static void get_layout(const E1000 *e, const E1000RxRing *r, Layout *ret)
 {
-    *ret = (Layout) { .entry = E1000_DESCRIPTOR_BYTES, .size = { buffer_bytes(e) } };
+    *ret = (Layout) { .step = 1, .steps = r->rdlen / E1000_DESCRIPTOR_BYTES, .size = { buffer_bytes(e) } };
     ret->extended = e1000_is_82574(e) && e->rfctl & RFCTL_EXTEN;
     ret->split = ret->extended && (e->rctl >> 10 & 3) == 1;
     if (ret->split) {
-        ret->entry = 2 * E1000_DESCRIPTOR_BYTES;
+        ret->step = 2;
         ret->size[0] = (e->psrctl & 0x7f) * 128;
         for (unsigned i = 1; i < BUFFERS; i++) {
             ret->size[i] = (e->psrctl >> (8 * i) & 0x3f) * 1024;
@@ -78,16 +78,15 @@ static void get_layout(const E1000 *e, const E1000RxRing *r, Layout *ret)
     for (unsigned i = 0; i < BUFFERS; i++) {
         ret->total += ret->size[i];
     }
-    ret->entries = r->rdlen / ret->entry;
 }
 
 /* Descriptors that the hardware has. */
 static uint32_t free_entries(const E1000RxRing *r, const Layout *l)
 {
-    if (r->rdh >= l->entries || r->rdt >= l->entries) {
+    if (r->rdh >= l->steps || r->rdt >= l->steps) {
         return 0;
     }
-    return r->rdt >= r->rdh ? r->rdt - r->rdh : l->entries - r->rdh + r->rdt;
+    return (r->rdt >= r->rdh ? r->rdt - r->rdh : l->steps - r->rdh + r->rdt) / l->step;
 }
 
 bool e1000_has_room(const E1000 *e)
@@ -265,10 +264,10 @@ static void fill_ring(E1000 *e, E1000RxRing *r, const Layout *l, Source *s, cons
     uint64_t base = r->rdbal | (uint64_t)r->rdbah << 32;
 
     while (s->at < s->padded) {
-        uint64_t at = base + (uint64_t)r->rdh * l->entry;
+        uint64_t at = base + (uint64_t)r->rdh * E1000_DESCRIPTOR_BYTES;
         uint8_t d[2 * E1000_DESCRIPTOR_BYTES] = { 0 };
 
-        if (dma_read(&e->pci.dma, at, d, l->entry) < 0) {
+        if (dma_read(&e->pci.dma, at, d, l->step * E1000_DESCRIPTOR_BYTES) < 0) {
             guest_error(e->nic.name, "a receive descriptor is not in memory");
         }
         if (l->split) {
@@ -278,7 +277,7 @@ static void fill_ring(E1000 *e, E1000RxRing *r, const Layout *l, Source *s, cons
         } else {
             fill_legacy(e, l, at, d, s, v);
         }
-        r->rdh = (r->rdh + 1) % l->entries;
+        r->rdh = (r->rdh + l->step) % l->steps;
     }
 }
 
@@ -312,7 +311,7 @@ static bool is_too_long(const E1000 *e, size_t length)
 static void tell(E1000 *e, unsigned queue, const Layout *l, size_t bytes)
 {
     uint32_t queue_cause = e1000_is_82574(e) ? ICR_RXQ0 << queue : 0;
-    uint32_t few = l->entries >> (1 + (e->rctl >> 8 & 3)); /* RDMTS */
+    uint32_t few = l->steps / l->step >> (1 + (e->rctl >> 8 & 3)); /* RDMTS */
     uint32_t now = bytes <= e->rsrpd ? ICR_SRPD : 0;
 
     now |= free_entries(&e->rx[queue], l) <= few ? ICR_RXDMT0 : 0;
@@ -364,7 +363,7 @@ bool e1000_receive_frame(E1000 *e, const uint8_t *frame, size_t length, bool che
     get_layout(e, r, &l);
     s = (Source) { .frame = frame, .length = length, .padded = MAX(length, FRAME_MIN) };
     s.padded += e->rctl & RCTL_SECRC ? 0 : E1000_FCS_BYTES;
-    if (!l.total || entries_for(&l, s.padded, &v) >= l.entries) {
+    if (!l.total || entries_for(&l, s.padded, &v) >= l.steps / l.step) {
         e->stat[STAT_MPC]++; /* it never fits */
         return true;
     }
