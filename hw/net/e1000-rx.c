@@ -14,13 +14,13 @@
  */
 #include "hw/net/e1000.h"
 
+#include <netinet/in.h>
 #include <string.h>
 
 #include "net/offload.h"
 #include "vmm/error.h"
 #include "vmm/iov.h"
 
-#define FRAME_MIN     60   /* without FCS: shorter ones are padded */
 #define FRAME_USUAL   1518 /* with a VLAN tag, without FCS */
 #define BUFFERS       4    /* of a split descriptor */
 #define RETA_QUEUE    0x80
@@ -116,7 +116,7 @@ static void judge_sums(const E1000 *e, const E1000Packet *p, bool checked, Verdi
     if (e1000_l4_has_sum(p) && e->rxcsum & RXCSUM_TUOFL &&
         (p->ipv4 || e1000_is_82574(e) || e->rxcsum & RXCSUM_IPV6OFL)) {
         any = true;
-        v->status |= RXD_TCPCS | (p->protocol == 17 && e1000_is_82574(e) ? RXD_UDPCS : 0);
+        v->status |= RXD_TCPCS | (p->protocol == IPPROTO_UDP && e1000_is_82574(e) ? RXD_UDPCS : 0);
         v->errors |= checked || e1000_l4_sum_is_right(p) ? 0 : RXD_TCPE;
     }
     v->status |= any ? 0 : RXD_IXSM;
@@ -136,35 +136,6 @@ static void judge(const E1000 *e, const uint8_t *frame, size_t length, bool chec
     }
 }
 
-/* ---- statistics ---- */
-
-static void count_bytes(E1000 *e, unsigned low, size_t length)
-{
-    uint64_t sum = (e->stat[low] | (uint64_t)e->stat[low + 1] << 32) + length;
-
-    e->stat[low] = (uint32_t)sum;
-    e->stat[low + 1] = (uint32_t)(sum >> 32);
-}
-
-static void count(E1000 *e, const uint8_t *frame, size_t length)
-{
-    static const uint16_t up_to[] = { 64, 127, 255, 511, 1023, UINT16_MAX };
-    size_t wire = MAX(length, FRAME_MIN) + E1000_FCS_BYTES;
-    unsigned size = 0;
-
-    while (size + 1 < G_N_ELEMENTS(up_to) && wire > up_to[size]) {
-        size++;
-    }
-    e->stat[STAT_PRC64 + size]++;
-    e->stat[STAT_GPRC]++;
-    e->stat[STAT_TPR]++;
-    if (frame[0] & 1) {
-        e->stat[frame[0] == 0xff ? STAT_BPRC : STAT_MPRC]++;
-    }
-    count_bytes(e, STAT_GORC, wire);
-    count_bytes(e, STAT_TOR, wire);
-}
-
 /* ---- into the buffers ---- */
 
 typedef struct Source { const uint8_t *frame; size_t length, at, padded; } Source; /* behind length: zeros */
@@ -179,7 +150,7 @@ static void write_guest(E1000 *e, uint64_t address, const void *data, size_t len
 /* The next bytes of the frame, as many as fit. */
 static uint32_t fill(E1000 *e, uint64_t address, uint32_t room, Source *s)
 {
-    static const uint8_t zeros[FRAME_MIN + E1000_FCS_BYTES];
+    static const uint8_t zeros[E1000_FRAME_MIN + E1000_FCS_BYTES];
     size_t bytes = MIN(room, s->padded - s->at), real = s->at < s->length ? MIN(bytes, s->length - s->at) : 0;
 
     write_guest(e, address, s->frame + s->at, real);
@@ -361,7 +332,7 @@ bool e1000_receive_frame(E1000 *e, const uint8_t *frame, size_t length, bool che
     queue = choose_queue(e, &v);
     r = &e->rx[queue];
     get_layout(e, r, &l);
-    s = (Source) { .frame = frame, .length = length, .padded = MAX(length, FRAME_MIN) };
+    s = (Source) { .frame = frame, .length = length, .padded = MAX(length, E1000_FRAME_MIN) };
     s.padded += e->rctl & RCTL_SECRC ? 0 : E1000_FCS_BYTES;
     if (!l.total || entries_for(&l, s.padded, &v) >= l.steps / l.step) {
         e->stat[STAT_MPC]++; /* it never fits */
@@ -370,7 +341,7 @@ bool e1000_receive_frame(E1000 *e, const uint8_t *frame, size_t length, bool che
     if (free_entries(r, &l) < entries_for(&l, s.padded, &v)) {
         return false;
     }
-    count(e, frame, length);
+    e1000_count_received(e, frame, length);
     fill_ring(e, r, &l, &s, &v);
     tell(e, queue, &l, length + E1000_FCS_BYTES);
     return true;
