@@ -51,6 +51,7 @@
 #define ICR_RXO    (1u << 6)
 #define ICR_RXT0   (1u << 7)
 #define ICR_MDAC   (1u << 9)
+#define ICR_TXD_LOW (1u << 15)
 #define ICR_SRPD   (1u << 16)
 #define ICR_RXQ0   (1u << 20)
 #define ICR_TXQ0   (1u << 22)

@@ -228,10 +228,10 @@ void e1000_time_has_come(Device *dev)
     for (unsigned i = 0; i <= E1000_VECTORS; i++) {
         update |= is_over(e, DUE_ITR + i, now);
     }
-    if (is_over(e, DUE_RDTR, now) | is_over(e, DUE_RADV, now)) {
+    if (is_over(e, DUE_RDTR, now) || is_over(e, DUE_RADV, now)) {
         e1000_flush_rx(e);
     }
-    if (is_over(e, DUE_TIDV, now) | is_over(e, DUE_TADV, now)) {
+    if (is_over(e, DUE_TIDV, now) || is_over(e, DUE_TADV, now)) {
         flush_tx(e);
     }
     if (is_over(e, DUE_LINK, now)) {

@@ -15,7 +15,6 @@
 #include "net/offload.h"
 #include "vmm/error.h"
 
-#define FRAME_MIN   60 /* without FCS */
 #define MACS_BYTES  12
 #define IPV4_BYTES  20
 #define IPV6_BYTES  40
@@ -166,7 +165,7 @@ uint8_t *e1000_finish_frame(E1000 *e, const E1000TxRing *q, E1000Frame *f, struc
     if (!(f->legacy_sum ? sum_legacy(f, frame) : apply_options(e, q, f, frame, ret_header))) {
         return NULL;
     }
-    if (f->length < FRAME_MIN && e->tctl & TCTL_PSP) {
+    if (f->length < E1000_FRAME_MIN && e->tctl & TCTL_PSP) {
         if (ret_header->flags) { /* a sum to the end of the frame would take the padding in */
             const Sum s = { .start = ret_header->csum_start, .end = f->length,
                             .offset = (size_t)ret_header->csum_start + ret_header->csum_offset };
@@ -174,8 +173,8 @@ uint8_t *e1000_finish_frame(E1000 *e, const E1000TxRing *q, E1000Frame *f, struc
             sum_in_place(frame, &s);
             *ret_header = (struct virtio_net_hdr) { .flags = 0 };
         }
-        memset(frame + f->length, 0, FRAME_MIN - f->length);
-        f->length = FRAME_MIN;
+        memset(frame + f->length, 0, E1000_FRAME_MIN - f->length);
+        f->length = E1000_FRAME_MIN;
     }
     return f->tagged && e->ctrl & CTRL_VME ? put_tag(e, f, frame, ret_header) : frame;
 }

@@ -14,24 +14,24 @@
  */
 #include "hw/net/e1000.h"
 
+#include <netinet/in.h>
 #include <string.h>
 
 #include "net/offload.h"
 #include "vmm/error.h"
 #include "vmm/iov.h"
 
-#define FRAME_MIN     60   /* without FCS: shorter ones are padded */
 #define FRAME_USUAL   1518 /* with a VLAN tag, without FCS */
 #define BUFFERS       4    /* of a split descriptor */
 #define RETA_QUEUE    0x80
 
-/* How a ring's descriptors are laid out. */
+/* How a ring's descriptors are laid out.  Head and tail count in 16 bytes whatever a descriptor has. */
 typedef struct Layout {
     bool extended, split;
-    uint32_t entry;         /* bytes of a descriptor */
+    uint32_t step;          /* of the head, for a descriptor */
     uint32_t size[BUFFERS]; /* of the buffers */
     uint32_t total;         /* of them together */
-    uint32_t entries;       /* of the ring */
+    uint32_t steps;         /* of the ring */
 } Layout;
 
 /* What descriptors say of a frame. */
@@ -65,11 +65,11 @@ static uint32_t buffer_bytes(const E1000 *e)
 
 static void get_layout(const E1000 *e, const E1000RxRing *r, Layout *ret)
 {
-    *ret = (Layout) { .entry = E1000_DESCRIPTOR_BYTES, .size = { buffer_bytes(e) } };
+    *ret = (Layout) { .step = 1, .steps = r->rdlen / E1000_DESCRIPTOR_BYTES, .size = { buffer_bytes(e) } };
     ret->extended = e1000_is_82574(e) && e->rfctl & RFCTL_EXTEN;
     ret->split = ret->extended && (e->rctl >> 10 & 3) == 1;
     if (ret->split) {
-        ret->entry = 2 * E1000_DESCRIPTOR_BYTES;
+        ret->step = 2;
         ret->size[0] = (e->psrctl & 0x7f) * 128;
         for (unsigned i = 1; i < BUFFERS; i++) {
             ret->size[i] = (e->psrctl >> (8 * i) & 0x3f) * 1024;
@@ -78,16 +78,15 @@ static void get_layout(const E1000 *e, const E1000RxRing *r, Layout *ret)
     for (unsigned i = 0; i < BUFFERS; i++) {
         ret->total += ret->size[i];
     }
-    ret->entries = r->rdlen / ret->entry;
 }
 
 /* Descriptors that the hardware has. */
 static uint32_t free_entries(const E1000RxRing *r, const Layout *l)
 {
-    if (r->rdh >= l->entries || r->rdt >= l->entries) {
+    if (r->rdh >= l->steps || r->rdt >= l->steps) {
         return 0;
     }
-    return r->rdt >= r->rdh ? r->rdt - r->rdh : l->entries - r->rdh + r->rdt;
+    return (r->rdt >= r->rdh ? r->rdt - r->rdh : l->steps - r->rdh + r->rdt) / l->step;
 }
 
 bool e1000_has_room(const E1000 *e)
@@ -117,7 +116,7 @@ static void judge_sums(const E1000 *e, const E1000Packet *p, bool checked, Verdi
     if (e1000_l4_has_sum(p) && e->rxcsum & RXCSUM_TUOFL &&
         (p->ipv4 || e1000_is_82574(e) || e->rxcsum & RXCSUM_IPV6OFL)) {
         any = true;
-        v->status |= RXD_TCPCS | (p->protocol == 17 && e1000_is_82574(e) ? RXD_UDPCS : 0);
+        v->status |= RXD_TCPCS | (p->protocol == IPPROTO_UDP && e1000_is_82574(e) ? RXD_UDPCS : 0);
         v->errors |= checked || e1000_l4_sum_is_right(p) ? 0 : RXD_TCPE;
     }
     v->status |= any ? 0 : RXD_IXSM;
@@ -137,35 +136,6 @@ static void judge(const E1000 *e, const uint8_t *frame, size_t length, bool chec
     }
 }
 
-/* ---- statistics ---- */
-
-static void count_bytes(E1000 *e, unsigned low, size_t length)
-{
-    uint64_t sum = (e->stat[low] | (uint64_t)e->stat[low + 1] << 32) + length;
-
-    e->stat[low] = (uint32_t)sum;
-    e->stat[low + 1] = (uint32_t)(sum >> 32);
-}
-
-static void count(E1000 *e, const uint8_t *frame, size_t length)
-{
-    static const uint16_t up_to[] = { 64, 127, 255, 511, 1023, UINT16_MAX };
-    size_t wire = MAX(length, FRAME_MIN) + E1000_FCS_BYTES;
-    unsigned size = 0;
-
-    while (size + 1 < G_N_ELEMENTS(up_to) && wire > up_to[size]) {
-        size++;
-    }
-    e->stat[STAT_PRC64 + size]++;
-    e->stat[STAT_GPRC]++;
-    e->stat[STAT_TPR]++;
-    if (frame[0] & 1) {
-        e->stat[frame[0] == 0xff ? STAT_BPRC : STAT_MPRC]++;
-    }
-    count_bytes(e, STAT_GORC, wire);
-    count_bytes(e, STAT_TOR, wire);
-}
-
 /* ---- into the buffers ---- */
 
 typedef struct Source { const uint8_t *frame; size_t length, at, padded; } Source; /* behind length: zeros */
@@ -180,7 +150,7 @@ static void write_guest(E1000 *e, uint64_t address, const void *data, size_t len
 /* The next bytes of the frame, as many as fit. */
 static uint32_t fill(E1000 *e, uint64_t address, uint32_t room, Source *s)
 {
-    static const uint8_t zeros[FRAME_MIN + E1000_FCS_BYTES];
+    static const uint8_t zeros[E1000_FRAME_MIN + E1000_FCS_BYTES];
     size_t bytes = MIN(room, s->padded - s->at), real = s->at < s->length ? MIN(bytes, s->length - s->at) : 0;
 
     write_guest(e, address, s->frame + s->at, real);
@@ -265,10 +235,10 @@ static void fill_ring(E1000 *e, E1000RxRing *r, const Layout *l, Source *s, cons
     uint64_t base = r->rdbal | (uint64_t)r->rdbah << 32;
 
     while (s->at < s->padded) {
-        uint64_t at = base + (uint64_t)r->rdh * l->entry;
+        uint64_t at = base + (uint64_t)r->rdh * E1000_DESCRIPTOR_BYTES;
         uint8_t d[2 * E1000_DESCRIPTOR_BYTES] = { 0 };
 
-        if (dma_read(&e->pci.dma, at, d, l->entry) < 0) {
+        if (dma_read(&e->pci.dma, at, d, l->step * E1000_DESCRIPTOR_BYTES) < 0) {
             guest_error(e->nic.name, "a receive descriptor is not in memory");
         }
         if (l->split) {
@@ -278,7 +248,7 @@ static void fill_ring(E1000 *e, E1000RxRing *r, const Layout *l, Source *s, cons
         } else {
             fill_legacy(e, l, at, d, s, v);
         }
-        r->rdh = (r->rdh + 1) % l->entries;
+        r->rdh = (r->rdh + l->step) % l->steps;
     }
 }
 
@@ -312,7 +282,7 @@ static bool is_too_long(const E1000 *e, size_t length)
 static void tell(E1000 *e, unsigned queue, const Layout *l, size_t bytes)
 {
     uint32_t queue_cause = e1000_is_82574(e) ? ICR_RXQ0 << queue : 0;
-    uint32_t few = l->entries >> (1 + (e->rctl >> 8 & 3)); /* RDMTS */
+    uint32_t few = l->steps / l->step >> (1 + (e->rctl >> 8 & 3)); /* RDMTS */
     uint32_t now = bytes <= e->rsrpd ? ICR_SRPD : 0;
 
     now |= free_entries(&e->rx[queue], l) <= few ? ICR_RXDMT0 : 0;
@@ -362,16 +332,16 @@ bool e1000_receive_frame(E1000 *e, const uint8_t *frame, size_t length, bool che
     queue = choose_queue(e, &v);
     r = &e->rx[queue];
     get_layout(e, r, &l);
-    s = (Source) { .frame = frame, .length = length, .padded = MAX(length, FRAME_MIN) };
+    s = (Source) { .frame = frame, .length = length, .padded = MAX(length, E1000_FRAME_MIN) };
     s.padded += e->rctl & RCTL_SECRC ? 0 : E1000_FCS_BYTES;
-    if (!l.total || entries_for(&l, s.padded, &v) >= l.entries) {
+    if (!l.total || entries_for(&l, s.padded, &v) >= l.steps / l.step) {
         e->stat[STAT_MPC]++; /* it never fits */
         return true;
     }
     if (free_entries(r, &l) < entries_for(&l, s.padded, &v)) {
         return false;
     }
-    count(e, frame, length);
+    e1000_count_received(e, frame, length);
     fill_ring(e, r, &l, &s, &v);
     tell(e, queue, &l, length + E1000_FCS_BYTES);
     return true;

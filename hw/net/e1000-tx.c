@@ -152,45 +152,13 @@ static void write_back(E1000 *e, E1000TxRing *q, unsigned number, const Gather *
     }
     q->tdh = (q->tdh + g->n) % g->entries;
     causes |= q->tdh == q->tdt ? ICR_TXQE : 0;
-    causes |= few && (q->tdt + g->entries - q->tdh) % g->entries < few ? 1u << 15 : 0; /* TXD_LOW */
+    causes |= few && (q->tdt + g->entries - q->tdh) % g->entries < few ? ICR_TXD_LOW : 0;
     if (told) {
         e1000_raise_tx(e, ICR_TXDW | (e1000_is_82574(e) ? ICR_TXQ0 << number : 0), delay);
     }
     if (causes) {
         e1000_raise(e, causes);
     }
-}
-
-static void count_bytes(E1000 *e, unsigned low, uint64_t length)
-{
-    uint64_t sum = (e->stat[low] | (uint64_t)e->stat[low + 1] << 32) + length;
-
-    e->stat[low] = (uint32_t)sum;
-    e->stat[low + 1] = (uint32_t)(sum >> 32);
-}
-
-static void count(E1000 *e, const NetPacket *packet)
-{
-    static const uint16_t up_to[] = { 64, 127, 255, 511, 1023, UINT16_MAX };
-    const struct virtio_net_hdr *h = &packet->header;
-    const uint8_t *frame = packet->iov[0].iov_base;
-    size_t payload = packet->length - MIN(packet->length, h->hdr_len);
-    uint32_t frames = h->gso_size ? (uint32_t)MAX((payload + h->gso_size - 1) / h->gso_size, 1) : 1;
-    uint64_t bytes = packet->length + (frames - 1) * (uint64_t)h->hdr_len + frames * E1000_FCS_BYTES;
-    unsigned size = 0;
-
-    while (size + 1 < G_N_ELEMENTS(up_to) && bytes / frames > up_to[size]) {
-        size++;
-    }
-    e->stat[STAT_PTC64 + size] += frames;
-    e->stat[STAT_GPTC] += frames;
-    e->stat[STAT_TPT] += frames;
-    e->stat[STAT_TSCTC] += h->gso_size != 0;
-    if (frame[0] & 1) {
-        e->stat[frame[0] == 0xff ? STAT_BPTC : STAT_MPTC] += frames;
-    }
-    count_bytes(e, STAT_GOTC, bytes);
-    count_bytes(e, STAT_TOT, bytes);
 }
 
 /* ---- the way of a frame ---- */
@@ -218,7 +186,7 @@ static bool send_frame(E1000 *e, const NetPacket *packet)
     if (!sent || generation != e->generation) {
         return false;
     }
-    count(e, packet);
+    e1000_count_sent(e, packet);
     return true;
 }
 

@@ -8,7 +8,7 @@
  *   e1000-irq.c     causes, masks, throttling, delays; MSI-X
  *   e1000-tx.c      transmit rings; e1000-offload.c: what a descriptor asks of its frame
  *   e1000-rx.c      receive rings; e1000-parse.c: what a received frame is
- *   e1000-filter.c  which frames are for the guest
+ *   e1000-stats.c   counters; e1000-filter.c: which frames are for the guest
  *   e1000-phy.c     PHY, link; e1000-nvm.c: EEPROM; e1000-clock.c: the clock of the newer one
  *
  * All of it is guarded by the device's lock, which each loop's entry takes by itself (e1000-tx.c, e1000-rx.c), since
@@ -29,6 +29,7 @@
 #define E1000_FRAME_DESCRIPTORS 256 /* of one frame; drivers use some tens */
 #define E1000_VLAN_BYTES 4
 #define E1000_FCS_BYTES  4
+#define E1000_FRAME_MIN  60 /* without FCS; shorter ones are padded */
 
 /* Bank numbers of the register table */
 typedef enum E1000Chip { CHIP_82540, CHIP_82574 } E1000Chip;
@@ -185,6 +186,10 @@ bool e1000_l4_has_sum(const E1000Packet *p);
 bool e1000_l4_sum_is_right(const E1000Packet *p);
 /* Hash of DS 7.1.8.1 and its type as a descriptor tells; false: of no kind that MRQC asks for. */
 bool e1000_rss(const E1000 *e, const E1000Packet *p, uint32_t *ret_hash, uint8_t *ret_type);
+
+/* e1000-stats.c */
+void e1000_count_received(E1000 *e, const uint8_t *frame, size_t length);
+void e1000_count_sent(E1000 *e, const NetPacket *packet);
 
 /* e1000-filter.c */
 typedef enum E1000Match { MATCH_NONE, MATCH_HASH, MATCH_EXACT } E1000Match;

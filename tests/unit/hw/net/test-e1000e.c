@@ -138,7 +138,7 @@ static void test_headers_go_into_a_buffer_of_their_own(void **state)
         pci_set32(d + 8, RX_DATA_AT + 0x4000 * i + 0x1000);
         pci_set32(d + 16, RX_DATA_AT + 0x4000 * i + 0x2000);
     }
-    nic_put(n, R_RDT, 7);
+    nic_put(n, R_RDT, 14); /* in units of 16 bytes */
     make_tcp(frame, OURS, sizeof(frame));
     nic_wire_put(n, frame, sizeof(frame));
     d = nic_ram(n, RX_RING_AT);
@@ -150,6 +150,7 @@ static void test_headers_go_into_a_buffer_of_their_own(void **state)
     assert_int_equal(pci_get32(d + 32 + 8) & 3, RXD_DD | RXD_EOP);
     assert_int_equal(pci_get16(d + 32 + 12), 256);
     assert_int_equal(pci_get16(d + 32 + 18), 3000 - 54 - 2048 - 256);
+    assert_int_equal(nic_get(n, R_RDH), 4);
     assert_memory_equal(nic_ram(n, RX_DATA_AT), frame, 54);
     assert_memory_equal(nic_ram(n, RX_DATA_AT + 0x1000), frame + 54, 1024);
     assert_memory_equal(nic_ram(n, RX_DATA_AT + 0x2000), frame + 54 + 1024, 1024);
