@@ -4,7 +4,8 @@
  * here or passed as descriptors; with one queue or several, and with virtio-net headers (vnet_hdr), by
  * which checksums and segmentation are the kernel's work, both ways.  macvtap's descriptors are the same.
  *
- * A frame that the guest has no room for stays here, and its queue is not read until there is some.
+ * Frames that the guest has no room for stay here, and their queue is not read until there is some.  Those that come or go
+ * together do so by one system call (tap-batch.c).
  *
  * Locking: a queue is its loop's.  Which queues the kernel spreads frames over, and what it may leave
  * undone in them, may be set from any thread.
@@ -41,40 +42,72 @@ static void complain(TapQueue *t, const char *what, int err)
     }
 }
 
-static bool hand_on(TapQueue *t, size_t length)
+static bool hand_on(TapQueue *t, const TapSlot *slot)
 {
-    struct iovec iov = { t->frame, length };
+    size_t length = (size_t)slot->result - (t->tap->vnet_hdr ? t->tap->header_bytes : 0);
+    struct iovec iov = { slot->iov[1].iov_base, length };
     NetPacket packet = { .iov = &iov, .n = 1, .length = length };
 
-    memcpy(&packet.header, &t->header, sizeof(packet.header));
+    memcpy(&packet.header, &slot->header, sizeof(packet.header));
     return net_receive(&t->tap->backend, t->link, &packet);
 }
 
-/* Bytes of the next frame; 0: none. */
-static size_t read_frame(TapQueue *t)
+/* false: the guest has no room for the rest. */
+static bool hand_on_all(TapQueue *t)
 {
-    struct iovec iov[] = { { &t->header, t->tap->header_bytes }, { t->frame, NET_FRAME_MAX } };
-    unsigned skip = t->tap->vnet_hdr ? 0 : 1;
-    ssize_t n = readv(t->fd, iov + skip, 2 - (int)skip);
-
-    if (n < 0 && errno != EAGAIN && errno != EINTR) {
-        complain(t, "read from", errno);
-        tap_set_events(t, t->events & ~(LoopEvents)LOOP_READ);
+    while (t->in_next < t->in_n) {
+        if (!hand_on(t, &t->in[t->in_order[t->in_next]])) {
+            return false;
+        }
+        t->in_next++;
     }
-    n -= t->tap->vnet_hdr ? (ssize_t)t->tap->header_bytes : 0;
-    return n > 0 ? (size_t)n : 0;
+    return true;
+}
+
+static void run_slots(TapQueue *t, bool write, TapSlot *slots, unsigned n)
+{
+    unsigned skip = t->tap->vnet_hdr ? 0 : 1;
+    ssize_t done;
+
+    if (n > 1) { /* with headers only */
+        tap_batch_run(t->batch, t->fd, write, slots, n);
+        return;
+    }
+    do {
+        done = (write ? writev : readv)(t->fd, slots->iov + skip, (int)(slots->pieces - skip));
+    } while (done < 0 && errno == EINTR);
+    slots->result = done < 0 ? -errno : (int)done;
+}
+
+/* As many as came together the last time, and one more, so that a call finds that there are none left.  false: no more are
+ * there. */
+static bool read_frames(TapQueue *t)
+{
+    unsigned n = t->batch ? t->reads : 1;
+
+    run_slots(t, false, t->in, n);
+    t->in_n = t->in_next = 0;
+    for (unsigned i = 0; i < n; i++) {
+        int result = t->in[i].result;
+
+        if (result > (int)(t->tap->vnet_hdr ? t->tap->header_bytes : 0)) {
+            t->in_order[t->in_n++] = (uint8_t)i;
+        } else if (result < 0 && result != -EAGAIN && result != -EINTR) {
+            complain(t, "read from", -result);
+            tap_set_events(t, t->events & ~(LoopEvents)LOOP_READ);
+        }
+    }
+    t->reads = t->in_n == n ? MIN(2 * n, TAP_READS_MAX) : MAX(t->in_n + 1, 2);
+    return t->in_n == n;
 }
 
 static void receive(TapQueue *t)
 {
-    for (unsigned i = 0; i < PER_ROUND; i++) {
-        size_t length = read_frame(t);
+    bool more = true;
 
-        if (!length) {
-            return;
-        }
-        if (!hand_on(t, length)) {
-            t->pending = length;
+    for (unsigned i = 0; i < PER_ROUND && more; i += t->in_n) {
+        more = read_frames(t);
+        if (!hand_on_all(t)) {
             tap_set_events(t, t->events & ~(LoopEvents)LOOP_READ);
             return;
         }
@@ -85,8 +118,7 @@ static void tap_receive_ready(NetBackend *b, NetQueue *q)
 {
     TapQueue *t = &net_tap(b)->queue[q->index];
 
-    if (t->pending && hand_on(t, t->pending)) {
-        t->pending = 0;
+    if (t->in_next < t->in_n && hand_on_all(t)) {
         tap_set_events(t, t->events | LOOP_READ);
     }
 }
@@ -104,6 +136,43 @@ static void descriptor_ready(int fd, LoopEvents events, void *opaque)
     }
 }
 
+/* The pieces of a frame behind its header; false: too many. */
+static bool fill_slot(const TapQueue *t, TapSlot *slot, const NetPacket *packet)
+{
+    if (packet->n + 1 > TAP_BATCH_PIECES) {
+        return false;
+    }
+    slot->header.num_buffers = 0;
+    memcpy(&slot->header, &packet->header, sizeof(packet->header));
+    slot->iov[0] = (struct iovec) { &slot->header, t->tap->header_bytes };
+    memcpy(slot->iov + 1, packet->iov, packet->n * sizeof(slot->iov[0]));
+    slot->pieces = packet->n + 1;
+    return true;
+}
+
+static void write_held(TapQueue *t)
+{
+    unsigned n = t->out_n;
+
+    t->out_n = 0;
+    if (n) {
+        run_slots(t, true, t->out, n);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        if (t->out[i].result < 0) {
+            net_drop_sent(t->link);
+        }
+        if (t->out[i].result < 0 && t->out[i].result != -EINVAL) {
+            complain(t, "send on", -t->out[i].result);
+        }
+    }
+}
+
+static void tap_flush(NetBackend *b, NetQueue *q)
+{
+    write_held(&net_tap(b)->queue[q->index]);
+}
+
 static NetSent tap_send(NetBackend *b, NetQueue *q, const NetPacket *packet)
 {
     TapQueue *t = &net_tap(b)->queue[q->index];
@@ -115,6 +184,13 @@ static NetSent tap_send(NetBackend *b, NetQueue *q, const NetPacket *packet)
     if (packet->n > PIECES_MAX) {
         return NET_LOST;
     }
+    if (q->held && t->batch && t->holds && fill_slot(t, &t->out[t->out_n], packet)) {
+        if (++t->out_n == TAP_BATCH_MAX) {
+            write_held(t);
+        }
+        return NET_SENT;
+    }
+    write_held(t); /* they came before this one */
     memcpy(&header, &packet->header, sizeof(packet->header));
     memcpy(iov + 1, packet->iov, packet->n * sizeof(iov[0]));
     do {
@@ -130,13 +206,26 @@ static NetSent tap_send(NetBackend *b, NetQueue *q, const NetPacket *packet)
     return n < 0 ? NET_LOST : NET_SENT;
 }
 
+/* Read frames stand behind one another, each in room for the largest: what is not used of it is not touched. */
+static void make_slots(TapQueue *t)
+{
+    t->in = g_new0(TapSlot, TAP_READS_MAX);
+    t->out = g_new0(TapSlot, TAP_BATCH_MAX);
+    t->frames = g_malloc((size_t)(t->batch ? TAP_READS_MAX : 1) * NET_FRAME_MAX);
+    for (unsigned i = 0; i < (t->batch ? TAP_READS_MAX : 1); i++) {
+        t->in[i].iov[0] = (struct iovec) { &t->in[i].header, t->tap->header_bytes };
+        t->in[i].iov[1] = (struct iovec) { t->frames + (size_t)i * NET_FRAME_MAX, NET_FRAME_MAX };
+        t->in[i].pieces = 2;
+    }
+}
+
 static void tap_attach(NetBackend *b, NetQueue *q)
 {
     TapQueue *t = &net_tap(b)->queue[q->index];
 
     t->link = q;
-    t->frame = g_malloc(NET_FRAME_MAX);
-    t->header = (struct virtio_net_hdr_v1) { 0 };
+    t->reads = 2;
+    make_slots(t);
     t->events = LOOP_READ;
     t->watch = loop_add_fd(q->loop, t->fd, t->events, descriptor_ready, t);
 }
@@ -148,8 +237,10 @@ static void tap_detach(NetBackend *b, NetQueue *q)
     loop_remove_fd(t->watch);
     t->watch = NULL;
     t->link = NULL;
-    t->pending = 0;
-    g_clear_pointer(&t->frame, g_free);
+    t->in_n = t->in_next = t->out_n = 0;
+    g_clear_pointer(&t->frames, g_free);
+    g_clear_pointer(&t->in, g_free);
+    g_clear_pointer(&t->out, g_free);
 }
 
 /* ---- what the kernel is told ---- */
@@ -182,7 +273,8 @@ void tap_set_queues(NetBackend *b, unsigned queues)
 
 #define TAP_CLASS                                                                                                      \
     .size = sizeof(NetTap), .offloads = NET_CSUM | NET_TSO4 | NET_TSO6 | NET_ECN, .close = tap_close,                  \
-    .attach = tap_attach, .detach = tap_detach, .send = tap_send, .receive_ready = tap_receive_ready,                  \
+    .attach = tap_attach, .detach = tap_detach, .send = tap_send, .flush = tap_flush,                                  \
+    .receive_ready = tap_receive_ready,                                                                                \
     .set_queues = tap_set_queues, .set_offloads = tap_set_offloads, .start_ring = tap_start_ring,                      \
     .stop_ring = tap_stop_ring
 
