@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A small io_uring for one TAP descriptor: frames that come and go together cost one system call, not one each.  The
- * kernel does what it is given in order and at once, as the descriptor is non-blocking; nothing is under way when
- * tap_batch_run() returns.
+ * A small io_uring for one TAP descriptor: frames that go out together cost one system call, not one each.  The kernel
+ * writes them in order and at once, as an interface without a limit (sndbuf) never lets a frame wait; nothing is under way
+ * when tap_batch_write() returns.  Reads are not for it: one that finds no frame would wait for the next.
  *
  * Locking: the queue's loop.
  */
@@ -49,7 +49,7 @@ static unsigned reap(TapBatch *batch, TapSlot *slots)
     return n;
 }
 
-void tap_batch_run(TapBatch *batch, int fd, bool write, TapSlot *slots, unsigned n)
+void tap_batch_write(TapBatch *batch, int fd, TapSlot *slots, unsigned n)
 {
     unsigned left = n;
 
@@ -57,7 +57,7 @@ void tap_batch_run(TapBatch *batch, int fd, bool write, TapSlot *slots, unsigned
     for (unsigned i = 0; i < n; i++) {
         struct io_uring_sqe *sqe = io_uring_get_sqe(&batch->ring);
 
-        (write ? io_uring_prep_writev : io_uring_prep_readv)(sqe, fd, slots[i].iov, slots[i].pieces, 0);
+        io_uring_prep_writev(sqe, fd, slots[i].iov, slots[i].pieces, 0);
         io_uring_sqe_set_data64(sqe, i);
     }
     while (left) {

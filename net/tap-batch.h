@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Several reads or writes of one descriptor by one system call (tap-batch.c).  The queue's loop.
+ * Several writes to one descriptor by one system call (tap-batch.c).  The queue's loop.
  */
 #pragma once
 
 #include <linux/virtio_net.h>
-#include <stdbool.h>
 #include <sys/uio.h>
 
 #define TAP_BATCH_MAX    32
@@ -22,5 +21,5 @@ typedef struct TapBatch TapBatch;
 
 TapBatch *tap_batch_new(void); /* NULL: this host has no io_uring for us */
 void tap_batch_free(TapBatch *batch);
-/* In order; every slot has a result afterwards.  The descriptor is non-blocking. */
-void tap_batch_run(TapBatch *batch, int fd, bool write, TapSlot *slots, unsigned n);
+/* In order; every slot has a result afterwards.  The descriptor takes every frame at once. */
+void tap_batch_write(TapBatch *batch, int fd, TapSlot *slots, unsigned n);

@@ -219,15 +219,16 @@ static bool set_header(NetTap *tap, GError **error)
            error_set_errno(error, errno, "interface '%s' has no headers of %d bytes", tap->name, size);
 }
 
-/* Without a limit on what waits to be sent, no frame is ever refused for want of room. */
+/* Without a limit on what waits to be sent no frame is ever refused for want of room, so some may wait for others. */
 static void make_batches(NetTap *tap)
 {
     for (unsigned i = 0; i < tap->backend.queues && tap->vnet_hdr; i++) {
         TapQueue *t = &tap->queue[i];
         int sndbuf;
 
-        t->batch = tap_batch_new();
-        t->holds = ioctl(t->fd, TUNGETSNDBUF, &sndbuf) == 0 && sndbuf == INT32_MAX;
+        if (ioctl(t->fd, TUNGETSNDBUF, &sndbuf) == 0 && sndbuf == INT32_MAX) {
+            t->batch = tap_batch_new();
+        }
     }
 }
 

@@ -130,7 +130,7 @@ bool tap_start_ring(NetBackend *b, NetQueue *q, const VhostRing *ring, uint64_t 
     }
     t->outside |= 1u << n;
     if (n == 0) {
-        t->in_n = t->in_next = 0; /* what waits here is older than all that the kernel will take */
+        t->pending = 0; /* what waits here is older than all that the kernel will take */
         tap_set_events(t, t->events & ~(LoopEvents)LOOP_READ);
     }
     return true;

@@ -4,8 +4,8 @@
  * here or passed as descriptors; with one queue or several, and with virtio-net headers (vnet_hdr), by
  * which checksums and segmentation are the kernel's work, both ways.  macvtap's descriptors are the same.
  *
- * Frames that the guest has no room for stay here, and their queue is not read until there is some.  Those that come or go
- * together do so by one system call (tap-batch.c).
+ * A frame that the guest has no room for stays here, and its queue is not read until there is some.  Those that the guest
+ * sends together go out by one system call (tap-batch.c).
  *
  * Locking: a queue is its loop's.  Which queues the kernel spreads frames over, and what it may leave
  * undone in them, may be set from any thread.
@@ -42,72 +42,40 @@ static void complain(TapQueue *t, const char *what, int err)
     }
 }
 
-static bool hand_on(TapQueue *t, const TapSlot *slot)
+static bool hand_on(TapQueue *t, size_t length)
 {
-    size_t length = (size_t)slot->result - (t->tap->vnet_hdr ? t->tap->header_bytes : 0);
-    struct iovec iov = { slot->iov[1].iov_base, length };
+    struct iovec iov = { t->frame, length };
     NetPacket packet = { .iov = &iov, .n = 1, .length = length };
 
-    memcpy(&packet.header, &slot->header, sizeof(packet.header));
+    memcpy(&packet.header, &t->header, sizeof(packet.header));
     return net_receive(&t->tap->backend, t->link, &packet);
 }
 
-/* false: the guest has no room for the rest. */
-static bool hand_on_all(TapQueue *t)
+/* Bytes of the next frame; 0: none. */
+static size_t read_frame(TapQueue *t)
 {
-    while (t->in_next < t->in_n) {
-        if (!hand_on(t, &t->in[t->in_order[t->in_next]])) {
-            return false;
-        }
-        t->in_next++;
-    }
-    return true;
-}
-
-static void run_slots(TapQueue *t, bool write, TapSlot *slots, unsigned n)
-{
+    struct iovec iov[] = { { &t->header, t->tap->header_bytes }, { t->frame, NET_FRAME_MAX } };
     unsigned skip = t->tap->vnet_hdr ? 0 : 1;
-    ssize_t done;
+    ssize_t n = readv(t->fd, iov + skip, 2 - (int)skip);
 
-    if (n > 1) { /* with headers only */
-        tap_batch_run(t->batch, t->fd, write, slots, n);
-        return;
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+        complain(t, "read from", errno);
+        tap_set_events(t, t->events & ~(LoopEvents)LOOP_READ);
     }
-    do {
-        done = (write ? writev : readv)(t->fd, slots->iov + skip, (int)(slots->pieces - skip));
-    } while (done < 0 && errno == EINTR);
-    slots->result = done < 0 ? -errno : (int)done;
-}
-
-/* As many as came together the last time, and one more, so that a call finds that there are none left.  false: no more are
- * there. */
-static bool read_frames(TapQueue *t)
-{
-    unsigned n = t->batch ? t->reads : 1;
-
-    run_slots(t, false, t->in, n);
-    t->in_n = t->in_next = 0;
-    for (unsigned i = 0; i < n; i++) {
-        int result = t->in[i].result;
-
-        if (result > (int)(t->tap->vnet_hdr ? t->tap->header_bytes : 0)) {
-            t->in_order[t->in_n++] = (uint8_t)i;
-        } else if (result < 0 && result != -EAGAIN && result != -EINTR) {
-            complain(t, "read from", -result);
-            tap_set_events(t, t->events & ~(LoopEvents)LOOP_READ);
-        }
-    }
-    t->reads = t->in_n == n ? MIN(2 * n, TAP_READS_MAX) : MAX(t->in_n + 1, 2);
-    return t->in_n == n;
+    n -= t->tap->vnet_hdr ? (ssize_t)t->tap->header_bytes : 0;
+    return n > 0 ? (size_t)n : 0;
 }
 
 static void receive(TapQueue *t)
 {
-    bool more = true;
+    for (unsigned i = 0; i < PER_ROUND; i++) {
+        size_t length = read_frame(t);
 
-    for (unsigned i = 0; i < PER_ROUND && more; i += t->in_n) {
-        more = read_frames(t);
-        if (!hand_on_all(t)) {
+        if (!length) {
+            return;
+        }
+        if (!hand_on(t, length)) {
+            t->pending = length;
             tap_set_events(t, t->events & ~(LoopEvents)LOOP_READ);
             return;
         }
@@ -118,7 +86,8 @@ static void tap_receive_ready(NetBackend *b, NetQueue *q)
 {
     TapQueue *t = &net_tap(b)->queue[q->index];
 
-    if (t->in_next < t->in_n && hand_on_all(t)) {
+    if (t->pending && hand_on(t, t->pending)) {
+        t->pending = 0;
         tap_set_events(t, t->events | LOOP_READ);
     }
 }
@@ -156,7 +125,7 @@ static void write_held(TapQueue *t)
 
     t->out_n = 0;
     if (n) {
-        run_slots(t, true, t->out, n);
+        tap_batch_write(t->batch, t->fd, t->out, n);
     }
     for (unsigned i = 0; i < n; i++) {
         if (t->out[i].result < 0) {
@@ -184,7 +153,7 @@ static NetSent tap_send(NetBackend *b, NetQueue *q, const NetPacket *packet)
     if (packet->n > PIECES_MAX) {
         return NET_LOST;
     }
-    if (q->held && t->batch && t->holds && fill_slot(t, &t->out[t->out_n], packet)) {
+    if (q->held && t->batch && fill_slot(t, &t->out[t->out_n], packet)) {
         if (++t->out_n == TAP_BATCH_MAX) {
             write_held(t);
         }
@@ -206,26 +175,14 @@ static NetSent tap_send(NetBackend *b, NetQueue *q, const NetPacket *packet)
     return n < 0 ? NET_LOST : NET_SENT;
 }
 
-/* Read frames stand behind one another, each in room for the largest: what is not used of it is not touched. */
-static void make_slots(TapQueue *t)
-{
-    t->in = g_new0(TapSlot, TAP_READS_MAX);
-    t->out = g_new0(TapSlot, TAP_BATCH_MAX);
-    t->frames = g_malloc((size_t)(t->batch ? TAP_READS_MAX : 1) * NET_FRAME_MAX);
-    for (unsigned i = 0; i < (t->batch ? TAP_READS_MAX : 1); i++) {
-        t->in[i].iov[0] = (struct iovec) { &t->in[i].header, t->tap->header_bytes };
-        t->in[i].iov[1] = (struct iovec) { t->frames + (size_t)i * NET_FRAME_MAX, NET_FRAME_MAX };
-        t->in[i].pieces = 2;
-    }
-}
-
 static void tap_attach(NetBackend *b, NetQueue *q)
 {
     TapQueue *t = &net_tap(b)->queue[q->index];
 
     t->link = q;
-    t->reads = 2;
-    make_slots(t);
+    t->frame = g_malloc(NET_FRAME_MAX);
+    t->out = g_new0(TapSlot, TAP_BATCH_MAX);
+    t->header = (struct virtio_net_hdr_v1) { 0 };
     t->events = LOOP_READ;
     t->watch = loop_add_fd(q->loop, t->fd, t->events, descriptor_ready, t);
 }
@@ -237,9 +194,9 @@ static void tap_detach(NetBackend *b, NetQueue *q)
     loop_remove_fd(t->watch);
     t->watch = NULL;
     t->link = NULL;
-    t->in_n = t->in_next = t->out_n = 0;
-    g_clear_pointer(&t->frames, g_free);
-    g_clear_pointer(&t->in, g_free);
+    t->pending = 0;
+    t->out_n = 0;
+    g_clear_pointer(&t->frame, g_free);
     g_clear_pointer(&t->out, g_free);
 }
 

@@ -13,7 +13,6 @@
 #include "vmm/vhost.h"
 
 #define TAP_QUEUES_MAX 128
-#define TAP_READS_MAX  16
 #define TAP_BRIDGE     "br0"
 
 typedef struct NetTap NetTap;
@@ -26,14 +25,12 @@ typedef struct TapQueue {
     NetQueue *link; /* NULL: not attached */
     LoopFd *watch;
     LoopEvents events;
-    TapBatch *batch;  /* NULL: frames are read and written one by one */
-    bool holds;       /* the interface takes any number of frames, so some may wait for others */
-    uint8_t *frames;  /* that are read */
-    TapSlot *in, *out; /* before each frame stand the first header_bytes of a header */
-    uint8_t in_order[TAP_READS_MAX];
-    unsigned in_n, in_next; /* read; handed on */
-    unsigned reads;   /* at once, the next time */
-    unsigned out_n;   /* held */
+    uint8_t *frame;
+    struct virtio_net_hdr_v1 header; /* the first header_bytes of it stand before each frame */
+    size_t pending;   /* bytes of a frame that the guest had no room for */
+    TapBatch *batch;  /* NULL: frames are written one by one */
+    TapSlot *out;     /* held */
+    unsigned out_n;
     bool complained;
     unsigned outside; /* bit n: ring n of the pair is the kernel's */
 } TapQueue;
