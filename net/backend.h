@@ -24,6 +24,9 @@ typedef struct NetClass {
     /* After NET_NO_ROOM, net_send_ready() follows.  A packet that is cut comes as several frames: when the first is
      * taken, others that find no room are lost. */
     NetSent (*send)(NetBackend *b, NetQueue *q, const NetPacket *packet);
+    /* Optional: NetQueue.held packets may wait in send(), by reference, until this; it counts those that are lost then
+     * (net_drop_sent()). */
+    void (*flush)(NetBackend *b, NetQueue *q);
     /* The NIC has room again, after net_receive() said no. */
     void (*receive_ready)(NetBackend *b, NetQueue *q);
     /* Optional.  Any thread: the guest uses so many queues; takes these offloads. */

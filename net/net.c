@@ -529,6 +529,28 @@ bool net_send(NetNic *nic, unsigned queue, const NetPacket *packet)
     return sent != NET_NO_ROOM;
 }
 
+void net_hold(NetNic *nic, unsigned queue)
+{
+    NetQueue *q = &nic->queue[queue];
+
+    q->held = q->attached && nic->backend->class->flush;
+}
+
+void net_flush(NetNic *nic, unsigned queue)
+{
+    NetQueue *q = &nic->queue[queue];
+
+    if (q->held) {
+        q->held = false;
+        nic->backend->class->flush(nic->backend, q);
+    }
+}
+
+void net_drop_sent(NetQueue *q)
+{
+    add(&q->sent.dropped, 1);
+}
+
 void net_receive_ready(NetNic *nic, unsigned queue)
 {
     NetQueue *q = &nic->queue[queue];

@@ -90,6 +90,7 @@ typedef struct NetQueue {
     Loop *loop;
     /* The loop's */
     bool attached;
+    bool held; /* net_hold() */
     uint8_t *scratch; /* where frames are finished; NULL until needed */
     struct NetQueueFilters *filters; /* net/filter.h; NULL: none */
     NetCounters sent, received; /* by the guest; written with relaxed atomics, read by any thread */
@@ -135,12 +136,17 @@ extern const FieldCodec net_mac_codec;
 
 /* ---- the queue's loop ---- */
 bool net_send(NetNic *nic, unsigned queue, const NetPacket *packet); /* false: no room, send_ready() follows */
+/* What is sent from here to net_flush() may stay by reference until then, so that it goes out together. */
+void net_hold(NetNic *nic, unsigned queue);
+void net_flush(NetNic *nic, unsigned queue);
 void net_receive_ready(NetNic *nic, unsigned queue);
 /* Has a ring of the device (2n to the guest, 2n + 1 from it) served by what stands behind the NIC, if that can: false: by
  * the NIC itself.  features: the driver's. */
 struct VhostRing;
 bool net_start_ring(NetNic *nic, const struct VhostRing *ring, uint64_t features);
 bool net_stop_ring(NetNic *nic, unsigned ring, uint32_t *ret_base); /* false: they have not said how far they came */
+/* A frame that was held, and then lost. */
+void net_drop_sent(NetQueue *q);
 /* A frame that came and could not be handed to the guest. */
 void net_drop_received(NetQueue *q);
 

@@ -171,6 +171,7 @@ static char *choose_script(const char *given, const char *otherwise)
 static void close_queues(NetTap *tap)
 {
     for (unsigned i = 0; i < tap->backend.queues; i++) {
+        tap_batch_free(tap->queue[i].batch);
         close(tap->queue[i].fd);
     }
     g_free(tap->queue);
@@ -218,6 +219,19 @@ static bool set_header(NetTap *tap, GError **error)
            error_set_errno(error, errno, "interface '%s' has no headers of %d bytes", tap->name, size);
 }
 
+/* Without a limit on what waits to be sent no frame is ever refused for want of room, so some may wait for others. */
+static void make_batches(NetTap *tap)
+{
+    for (unsigned i = 0; i < tap->backend.queues && tap->vnet_hdr; i++) {
+        TapQueue *t = &tap->queue[i];
+        int sndbuf;
+
+        if (ioctl(t->fd, TUNGETSNDBUF, &sndbuf) == 0 && sndbuf == INT32_MAX) {
+            t->batch = tap_batch_new();
+        }
+    }
+}
+
 bool tap_open(NetBackend *b, const void *opaque, GError **error)
 {
     const NetTapOptions *o = opaque;
@@ -235,6 +249,7 @@ bool tap_open(NetBackend *b, const void *opaque, GError **error)
         close_queues(tap);
         return false;
     }
+    make_batches(tap);
     tap->downscript = tap->ours ? choose_script(o->downscript, DEFAULT_DOWN) : NULL;
     b->offloads = tap->vnet_hdr ? b->class->offloads : 0;
     b->info = g_strdup_printf("ifname=%s,queues=%u,vnet_hdr=%s,vhost=%s", tap->name, b->queues,

@@ -4,7 +4,8 @@
  * here or passed as descriptors; with one queue or several, and with virtio-net headers (vnet_hdr), by
  * which checksums and segmentation are the kernel's work, both ways.  macvtap's descriptors are the same.
  *
- * A frame that the guest has no room for stays here, and its queue is not read until there is some.
+ * A frame that the guest has no room for stays here, and its queue is not read until there is some.  Those that the guest
+ * sends together go out by one system call (tap-batch.c).
  *
  * Locking: a queue is its loop's.  Which queues the kernel spreads frames over, and what it may leave
  * undone in them, may be set from any thread.
@@ -104,6 +105,43 @@ static void descriptor_ready(int fd, LoopEvents events, void *opaque)
     }
 }
 
+/* The pieces of a frame behind its header; false: too many. */
+static bool fill_slot(const TapQueue *t, TapSlot *slot, const NetPacket *packet)
+{
+    if (packet->n + 1 > TAP_BATCH_PIECES) {
+        return false;
+    }
+    slot->header.num_buffers = 0;
+    memcpy(&slot->header, &packet->header, sizeof(packet->header));
+    slot->iov[0] = (struct iovec) { &slot->header, t->tap->header_bytes };
+    memcpy(slot->iov + 1, packet->iov, packet->n * sizeof(slot->iov[0]));
+    slot->pieces = packet->n + 1;
+    return true;
+}
+
+static void write_held(TapQueue *t)
+{
+    unsigned n = t->out_n;
+
+    t->out_n = 0;
+    if (n) {
+        tap_batch_write(t->batch, t->fd, t->out, n);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        if (t->out[i].result < 0) {
+            net_drop_sent(t->link);
+        }
+        if (t->out[i].result < 0 && t->out[i].result != -EINVAL) {
+            complain(t, "send on", -t->out[i].result);
+        }
+    }
+}
+
+static void tap_flush(NetBackend *b, NetQueue *q)
+{
+    write_held(&net_tap(b)->queue[q->index]);
+}
+
 static NetSent tap_send(NetBackend *b, NetQueue *q, const NetPacket *packet)
 {
     TapQueue *t = &net_tap(b)->queue[q->index];
@@ -115,6 +153,13 @@ static NetSent tap_send(NetBackend *b, NetQueue *q, const NetPacket *packet)
     if (packet->n > PIECES_MAX) {
         return NET_LOST;
     }
+    if (q->held && t->batch && fill_slot(t, &t->out[t->out_n], packet)) {
+        if (++t->out_n == TAP_BATCH_MAX) {
+            write_held(t);
+        }
+        return NET_SENT;
+    }
+    write_held(t); /* they came before this one */
     memcpy(&header, &packet->header, sizeof(packet->header));
     memcpy(iov + 1, packet->iov, packet->n * sizeof(iov[0]));
     do {
@@ -136,6 +181,7 @@ static void tap_attach(NetBackend *b, NetQueue *q)
 
     t->link = q;
     t->frame = g_malloc(NET_FRAME_MAX);
+    t->out = g_new0(TapSlot, TAP_BATCH_MAX);
     t->header = (struct virtio_net_hdr_v1) { 0 };
     t->events = LOOP_READ;
     t->watch = loop_add_fd(q->loop, t->fd, t->events, descriptor_ready, t);
@@ -149,7 +195,9 @@ static void tap_detach(NetBackend *b, NetQueue *q)
     t->watch = NULL;
     t->link = NULL;
     t->pending = 0;
+    t->out_n = 0;
     g_clear_pointer(&t->frame, g_free);
+    g_clear_pointer(&t->out, g_free);
 }
 
 /* ---- what the kernel is told ---- */
@@ -182,7 +230,8 @@ void tap_set_queues(NetBackend *b, unsigned queues)
 
 #define TAP_CLASS                                                                                                      \
     .size = sizeof(NetTap), .offloads = NET_CSUM | NET_TSO4 | NET_TSO6 | NET_ECN, .close = tap_close,                  \
-    .attach = tap_attach, .detach = tap_detach, .send = tap_send, .receive_ready = tap_receive_ready,                  \
+    .attach = tap_attach, .detach = tap_detach, .send = tap_send, .flush = tap_flush,                                  \
+    .receive_ready = tap_receive_ready,                                                                                \
     .set_queues = tap_set_queues, .set_offloads = tap_set_offloads, .start_ring = tap_start_ring,                      \
     .stop_ring = tap_stop_ring
 

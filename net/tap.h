@@ -9,6 +9,7 @@
 #include <net/if.h>
 
 #include "net/netdev-options.h"
+#include "net/tap-batch.h"
 #include "vmm/vhost.h"
 
 #define TAP_QUEUES_MAX 128
@@ -26,7 +27,10 @@ typedef struct TapQueue {
     LoopEvents events;
     uint8_t *frame;
     struct virtio_net_hdr_v1 header; /* the first header_bytes of it stand before each frame */
-    size_t pending; /* bytes of a frame that the guest had no room for */
+    size_t pending;   /* bytes of a frame that the guest had no room for */
+    TapBatch *batch;  /* NULL: frames are written one by one */
+    TapSlot *out;     /* held */
+    unsigned out_n;
     bool complained;
     unsigned outside; /* bit n: ring n of the pair is the kernel's */
 } TapQueue;

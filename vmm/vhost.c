@@ -268,7 +268,6 @@ static void log_sync(MemoryListener *l, const MemoryRange *range)
 static bool grow_log(VhostDevice *d, GError **error)
 {
     VhostDevice old = { .log = d->log, .log_bytes = d->log_bytes, .log_fd = d->log_fd };
-    g_autoptr(GArray) regions = NULL;
 
     if (!d->log || log_size(d) <= d->log_bytes) {
         return true;

@@ -13,6 +13,7 @@
 #include "vmm/error.h"
 
 #define PER_ROUND 256 /* frames sent, before others on the loop get their turn */
+#define HOLD_MAX  32  /* of them that may go out together */
 #define HEAD_BYTES 18 /* of a frame, that filters look at */
 
 static VirtioNet *of_nic(NetNic *nic)
@@ -189,9 +190,45 @@ static bool send_chain(VirtioNet *n, unsigned queue, const VirtqueueChain *c)
     return net_send(&n->nic, queue, &packet);
 }
 
+/* Chains whose frames may still be held. */
+typedef struct Sent { VirtqueueChain *chain[HOLD_MAX]; unsigned n; } Sent;
+
+static void give_back_sent(VirtioNet *n, Virtqueue *vq, Sent *sent)
+{
+    static const uint64_t written[HOLD_MAX];
+
+    net_flush(&n->nic, virtqueue_index(vq) / 2);
+    if (sent->n) {
+        virtqueue_push_many(vq, sent->chain, written, sent->n);
+        virtqueue_notify_soon(vq);
+        sent->n = 0;
+    }
+}
+
+/* false: it is not to go on. */
+static bool send_one(VirtioNet *n, Virtqueue *vq, VirtqueueChain *c, Sent *sent)
+{
+    if (c->out_bytes < NET_HEADER_BYTES) {
+        virtio_set_broken(&n->virtio, "queue %u: a frame without a header", virtqueue_index(vq));
+        virtqueue_detach(vq, c);
+        return false;
+    }
+    if (!send_chain(n, virtqueue_index(vq) / 2, c)) {
+        virtqueue_unpop(vq, c); /* until net_nic_send_ready() */
+        return false;
+    }
+    sent->chain[sent->n++] = c;
+    if (sent->n == HOLD_MAX) {
+        give_back_sent(n, vq, sent);
+        net_hold(&n->nic, virtqueue_index(vq) / 2);
+    }
+    return true;
+}
+
 void virtio_net_tx_ready(VirtioNet *n, Virtqueue *vq)
 {
     unsigned queue = virtqueue_index(vq) / 2, left = PER_ROUND;
+    Sent sent = { .n = 0 };
     VirtqueueChain *c;
 
     if (queue >= __atomic_load_n(&n->current_pairs, __ATOMIC_RELAXED)) {
@@ -199,20 +236,15 @@ void virtio_net_tx_ready(VirtioNet *n, Virtqueue *vq)
     }
     do {
         virtqueue_set_notification(vq, false);
+        net_hold(&n->nic, queue);
         while (left && (c = virtqueue_pop(vq, sizeof(*c)))) {
-            if (c->out_bytes < NET_HEADER_BYTES) {
-                virtio_set_broken(&n->virtio, "queue %u: a frame without a header", virtqueue_index(vq));
-                virtqueue_detach(vq, c);
+            if (!send_one(n, vq, c, &sent)) {
+                give_back_sent(n, vq, &sent);
                 return;
             }
-            if (!send_chain(n, queue, c)) {
-                virtqueue_unpop(vq, c); /* until net_nic_send_ready() */
-                return;
-            }
-            virtqueue_push(vq, c, 0);
-            virtqueue_notify_soon(vq);
             left--;
         }
+        give_back_sent(n, vq, &sent);
         if (!left) {
             virtqueue_kick(vq);
             return;

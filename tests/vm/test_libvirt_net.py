@@ -5,6 +5,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from libvirt import Failed
 from test_libvirt import SERIAL_FILE, domain, libvirt, wait_for_serial, wait_until
 from vmtest import BOOT, Skip, lodge_only, needs, one_at_a_time, tcg_only
 
@@ -49,32 +50,49 @@ STATIC = (". /scripts/network; until [ -e /sys/class/net/eth0 ]; do sleep 0.2; d
           "while [ -e /sys/class/net/eth0 ]; do sleep 0.2; done; echo gone; sleep 1000")
 
 
+def limit_bandwidth(daemon):
+    """tc limits it, not the domain: where the host's kernel has what that takes."""
+    try:
+        daemon.virsh("domiftune", "net", "tap9", "--inbound", "1000,2000,512", "--outbound", "500")
+    except Failed as e:
+        assert "tc qdisc" in str(e) or "tc filter" in str(e), e
+        return
+    assert "inbound.average: 1000" in daemon.virsh("domiftune", "net", "tap9")
+
+
 @needs("cloud")
 @lodge_only
 @tcg_only
 @one_at_a_time
-def test_libvirt_attaches_an_ethernet_interface_limits_it_and_counts(vm):
+def test_libvirt_attaches_interfaces_limits_them_and_counts(vm):
     with libvirt(vm, network=True) as daemon:
         def here(*command):
             return subprocess.run(daemon.inside(*command), check=True, capture_output=True, text=True).stdout
 
         daemon.serial.touch()
         daemon.virsh("create", domain(daemon, "net", serial=SERIAL_FILE, run=STATIC))
-        daemon.virsh("attach-interface", "net", "ethernet", "none", "--target", "tap9", "--mac", "52:54:00:00:00:09",
+        for words in (["link", "add", "br9", "type", "bridge"], ["addr", "add", "10.5.9.1/24", "dev", "br9"],
+                      ["link", "set", "br9", "up"]):
+            here("/usr/sbin/ip", *words)
+        daemon.virsh("attach-interface", "net", "bridge", "br9", "--target", "tap9", "--mac", "52:54:00:00:00:09",
                      "--model", "virtio", "--live")
-        here("/usr/sbin/ip", "addr", "add", "10.5.9.1/24", "dev", "tap9")
-        here("/usr/sbin/ip", "link", "set", "tap9", "up")
         wait_for_serial(daemon, "answered")
         counts = dict(line.split()[1:] for line in daemon.virsh("domifstat", "net", "tap9").splitlines())
         assert int(counts["rx_packets"]) > 0 and int(counts["tx_packets"]) > 0, counts
         daemon.virsh("domif-setlink", "net", "tap9", "down")
         assert "down" in daemon.virsh("domif-getlink", "net", "tap9")
         daemon.virsh("domif-setlink", "net", "tap9", "up")
-        daemon.virsh("domiftune", "net", "tap9", "--inbound", "1000,2000,512", "--outbound", "500")
-        assert "inbound.average: 1000" in daemon.virsh("domiftune", "net", "tap9")
-        daemon.virsh("detach-interface", "net", "ethernet", "--mac", "52:54:00:00:00:09", "--live")
+        limit_bandwidth(daemon)
+        daemon.virsh("detach-interface", "net", "bridge", "--mac", "52:54:00:00:00:09", "--live")
         wait_for_serial(daemon, "gone")
         wait_until(lambda: "52:54:00:00:00:09" not in daemon.virsh("domiflist", "net"), "end of the NIC", BOOT)
+        ethernet = daemon.file("ethernet.xml", "<interface type='ethernet'><mac address='52:54:00:00:00:0b'/>"
+                               "<target dev='tap10'/><model type='virtio'/></interface>")
+        daemon.virsh("attach-device", "net", ethernet)
+        assert "tap10" in here("/usr/sbin/ip", "-o", "link") and "ethernet" in daemon.virsh("domiflist", "net")
+        time.sleep(2)
+        daemon.virsh("detach-device", "net", ethernet)
+        wait_until(lambda: "52:54:00:00:00:0b" not in daemon.virsh("domiflist", "net"), "end of the second NIC", BOOT)
         daemon.virsh("destroy", "net")
 
 
@@ -102,8 +120,6 @@ def test_libvirt_attaches_a_vhost_user_interface(vm):
                               f"<source type='unix' path='{socket}' mode='client'/><model type='virtio'/></interface>")
             daemon.virsh("attach-device", "net", nic)
             wait_for_serial(daemon, "answered")
-            daemon.virsh("domif-setlink", "net", "52:54:00:00:00:0a", "down")
-            daemon.virsh("domif-setlink", "net", "52:54:00:00:00:0a", "up")
             daemon.virsh("detach-device", "net", nic)
             wait_for_serial(daemon, "gone")
             daemon.virsh("destroy", "net")
