@@ -139,7 +139,7 @@ void soft_block_drop(SoftVm *vm, Block *block)
 
 static uint64_t block_bytes(unsigned ops)
 {
-    return (sizeof(Block) + ops * sizeof(Op) + 63) & ~UINT64_C(63);
+    return (sizeof(Block) + ops * sizeof(Op) + 31) & ~UINT64_C(31); /* no op is in two cache lines */
 }
 
 void soft_region_empty(SoftVm *vm, CodeRegion *region)
