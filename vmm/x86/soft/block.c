@@ -172,6 +172,7 @@ static Block *publish(SoftVm *vm, const Source *s)
     block->code = s->code;
     block->code2 = s->code2;
     soft_copy(block->op, d->op, d->n * sizeof(Op));
+    soft_code_made(vm->code, block);
     enter_page(vm, block, 0);
     if (s->code2) {
         enter_page(vm, block, 1);

@@ -23,14 +23,29 @@
 typedef struct CodeRegion {
     uint8_t *start, *next, *end;
     uint32_t dropped_at; /* generation from which on no vCPU knows a block of it; if it is empty */
+    bool touched;        /* has memory of the host */
 } CodeRegion;
+
+#define REST_HANDLER_BITS 10
+#define REST_HANDLERS     (1 << REST_HANDLER_BITS)
+
+/* code-rest.c */
+typedef struct SoftRest {
+    uint64_t looked_at;      /* atomic, ticks of the host's TSC */
+    uint64_t instructions;   /* of all vCPUs then */
+    uint64_t enough;         /* atomic: no tidying below so many bytes of blocks; 0: never tidied */
+    unsigned left;           /* atomic: regions still to be emptied */
+    bool tidied;             /* since the last look */
+    OpFn *handlers[REST_HANDLERS]; /* atomic: of blocks since the last tidying; hashed, one of several */
+} SoftRest;
 
 typedef struct SoftCode {
     uint8_t *arena;
     uint64_t bytes;
     CodeRegion region[CODE_REGIONS];
-    unsigned current;
+    unsigned current;        /* atomic, for code-rest.c */
     bool resetting;          /* everything is being dropped, for the stubs: nothing is made until that is over */
+    SoftRest rest;
     uint64_t made, dropped, drops_by_writes, regions_reused;
     Block *hash[1 << HASH_BITS]; /* atomic, as are Block.hash_next: vCPUs search without the lock */
     SoftDecode decode;
@@ -45,6 +60,12 @@ static inline unsigned soft_block_hash(const uint8_t *code, uint32_t mode)
 Block *soft_block_alloc(SoftVm *vm, unsigned n);
 /* Room for a block may be made now; false: as above. */
 bool soft_code_ready(SoftVm *vm);
+/* Drops all blocks of a region. */
+void soft_region_empty(SoftVm *vm, CodeRegion *region);
+/* No vCPU can know a block that was dead at that generation. */
+bool soft_code_forgotten(SoftVm *vm, uint32_t generation);
+/* What a block that is being made consists of: code-rest.c fetches it ahead. */
+void soft_code_made(SoftCode *code, const Block *block);
 /* Unpublishes it for good. */
 void soft_block_drop(SoftVm *vm, Block *block);
 /* Drops everything; soft_code_ready() is false until the stubs could be reset. */

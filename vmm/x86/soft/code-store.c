@@ -31,9 +31,8 @@ static uint32_t next_generation(SoftVm *vm)
     return generation;
 }
 
-/* No vCPU can know a block that was dead at that generation.  One that does not run sees the newest
- * generation before it enters a block. */
-static bool forgotten(SoftVm *vm, uint32_t generation)
+/* A vCPU that does not run sees the newest generation before it enters a block. */
+bool soft_code_forgotten(SoftVm *vm, uint32_t generation)
 {
     bool all = true;
 
@@ -140,10 +139,10 @@ void soft_block_drop(SoftVm *vm, Block *block)
 
 static uint64_t block_bytes(unsigned ops)
 {
-    return (sizeof(Block) + ops * sizeof(Op) + 63) & ~UINT64_C(63);
+    return (sizeof(Block) + ops * sizeof(Op) + 31) & ~UINT64_C(31); /* no op is in two cache lines */
 }
 
-static void empty_region(SoftVm *vm, CodeRegion *region)
+void soft_region_empty(SoftVm *vm, CodeRegion *region)
 {
     for (uint8_t *at = region->start; at < region->next;) {
         Block *block = (Block *)at;
@@ -151,7 +150,7 @@ static void empty_region(SoftVm *vm, CodeRegion *region)
         at += block_bytes(block->ops);
         soft_block_drop(vm, block);
     }
-    region->next = region->start;
+    __atomic_store_n(&region->next, region->start, __ATOMIC_RELAXED);
     region->dropped_at = next_generation(vm);
 }
 
@@ -162,7 +161,7 @@ bool soft_code_ready(SoftVm *vm)
     if (!code->resetting) {
         return true;
     }
-    if (!forgotten(vm, code->region[0].dropped_at)) {
+    if (!soft_code_forgotten(vm, code->region[0].dropped_at)) {
         return false;
     }
     soft_stubs_reset(vm);
@@ -181,16 +180,17 @@ Block *soft_block_alloc(SoftVm *vm, unsigned n)
     if ((uint64_t)(region->end - region->next) < bytes) {
         unsigned next = (code->current + 1) % CODE_REGIONS;
 
-        if (!forgotten(vm, code->region[next].dropped_at)) {
+        if (!soft_code_forgotten(vm, code->region[next].dropped_at)) {
             return NULL;
         }
-        code->current = next;
+        __atomic_store_n(&code->current, next, __ATOMIC_RELAXED);
         code->regions_reused++;
         region = &code->region[next];
-        empty_region(vm, &code->region[(next + 1) % CODE_REGIONS]);
+        region->touched = true;
+        soft_region_empty(vm, &code->region[(next + 1) % CODE_REGIONS]);
     }
     block = (Block *)region->next;
-    region->next += bytes;
+    __atomic_store_n(&region->next, region->next + bytes, __ATOMIC_RELAXED);
     soft_zero(block, sizeof(*block));
     block->ops = (uint16_t)n;
     code->made++;
@@ -203,7 +203,7 @@ void soft_code_reset(SoftVm *vm)
 
     code->resetting = true;
     for (unsigned i = CODE_REGIONS; i-- > 0;) { /* the first one last: its generation is the newest */
-        empty_region(vm, &code->region[i]);
+        soft_region_empty(vm, &code->region[i]);
     }
 }
 
@@ -286,8 +286,9 @@ bool soft_code_init(SoftVm *vm, uint64_t bytes, GError **error)
         g_free(code);
         return error_set_errno(error, errno, "cannot reserve %" G_GUINT64_FORMAT " MiB for decoded code", bytes >> 20);
     }
+    madvise(code->arena, code->bytes, MADV_HUGEPAGE); /* a wish */
     for (unsigned i = 0; i < CODE_REGIONS; i++) {
-        code->region[i] = (CodeRegion){ code->arena + i * part, code->arena + i * part, code->arena + (i + 1) * part, 0 };
+        code->region[i] = (CodeRegion){ code->arena + i * part, code->arena + i * part, code->arena + (i + 1) * part, 0, i == 0 };
     }
     vm->code = code;
     return true;

@@ -223,6 +223,7 @@ struct SoftCpu {
     bool nmi_masked, in_smm, smi_inside_nmi;
     bool halted, wait_sipi, shutdown;
     bool event_waits;             /* `event` came with a loaded state: soft_run() delivers it before anything else */
+    uint64_t halted_at;           /* ticks of the host's TSC: code-rest.c */
     uint8_t sipi_vector;          /* atomic */
     uint32_t pending;             /* atomic: SoftSignal bits */
     uint32_t requests;            /* atomic: REQUEST_* */

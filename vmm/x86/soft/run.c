@@ -351,6 +351,7 @@ static bool attend(SoftCpu *cpu)
     if (cpu->halted) {
         /* What came in the meantime is seen by the next soft_run(). */
         cpu->count[COUNT_HALTS]++;
+        soft_code_rest(cpu);
         cpu->exit = SOFT_EXIT_HALTED;
         return false;
     }
@@ -464,6 +465,9 @@ SoftExit soft_run(SoftCpu *cpu)
 {
     __atomic_store_n(&cpu->running, 1, __ATOMIC_SEQ_CST);
     soft_outside_end(cpu);
+    if (cpu->halted) {
+        soft_code_wake(cpu);
+    }
     soft_update_attention(cpu);
     switch (_setjmp(cpu->jump)) {
     case JUMP_EVENT:

@@ -71,6 +71,11 @@ static inline uint32_t soft_next_mode(const SoftCpu *cpu)
 
     return cpu->mode | (single ? MODE_SINGLE : 0);
 }
+/* code-rest.c */
+/* At a halt; inside.  Goes outside, now and then. */
+void soft_code_rest(SoftCpu *cpu);
+/* Before a vCPU goes on that was halted. */
+void soft_code_wake(SoftCpu *cpu);
 /* stub.c */
 bool soft_stubs_init(SoftVm *vm, GError **error);
 void soft_stubs_finish(SoftVm *vm);
