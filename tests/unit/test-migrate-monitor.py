@@ -9,7 +9,8 @@ import unittest
 from migrate_rig import MigrateCase, Process
 
 CAPABILITIES = ["auto-converge", "events", "multifd", "pause-before-switchover", "return-path"]
-PARAMETERS = {"throttle-trigger-threshold": 50, "cpu-throttle-initial": 20, "cpu-throttle-increment": 10,
+PARAMETERS = {"announce-initial": 50, "announce-max": 550, "announce-rounds": 5, "announce-step": 100,
+              "throttle-trigger-threshold": 50, "cpu-throttle-initial": 20, "cpu-throttle-increment": 10,
               "cpu-throttle-tailslow": False, "max-cpu-throttle": 99, "max-bandwidth": 128 << 20, "downtime-limit": 300,
               "multifd-channels": 2, "multifd-compression": "none", "multifd-zlib-level": 1, "multifd-zstd-level": 1}
 
