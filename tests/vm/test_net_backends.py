@@ -38,7 +38,8 @@ def in_namespace(vm, before, options, run, unshare="-n"):
     command = guest_command(vm, options.replace("@FOLDER", folder), run)
     vm.commands.append(command)
     vm.shell(f"cat >{folder}/run <<'END'\ncd {folder}; busybox ip link set lo up\n{before.replace('@FOLDER', folder)}\n"
-             f"busybox httpd -f -p 8080 -h {folder} &\n{command}\nstatus=$?; for p in $(jobs -p); do kill $p $(busybox pgrep -P $p); done; exit $status\nEND")
+             f"busybox httpd -f -p 8080 -h {folder} &\n{command}\nstatus=$?\n"
+             "for p in $(busybox pgrep -P $$); do kill $p $(busybox pgrep -P $p); done; exit $status\nEND")
     job = vm.place.start(f"exec unshare {unshare} sh {folder}/run")
     vm.jobs.append(job)
     job.folder = folder
