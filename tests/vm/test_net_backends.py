@@ -38,7 +38,9 @@ def in_namespace(vm, before, options, run, unshare="-n"):
     command = guest_command(vm, options.replace("@FOLDER", folder), run)
     vm.commands.append(command)
     vm.shell(f"cat >{folder}/run <<'END'\ncd {folder}; busybox ip link set lo up\n{before.replace('@FOLDER', folder)}\n"
-             f"busybox httpd -f -p 8080 -h {folder} & server=$!\n{command}\nstatus=$?; kill $server; exit $status\nEND")
+             f"busybox httpd -f -p 8080 -h {folder} &\n{command}\nstatus=$?\n"
+             "for p in $(cat /proc/$$/task/*/children); do kill $p $(cat /proc/$p/task/*/children); done 2>/dev/null\n"
+             "exit $status\nEND")
     job = vm.place.start(f"exec unshare {unshare} sh {folder}/run")
     vm.jobs.append(job)
     job.folder = folder
