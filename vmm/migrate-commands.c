@@ -11,7 +11,7 @@
 
 typedef struct RamStats {
     uint64_t transferred, remaining, total, duplicate, normal, normal_bytes, dirty_rate, passes, page_size, pages_rate,
-        multifd_bytes, precopy_bytes, downtime_bytes;
+        multifd_bytes, precopy_bytes, downtime_bytes, never;
     double mbps;
 } RamStats;
 #define STAT(NAME, M, HELP) F_UINT(NAME, RamStats, M, 0, .flags = FIELD_REQUIRED, .help = HELP)
@@ -29,6 +29,11 @@ static const FieldStruct ram_stats = {
         STAT("dirty-sync-count", passes, "How often memory was gone through"),
         STAT("page-size", page_size, "Bytes of a page"),
         STAT("multifd-bytes", multifd_bytes, "Bytes that have gone out through channels of multifd"),
+        /* What clients that are made from QEMU's schema need: there is none of it here. */
+        STAT("skipped", never, "Pages left out: none"),
+        STAT("postcopy-requests", never, "Pages that the destination has asked for: none"),
+        STAT("postcopy-bytes", never, "Bytes of those"),
+        STAT("dirty-sync-missed-zero-copy", never, "Passes that were copied in spite of zero copy: none"),
         STAT("pages-per-second", pages_rate, "Pages that go out in a second"),
         STAT("precopy-bytes", precopy_bytes, "Bytes that went out while the guest ran"),
         STAT("downtime-bytes", downtime_bytes, "Bytes that went out while it stood still"),

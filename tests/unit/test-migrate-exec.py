@@ -118,7 +118,7 @@ class ExecTest(MigrateCase):
     def test_what_a_command_brings_is_checked_and_its_failure_is_named(self):
         self.assertIn("'exit 7' failed with status 7", self.refused("-incoming", "exec:exit 7"))
         self.assertIn("failed with status 127", self.refused("-incoming", "exec:no-such-command-here"))
-        self.assertIn("closed the channel too early", self.refused("-incoming", "exec:true"))
+        self.assertIn("the saved domain is cut off", self.refused("-incoming", "exec:true"))
         self.assertIn("no saved domain", self.refused("-incoming", "exec:cat /bin/sh"))
         self.assertIn("names no command", self.refused("-incoming", "exec:"))
 
