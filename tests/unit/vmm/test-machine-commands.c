@@ -95,9 +95,9 @@ static void test_the_events_of_a_migration_cannot_be_switched_off(void **state)
 #define SET_EVENTS(STATE) "{\"execute\": \"migrate-set-capabilities\", \"arguments\": {\"capabilities\": " \
                           "[{\"capability\": \"events\", \"state\": " STATE "}]}}"
     machine_rig_ask(state, ASK("query-migrate-capabilities"),
-                    RETURN("[{\"capability\": \"events\", \"state\": true}, "
-                           "{\"capability\": \"pause-before-switchover\", \"state\": false}, "
-                           "{\"capability\": \"return-path\", \"state\": true}, ..."));
+                    "{\"return\": [{\"capability\": \"events\", \"state\": true}, "
+                    "{\"capability\": \"pause-before-switchover\", \"state\": false}, "
+                    "{\"capability\": \"return-path\", \"state\": true}, ...");
     machine_rig_ask(state, SET_EVENTS("true"), RETURN("{}"));
     machine_rig_ask(state, SET_EVENTS("false"), "{\"error\": {\"class\": \"GenericError\", ...");
     machine_rig_ask(state, "{\"execute\": \"migrate-set-capabilities\", \"arguments\": {\"capabilities\": "
