@@ -81,9 +81,10 @@ def test_forwarded_port_leads_into_the_guest(vm):
                              "cat /tmp/heard; "
                              f"! timeout 5 wget -q -O /dev/null http://10.0.2.2:{closed}/file && echo kept in")
     job.expect("listens", BOOT)
-    answer = vm.shell(f"sleep 1; (echo from the host; sleep 1) | busybox nc -w 10 127.0.0.1 {port}")
-    assert "from the guest" in answer
+    peer = vm.place.start(f"sleep 1; (echo from the host; sleep 1) | busybox nc -w 10 127.0.0.1 {port}")
+    vm.jobs.append(peer)
     output = ended_well(job)
+    assert "from the guest" in peer.wait(BOOT).output
     assert "from the host" in output and "kept in" in output
 
 

@@ -212,7 +212,7 @@ def ended_well(job, timeout=BOOT):
     """Wait for a guest that runs its commands and powers off: they succeed, and so does the VMM. The output."""
     result = job.wait(timeout)
     assert "@@ready" in result.output, "the guest did not get to its /init"
-    assert "@@exit 0" in result.output, "the guest's commands failed"
+    assert "@@exit 0" in result.output, f"the guest's commands failed, and its VMM ended with status {result.status}"
     assert result.status == 0, f"exit status {result.status}"
     return result.output
 
