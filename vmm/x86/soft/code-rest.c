@@ -96,7 +96,8 @@ static void look(SoftVm *vm)
     }
 }
 
-/* The farthest one first: the next is the one that must be empty when the present one is full. */
+/* The farthest one first.  The next, which must be empty when the present one is full, is emptied then if its turn has
+ * not come. */
 static void tidy_more(SoftVm *vm)
 {
     SoftCode *code = vm->code;

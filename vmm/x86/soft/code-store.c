@@ -4,8 +4,9 @@
  * because room is needed.
  *
  * The arena is a ring of regions.  Blocks are made in the current one; the one after it
- * is always empty, its blocks dropped in time, so that every vCPU has forgotten
- * them by the time it becomes the current one.
+ * is empty, its blocks dropped in time, so that every vCPU has forgotten
+ * them by the time it becomes the current one.  (While a guest at rest is tidied, code-rest.c, it may
+ * still be full, and is emptied when it is needed.)
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -180,6 +181,9 @@ Block *soft_block_alloc(SoftVm *vm, unsigned n)
     if ((uint64_t)(region->end - region->next) < bytes) {
         unsigned next = (code->current + 1) % CODE_REGIONS;
 
+        if (code->region[next].next != code->region[next].start) { /* tidying has not come to it yet */
+            soft_region_empty(vm, &code->region[next]);
+        }
         if (!soft_code_forgotten(vm, code->region[next].dropped_at)) {
             return NULL;
         }
@@ -188,6 +192,7 @@ Block *soft_block_alloc(SoftVm *vm, unsigned n)
         region = &code->region[next];
         region->touched = true;
         soft_region_empty(vm, &code->region[(next + 1) % CODE_REGIONS]);
+        return NULL; /* that may have unmarked the pages of the very block that is being made */
     }
     block = (Block *)region->next;
     __atomic_store_n(&region->next, region->next + bytes, __ATOMIC_RELAXED);

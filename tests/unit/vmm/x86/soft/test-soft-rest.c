@@ -15,6 +15,7 @@
 
 #define JUMPS 12000 /* blocks, of more than a megabyte */
 #define BUSY  (UINT64_C(1) << 32)
+#define SMALL_REGION (176 * 1024)
 
 static int setup(void **state)
 {
@@ -105,6 +106,26 @@ static void test_a_guest_that_needs_as_much_again_is_left_alone(void **state)
     assert_int_equal(code->rest.left, 0);
 }
 
+static void test_a_guest_that_wakes_while_it_is_tidied_has_room(void **state)
+{
+    SoftRig *rig = *state;
+    SoftCode *code = rig->vm->code;
+    uint64_t before;
+
+    for (unsigned i = 0; i < CODE_REGIONS; i++) { /* so that the store has been through all of them */
+        code->region[i].end = code->region[i].start + SMALL_REGION;
+    }
+    run_to_halt(rig, RIG_DATA);
+    assert_true(code->regions_reused >= CODE_REGIONS);
+    assert_int_equal(code->rest.left, CODE_REGIONS - 1);
+    before = rig->cpu->instructions;
+    run_to_halt(rig, RIG_DATA); /* more than a region, at one go */
+    assert_int_equal(rig->cpu->instructions - before, JUMPS + 1);
+    for (unsigned i = 0; i < CODE_REGIONS; i++) {
+        assert_in_range(code->region[i].next - code->region[i].start, 0, SMALL_REGION);
+    }
+}
+
 static void test_a_guest_with_work_is_left_alone(void **state)
 {
     SoftRig *rig = *state;
@@ -120,6 +141,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_guest_at_rest_keeps_what_it_uses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_guest_that_needs_as_much_again_is_left_alone, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_guest_that_wakes_while_it_is_tidied_has_room, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_guest_with_work_is_left_alone, setup, teardown),
     };
 
