@@ -15,6 +15,7 @@
     X(e1000_class) \
     X(e1000e_class) \
     X(hpet_class) \
+    X(i6300esb_class) \
     X(i8042_class) \
     X(i8254_class) \
     X(i8259_class) \
