@@ -104,7 +104,9 @@ static bool work_channel(Migration *m, GError **error)
 {
     if (!work_inline(m, error)) {
         multifd_in_explain(m->in, error);
-        migrate_command_explain(m, error);
+        if (migrate_channel_ended(m->channel)) { /* else what it brings is wrong, and its end is our doing */
+            migrate_command_explain(m, error);
+        }
         answer(m, MIGRATE_REFUSED, (*error)->message, NULL);
         return false;
     }

@@ -15,12 +15,12 @@ from migrate_rig import LODGE, PATIENCE, MigrateCase, Process
 
 
 def children(pid):
-    """Processes below this one, with their states: the launcher's are its."""
+    """Processes below this one, and whether each is alive or a zombie: the launcher's are its."""
     found = {}
     for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
         for child in (thread / "children").read_text().split():
             stat = pathlib.Path(f"/proc/{child}/stat").read_text()
-            found[stat[stat.index("(") + 1:stat.rindex(")")]] = stat[stat.rindex(")") + 2]
+            found[stat[stat.index("(") + 1:stat.rindex(")")]] = "zombie" if stat[stat.rindex(")") + 2] in "ZX" else "alive"
             found.update(children(child))
     return found
 
@@ -28,9 +28,9 @@ def children(pid):
 class ExecTest(MigrateCase):
     def only_the_launcher_is_left(self, process):
         deadline = time.monotonic() + PATIENCE
-        while children(process.process.pid) != {"lodge-launcher": "S"} and time.monotonic() < deadline:
+        while children(process.process.pid) != {"lodge-launcher": "alive"} and time.monotonic() < deadline:
             time.sleep(0.01)
-        self.assertEqual(children(process.process.pid), {"lodge-launcher": "S"})
+        self.assertEqual(children(process.process.pid), {"lodge-launcher": "alive"})
 
     def fails(self, source, command):
         self.assertEqual(source.ask("migrate", uri=f"exec:{command}"), {})
@@ -159,7 +159,7 @@ class ExecTest(MigrateCase):
                               capture_output=True, timeout=PATIENCE)
         self.assertEqual((done.returncode, done.stdout, done.stderr), (0, b"", b""))
         pid = int(pidfile.read_text())
-        self.assertEqual(children(pid), {"lodge-launcher": "S"})
+        self.assertEqual(children(pid), {"lodge-launcher": "alive"})
         os.kill(pid, 15)
 
 
