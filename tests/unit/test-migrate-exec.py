@@ -20,7 +20,8 @@ def children(pid):
     for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
         for child in (thread / "children").read_text().split():
             stat = pathlib.Path(f"/proc/{child}/stat").read_text()
-            found[stat[stat.index("(") + 1:stat.rindex(")")]] = "zombie" if stat[stat.rindex(")") + 2] in "ZX" else "alive"
+            name, state = stat[stat.index("(") + 1:stat.rindex(")")], stat[stat.rindex(")") + 2]
+            found[name] = "zombie" if state in "ZX" else "alive"
             found.update(children(child))
     return found
 
