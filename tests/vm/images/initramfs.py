@@ -120,6 +120,7 @@ def _hello(kernel):
     image.modules(kernel, GUEST_MODULES)
     image.modules(kernel, NETWORK_MODULES, "network")
     image.modules(kernel, ["pktgen"], "pktgen")
+    image.modules(kernel, ["i6300esb"], "watchdog")
     image.file("init", GUEST / "init-hello", 0o755)
     for script in sorted((GUEST / "scripts").glob("*.sh")):
         image.file(f"scripts/{script.stem}", script, 0o755)
@@ -158,6 +159,7 @@ def first_level(kernel):
     image = Initramfs()
     image.busybox()
     image.modules(kernel, ["pktgen"], "pktgen")
+    image.modules(kernel, ["i6300esb"], "watchdog")
     image.modules(kernel, GUEST_MODULES + HOST_MODULES)
     image.file("init", GUEST / "init-nested", 0o755)
     image.file("bin/job-agent", GUEST / "job-agent", 0o755)
