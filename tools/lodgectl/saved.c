@@ -191,6 +191,16 @@ static const struct { const char *group, *instead; } out_of_machine[] = {
     { "overcommit", NULL },                /* its memory is never used */
 };
 
+/* Objects that no device refers to: a capture would be emptied, a log be made; or their place is beside such a one. */
+static const char *const outer_objects[] = { "filter-", "egress-policy" };
+
+/* Where memory comes from, whom it is shared with, and how much of it is taken at once.  A trial loads kernel and ROMs
+ * into its memory, which must not be what the domain has, and the host may not have all of it twice. */
+static const char *const memory_keys[] = {
+    "mem-path", "offset", "align", "share", "discard-data", "pmem", "readonly", "hugetlb", "hugetlbsize", "prealloc",
+    "prealloc-threads", "reserve",
+};
+
 static bool is_group(const char *line, const char *group)
 {
     size_t n = strlen(group);
@@ -198,29 +208,124 @@ static bool is_group(const char *line, const char *group)
     return line[0] == '[' && strncmp(line + 1, group, n) == 0 && (line[n + 1] == ']' || line[n + 1] == ' ');
 }
 
+static bool has_key(const char *line, const char *key)
+{
+    size_t n = strlen(key);
+
+    return strncmp(line, key, n) == 0 && line[n + strspn(line + n, " \t")] == '=';
+}
+
+/* The key's line, and its value with what is behind; NULL: the group has none.  The last one counts. */
+static const char *find_key(const GPtrArray *group, const char *key, const char **ret_value)
+{
+    const char *found = NULL;
+
+    for (guint i = 0; i < group->len; i++) {
+        found = has_key(group->pdata[i], key) ? group->pdata[i] : found;
+    }
+    if (ret_value && found) {
+        const char *value = strchr(found, '=') + 1;
+
+        *ret_value = value + strspn(value, " \t\"");
+    }
+    return found;
+}
+
+static bool reaches_out(const GPtrArray *group)
+{
+    const char *type;
+
+    for (size_t i = 0; find_key(group, "qom-type", &type) && i < G_N_ELEMENTS(outer_objects); i++) {
+        if (g_str_has_prefix(type, outer_objects[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_memory(const GPtrArray *group)
+{
+    const char *type;
+
+    return find_key(group, "qom-type", &type) && g_str_has_prefix(type, "memory-backend-");
+}
+
+static bool is_of_memory(const char *line)
+{
+    bool is = has_key(line, "qom-type");
+
+    for (size_t i = 0; i < G_N_ELEMENTS(memory_keys); i++) {
+        is = is || has_key(line, memory_keys[i]);
+    }
+    return is;
+}
+
+static void write_object(GString *out, const GPtrArray *group)
+{
+    bool memory = is_memory(group);
+
+    for (guint i = 0; !reaches_out(group) && i < group->len; i++) {
+        const char *line = group->pdata[i];
+
+        if (!memory || !is_of_memory(line)) {
+            g_string_append_printf(out, "%s\n", line);
+        }
+        if (memory && i == 0) {
+            g_string_append(out, "  qom-type = \"memory-backend-ram\"\n  reserve = \"off\"\n");
+        }
+    }
+}
+
+/* One that several devices share stays so. */
+static const char *sharing(const GPtrArray *group)
+{
+    const char *line = find_key(group, "mux", NULL), *backend;
+
+    if (line) {
+        return line;
+    }
+    return find_key(group, "backend", &backend) && g_str_has_prefix(backend, "mux\"") ? "mux = \"on\"" : "";
+}
+
+/* group: its lines, the heading first. */
+static void write_harmless(GString *out, const GPtrArray *group)
+{
+    const char *heading = group->len ? group->pdata[0] : "";
+
+    for (size_t i = 0; i < G_N_ELEMENTS(out_of_machine); i++) {
+        if (is_group(heading, out_of_machine[i].group)) {
+            if (out_of_machine[i].instead) {
+                g_string_append_printf(out, "%s\n%s\n%s\n", heading, out_of_machine[i].instead, sharing(group));
+            }
+            return;
+        }
+    }
+    if (is_group(heading, "object")) {
+        write_object(out, group);
+        return;
+    }
+    for (guint i = 0; i < group->len; i++) {
+        g_string_append_printf(out, "%s\n", (const char *)group->pdata[i]);
+    }
+}
+
 /* The definition for a trial, the caller's. */
 static char *without_effects(const char *definition)
 {
     g_auto(GStrv) lines = g_strsplit(definition, "\n", -1);
+    g_autoptr(GPtrArray) group = g_ptr_array_new();
     g_autoptr(GString) out = g_string_new(NULL);
-    bool skips = false;
 
     for (char **l = lines; *l; l++) {
         const char *line = g_strstrip(*l);
 
-        skips = line[0] == '[' ? false : skips;
-        for (size_t i = 0; i < G_N_ELEMENTS(out_of_machine); i++) {
-            if (is_group(line, out_of_machine[i].group)) {
-                skips = true;
-                if (out_of_machine[i].instead) {
-                    g_string_append_printf(out, "%s\n%s\n", line, out_of_machine[i].instead);
-                }
-            }
+        if (line[0] == '[') {
+            write_harmless(out, group);
+            g_ptr_array_set_size(group, 0);
         }
-        if (!skips) {
-            g_string_append_printf(out, "%s\n", line);
-        }
+        g_ptr_array_add(group, (gpointer)line);
     }
+    write_harmless(out, group);
     return g_string_free(g_steal_pointer(&out), FALSE);
 }
 
