@@ -288,6 +288,37 @@ class Saved(Scratch):
         self.assertEqual(capture.read_bytes(), b"captured")
         self.assertFalse(audit.exists())
 
+    def trial(self, then):
+        """A trial by a lodge that runs, and then that shell command is done; `$pid` is its process."""
+        tried, there = self.directory / "tried", f"{self.directory}/lodge-check-*/d/pid"
+        script = self.file("lodge", f'#!/bin/sh\n{LODGE} "$@" || exit\npid=$(cat {there})\n'
+                                    f"echo $pid >{tried}.part\nmv {tried}.part {tried}\n{then}\n")
+        pathlib.Path(script).chmod(0o755)
+        return subprocess.Popen([LODGECTL, "restore", "--check", self.directory / "saved"], stdin=subprocess.DEVNULL,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                                env=self.environment | {"LODGE": script, "TMPDIR": str(self.directory)})
+
+    def assert_nothing_is_left(self, trial, says):
+        self.addCleanup(self.end, trial)
+        said = trial.communicate(timeout=40)[1]
+        self.assertFalse(kill((self.directory / "tried").read_text()), "the trial's lodge still runs")
+        self.assertIn(says, said)
+        self.assertEqual(trial.returncode, 1)
+        self.assertEqual(list(self.directory.glob("lodge-check-*")), [])
+
+    def test_an_interrupted_trial_leaves_nothing(self):
+        self.start_one()
+        self.ctl("save", "d", str(self.directory / "saved"))
+        trial = self.trial("sleep 1")
+        self.eventually((self.directory / "tried").exists)
+        trial.send_signal(signal.SIGINT)
+        self.assert_nothing_is_left(trial, "it was given up")
+
+    def test_a_trial_that_hangs_leaves_nothing(self):
+        self.start_one()
+        self.ctl("save", "d", str(self.directory / "saved"))
+        self.assert_nothing_is_left(self.trial("kill -STOP $pid"), "does not answer")
+
     def test_what_is_under_way_is_followed_and_given_up(self):
         status = {"status": "active", "total-time": 2000,
                   "ram": {"total": 400 << 20, "remaining": 300 << 20, "transferred": 100 << 20}}

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -175,12 +176,16 @@ static bool compare(const char *name, const char *folder, const Json *header, GE
     Json *arguments;
 
     if (!client) {
+        follow_kill(name);
         return false;
     }
     arguments = json_new_object();
     json_object_put_member(arguments, "header", json_ref((Json *)header));
     fits = client_run(client, "x-migrate-check", arguments, error);
-    return follow_end(client, fits ? error : NULL) && fits;
+    if (!follow_end(client, NULL)) {
+        follow_kill(name);
+    }
+    return fits != NULL;
 }
 
 /* What a trial has in place of a group that reaches out of the machine; the guest would see the same one. */
@@ -329,6 +334,29 @@ static char *without_effects(const char *definition)
     return g_string_free(g_steal_pointer(&out), FALSE);
 }
 
+/* An interrupt must not leave behind what it has begun, of which nobody else knows. */
+static bool try_it(const char *name, const char *folder, const char *definition, const Json *header, GError **error)
+{
+    struct sigaction interrupt, terminate;
+    g_autoptr(GError) why = NULL;
+    bool ok;
+
+    sigaction(SIGINT, NULL, &interrupt);
+    sigaction(SIGTERM, NULL, &terminate);
+    follow_catch_interrupts();
+    ok = !follow_interrupted() && saved_launch_by(name, definition, "defer", true, &why) &&
+         compare(name, folder, header, &why);
+    sigaction(SIGINT, &interrupt, NULL);
+    sigaction(SIGTERM, &terminate, NULL);
+    if (follow_interrupted()) {
+        return error_set(error, "it was given up");
+    }
+    if (!ok && why) {
+        g_propagate_error(error, g_steal_pointer(&why));
+    }
+    return ok;
+}
+
 /* A registry of its own keeps it from the domains there are. */
 bool saved_check(const char *name, const char *definition, const Json *header, GError **error)
 {
@@ -341,7 +369,7 @@ bool saved_check(const char *name, const char *definition, const Json *header, G
     }
     g_setenv("LODGE_RUNTIME_DIR", folder, TRUE);
     g_setenv("LODGE_LOG_DIR", folder, TRUE);
-    ok = saved_launch_by(name, harmless, "defer", true, error) && compare(name, folder, header, error);
+    ok = try_it(name, folder, harmless, header, error);
     remove_folder(folder);
     g_unsetenv("LODGE_RUNTIME_DIR");
     g_unsetenv("LODGE_LOG_DIR");
