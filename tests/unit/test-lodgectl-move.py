@@ -6,7 +6,9 @@ more pair of folders, where what stands for ssh runs lodgectl.
 """
 
 import json
+import os
 import pathlib
+import signal
 import struct
 import subprocess
 import unittest
@@ -37,6 +39,37 @@ with subprocess.Popen(["{lodgectl}", *sys.argv[sys.argv.index("lodgectl") + 1:]]
     lodgectl.stdout.close()
 """
 
+DEAF = """#!/usr/bin/env python3
+# A lodge that hears everything but that it is to go on.
+import os, pathlib, socket, subprocess, sys, threading
+if code := subprocess.call(["{lodge}", *sys.argv[1:]]):
+    sys.exit(code)
+folder = pathlib.Path(os.environ["LODGE_RUNTIME_DIR"], "d")
+pid = (folder / "pid").read_text().strip()
+os.rename(folder / "control.sock", folder / "real.sock")
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(str(folder / "control.sock"))
+listener.listen()
+if os.fork():
+    os._exit(0)
+for fd in 0, 1, 2:
+    os.close(fd)
+def pump(source, sink):
+    while (data := source.recv(65536)) and b'"cont"' not in data:
+        sink.sendall(data)
+listener.settimeout(0.5)
+while os.path.exists(f"/proc/{{pid}}") and folder.exists():
+    try:
+        client, _ = listener.accept()
+    except TimeoutError:
+        continue
+    client.settimeout(None)
+    lodge = socket.socket(socket.AF_UNIX)
+    lodge.connect(str(folder / "real.sock"))
+    for ends in (client, lodge), (lodge, client):
+        threading.Thread(target=pump, args=ends, daemon=True).start()
+"""
+
 
 def crc32c(data):
     crc = 0xffffffff
@@ -45,6 +78,17 @@ def crc32c(data):
         for _ in range(8):
             crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
     return crc ^ 0xffffffff
+
+
+def kill(process):
+    """Whether it still ran."""
+    try:
+        runs = pathlib.Path(f"/proc/{int(process)}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+    if runs:
+        os.kill(int(process), signal.SIGKILL)
+    return runs
 
 
 def change_header(path, **members):
@@ -189,6 +233,92 @@ class Saved(Scratch):
         self.assertEqual(log.read_text(), "what it has said")
         self.assertFalse(socket.exists())
 
+    def test_a_trial_has_memory_of_its_own(self):
+        memory, capture, audit = (self.directory / name for name in ("memory", "capture", "audit"))
+        self.define_guest("d", b"hello", f"""
+[machine]
+  memory-backend = "ram"
+[object "ram"]
+  qom-type = "memory-backend-file"
+  size = "16M"
+  mem-path = "{memory}"
+  share = "on"
+  discard-data = "on"
+  prealloc = "on"
+[object "capture"]
+  qom-type = "filter-dump"
+  netdev = "net"
+  file = "{capture}"
+[object "rate"]
+  qom-type = "filter-rate"
+  netdev = "net"
+  position = "id=capture"
+  bps = "1000000"
+[object "policy"]
+  qom-type = "egress-policy"
+  audit = "{audit}"
+[netdev "net"]
+  type = "user"
+  egress = "policy"
+[device]
+  driver = "virtio-net-pci"
+  netdev = "net"
+[object "entropy"]
+  qom-type = "rng-egd"
+  chardev = "shared"
+[chardev "shared"]
+  backend = "null"
+  mux = "on"
+[device]
+  driver = "virtio-rng-pci"
+  rng = "entropy"
+[device]
+  driver = "isa-serial"
+  chardev = "shared"
+""")
+        self.ctl("start", "d")
+        file = self.directory / "saved"
+        self.ctl("save", "d", str(file))
+        content = bytes(range(256)) * (16 << 12)
+        memory.write_bytes(content)
+        capture.write_bytes(b"captured")
+        audit.unlink(missing_ok=True)
+        self.assertIn("could be restored", self.ctl("restore", "--check", str(file)))
+        self.assertTrue(memory.read_bytes() == content)
+        self.assertEqual(capture.read_bytes(), b"captured")
+        self.assertFalse(audit.exists())
+
+    def trial(self, then):
+        """A trial by a lodge that runs, and then that shell command is done; `$pid` is its process."""
+        tried, there = self.directory / "tried", f"{self.directory}/lodge-check-*/d/pid"
+        script = self.file("lodge", f'#!/bin/sh\n{LODGE} "$@" || exit\npid=$(cat {there})\n'
+                                    f"echo $pid >{tried}.part\nmv {tried}.part {tried}\n{then}\n")
+        pathlib.Path(script).chmod(0o755)
+        return subprocess.Popen([LODGECTL, "restore", "--check", self.directory / "saved"], stdin=subprocess.DEVNULL,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                                env=self.environment | {"LODGE": script, "TMPDIR": str(self.directory)})
+
+    def assert_nothing_is_left(self, trial, says):
+        self.addCleanup(self.end, trial)
+        said = trial.communicate(timeout=40)[1]
+        self.assertFalse(kill((self.directory / "tried").read_text()), "the trial's lodge still runs")
+        self.assertIn(says, said)
+        self.assertEqual(trial.returncode, 1)
+        self.assertEqual(list(self.directory.glob("lodge-check-*")), [])
+
+    def test_an_interrupted_trial_leaves_nothing(self):
+        self.start_one()
+        self.ctl("save", "d", str(self.directory / "saved"))
+        trial = self.trial("sleep 1")
+        self.eventually((self.directory / "tried").exists)
+        trial.send_signal(signal.SIGINT)
+        self.assert_nothing_is_left(trial, "it was given up")
+
+    def test_a_trial_that_hangs_leaves_nothing(self):
+        self.start_one()
+        self.ctl("save", "d", str(self.directory / "saved"))
+        self.assert_nothing_is_left(self.trial("kill -STOP $pid"), "does not answer")
+
     def test_what_is_under_way_is_followed_and_given_up(self):
         status = {"status": "active", "total-time": 2000,
                   "ram": {"total": 400 << 20, "remaining": 300 << 20, "transferred": 100 << 20}}
@@ -287,6 +417,29 @@ class Moved(Scratch):
         self.eventually(lambda: self.where() == [[], ["d"]])
         self.assertEqual(self.ctl("domstate", "d", "--reason").strip(), "paused (migrating)")
         self.ctl("destroy", "d")
+
+    def lodge_there(self, text):
+        script = pathlib.Path(self.file("lodge", text))
+        script.chmod(0o755)
+        ssh = self.directory / "ssh"
+        ssh.write_text(ssh.read_text().replace(f'LODGE="{LODGE}"', f'LODGE="{script}"'))
+
+    def test_what_hangs_there_from_the_start_is_ended(self):
+        self.lodge_there(f'#!/bin/sh\n{LODGE} "$@" || exit\ncp {self.there}/run/d/pid {self.directory}/pid\n'
+                         f"kill -STOP $(cat {self.directory}/pid)\n")
+        self.define_guest("d", b"hello")
+        self.ctl("start", "d")
+        self.refused("migrate", "d", "ssh://there", says="does not answer")
+        self.assertFalse(kill((self.directory / "pid").read_text()), "it still waits there")
+        self.assertEqual(self.where(), [["d"], []])
+
+    def test_a_domain_that_may_go_on_there_late_does_not_go_on_here(self):
+        self.lodge_there(DEAF.format(lodge=LODGE))
+        self.define_guest("d", b"hello")
+        self.ctl("start", "d")
+        self.refused("migrate", "d", "ssh://there", says="Nobody knows whether domain 'd' runs there")
+        self.assertEqual(self.ctl("domstate", "d", "--reason").strip(), "paused (migrating)")
+        self.assertEqual(self.at(True, "domstate", "d").strip(), "paused")
 
     def test_what_keeps_a_domain_from_moving_is_said_before_it_tries(self):
         server = qmp({"query-migrate": {"blocked-reasons": ["/machine/x cannot be saved: it has a card"]}})

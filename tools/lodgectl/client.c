@@ -24,6 +24,7 @@ struct Client {
     uint8_t input[INPUT_MAX]; /* what was read and is not parsed yet: from `at`, `left` bytes */
     size_t at, left;
     GQueue events; /* Json */
+    unsigned late; /* answers that still come to requests which nobody waits for any more: they come in order */
 };
 
 /* ---- time ---- */
@@ -154,7 +155,18 @@ static bool is_event(const Json *json)
     return json_type_of(json) == JSON_OBJECT && json_object_get_member(json, "event");
 }
 
-/* The next value that is no event. */
+/* One to a request whose time was over, the caller's until then. */
+static bool is_late(Client *c, Json *answer)
+{
+    if (!c->late) {
+        return false;
+    }
+    c->late--;
+    json_unref(answer);
+    return true;
+}
+
+/* The answer to what was asked last: the next value that is no event and not late. */
 static Json *next_answer(Client *c, int64_t deadline, GError **error)
 {
     for (;;) {
@@ -164,13 +176,13 @@ static Json *next_answer(Client *c, int64_t deadline, GError **error)
         if (n < 0) {
             return NULL;
         }
-        if (n > 0 && !is_event(json)) {
+        if (n > 0 && is_event(json)) {
+            keep_event(c, json);
+        } else if (n > 0 && !is_late(c, json)) {
             return json;
         }
-        if (n > 0) {
-            keep_event(c, json);
-        }
         if (n == 0 || ms_until(deadline) == 0) {
+            c->late++;
             too_late(c, error);
             return NULL;
         }
@@ -181,8 +193,11 @@ Json *client_request(Client *c, const char *text, GError **error)
 {
     int64_t deadline = deadline_in(c->timeout_ms);
 
-    return send_all(c, text, deadline, error) && send_all(c, "\n", deadline, error) ? next_answer(c, deadline, error)
-                                                                                     : NULL;
+    if (!send_all(c, text, deadline, error) || !send_all(c, "\n", deadline, error)) {
+        shutdown(c->fd, SHUT_RDWR); /* half a request: nothing that follows would be understood */
+        return NULL;
+    }
+    return next_answer(c, deadline, error);
 }
 
 static const char *text_member(const Json *object, const char *name)
@@ -258,6 +273,7 @@ bool client_event(Client *c, unsigned wait_ms, Json **ret, GError **error)
             return n == 0;
         }
         if (!is_event(*ret)) { /* an answer that came too late for its request */
+            c->late -= c->late > 0;
             g_clear_pointer(ret, json_unref);
         }
     }

@@ -4,6 +4,7 @@
  */
 #include "tools/lodgectl/follow.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,9 +15,11 @@
 #include "tools/lodgectl/print.h"
 #include "tools/lodgectl/reply.h"
 #include "vmm/error.h"
+#include "vmm/registry.h"
 
 #define LOOK_MS 50
 #define END_PATIENCE_MS 15000
+#define KILL_PATIENCE_MS 5000
 #define BAR 30
 #define MIB 1048576.0
 
@@ -127,16 +130,47 @@ bool follow_to_end(const Cmd *cmd, const char *what, Client *client, GError **er
     }
 }
 
+static bool has_gone(int process, int ms)
+{
+    int64_t end = g_get_monotonic_time() + (int64_t)ms * 1000, left = ms;
+    struct pollfd gone = { process, POLLIN, 0 };
+    int n;
+
+    do {
+        n = poll(&gone, 1, (int)MAX(left, 0));
+        left = (end - g_get_monotonic_time()) / 1000;
+    } while (n < 0 && errno == EINTR);
+    return n > 0;
+}
+
 bool follow_end(Client *client, GError **error)
 {
     int process = (int)syscall(SYS_pidfd_open, client_pid(client), 0);
-    struct pollfd gone = { process, POLLIN, 0 };
-    bool ok;
+    bool ok = process < 0 && errno == ESRCH;
 
     client_do(client, "quit", NULL);
-    ok = process < 0 || poll(&gone, 1, END_PATIENCE_MS) > 0;
+    ok = ok || (process >= 0 && has_gone(process, END_PATIENCE_MS));
     if (process >= 0) {
         close(process);
     }
     return ok || error_set(error, "its process does not end");
+}
+
+void follow_kill(const char *name)
+{
+    g_autofree char *root = registry_root();
+    g_autoptr(RegistryEntry) entry = root ? registry_read(root, name) : NULL;
+    int process = entry && entry->alive ? (int)syscall(SYS_pidfd_open, entry->pid, 0) : -1;
+
+    if (process < 0) {
+        return;
+    }
+    if (registry_is_alive(root, name)) { /* still: no other process has the number */
+        syscall(SYS_pidfd_send_signal, process, SIGTERM, NULL, 0);
+        if (!has_gone(process, KILL_PATIENCE_MS)) {
+            syscall(SYS_pidfd_send_signal, process, SIGKILL, NULL, 0);
+            has_gone(process, KILL_PATIENCE_MS);
+        }
+    }
+    close(process);
 }

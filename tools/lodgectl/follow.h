@@ -22,3 +22,5 @@ bool follow_look(const Cmd *cmd, const char *what, Client *client, bool *ret_don
 bool follow_to_end(const Cmd *cmd, const char *what, Client *client, GError **error);
 /* Its process has nothing more to do; returns when it has gone, which it may have before it could answer. */
 bool follow_end(Client *client, GError **error);
+/* Ends the process of a domain that nobody is connected to, if there is one of that name; by force if it does not. */
+void follow_kill(const char *name);

@@ -13,7 +13,8 @@
  *                                        <-   JSON {} | JSON {error}: then it goes on at the source
  *
  * The domain does not run at the destination before it is told to: a connection that breaks earlier ends it there, and
- * later only the one whose answer is missing does not know.
+ * later only the one whose answer is missing does not know.  The destination does not answer where it is not certain
+ * that the domain does not run.
  */
 #pragma once
 

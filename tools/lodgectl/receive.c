@@ -26,6 +26,7 @@ typedef struct Arrival {
     bool check, persistent;
     Dom *dom;       /* NULL: it was not started */
     Client *client;
+    bool may_run;   /* it was told to, and nobody has heard that it does not */
 } Arrival;
 
 static bool flag(const Json *object, const char *name)
@@ -57,9 +58,13 @@ static bool start(Arrival *a, GError **error)
         return error_set_errno(error, errno, "Cannot make a folder in '%s'", g_get_tmp_dir());
     }
     if (saved_launch_by(a->name, a->definition, uri, true, error)) {
-        a->dom = domains_find(a->name, error);
-        a->client = a->dom ? dom_connect(a->dom, DOM_TIMEOUT_MS, error) : NULL;
+        a->dom = domains_named(a->name); /* a name may be another domain's id */
+        a->client = a->dom ? dom_connect(a->dom, DOM_TIMEOUT_MS, error)
+                           : (error_set(error, "Domain '%s' has ended at once", a->name), NULL);
         a->link.stream = a->client ? host_connect_unix(path, error) : -1;
+        if (!a->client) {
+            follow_kill(a->name);
+        }
     }
     unlink(path);
     rmdir(folder);
@@ -89,6 +94,20 @@ static bool has_arrived(Arrival *a, GError **error)
     return error_set(error, "Domain '%s' has not arrived", a->name);
 }
 
+/* A domain that does not answer in time may go on later: only an answer is certain. */
+static bool let_run(Arrival *a, GError **error)
+{
+    g_autoptr(Json) reply = client_request(a->client, "{\"execute\": \"cont\"}", error);
+    const Json *wrong = reply_member(reply, "error", JSON_OBJECT);
+    const char *why = reply_text(wrong, "desc");
+
+    if (reply_member(reply, "return", JSON_OBJECT)) {
+        return true;
+    }
+    a->may_run = !wrong;
+    return reply ? error_set(error, "Domain '%s': %s", a->name, why ? why : "it does not go on") : false;
+}
+
 static void define(const Arrival *a)
 {
     g_autoptr(GError) error = NULL;
@@ -104,7 +123,7 @@ static bool take_in(Arrival *a, GError **error)
     bool run;
 
     if (!start(a, error) || !link_send(&a->link, json_new_object(), error) || !take_stream(a, &run, error) ||
-        !has_arrived(a, error) || (run && !client_do(a->client, "cont", error))) {
+        !has_arrived(a, error) || (run && !let_run(a, error))) {
         return false;
     }
     if (a->persistent) {
@@ -114,12 +133,13 @@ static bool take_in(Arrival *a, GError **error)
     return true;
 }
 
+/* The other side takes an error for certain, and goes on by itself.  So it hears nothing if the domain may run here,
+ * where it then stays, and nothing while it is here. */
 static void give_up(Arrival *a, const GError *why)
 {
-    if (a->client) {
-        follow_end(a->client, NULL);
+    if (!a->may_run && (!a->client || follow_end(a->client, NULL))) {
+        link_send_error(&a->link, why);
     }
-    link_send_error(&a->link, why);
 }
 
 static bool receive(const Cmd *cmd, GError **error)

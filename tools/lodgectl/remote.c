@@ -239,17 +239,20 @@ static bool let_go_on(Remote *remote, bool run, bool *ret_uncertain, GError **er
  * there for a moment. */
 static void go_on_here(Client *client, bool was_running)
 {
+    int64_t end;
+
     client_do(client, "migrate_cancel", NULL);
-    for (unsigned i = 0; i < GO_ON_MS / LOOK_MS; i++) {
+    end = g_get_monotonic_time() + GO_ON_MS * 1000;
+    do {
         g_autoptr(Json) info = client_run(client, "query-migrate", NULL, NULL);
         const char *status = reply_text(info, "status");
 
-        if (!status || g_str_equal(status, "cancelled") || g_str_equal(status, "failed") ||
-            (g_str_equal(status, "completed") && (!was_running || client_do(client, "cont", NULL)))) {
-            return;
+        if (info && (!status || g_str_equal(status, "cancelled") || g_str_equal(status, "failed") ||
+                     (g_str_equal(status, "completed") && (!was_running || client_do(client, "cont", NULL))))) {
+            return; /* without a status it has never begun */
         }
         g_usleep(LOOK_MS * 1000);
-    }
+    } while (g_get_monotonic_time() < end);
     say_warning("the domain does not go on here: see lodgectl domstate, and lodgectl resume");
 }
 

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -175,12 +176,16 @@ static bool compare(const char *name, const char *folder, const Json *header, GE
     Json *arguments;
 
     if (!client) {
+        follow_kill(name);
         return false;
     }
     arguments = json_new_object();
     json_object_put_member(arguments, "header", json_ref((Json *)header));
     fits = client_run(client, "x-migrate-check", arguments, error);
-    return follow_end(client, fits ? error : NULL) && fits;
+    if (!follow_end(client, NULL)) {
+        follow_kill(name);
+    }
+    return fits != NULL;
 }
 
 /* What a trial has in place of a group that reaches out of the machine; the guest would see the same one. */
@@ -191,6 +196,16 @@ static const struct { const char *group, *instead; } out_of_machine[] = {
     { "overcommit", NULL },                /* its memory is never used */
 };
 
+/* Objects that no device refers to: a capture would be emptied, a log be made; or their place is beside such a one. */
+static const char *const outer_objects[] = { "filter-", "egress-policy" };
+
+/* Where memory comes from, whom it is shared with, and how much of it is taken at once.  A trial loads kernel and ROMs
+ * into its memory, which must not be what the domain has, and the host may not have all of it twice. */
+static const char *const memory_keys[] = {
+    "mem-path", "offset", "align", "share", "discard-data", "pmem", "readonly", "hugetlb", "hugetlbsize", "prealloc",
+    "prealloc-threads", "reserve",
+};
+
 static bool is_group(const char *line, const char *group)
 {
     size_t n = strlen(group);
@@ -198,30 +213,148 @@ static bool is_group(const char *line, const char *group)
     return line[0] == '[' && strncmp(line + 1, group, n) == 0 && (line[n + 1] == ']' || line[n + 1] == ' ');
 }
 
+static bool has_key(const char *line, const char *key)
+{
+    size_t n = strlen(key);
+
+    return strncmp(line, key, n) == 0 && line[n + strspn(line + n, " \t")] == '=';
+}
+
+/* The key's line, and its value with what is behind; NULL: the group has none.  The last one counts. */
+static const char *find_key(const GPtrArray *group, const char *key, const char **ret_value)
+{
+    const char *found = NULL;
+
+    for (guint i = 0; i < group->len; i++) {
+        found = has_key(group->pdata[i], key) ? group->pdata[i] : found;
+    }
+    if (ret_value && found) {
+        const char *value = strchr(found, '=') + 1;
+
+        *ret_value = value + strspn(value, " \t\"");
+    }
+    return found;
+}
+
+static bool reaches_out(const GPtrArray *group)
+{
+    const char *type;
+
+    for (size_t i = 0; find_key(group, "qom-type", &type) && i < G_N_ELEMENTS(outer_objects); i++) {
+        if (g_str_has_prefix(type, outer_objects[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_memory(const GPtrArray *group)
+{
+    const char *type;
+
+    return find_key(group, "qom-type", &type) && g_str_has_prefix(type, "memory-backend-");
+}
+
+static bool is_of_memory(const char *line)
+{
+    bool is = has_key(line, "qom-type");
+
+    for (size_t i = 0; i < G_N_ELEMENTS(memory_keys); i++) {
+        is = is || has_key(line, memory_keys[i]);
+    }
+    return is;
+}
+
+static void write_object(GString *out, const GPtrArray *group)
+{
+    bool memory = is_memory(group);
+
+    for (guint i = 0; !reaches_out(group) && i < group->len; i++) {
+        const char *line = group->pdata[i];
+
+        if (!memory || !is_of_memory(line)) {
+            g_string_append_printf(out, "%s\n", line);
+        }
+        if (memory && i == 0) {
+            g_string_append(out, "  qom-type = \"memory-backend-ram\"\n  reserve = \"off\"\n");
+        }
+    }
+}
+
+/* One that several devices share stays so. */
+static const char *sharing(const GPtrArray *group)
+{
+    const char *line = find_key(group, "mux", NULL), *backend;
+
+    if (line) {
+        return line;
+    }
+    return find_key(group, "backend", &backend) && g_str_has_prefix(backend, "mux\"") ? "mux = \"on\"" : "";
+}
+
+/* group: its lines, the heading first. */
+static void write_harmless(GString *out, const GPtrArray *group)
+{
+    const char *heading = group->len ? group->pdata[0] : "";
+
+    for (size_t i = 0; i < G_N_ELEMENTS(out_of_machine); i++) {
+        if (is_group(heading, out_of_machine[i].group)) {
+            if (out_of_machine[i].instead) {
+                g_string_append_printf(out, "%s\n%s\n%s\n", heading, out_of_machine[i].instead, sharing(group));
+            }
+            return;
+        }
+    }
+    if (is_group(heading, "object")) {
+        write_object(out, group);
+        return;
+    }
+    for (guint i = 0; i < group->len; i++) {
+        g_string_append_printf(out, "%s\n", (const char *)group->pdata[i]);
+    }
+}
+
 /* The definition for a trial, the caller's. */
 static char *without_effects(const char *definition)
 {
     g_auto(GStrv) lines = g_strsplit(definition, "\n", -1);
+    g_autoptr(GPtrArray) group = g_ptr_array_new();
     g_autoptr(GString) out = g_string_new(NULL);
-    bool skips = false;
 
     for (char **l = lines; *l; l++) {
         const char *line = g_strstrip(*l);
 
-        skips = line[0] == '[' ? false : skips;
-        for (size_t i = 0; i < G_N_ELEMENTS(out_of_machine); i++) {
-            if (is_group(line, out_of_machine[i].group)) {
-                skips = true;
-                if (out_of_machine[i].instead) {
-                    g_string_append_printf(out, "%s\n%s\n", line, out_of_machine[i].instead);
-                }
-            }
+        if (line[0] == '[') {
+            write_harmless(out, group);
+            g_ptr_array_set_size(group, 0);
         }
-        if (!skips) {
-            g_string_append_printf(out, "%s\n", line);
-        }
+        g_ptr_array_add(group, (gpointer)line);
     }
+    write_harmless(out, group);
     return g_string_free(g_steal_pointer(&out), FALSE);
+}
+
+/* An interrupt must not leave behind what it has begun, of which nobody else knows. */
+static bool try_it(const char *name, const char *folder, const char *definition, const Json *header, GError **error)
+{
+    struct sigaction interrupt, terminate;
+    g_autoptr(GError) why = NULL;
+    bool ok;
+
+    sigaction(SIGINT, NULL, &interrupt);
+    sigaction(SIGTERM, NULL, &terminate);
+    follow_catch_interrupts();
+    ok = !follow_interrupted() && saved_launch_by(name, definition, "defer", true, &why) &&
+         compare(name, folder, header, &why);
+    sigaction(SIGINT, &interrupt, NULL);
+    sigaction(SIGTERM, &terminate, NULL);
+    if (follow_interrupted()) {
+        return error_set(error, "it was given up");
+    }
+    if (!ok && why) {
+        g_propagate_error(error, g_steal_pointer(&why));
+    }
+    return ok;
 }
 
 /* A registry of its own keeps it from the domains there are. */
@@ -236,7 +369,7 @@ bool saved_check(const char *name, const char *definition, const Json *header, G
     }
     g_setenv("LODGE_RUNTIME_DIR", folder, TRUE);
     g_setenv("LODGE_LOG_DIR", folder, TRUE);
-    ok = saved_launch_by(name, harmless, "defer", true, error) && compare(name, folder, header, error);
+    ok = try_it(name, folder, harmless, header, error);
     remove_folder(folder);
     g_unsetenv("LODGE_RUNTIME_DIR");
     g_unsetenv("LODGE_LOG_DIR");

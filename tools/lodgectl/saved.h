@@ -25,7 +25,8 @@ bool saved_launch(const char *name, bool paused, GError **error);
 bool saved_launch_by(const char *name, const char *definition, const char *incoming, bool paused, GError **error);
 
 /* Whether what the header tells of could go on on this host, by that definition: lodge makes the machine and compares,
- * and ends.  Nobody else sees that machine.  It writes to no image, and its character devices and NICs lead nowhere. */
+ * and ends.  Nobody else sees that machine.  It writes to no image, its memory is its own, wherever that of the domain
+ * comes from, and its character devices and NICs lead nowhere: that these could be had here is not tried. */
 bool saved_check(const char *name, const char *definition, const Json *header, GError **error);
 Json *saved_header_json(const MigrateHeader *header); /* the caller's */
 

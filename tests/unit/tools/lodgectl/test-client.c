@@ -22,21 +22,26 @@
 typedef struct Rig {
     char *folder, *path;
     const char *says;
+    const char *at_last; /* what it says when it hears "last"; NULL: nothing */
     bool hangs_up;
     int listener;
     GThread *thread;
 } Rig;
 
-/* Says all of it at once, and reads what comes until the client leaves. */
+/* Says all of it at once but for the end, and reads what comes until the client leaves. */
 static gpointer serve(gpointer opaque)
 {
     Rig *r = opaque;
     int fd = accept(r->listener, NULL, NULL);
     char heard[256];
+    ssize_t n;
 
     if (fd >= 0) {
         send(fd, r->says, strlen(r->says), MSG_NOSIGNAL);
-        while (!r->hangs_up && read(fd, heard, sizeof(heard)) > 0) {
+        while (!r->hangs_up && (n = read(fd, heard, sizeof(heard))) > 0) {
+            if (r->at_last && g_strstr_len(heard, n, "last")) {
+                send(fd, r->at_last, strlen(r->at_last), MSG_NOSIGNAL);
+            }
         }
         close(fd);
     }
@@ -166,6 +171,20 @@ static void test_answer_in_no_time(void **state)
     assert_non_null(strstr(error->message, "does not answer"));
 }
 
+static void test_late_answers_are_no_others(void **state)
+{
+    Rig *r = *state;
+    g_autoptr(Client) c = NULL;
+    g_autoptr(Json) value = NULL;
+
+    r->at_last = "{\"return\": 1}\n{\"event\": \"A\"}\n{\"return\": 2}\n{\"return\": 3}\n";
+    c = open_client(r, HELLO, NULL);
+    assert_false(client_do(c, "first", NULL));
+    assert_false(client_do(c, "second", NULL));
+    value = client_run(c, "last", NULL, NULL);
+    assert_int_equal(json_get_int(value), 3);
+}
+
 static void test_too_many_events_drop_the_oldest(void **state)
 {
     g_autoptr(GString) says = g_string_new(HELLO);
@@ -201,7 +220,7 @@ int main(void)
         TEST(test_value_and_events_in_order), TEST(test_error_keeps_its_class), TEST(test_silence_ends),
         TEST(test_half_a_greeting_ends), TEST(test_hanging_up), TEST(test_no_greeting), TEST(test_no_json),
         TEST(test_neither_return_nor_error), TEST(test_answer_that_is_no_object), TEST(test_answer_in_no_time),
-        TEST(test_too_many_events_drop_the_oldest), TEST(test_nobody_listens),
+        TEST(test_late_answers_are_no_others), TEST(test_too_many_events_drop_the_oldest), TEST(test_nobody_listens),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
