@@ -42,8 +42,8 @@
  *                     <-------------------  HELLO | REFUSED text
  *     records, END    ------------------->  loads
  *                     <-------------------  LOADED | REFUSED text
- *     never resumes   GO ---------------->
- *                     <-------------------  RUNNING; then it runs
+ *     never resumes   GO ---------------->  takes the images
+ *                     <-------------------  RUNNING; then it runs | REFUSED text
  *     done; what goes wrong before RUNNING  ABORT at any time before GO: gives up
  *     leaves a source that can resume
  *

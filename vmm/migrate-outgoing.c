@@ -118,6 +118,7 @@ static bool expect(Migration *m, MigrateType wanted, GError **error)
         return error_subject(error, "destination");
     }
     if (type == MIGRATE_REFUSED) {
+        m->refused = true;
         return refused(text, error);
     }
     return type == wanted ||
@@ -343,7 +344,8 @@ static bool hand_over(Migration *m, GError **error)
         return false;
     }
     if (!migrate_send_record(m->channel, MIGRATE_GO, NULL, 0, error) || !expect(m, MIGRATE_RUNNING, error)) {
-        m->uncertain = !migrate_channel_ended(m->channel) && !migrate_channel_is_local(m->channel);
+        m->uncertain =
+            !m->refused && !migrate_channel_ended(m->channel) && !migrate_channel_is_local(m->channel);
         return false;
     }
     return true;

@@ -7,6 +7,7 @@ them, what is refused and how, and lodgectl.
 
 import json
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -200,6 +201,41 @@ class MigrateTest(MigrateCase):
         source.close()
         destination.wait("completed")
         self.assertEqual(destination.state(), "running")
+
+    def test_a_destination_whose_source_dies_after_its_last_word_runs(self):
+        source, destination = self.to_the_last_word()
+        os.kill(destination.process.pid, signal.SIGSTOP)
+        source.sendall(record(GO))
+        source.close()
+        os.kill(destination.process.pid, signal.SIGCONT)
+        destination.wait("completed")
+        self.assertEqual(destination.state(), "running")
+
+    def with_disk(self, name, *options):
+        """A guest with a disk of this name."""
+        image = self.directory / name
+        image.touch()
+        os.truncate(image, 1 << 20)
+        return Process(self, *self.guest_options(16), "-drive", f"file={image},format=raw,if=none,id=d",
+                       "-device", "virtio-blk-pci,drive=d", *options, machine="q35")
+
+    def test_a_destination_that_cannot_have_the_images_leaves_the_guest_running(self):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        source = self.with_disk("ours")
+        owner = self.with_disk("theirs")
+        for uri in f"unix:{self.directory}/move", f"tcp:127.0.0.1:{port}":
+            destination = self.with_disk("theirs", "-incoming", uri)
+            source.ask("migrate", uri=uri)
+            self.assertRegex(source.wait("failed")["error-desc"], "the destination refuses: .*theirs.*in use")
+            self.assertEqual(source.state(), "running")
+            self.assertEqual(destination.ends()[0], 1)
+        owner.ask("quit")
+        owner.ends()
+        destination = self.with_disk("theirs", "-incoming", f"unix:{self.directory}/again")
+        source.ask("migrate", uri=f"unix:{self.directory}/again")
+        source.wait("completed")
+        destination.wait("completed")
 
     def test_a_destination_whose_source_gives_up_does_not_run(self):
         source, destination = self.to_the_last_word()
