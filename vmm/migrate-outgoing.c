@@ -330,15 +330,28 @@ static bool step_commit(Migration *m, GError **error)
     return m->committed;
 }
 
+/* A destination that cannot answer runs when it has read END: nobody can cancel from then on.  A command's end is its
+ * answer. */
+static bool send_end(Migration *m, GError **error)
+{
+    bool ok;
+
+    if (!m->header.return_path && !m->command && !migration_on_main(m, step_commit, error)) {
+        return false;
+    }
+    ok = migrate_send_end(m->ram, m->channel, m->run_state, error);
+    m->sent_all = ok || migrate_channel_cancelled(m->channel); /* what is cancelled may have gone out */
+    return ok;
+}
+
 static bool hand_over(Migration *m, GError **error)
 {
     if ((m->out && !multifd_out_finish(m->out, error)) || !migrate_send_state(m->channel, m->state, error) ||
-        !migrate_send_end(m->ram, m->channel, m->run_state, error)) {
+        !send_end(m, error)) {
         return false;
     }
-    m->sent_all = true;
     if (!m->header.return_path) {
-        return migrate_command_finish(m, error) && migration_on_main(m, step_commit, error);
+        return !m->command || (migrate_command_finish(m, error) && migration_on_main(m, step_commit, error));
     }
     if (!expect(m, MIGRATE_LOADED, error) || !migration_on_main(m, step_commit, error)) {
         return false;

@@ -5,12 +5,14 @@ them, what is refused and how, and lodgectl.
     test-migrate-process.py BUILD/lodge BUILD/lodgectl
 """
 
+import fcntl
 import json
 import os
 import signal
 import socket
 import struct
 import subprocess
+import time
 import unittest
 
 from migrate_rig import (ABORT, GO, HELLO, LODGE, LODGECTL, LOADED, PATIENCE, RECORD, RUNNING, MigrateCase, Process,
@@ -47,6 +49,27 @@ class MigrateTest(MigrateCase):
         self.assertEqual(destination.state(), "paused")
         self.assertEqual(destination.ask("cont"), {})
         self.assertEqual(destination.state(), "running")
+
+    def test_nobody_cancels_what_a_destination_without_answers_runs(self):
+        stream = self.inline_stream()
+        end = RECORD + 16 + len("running")
+        source = Process(self)
+        read, write = os.pipe()
+        fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+        before = b"x" * (4096 - (len(stream) - end))  # only END has no place
+        os.write(write, before)
+        source.ask("getfd", fdname="x", fds=[write])
+        os.close(write)
+        self.assertEqual(source.ask("migrate", uri="fd:x"), {})
+        deadline = time.monotonic() + PATIENCE
+        while source.wait("active")["ram"]["transferred"] < len(stream) - end and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        self.assertEqual(source.ask("migrate_cancel"), {})
+        with os.fdopen(read, "rb") as pipe:
+            self.assertEqual(len(pipe.read()), len(before) + len(stream))
+        source.wait("completed")
+        self.assertEqual(source.state(), "postmigrate")
 
     def test_a_domain_moves_over_a_socket_pair_and_waits_where_it_is_told_to(self):
         ours, theirs = socket.socketpair()
