@@ -85,7 +85,7 @@ struct Migration {
     bool refused;             /* the destination has said that it does not run */
     bool uncertain;           /* nobody knows whether the other end runs */
     RunState before;          /* source: its run state, when it was stopped */
-    bool stopped;
+    bool stopped;             /* source: by a step, to send the rest */
     unsigned too_dirty, throttle; /* auto-converge: passes after which too much was dirty; percent */
     /* The thread, and its step. */
     pthread_t thread;

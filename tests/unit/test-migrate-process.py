@@ -192,6 +192,25 @@ class MigrateTest(MigrateCase):
         self.assertEqual(source.wait("failed")["error-desc"], "the destination refuses: because")
         self.assertEqual(source.state(), "running")
 
+    def test_a_guest_that_stands_still_waits_for_no_limit(self):
+        source = Process(self)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(f"{self.directory}/move")
+            listener.listen()
+            source.ask("migrate", uri=f"unix:{self.directory}/move")
+            connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(PATIENCE)
+            connection.sendall(record(HELLO))
+            data = b""
+            while not data.endswith(b"running"):
+                data += connection.recv(65536)
+            self.assertEqual(source.ask("migrate-set-parameters", max_bandwidth=1), {})
+            connection.sendall(record(LOADED))
+            self.assertEqual(connection.recv(RECORD, socket.MSG_WAITALL), record(GO))
+            connection.sendall(record(RUNNING))
+            source.wait("completed")
+
     def to_the_last_word(self):
         """A destination that has everything, and this test, its source, which has not said GO."""
         stream = self.inline_stream()
