@@ -236,10 +236,10 @@ static RunState state_to_be(const Migration *m)
     case RUN_STATE_SUSPENDED:
     case RUN_STATE_SHUTDOWN:
     case RUN_STATE_GUEST_PANICKED:
-    case RUN_STATE_PRELAUNCH:
         return (RunState)state;
+    case RUN_STATE_PRELAUNCH:
     case RUN_STATE_PAUSED:
-        return m->control->cont ? RUN_STATE_RUNNING : RUN_STATE_PAUSED;
+        return m->control->cont ? RUN_STATE_RUNNING : (RunState)state;
     default:
         return RUN_STATE_PAUSED;
     }

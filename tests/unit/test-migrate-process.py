@@ -117,6 +117,14 @@ class MigrateTest(MigrateCase):
         self.assertEqual(self.arrives(), "paused")
         self.assertEqual(self.arrives("cont"), "running")
 
+    def test_cont_lets_a_domain_run_that_had_not_begun_when_it_was_saved(self):
+        source = Process(self, "-S")
+        self.assertEqual(source.ask("migrate", uri=f"file:{self.directory}/saved"), {})
+        source.wait("completed")
+        self.assertEqual(self.arrives(), "prelaunch")
+        self.assertEqual(self.arrives("cont"), "running")
+        self.assertEqual(self.arrives("cont", "stop"), "prelaunch")
+
     def waits_before_switchover(self):
         """A source that has gone through memory and waits, and its destination."""
         where = f"unix:{self.directory}/move{len(self.processes)}"
