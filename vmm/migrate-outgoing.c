@@ -252,7 +252,8 @@ static bool step_stop(Migration *m, GError **error)
         run_control_set_state(m->domain, RUN_STATE_FINISH_MIGRATE);
     }
     m->stopped = true;
-    m->domain->run.time.restored |= m->before == RUN_STATE_RUNNING; /* should it go on here, then in time */
+    /* Should it go on here, then in time. */
+    m->domain->run.time.restored |= m->before == RUN_STATE_RUNNING || m->before == RUN_STATE_SUSPENDED;
     if (!goes_on(m, error)) {
         return false;
     }
