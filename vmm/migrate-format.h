@@ -48,7 +48,7 @@
  *     leaves a source that can resume
  *
  * A destination that has sent LOADED and reads the end of a local socket runs without GO: a source that lives says
- * GO or ABORT before it closes.
+ * GO or ABORT before it closes.  That holds for the source's own end of it: a relay that dies says nothing.
  *
  * Versions: a later program reads what an earlier one wrote.  The version of the container grows when a program that
  * does not know of a change could misread it; members of the header are only added.
