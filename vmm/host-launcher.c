@@ -2,7 +2,8 @@
 /*
  * The launcher: a small process that starts other programs for this one, which itself may start none once it is in its
  * sandbox.  It is forked before there are threads and guest memory, holds no descriptor but its socket, and ends with
- * the process that forked it.
+ * the process that forked it.  Where the sandbox is to have none (spawn=deny) a script of the start forks it when it is
+ * needed, maybe with memory of the guest, and it has gone before the guest runs.
  *
  *   this process  --request: directory, arguments; descriptors 0, 1, 2 and a status socket-->  launcher
  *                 <-----------------status socket: errno of the start, then what waitpid() said--

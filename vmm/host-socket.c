@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The host's stream sockets.  A local name is a path of the file system, or
- * "@NAME" in Linux' abstract namespace.  Any thread; connecting and looking names
- * up may block.
+ * "@NAME" in Linux' abstract namespace.  Any thread; connecting may block, to each
+ * address for CONNECT_S, and so may looking names up.
  */
 #include "vmm/host.h"
 
@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 #include "vmm/host-dgram.h"
 
 #define LISTEN_BACKLOG 128 /* clients that wait for their turn on a chardev */
+#define CONNECT_S      10  /* who waits for an answer longer waits for nobody; the domain's end waits for it, too */
 
 static bool unix_address(const char *path, struct sockaddr_un *ret, socklen_t *ret_length, GError **error)
 {
@@ -82,6 +84,18 @@ static int bind_unix(int fd, const char *path, int type, const struct sockaddr_u
     return err;
 }
 
+/* A limit of sending is one of connecting as well (socket(7)).  Returns errno, or 0. */
+static int connect_in_time(int fd, const struct sockaddr *address, socklen_t length)
+{
+    const struct timeval limit = { .tv_sec = CONNECT_S }, none = { 0 };
+    int err;
+
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+    err = connect(fd, address, length) < 0 ? errno : 0;
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof(none));
+    return err == EINPROGRESS || err == EAGAIN ? ETIMEDOUT : err;
+}
+
 int host_listen_unix(const char *path, GError **error)
 {
     struct sockaddr_un address;
@@ -115,14 +129,15 @@ int host_connect_unix(const char *path, GError **error)
 {
     struct sockaddr_un address;
     socklen_t length;
-    int fd;
+    int fd, err;
 
     if (!unix_address(path, &address, &length, error)) {
         return -1;
     }
     fd = new_unix_socket(path, SOCK_STREAM, error);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, length) < 0) {
-        error_set_errno(error, errno, "cannot connect to '%s'", path);
+    err = fd < 0 ? 0 : connect_in_time(fd, (struct sockaddr *)&address, length);
+    if (err) {
+        error_set_errno(error, err, "cannot connect to '%s'", path);
         close(fd);
         return -1;
     }
@@ -214,10 +229,10 @@ static int connect_to(const struct addrinfo *a)
     if (fd < 0) {
         return -errno;
     }
-    if (connect(fd, a->ai_addr, a->ai_addrlen) == 0) {
+    err = connect_in_time(fd, a->ai_addr, a->ai_addrlen);
+    if (!err) {
         return fd;
     }
-    err = errno;
     close(fd);
     return -err;
 }

@@ -16,6 +16,7 @@
 #include "vmm/timer.h"
 
 #define SLICE_NS (20 * NS_PER_MS) /* within which the limit holds */
+#define SAY_MS   1000 /* until the last word has a place among what nobody has read yet */
 
 struct MigrateChannel {
     MigrateChannel *first; /* whose cancel and cancelled are meant: itself, or another */
@@ -229,7 +230,9 @@ bool migrate_channel_pace(MigrateChannel *channel, uint64_t bytes, GError **erro
 void migrate_channel_say(MigrateChannel *channel, const void *data, size_t length)
 {
     struct iovec iov = { (void *)data, length };
+    struct pollfd fd = { channel->fd, POLLOUT, 0 };
 
+    poll(&fd, 1, SAY_MS);
     (void)!write_some(channel, &iov, 1);
 }
 

@@ -51,8 +51,12 @@ bool migrate_connect_channels(Migration *m, GError **error)
     }
     m->out = multifd_out_new(m->ram, m->channel, &m->multifd_options);
     for (unsigned i = 0; i < m->header.channels; i++) {
-        int fd = migrate_uri_connect(&m->uri, error);
+        int fd;
 
+        if (migrate_channel_cancelled(m->channel)) {
+            return error_set(error, "the migration was cancelled");
+        }
+        fd = migrate_uri_connect(&m->uri, error);
         if (fd < 0 || !multifd_out_add(m->out, fd, error)) {
             return false;
         }

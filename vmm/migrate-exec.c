@@ -5,7 +5,9 @@
  *
  * Out: the migration is complete when the command has ended well, so what it could not write is no loss.  While it
  * works on what it has, nobody knows more; a command that takes longer than SOON may itself be the destination (ssh
- * HOST lodge -incoming ...), so when that ends badly the domain does not go on here by itself.
+ * HOST lodge -incoming ...), so when that ends badly the domain does not go on here by itself.  One that ends badly
+ * before is no place, as a full disk is none, and the domain goes on: so a destination behind a command has not the
+ * promise that unix: and tcp: give, that never both ends run.
  *
  * The command is started on the main thread; what follows is the migration's thread's.
  */

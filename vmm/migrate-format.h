@@ -42,13 +42,13 @@
  *                     <-------------------  HELLO | REFUSED text
  *     records, END    ------------------->  loads
  *                     <-------------------  LOADED | REFUSED text
- *     never resumes   GO ---------------->
- *                     <-------------------  RUNNING; then it runs
+ *     never resumes   GO ---------------->  takes the images
+ *                     <-------------------  RUNNING; then it runs | REFUSED text
  *     done; what goes wrong before RUNNING  ABORT at any time before GO: gives up
  *     leaves a source that can resume
  *
  * A destination that has sent LOADED and reads the end of a local socket runs without GO: a source that lives says
- * GO or ABORT before it closes.
+ * GO or ABORT before it closes.  That holds for the source's own end of it: a relay that dies says nothing.
  *
  * Versions: a later program reads what an earlier one wrote.  The version of the container grows when a program that
  * does not know of a change could misread it; members of the header are only added.

@@ -99,6 +99,28 @@ static bool work_inline(Migration *m, GError **error)
            load_inline(m, error);
 }
 
+/* The images may be somebody else's still, so this comes before the source hears that it is rid of the domain. */
+static bool step_activate(Migration *m, GError **error)
+{
+    return migrate_storage_activate(m->control, error);
+}
+
+/* On this host only a source that has died does not hear it, and there is no other domain than this one. */
+static bool say_running(Migration *m, GError **error)
+{
+    g_autoptr(GError) reason = NULL;
+
+    if (answer(m, MIGRATE_RUNNING, "", &reason)) {
+        return true;
+    }
+    if (migrate_channel_is_local(m->channel) && !migrate_channel_cancelled(m->channel)) {
+        log_warning("the source has died after it had handed over the domain: it runs here");
+        return true;
+    }
+    g_propagate_error(error, g_steal_pointer(&reason));
+    return false;
+}
+
 /* Says why not, whatever stands in the pipe; the source may be gone. */
 static bool work_channel(Migration *m, GError **error)
 {
@@ -110,7 +132,14 @@ static bool work_channel(Migration *m, GError **error)
         answer(m, MIGRATE_REFUSED, (*error)->message, NULL);
         return false;
     }
-    return answer(m, MIGRATE_LOADED, "", error) && wait_for_go(m, error) && answer(m, MIGRATE_RUNNING, "", error);
+    if (!answer(m, MIGRATE_LOADED, "", error) || !wait_for_go(m, error)) {
+        return false;
+    }
+    if (!migration_on_main(m, step_activate, error)) {
+        answer(m, MIGRATE_REFUSED, (*error)->message, NULL);
+        return false;
+    }
+    return say_running(m, error);
 }
 
 /* ---- files ---- */
@@ -209,10 +238,10 @@ static RunState state_to_be(const Migration *m)
     case RUN_STATE_SUSPENDED:
     case RUN_STATE_SHUTDOWN:
     case RUN_STATE_GUEST_PANICKED:
-    case RUN_STATE_PRELAUNCH:
         return (RunState)state;
+    case RUN_STATE_PRELAUNCH:
     case RUN_STATE_PAUSED:
-        return m->control->cont ? RUN_STATE_RUNNING : RUN_STATE_PAUSED;
+        return m->control->cont ? RUN_STATE_RUNNING : (RunState)state;
     default:
         return RUN_STATE_PAUSED;
     }
@@ -230,7 +259,7 @@ static bool succeeded(Migration *m, GError **error)
 {
     RunState state = state_to_be(m);
 
-    if (!migrate_storage_activate(m->control, error)) {
+    if (!migrate_storage_activate(m->control, error)) { /* of a file: */
         return false;
     }
     __atomic_store_n(&m->end_ns, clock_ns(clock_realtime), __ATOMIC_RELAXED);

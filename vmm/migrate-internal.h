@@ -82,9 +82,10 @@ struct Migration {
     char *run_state;          /* that the container says */
     bool committed;           /* atomic: the other end may run, nobody can cancel any more */
     bool sent_all;            /* the source only waits for an answer */
+    bool refused;             /* the destination has said that it does not run */
     bool uncertain;           /* nobody knows whether the other end runs */
     RunState before;          /* source: its run state, when it was stopped */
-    bool stopped;
+    bool stopped;             /* source: by a step, to send the rest */
     unsigned too_dirty, throttle; /* auto-converge: passes after which too much was dirty; percent */
     /* The thread, and its step. */
     pthread_t thread;

@@ -22,6 +22,7 @@ typedef struct Feed {
     MultifdIn *in;
     MigrateChannel *channel;
     pthread_t thread;
+    unsigned number; /* in the order they came; the source numbers them itself */
     uint32_t pass; /* its own; mutex */
 } Feed;
 
@@ -191,8 +192,10 @@ static void *work(void *opaque)
 {
     Feed *f = opaque;
     GError *error = NULL;
+    char name[16];
 
-    pthread_setname_np(pthread_self(), "multifd");
+    g_snprintf(name, sizeof(name), "multifd %u", f->number);
+    pthread_setname_np(pthread_self(), name);
     if (!load(f, &error)) {
         fail(f->in, error);
     }
@@ -226,6 +229,7 @@ bool multifd_in_add(MultifdIn *in, int fd)
     int err;
 
     f->in = in;
+    f->number = in->n;
     f->channel = migrate_channel_new_beside(in->first);
     if (!migrate_channel_adopt(f->channel, fd, &error)) {
         close(fd);

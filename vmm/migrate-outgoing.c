@@ -118,6 +118,7 @@ static bool expect(Migration *m, MigrateType wanted, GError **error)
         return error_subject(error, "destination");
     }
     if (type == MIGRATE_REFUSED) {
+        m->refused = true;
         return refused(text, error);
     }
     return type == wanted ||
@@ -251,7 +252,8 @@ static bool step_stop(Migration *m, GError **error)
         run_control_set_state(m->domain, RUN_STATE_FINISH_MIGRATE);
     }
     m->stopped = true;
-    m->domain->run.time.restored |= m->before == RUN_STATE_RUNNING; /* should it go on here, then in time */
+    /* Should it go on here, then in time. */
+    m->domain->run.time.restored |= m->before == RUN_STATE_RUNNING || m->before == RUN_STATE_SUSPENDED;
     if (!goes_on(m, error)) {
         return false;
     }
@@ -329,21 +331,35 @@ static bool step_commit(Migration *m, GError **error)
     return m->committed;
 }
 
+/* A destination that cannot answer runs when it has read END: nobody can cancel from then on.  A command's end is its
+ * answer. */
+static bool send_end(Migration *m, GError **error)
+{
+    bool ok;
+
+    if (!m->header.return_path && !m->command && !migration_on_main(m, step_commit, error)) {
+        return false;
+    }
+    ok = migrate_send_end(m->ram, m->channel, m->run_state, error);
+    m->sent_all = ok || migrate_channel_cancelled(m->channel); /* what is cancelled may have gone out */
+    return ok;
+}
+
 static bool hand_over(Migration *m, GError **error)
 {
     if ((m->out && !multifd_out_finish(m->out, error)) || !migrate_send_state(m->channel, m->state, error) ||
-        !migrate_send_end(m->ram, m->channel, m->run_state, error)) {
+        !send_end(m, error)) {
         return false;
     }
-    m->sent_all = true;
     if (!m->header.return_path) {
-        return migrate_command_finish(m, error) && migration_on_main(m, step_commit, error);
+        return !m->command || (migrate_command_finish(m, error) && migration_on_main(m, step_commit, error));
     }
     if (!expect(m, MIGRATE_LOADED, error) || !migration_on_main(m, step_commit, error)) {
         return false;
     }
     if (!migrate_send_record(m->channel, MIGRATE_GO, NULL, 0, error) || !expect(m, MIGRATE_RUNNING, error)) {
-        m->uncertain = !migrate_channel_ended(m->channel) && !migrate_channel_is_local(m->channel);
+        m->uncertain =
+            !m->refused && !migrate_channel_ended(m->channel) && !migrate_channel_is_local(m->channel);
         return false;
     }
     return true;

@@ -3,8 +3,8 @@
  * What migrations are told by query-migrate-parameters and migrate-set-parameters.  Names and defaults are QEMU 7.2's
  * (qapi/migration.json); here are those that have an effect.
  *
- * What is set counts at once for a migration that is under way, but for its channels and their compression.  Main
- * thread; the migration's reads.
+ * What is set counts at once for a migration that is under way, but for its channels and their compression; a guest
+ * that stands still already waits for no limit.  Main thread; the migration's reads.
  */
 #include "vmm/error.h"
 #include "vmm/migrate-internal.h"
@@ -129,7 +129,7 @@ static bool set_parameters(CommandCall *call, const void *opaque, void *ret, GEr
                          p.throttle.initial);
     }
     put(&control->parameters, &p);
-    if (m && args->has_bandwidth && migrate_status(control) == MIGRATE_ACTIVE) {
+    if (m && args->has_bandwidth && !m->stopped && migrate_status(control) == MIGRATE_ACTIVE) {
         migrate_channel_set_limit(m->channel, p.max_bandwidth);
     }
     return true;

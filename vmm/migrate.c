@@ -261,6 +261,9 @@ void migration_cancel(Migration *m)
 
 void migration_close(Migration *m)
 {
+    if (m->in) {
+        migrate_incoming_unlisten(m->control); /* that adds channels to it */
+    }
     g_clear_pointer(&m->in, multifd_in_free);
     migrate_channel_close(m->channel);
     if (m->file >= 0) {

@@ -19,7 +19,7 @@
  * Quiet means, in the order it is made: every vCPU is parked, guest time stands
  * still, the queues of every device are paused (last realized first).  go_on() is
  * the exact reverse.  Save, restore, reset and unplug rely on it.  A suspended domain
- * is quiet, but its time goes on, for the alarm that may wake it.
+ * is quiet, but its time goes on, for the alarm that may wake it; not while it moves.
  *
  * Requests come from any thread: a bit and its argument are stored, and the first
  * bit posts handle_requests() to the main loop.  A vCPU thread never waits for what
@@ -539,7 +539,14 @@ void run_control_init(Domain *domain)
 void run_control_set_state(Domain *domain, RunState state)
 {
     g_assert(domain->run.quiet);
+    if (domain_run_state(domain) == RUN_STATE_SUSPENDED) {
+        stop_time(domain);
+    }
     set_state(domain, state);
+    if (state == RUN_STATE_SUSPENDED) {
+        migrate_catch_up(domain);
+        start_time(domain);
+    }
 }
 
 void run_control_ready(Domain *domain)

@@ -5,11 +5,14 @@ them, what is refused and how, and lodgectl.
     test-migrate-process.py BUILD/lodge BUILD/lodgectl
 """
 
+import fcntl
 import json
 import os
+import signal
 import socket
 import struct
 import subprocess
+import time
 import unittest
 
 from migrate_rig import (ABORT, GO, HELLO, LODGE, LODGECTL, LOADED, PATIENCE, RECORD, RUNNING, MigrateCase, Process,
@@ -46,6 +49,27 @@ class MigrateTest(MigrateCase):
         self.assertEqual(destination.state(), "paused")
         self.assertEqual(destination.ask("cont"), {})
         self.assertEqual(destination.state(), "running")
+
+    def test_nobody_cancels_what_a_destination_without_answers_runs(self):
+        stream = self.inline_stream()
+        end = RECORD + 16 + len("running")
+        source = Process(self)
+        read, write = os.pipe()
+        fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+        before = b"x" * (4096 - (len(stream) - end))  # only END has no place
+        os.write(write, before)
+        source.ask("getfd", fdname="x", fds=[write])
+        os.close(write)
+        self.assertEqual(source.ask("migrate", uri="fd:x"), {})
+        deadline = time.monotonic() + PATIENCE
+        while source.wait("active")["ram"]["transferred"] < len(stream) - end and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        self.assertEqual(source.ask("migrate_cancel"), {})
+        with os.fdopen(read, "rb") as pipe:
+            self.assertEqual(len(pipe.read()), len(before) + len(stream))
+        source.wait("completed")
+        self.assertEqual(source.state(), "postmigrate")
 
     def test_a_domain_moves_over_a_socket_pair_and_waits_where_it_is_told_to(self):
         ours, theirs = socket.socketpair()
@@ -92,6 +116,14 @@ class MigrateTest(MigrateCase):
         source.wait("completed")
         self.assertEqual(self.arrives(), "paused")
         self.assertEqual(self.arrives("cont"), "running")
+
+    def test_cont_lets_a_domain_run_that_had_not_begun_when_it_was_saved(self):
+        source = Process(self, "-S")
+        self.assertEqual(source.ask("migrate", uri=f"file:{self.directory}/saved"), {})
+        source.wait("completed")
+        self.assertEqual(self.arrives(), "prelaunch")
+        self.assertEqual(self.arrives("cont"), "running")
+        self.assertEqual(self.arrives("cont", "stop"), "prelaunch")
 
     def waits_before_switchover(self):
         """A source that has gone through memory and waits, and its destination."""
@@ -168,6 +200,25 @@ class MigrateTest(MigrateCase):
         self.assertEqual(source.wait("failed")["error-desc"], "the destination refuses: because")
         self.assertEqual(source.state(), "running")
 
+    def test_a_guest_that_stands_still_waits_for_no_limit(self):
+        source = Process(self)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(f"{self.directory}/move")
+            listener.listen()
+            source.ask("migrate", uri=f"unix:{self.directory}/move")
+            connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(PATIENCE)
+            connection.sendall(record(HELLO))
+            data = b""
+            while not data.endswith(b"running"):
+                data += connection.recv(65536)
+            self.assertEqual(source.ask("migrate-set-parameters", max_bandwidth=1), {})
+            connection.sendall(record(LOADED))
+            self.assertEqual(connection.recv(RECORD, socket.MSG_WAITALL), record(GO))
+            connection.sendall(record(RUNNING))
+            source.wait("completed")
+
     def to_the_last_word(self):
         """A destination that has everything, and this test, its source, which has not said GO."""
         stream = self.inline_stream()
@@ -200,6 +251,41 @@ class MigrateTest(MigrateCase):
         source.close()
         destination.wait("completed")
         self.assertEqual(destination.state(), "running")
+
+    def test_a_destination_whose_source_dies_after_its_last_word_runs(self):
+        source, destination = self.to_the_last_word()
+        os.kill(destination.process.pid, signal.SIGSTOP)
+        source.sendall(record(GO))
+        source.close()
+        os.kill(destination.process.pid, signal.SIGCONT)
+        destination.wait("completed")
+        self.assertEqual(destination.state(), "running")
+
+    def with_disk(self, name, *options):
+        """A guest with a disk of this name."""
+        image = self.directory / name
+        image.touch()
+        os.truncate(image, 1 << 20)
+        return Process(self, *self.guest_options(16), "-drive", f"file={image},format=raw,if=none,id=d",
+                       "-device", "virtio-blk-pci,drive=d", *options, machine="q35")
+
+    def test_a_destination_that_cannot_have_the_images_leaves_the_guest_running(self):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        source = self.with_disk("ours")
+        owner = self.with_disk("theirs")
+        for uri in f"unix:{self.directory}/move", f"tcp:127.0.0.1:{port}":
+            destination = self.with_disk("theirs", "-incoming", uri)
+            source.ask("migrate", uri=uri)
+            self.assertRegex(source.wait("failed")["error-desc"], "the destination refuses: .*theirs.*in use")
+            self.assertEqual(source.state(), "running")
+            self.assertEqual(destination.ends()[0], 1)
+        owner.ask("quit")
+        owner.ends()
+        destination = self.with_disk("theirs", "-incoming", f"unix:{self.directory}/again")
+        source.ask("migrate", uri=f"unix:{self.directory}/again")
+        source.wait("completed")
+        destination.wait("completed")
 
     def test_a_destination_whose_source_gives_up_does_not_run(self):
         source, destination = self.to_the_last_word()

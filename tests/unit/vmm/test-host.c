@@ -11,7 +11,9 @@
 #include <glib.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -257,6 +259,27 @@ static void test_refused_connection_is_named(void **state)
     assert_non_null(strstr(error->message, "127.0.0.1:1"));
 }
 
+/* The backlog of 0 has room for one. */
+static void test_peer_that_never_accepts_is_not_waited_for(void **state)
+{
+    const Rig *r = *state;
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    g_autoptr(GError) error = NULL;
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), first;
+
+    g_strlcpy(address.sun_path, r->path, sizeof(address.sun_path));
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(listener, 0), 0);
+    first = host_connect_unix(r->path, NULL);
+    assert_true(first >= 0);
+    alarm(25); /* ends the test, should it wait for ever */
+    assert_int_equal(host_connect_unix(r->path, &error), -1);
+    alarm(0);
+    assert_non_null(strstr(error->message, r->path));
+    close(first);
+    close(listener);
+}
+
 static void test_port_that_cannot_be_is_refused(void **state)
 {
     g_autoptr(GError) error = NULL;
@@ -423,6 +446,7 @@ int main(void)
         ROW(test_too_long_a_socket_name_is_refused),
         ROW(test_file_is_not_replaced_by_a_socket),
         ROW(test_refused_connection_is_named),
+        ROW(test_peer_that_never_accepts_is_not_waited_for),
         ROW(test_port_that_cannot_be_is_refused),
         ROW(test_unknown_host_is_named),
         ROW(test_program_that_ends_well_has_done_so),

@@ -124,6 +124,34 @@ static void test_it_happens_once(void **state)
     assert_int_equal(f->fake->kvmclock_ns, 7);
 }
 
+static void test_the_time_of_a_domain_that_sleeps_goes_on_when_it_has_arrived(void **state)
+{
+    Fixture *f = *state;
+    struct GuestTime *time = &f->domain->run.time;
+    int64_t stopped = time->virtual_ns;
+    X86Cpu *cpu = restore(f, AWAY_NS);
+
+    assert_false(clock_running(domain_clock(f->domain)));
+    run_control_set_state(f->domain, RUN_STATE_SUSPENDED);
+    assert_true(clock_running(domain_clock(f->domain)));
+    assert_near((uint64_t)clock_ns(domain_clock(f->domain)), stopped + AWAY_NS);
+    assert_near(f->fake->kvmclock_ns, 1000 + AWAY_NS);
+    assert_near(*x86_cpu_msr(cpu, 0x10), 5000 + AWAY_NS);
+}
+
+static void test_the_time_of_a_domain_that_sleeps_stands_still_while_it_moves(void **state)
+{
+    Fixture *f = *state;
+    struct GuestTime *time = &f->domain->run.time;
+
+    run_control_set_state(f->domain, RUN_STATE_SUSPENDED);
+    time->stopped_at_ns = 0;
+    run_control_set_state(f->domain, RUN_STATE_FINISH_MIGRATE);
+    assert_false(clock_running(domain_clock(f->domain)));
+    assert_int_equal(time->virtual_ns, clock_ns(domain_clock(f->domain)));
+    assert_in_range(g_get_real_time() * 1000 - time->stopped_at_ns, 0, SLACK_NS);
+}
+
 static void test_time_never_goes_back(void **state)
 {
     Fixture *f = *state;
@@ -194,6 +222,8 @@ int main(void)
         CASE(test_every_clock_goes_on_by_the_time_away),
         CASE(test_clocks_that_are_set_on_agree_with_each_other),
         CASE(test_it_happens_once),
+        CASE(test_the_time_of_a_domain_that_sleeps_goes_on_when_it_has_arrived),
+        CASE(test_the_time_of_a_domain_that_sleeps_stands_still_while_it_moves),
         CASE(test_time_never_goes_back),
         CASE(test_a_time_of_its_own_stands_still_meanwhile),
         CASE(test_a_one_shot_timer_that_is_due_comes_at_once),

@@ -423,6 +423,38 @@ static void test_who_waits_can_be_cancelled(void **state)
     close(fds[1]);
 }
 
+static void *read_soon(void *opaque)
+{
+    const int *fd = opaque;
+    uint8_t bytes[4096], last = 0;
+    ssize_t n;
+
+    usleep(20000);
+    while ((n = read(*fd, bytes, sizeof(bytes))) > 0) {
+        last = bytes[n - 1];
+    }
+    return GUINT_TO_POINTER(last);
+}
+
+static void test_the_last_word_waits_for_its_place(void **state)
+{
+    MigrateChannel *channel;
+    pthread_t thread;
+    void *last;
+    int fds[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    channel = channel_on(fds[0]);
+    while (send(fds[0], "aaaaaaaaaaaaaaa", 15, MSG_NOSIGNAL) > 0) {
+    }
+    assert_int_equal(pthread_create(&thread, NULL, read_soon, &fds[1]), 0);
+    migrate_channel_say(channel, "word", 4);
+    migrate_channel_free(channel);
+    pthread_join(thread, &last);
+    assert_int_equal(GPOINTER_TO_UINT(last), 'd');
+    close(fds[1]);
+}
+
 static void test_a_limit_is_kept(void **state)
 {
     g_autofree uint8_t *bytes = g_malloc0(1 << 16);
@@ -472,6 +504,7 @@ int main(void)
         cmocka_unit_test(test_a_difference_is_named),
         cmocka_unit_test(test_a_header_comes_back_as_it_was_and_no_bit_of_it_can_change),
         cmocka_unit_test(test_who_waits_can_be_cancelled),
+        cmocka_unit_test(test_the_last_word_waits_for_its_place),
         cmocka_unit_test(test_a_limit_is_kept),
         cmocka_unit_test(test_a_device_that_went_meanwhile_is_missed),
     };
