@@ -71,14 +71,18 @@ static bool may_send(const NetEgress *e, const EgressAddress *a)
 
 /* ---- what is the network's own ---- */
 
+/* Only where libslirp answers itself: it sends the same ports at other groups into the host's network. */
 static bool is_dhcp(const NetEgress *e, const EgressPacket *p)
 {
+    static const EgressAddress all4 = { { [10] = 0xff, 0xff, 0xff, 0xff, 0xff, 0xff } },
+                               servers6 = { { 0xff, 0x02, [13] = 1, 0, 2 } }; /* RFC 8415, 7.1 */
+
     if (p->protocol != EGRESS_UDP) {
         return false;
     }
-    return p->ipv6 ? p->destination_port == PORT_DHCPV6 && p->destination.bytes[0] == 0xff
+    return p->ipv6 ? p->destination_port == PORT_DHCPV6 && egress_same(&p->destination, &servers6)
                    : p->destination_port == PORT_BOOTPS && p->source_port == PORT_BOOTPC &&
-                         (is_gateway(e, &p->destination) || egress_is_multicast(&p->destination));
+                         (egress_same(&p->destination, &e->place.gateway4) || egress_same(&p->destination, &all4));
 }
 
 static bool is_own(const NetEgress *e, const EgressPacket *p)

@@ -303,6 +303,19 @@ static void test_the_networks_own_works(void **state)
     assert_false(datagram(GATEWAY, 67)); /* from another port than a DHCP client's */
 }
 
+static void test_dhcp_goes_to_its_servers_only(void **state)
+{
+    uint8_t frame[2048];
+
+    with("default=deny");
+    assert_true(guest(frame, frame_udp(frame, GUEST, 68, GATEWAY, 67, "x", 1)));
+    assert_true(guest(frame, frame_udp(frame, "fe80::15", 546, "ff02::1:2", 547, "x", 1)));
+    assert_false(guest(frame, frame_udp(frame, GUEST, 68, "224.0.0.1", 67, "x", 1)));
+    assert_false(guest(frame, frame_udp(frame, "fe80::15", 546, "ff05::1", 547, "x", 1)));
+    assert_false(guest(frame, frame_udp(frame, "fe80::15", 546, "ff05::1:3", 547, "x", 1)));
+    audited("\"destination\": \"224.0.0.1:67\", \"rule\": \"multicast\"");
+}
+
 static void test_forwards_are_allowed_by_being_there(void **state)
 {
     const EgressForward forwards[] = { { .inward = true, .port = 40000 }, { .udp = true, .inward = true, .port = 5000 },
@@ -635,6 +648,7 @@ int main(void)
         TEST(deny_wins_and_default_allow_lets_the_rest_through),
         TEST(the_host_is_reached_by_its_own_rules_only),
         TEST(the_networks_own_works),
+        TEST(dhcp_goes_to_its_servers_only),
         TEST(forwards_are_allowed_by_being_there),
         TEST(an_end_is_an_end),
         TEST(a_name_allows_the_addresses_that_it_stands_for),
