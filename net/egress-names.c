@@ -361,6 +361,14 @@ static bool follow(EgressNames *names, const uint8_t *dns, size_t length, const 
     return true;
 }
 
+/* What monitors print is no control sequence of a guest's choosing; rules about the name's end still find it. */
+static void make_printable(char *name)
+{
+    for (; *name; name++) {
+        *name = g_ascii_isgraph(*name) ? *name : '?';
+    }
+}
+
 bool egress_names_answer(EgressNames *names, const EgressPacket *p, int64_t now, unsigned *ret_learned, char *name)
 {
     const uint8_t *dns = p->frame + p->payload;
@@ -381,11 +389,12 @@ bool egress_names_answer(EgressNames *names, const EgressPacket *p, int64_t now,
     at += 4;
     strcpy(alias, asked);
     strcpy(name, asked);
+    make_printable(name);
     for (unsigned i = 0; i < MIN(be16(dns + 6), RECORDS_MAX); i++) {
         if (!read_record(dns, length, &at, &r)) {
             break;
         }
-        *ret_learned += follow(names, dns, length, &r, asked, alias, now);
+        *ret_learned += follow(names, dns, length, &r, name, alias, now);
     }
     pending->until = 0;
     return true;

@@ -25,7 +25,7 @@ size_t egress_make_no_such_name(const uint8_t *dns, const EgressQuestion *q, uin
 /* A question goes out, from that port. */
 void egress_names_ask(EgressNames *names, const EgressPacket *p, const EgressQuestion *q, int64_t now);
 /* An answer comes in.  Learns its addresses; false: nobody asked, or it is malformed: it is not to be handed on.
- * *ret_learned: addresses of `name` (of EGRESS_NAME_MAX + 1 bytes and more). */
+ * *ret_learned: addresses of `name` (of 256 bytes); what cannot be printed in it is a question mark. */
 bool egress_names_answer(EgressNames *names, const EgressPacket *p, int64_t now, unsigned *ret_learned, char *name);
 /* NULL-terminated, borrowed until the next call of any of these. */
 const char *const *egress_names_of(EgressNames *names, const EgressAddress *a, int64_t now);

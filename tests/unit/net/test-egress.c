@@ -421,6 +421,19 @@ static void test_answers_to_nobody_teach_nothing(void **state)
     assert_false(syn(OUT, 443));
 }
 
+static void test_names_are_printable_and_rules_find_them(void **state)
+{
+    g_autoptr(GString) info = g_string_new(NULL);
+
+    with("default=allow,allow=*.example.org,deny=*.example.net");
+    resolve("a\033[2J.example.org", 60, OUT);
+    assert_true(syn(OUT, 443));
+    egress_info(rig->domain, info);
+    assert_non_null(strstr(info->str, " a?[2j.example.org (*.example.org)"));
+    resolve("a\033.example.net", 60, "192.0.2.8");
+    assert_false(syn("192.0.2.8", 443));
+}
+
 static void test_a_name_never_stands_for_this_host(void **state)
 {
     with("allow=example.org");
@@ -657,6 +670,7 @@ int main(void)
         TEST(any_name_may_be_asked_for_where_that_is_said),
         TEST(names_lead_over_others),
         TEST(answers_to_nobody_teach_nothing),
+        TEST(names_are_printable_and_rules_find_them),
         TEST(a_name_never_stands_for_this_host),
         TEST(other_name_servers_are_like_any_address),
         TEST(packets_in_odd_forms_are_refused),
