@@ -149,7 +149,6 @@ void egress_flow_track(NetEgress *e, EgressFlow *f, const EgressPacket *p, bool 
     size_t bytes = p->end - p->ip;
 
     *(from_guest ? &f->sent : &f->received) += bytes;
-    e->policy->bytes += bytes;
     f->answered |= from_guest == f->inward;
     if (f->protocol == EGRESS_TCP) {
         follow_tcp(f, p, from_guest);

@@ -106,5 +106,7 @@ const char *egress_protocol_name(uint8_t protocol);
 /* ---- egress-policy.c ---- */
 bool egress_policy_each(Domain *domain, bool (*fn)(EgressPolicy *policy, void *opaque), void *opaque);
 EgressPolicy *egress_policy_find(Domain *domain, const char *id, GError **error);
+/* So many bytes have passed; where these use the quota up, all connections are cut. */
+void egress_policy_count(EgressPolicy *policy, size_t bytes);
 /* Adds or removes them all, or none. */
 bool egress_policy_change(EgressPolicy *policy, bool deny, bool add, const FieldList *rules, GError **error);

@@ -269,6 +269,7 @@ static bool ask_name(NetEgress *e, const EgressPacket *p)
     if (!e->policy->used_up && may_ask(e->policy, q.name)) {
         egress_names_ask(e->names, p, &q, egress_now(e));
         egress_audit(&entry);
+        egress_policy_count(e->policy, p->end - p->ip);
         return true;
     }
     entry.verdict = "deny";
@@ -298,21 +299,11 @@ static bool take_answer(NetEgress *e, const EgressPacket *p)
         return false;
     }
     egress_audit(&entry);
+    egress_policy_count(e->policy, p->end - p->ip);
     return true;
 }
 
 /* ---- frames ---- */
-
-static void check_quota(EgressPolicy *policy)
-{
-    if (!policy->quota_bytes || policy->used_up || policy->bytes < policy->quota_bytes) {
-        return;
-    }
-    policy->used_up = true;
-    for (unsigned i = 0; i < policy->networks->len; i++) {
-        egress_review(policy->networks->pdata[i]);
-    }
-}
 
 static bool send_flow(NetEgress *e, const EgressPacket *p)
 {
@@ -332,7 +323,7 @@ static bool send_flow(NetEgress *e, const EgressPacket *p)
         f = egress_flow_add(e, p, true, d.rule, d.name);
     }
     egress_flow_track(e, f, p, true);
-    check_quota(e->policy);
+    egress_policy_count(e->policy, p->end - p->ip);
     return true;
 }
 
@@ -398,7 +389,7 @@ bool net_egress_receive(NetEgress *e, const uint8_t *frame, size_t length)
     f = f || p.protocol == EGRESS_ICMP ? f : let_in(e, &p);
     if (f) {
         egress_flow_track(e, f, &p, false);
-        check_quota(e->policy);
+        egress_policy_count(e->policy, p.end - p.ip);
     } else if (p.protocol == EGRESS_TCP && p.flags & EGRESS_RST) {
         return true; /* libslirp's word on what it does not know either */
     }

@@ -635,6 +635,20 @@ static void test_a_quota_used_up_cuts_everything(void **state)
     assert_true(syn(OUT, 81));
 }
 
+static void test_questions_and_answers_count(void **state)
+{
+    unsigned asked = 0;
+
+    with("allow=*,allow=*.example.org,quota-bytes=3000");
+    assert_true(syn(OUT, 80)); /* 40 bytes */
+    for (unsigned i = 0; i < 100; i++) {
+        asked += ask("a.example.org"); /* 59 */
+    }
+    assert_int_equal(asked, 51);
+    audited("\"verdict\": \"cut\"");
+    assert_false(syn(OUT, 81));
+}
+
 static void test_a_flood_does_not_fill_the_log(void **state)
 {
     g_autofree char *log = NULL;
@@ -684,6 +698,7 @@ int main(void)
         TEST(connections_are_bounded),
         TEST(new_connections_a_second_are_bounded),
         TEST(a_quota_used_up_cuts_everything),
+        TEST(questions_and_answers_count),
         TEST(a_flood_does_not_fill_the_log),
     };
 
