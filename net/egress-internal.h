@@ -50,9 +50,10 @@ typedef struct EgressFlow {
     /* --- */
     bool inward, host;
     uint8_t fins;     /* 1: the guest's; 2: the other side's */
-    bool answered;
+    bool answered, has_acked;
     uint8_t mac_guest[6], mac_network[6];
     uint32_t guest_next, remote_next; /* TCP sequence numbers */
+    uint32_t acked;   /* of the guest's, what libslirp waits for; has_acked */
     int64_t started, until;
     uint64_t sent, received; /* bytes of packets */
     char *name;       /* by which it was allowed; NULL: none */

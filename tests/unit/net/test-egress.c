@@ -348,6 +348,39 @@ static void test_an_end_is_an_end(void **state)
     assert_false(answer_segment(OUT, 443, EGRESS_ACK, 501, 1101, 5));
 }
 
+static bool reset_from_guest(unsigned port, uint32_t seq)
+{
+    uint8_t frame[256];
+
+    return guest(frame, frame_tcp(frame, GUEST, 40000, OUT, port, EGRESS_RST, seq, 0, 0));
+}
+
+static void test_a_reset_with_a_wrong_number_ends_it_for_the_network_too(void **state)
+{
+    EgressPacket p;
+
+    with("allow=*");
+    assert_true(syn(OUT, 443));
+    assert_true(answer_segment(OUT, 443, EGRESS_SYN | EGRESS_ACK, 500, 101, 0));
+    assert_true(reset_from_guest(443, 0x70000000));
+    assert_true(is_reset(rig->to_network, rig->network_bytes));
+    egress_parse(rig->to_network, rig->network_bytes, &p);
+    assert_int_equal(p.seq, 101); /* where libslirp waits */
+    assert_int_equal(p.destination_port, 443);
+    assert_false(answer_segment(OUT, 443, EGRESS_ACK, 501, 101, 5));
+}
+
+static void test_a_reset_that_nobody_hears_frees_no_connection(void **state)
+{
+    with("allow=*,max-connections=1");
+    assert_true(syn(OUT, 1));
+    assert_true(reset_from_guest(1, 101)); /* libslirp connects, and takes none */
+    assert_false(syn(OUT, 2));
+    assert_true(answer_segment(OUT, 1, EGRESS_SYN | EGRESS_ACK, 500, 101, 0));
+    assert_true(reset_from_guest(1, 101));
+    assert_true(syn(OUT, 2));
+}
+
 /* ---- names ---- */
 
 static void test_a_name_allows_the_addresses_that_it_stands_for(void **state)
@@ -552,6 +585,20 @@ static void test_a_rule_withdrawn_cuts_its_connections(void **state)
     audited("\"verdict\": \"cut\"");
 }
 
+static void test_a_cut_does_not_believe_the_guest(void **state)
+{
+    EgressPacket p;
+
+    with("allow=192.0.2.7");
+    assert_true(syn(OUT, 443));
+    assert_true(answer_segment(OUT, 443, EGRESS_SYN | EGRESS_ACK, 500, 101, 0));
+    assert_true(segment(OUT, 443, 0x60000000, 501, 10)); /* outside of every window */
+    change(false, false, "192.0.2.7");
+    egress_parse(rig->to_network, rig->network_bytes, &p);
+    assert_true(p.flags & EGRESS_RST);
+    assert_int_equal(p.seq, 101);
+}
+
 static void test_a_rule_added_is_in_force_at_once(void **state)
 {
     with("allow=198.51.100.1");
@@ -678,6 +725,8 @@ int main(void)
         TEST(dhcp_goes_to_its_servers_only),
         TEST(forwards_are_allowed_by_being_there),
         TEST(an_end_is_an_end),
+        TEST(a_reset_with_a_wrong_number_ends_it_for_the_network_too),
+        TEST(a_reset_that_nobody_hears_frees_no_connection),
         TEST(a_name_allows_the_addresses_that_it_stands_for),
         TEST(an_address_is_forgotten_with_its_time_and_its_connections_live),
         TEST(other_names_are_not_asked_for),
@@ -692,6 +741,7 @@ int main(void)
         TEST(senders_are_of_the_network),
         TEST(groups_are_not_answered),
         TEST(a_rule_withdrawn_cuts_its_connections),
+        TEST(a_cut_does_not_believe_the_guest),
         TEST(a_rule_added_is_in_force_at_once),
         TEST(lists_are_replaced_as_a_whole),
         TEST(a_policy_in_use_stays),
