@@ -17,7 +17,7 @@ typedef struct EgressQuestion {
     char name[256]; /* lower case, without the last dot */
     size_t end;     /* of the question in the message */
 } EgressQuestion;
-/* A message that asks one question, and is nothing else. */
+/* A message that asks one question, with at most EDNS options behind it, which nobody here looks at. */
 bool egress_question_parse(const uint8_t *dns, size_t length, EgressQuestion *ret);
 /* "There is no such name", to that question.  Length; 0: there is no room. */
 size_t egress_make_no_such_name(const uint8_t *dns, const EgressQuestion *q, uint8_t *ret, size_t room);

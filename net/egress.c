@@ -8,7 +8,7 @@
  * or a prefix.
  *
  * Names are asked for at the network's name server, by UDP; where `dns` says so, only names that some rule allows, so
- * that names carry nothing out.  Its answers say which addresses a name's rules are about.
+ * that names carry nothing to others' servers.  Its answers say which addresses a name's rules are about.
  *
  * What is refused whatever the rules say: packets that egress-packet.h calls odd; senders outside of the network, or
  * with the gateway's addresses; what comes for the guest without belonging to a connection.

@@ -421,6 +421,29 @@ static void test_other_names_are_not_asked_for(void **state)
     audited("\"name\": \"c2vjcmv0.attacker.net\"");
 }
 
+static void test_nothing_but_options_is_behind_a_question(void **state)
+{
+    static const uint8_t opt[11] = { [2] = 41, 0x04, 0xd0 }, option[] = { 0, 10, 0, 4, 'd', 'a', 't', 'a' };
+    uint8_t dns[512], frame[2048];
+    size_t length, at;
+
+    with("allow=example.org");
+    at = dns_question(dns, 7, "example.org", 1);
+    dns[at] = 'x';
+    assert_false(guest(frame, frame_udp(frame, GUEST, 5353, SERVER, 53, dns, at + 1)));
+    dns[11] = 1; /* an additional record */
+    assert_false(guest(frame, frame_udp(frame, GUEST, 5353, SERVER, 53, dns, at)));
+    memcpy(dns + at, opt, sizeof(opt));
+    length = at + sizeof(opt);
+    assert_true(guest(frame, frame_udp(frame, GUEST, 5353, SERVER, 53, dns, length)));
+    memcpy(dns + length, option, sizeof(option));
+    assert_false(guest(frame, frame_udp(frame, GUEST, 5353, SERVER, 53, dns, length + sizeof(option))));
+    dns[length - 1] = sizeof(option);
+    assert_true(guest(frame, frame_udp(frame, GUEST, 5353, SERVER, 53, dns, length + sizeof(option))));
+    dns[at + 2] = 16; /* a text */
+    assert_false(guest(frame, frame_udp(frame, GUEST, 5353, SERVER, 53, dns, length + sizeof(option))));
+}
+
 static void test_any_name_may_be_asked_for_where_that_is_said(void **state)
 {
     with("dns=any,allow=192.0.2.7");
@@ -730,6 +753,7 @@ int main(void)
         TEST(a_name_allows_the_addresses_that_it_stands_for),
         TEST(an_address_is_forgotten_with_its_time_and_its_connections_live),
         TEST(other_names_are_not_asked_for),
+        TEST(nothing_but_options_is_behind_a_question),
         TEST(any_name_may_be_asked_for_where_that_is_said),
         TEST(names_lead_over_others),
         TEST(answers_to_nobody_teach_nothing),
