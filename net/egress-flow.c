@@ -148,9 +148,9 @@ static int64_t time_of(const EgressFlow *f)
     }
 }
 
-/* Each side is reset at the place where it waits for the next byte.  libslirp's is what it has acknowledged itself, since
- * the guest may have sent other numbers; before, it looks at the acknowledgement only (a hostfwd's SYN is under way), or
- * at nothing while it connects. */
+/* Each side is reset at the place where it waits for the next byte.  libslirp's is what it has acknowledged itself,
+ * since the guest may have sent other numbers; before, it looks at the acknowledgement only (a hostfwd's SYN is under
+ * way), or at nothing while it connects. */
 static size_t make_reset(const EgressFlow *f, bool to_guest, uint8_t frame[EGRESS_ANSWER_MAX])
 {
     const EgressSegment reset = {
@@ -168,8 +168,8 @@ static size_t make_reset(const EgressFlow *f, bool to_guest, uint8_t frame[EGRES
     return egress_make_segment(&reset, frame);
 }
 
-/* One that libslirp ignores (a wrong number or checksum) would leave its socket behind, which nothing counts any more; so
- * another goes after it.  While libslirp connects it hears none, and the connection is still one. */
+/* One that libslirp ignores (a wrong number or checksum) would leave its socket behind, which nothing counts any more;
+ * so another goes after it.  While libslirp connects it hears none, and the connection is still one. */
 static void end_by_reset(NetEgress *e, EgressFlow *f, bool from_guest)
 {
     uint8_t frame[EGRESS_ANSWER_MAX];
