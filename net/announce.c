@@ -7,7 +7,7 @@
  * one `step` ms later than the one before, at most `max`.
  *
  * Each announcement has an id; one that begins ends the one of the same id.  That of a restored domain waits until
- * the guest runs.
+ * the guest runs, and is none that a user can name.
  *
  * Main thread; frames are sent by the queue's loop.
  */
@@ -18,7 +18,9 @@
 #include "vmm/migrate.h"
 #include "vmm/timer.h"
 
-#define ARRIVAL "/arrival" /* no id that a user can give begins so */
+/* In the table, those of users have "user:" before their id. */
+#define ARRIVAL "arrival"
+#define OF_USER "user:"
 
 typedef struct Announcement {
     Domain *domain;
@@ -126,7 +128,8 @@ static Announcement *begin(Domain *domain, const char *id, const NetAnnounce *pa
 
 void net_announce_self(Domain *domain, const char *id, const NetAnnounce *parameters)
 {
-    Announcement *a = begin(domain, id, parameters);
+    g_autofree char *key = g_strconcat(OF_USER, id, NULL);
+    Announcement *a = begin(domain, key, parameters);
 
     if (a) {
         next_round(a);

@@ -100,25 +100,26 @@ void egress_audit_close(EgressPolicy *policy)
     }
 }
 
-static void write_line(EgressPolicy *policy, const char *line, size_t length)
+/* false: it is left out. */
+static bool write_line(EgressPolicy *policy, const char *line, size_t length)
 {
     EgressAudit *a = &policy->audit;
     int err;
 
     if (a->chr) {
         if (a->waiting->len + length > WAITING_MAX) {
-            a->left_out++;
-            return;
+            return false;
         }
         g_string_append_len(a->waiting, line, (gssize)length);
         flush(a);
-        return;
+        return true;
     }
     err = host_write_all(a->fd, line, length);
     if (err && !a->failed) {
         log_warning("%s: the audit log '%s' lacks lines: %s", policy->object.id, policy->audit_file, g_strerror(-err));
     }
     a->failed = err != 0;
+    return !err;
 }
 
 /* ---- lines ---- */
@@ -128,7 +129,6 @@ static bool has_room(EgressAudit *a)
     int64_t now = clock_ns(clock_realtime), step = NS_PER_SEC / LINES_A_SECOND;
 
     if (a->free_at > now + LINES_AHEAD * step) {
-        a->left_out++;
         return false;
     }
     a->free_at = MAX(a->free_at, now) + step;
@@ -200,12 +200,15 @@ void egress_audit(const EgressEntry *e)
     EgressPolicy *policy = e->egress->policy;
     EgressAudit *a = &policy->audit;
     g_autofree char *text = NULL, *line = NULL;
+    uint64_t left_out = a->left_out;
 
-    if ((a->fd < 0 && !a->chr) || !has_room(a)) {
+    if (a->fd < 0 && !a->chr) {
         return;
     }
-    text = line_of(e, a->left_out);
-    a->left_out = 0;
-    line = g_strconcat(text, "\n", NULL);
-    write_line(policy, line, strlen(line));
+    a->left_out++; /* until it is taken */
+    if (has_room(a)) {
+        text = line_of(e, left_out);
+        line = g_strconcat(text, "\n", NULL);
+        a->left_out = write_line(policy, line, strlen(line)) ? 0 : a->left_out;
+    }
 }

@@ -127,6 +127,10 @@ static void follow_tcp(EgressFlow *f, const EgressPacket *p, bool from_guest)
     if (!*next || (int32_t)(end - *next) > 0) {
         *next = end;
     }
+    if (!from_guest && p->flags & EGRESS_ACK && (!f->has_acked || (int32_t)(p->ack - f->acked) > 0)) {
+        f->acked = p->ack;
+        f->has_acked = true;
+    }
     if (p->flags & EGRESS_FIN) {
         f->fins |= from_guest ? 1 : 2;
     }
@@ -144,55 +148,65 @@ static int64_t time_of(const EgressFlow *f)
     }
 }
 
+/* Each side is reset at the place where it waits for the next byte.  libslirp's is what it has acknowledged itself,
+ * since the guest may have sent other numbers; before, it looks at the acknowledgement only (a hostfwd's SYN is under
+ * way), or at nothing while it connects. */
+static size_t make_reset(const EgressFlow *f, bool to_guest, uint8_t frame[EGRESS_ANSWER_MAX])
+{
+    const EgressSegment reset = {
+        .mac_from = to_guest ? f->mac_network : f->mac_guest,
+        .mac_to = to_guest ? f->mac_guest : f->mac_network,
+        .from = to_guest ? f->remote : f->guest,
+        .to = to_guest ? f->guest : f->remote,
+        .from_port = to_guest ? f->remote_port : f->guest_port,
+        .to_port = to_guest ? f->guest_port : f->remote_port,
+        .seq = to_guest ? f->remote_next : f->has_acked ? f->acked : f->guest_next,
+        .ack = to_guest ? f->guest_next : f->remote_next,
+        .flags = EGRESS_RST | EGRESS_ACK,
+    };
+
+    return egress_make_segment(&reset, frame);
+}
+
+/* One that libslirp ignores (a wrong number or checksum) would leave its socket behind, which nothing counts any more;
+ * so another goes after it.  While libslirp connects it hears none, and the connection is still one. */
+static void end_by_reset(NetEgress *e, EgressFlow *f, bool from_guest)
+{
+    uint8_t frame[EGRESS_ANSWER_MAX];
+
+    if (from_guest && !f->has_acked && !f->inward) {
+        return;
+    }
+    if (from_guest) {
+        e->place.to_network(e->place.opaque, frame, make_reset(f, false, frame));
+    }
+    egress_flow_end(e, f, "closed");
+}
+
 void egress_flow_track(NetEgress *e, EgressFlow *f, const EgressPacket *p, bool from_guest)
 {
     size_t bytes = p->end - p->ip;
 
     *(from_guest ? &f->sent : &f->received) += bytes;
-    e->policy->bytes += bytes;
     f->answered |= from_guest == f->inward;
     if (f->protocol == EGRESS_TCP) {
         follow_tcp(f, p, from_guest);
     }
     f->until = egress_now(e) + time_of(f);
     if (f->protocol == EGRESS_TCP && p->flags & EGRESS_RST) {
-        egress_flow_end(e, f, "closed");
+        end_by_reset(e, f, from_guest);
     }
 }
 
 /* ---- the end ---- */
 
-/* A reset for each side, at the place where it waits for the next byte.  Who is elsewhere asks (RFC 5961), and is
- * refused then, since the connection is not known any more: it is forgotten first, as libslirp answers at once. */
+/* Who is elsewhere asks (RFC 5961), and is refused then, since the connection is not known any more: it is forgotten
+ * first, as libslirp answers at once. */
 void egress_flow_cut(NetEgress *e, EgressFlow *f)
 {
     uint8_t to_guest[EGRESS_ANSWER_MAX], to_network[EGRESS_ANSWER_MAX];
-    const EgressSegment guest =
-                            {
-                                .mac_from = f->mac_network,
-                                .mac_to = f->mac_guest,
-                                .from = f->remote,
-                                .to = f->guest,
-                                .from_port = f->remote_port,
-                                .to_port = f->guest_port,
-                                .seq = f->remote_next,
-                                .ack = f->guest_next,
-                                .flags = EGRESS_RST | EGRESS_ACK,
-                            },
-                        network = {
-                            .mac_from = f->mac_guest,
-                            .mac_to = f->mac_network,
-                            .from = f->guest,
-                            .to = f->remote,
-                            .from_port = f->guest_port,
-                            .to_port = f->remote_port,
-                            .seq = f->guest_next,
-                            .ack = f->remote_next,
-                            .flags = EGRESS_RST | EGRESS_ACK,
-                        };
     bool tells = f->protocol == EGRESS_TCP && f->fins != 3;
-    size_t guest_bytes = egress_make_segment(&guest, to_guest),
-           network_bytes = egress_make_segment(&network, to_network);
+    size_t guest_bytes = make_reset(f, true, to_guest), network_bytes = make_reset(f, false, to_network);
 
     egress_flow_end(e, f, "cut");
     if (tells) {

@@ -50,9 +50,10 @@ typedef struct EgressFlow {
     /* --- */
     bool inward, host;
     uint8_t fins;     /* 1: the guest's; 2: the other side's */
-    bool answered;
+    bool answered, has_acked;
     uint8_t mac_guest[6], mac_network[6];
     uint32_t guest_next, remote_next; /* TCP sequence numbers */
+    uint32_t acked;   /* of the guest's, what libslirp waits for; has_acked */
     int64_t started, until;
     uint64_t sent, received; /* bytes of packets */
     char *name;       /* by which it was allowed; NULL: none */
@@ -106,5 +107,7 @@ const char *egress_protocol_name(uint8_t protocol);
 /* ---- egress-policy.c ---- */
 bool egress_policy_each(Domain *domain, bool (*fn)(EgressPolicy *policy, void *opaque), void *opaque);
 EgressPolicy *egress_policy_find(Domain *domain, const char *id, GError **error);
+/* So many bytes have passed; where these use the quota up, all connections are cut. */
+void egress_policy_count(EgressPolicy *policy, size_t bytes);
 /* Adds or removes them all, or none. */
 bool egress_policy_change(EgressPolicy *policy, bool deny, bool add, const FieldList *rules, GError **error);

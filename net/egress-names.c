@@ -15,6 +15,7 @@
 
 #define HEADER       12
 #define QUESTION_MAX 512 /* of a question's message */
+#define OPT_MIN      11  /* without options */
 #define PENDING_MAX  256
 #define PENDING_TIME (30 * NS_PER_SEC)
 #define KNOWN_MAX    4096
@@ -24,7 +25,7 @@
 #define JUMPS_MAX    16  /* of a compressed name */
 #define NAMES_MAX    16  /* of an address, at a time */
 
-enum { TYPE_A = 1, TYPE_CNAME = 5, TYPE_AAAA = 28, CLASS_IN = 1 };
+enum { TYPE_A = 1, TYPE_CNAME = 5, TYPE_AAAA = 28, TYPE_OPT = 41, CLASS_IN = 1 };
 enum { FLAG_RESPONSE = 0x80, RCODE_NO_NAME = 3 };
 
 typedef struct Pending {
@@ -96,6 +97,14 @@ static bool read_name(const uint8_t *dns, size_t length, size_t *at, bool compre
     return memchr(name, '\0', n ? n - 1 : 0) == NULL;
 }
 
+/* Behind the question: nothing, or one OPT record (EDNS, RFC 6891) up to the end. */
+static bool is_tail(const uint8_t *dns, size_t length, size_t at)
+{
+    return be16(dns + 10) ? length >= at + OPT_MIN && !dns[at] && be16(dns + at + 1) == TYPE_OPT &&
+                                be16(dns + at + 9) == length - at - OPT_MIN
+                          : length == at;
+}
+
 bool egress_question_parse(const uint8_t *dns, size_t length, EgressQuestion *ret)
 {
     size_t at = HEADER;
@@ -111,7 +120,7 @@ bool egress_question_parse(const uint8_t *dns, size_t length, EgressQuestion *re
     ret->id = be16(dns);
     ret->type = be16(dns + at);
     ret->end = at + 4;
-    return true;
+    return is_tail(dns, length, ret->end);
 }
 
 size_t egress_make_no_such_name(const uint8_t *dns, const EgressQuestion *q, uint8_t *ret, size_t room)
@@ -361,6 +370,14 @@ static bool follow(EgressNames *names, const uint8_t *dns, size_t length, const 
     return true;
 }
 
+/* What monitors print is no control sequence of a guest's choosing; rules about the name's end still find it. */
+static void make_printable(char *name)
+{
+    for (; *name; name++) {
+        *name = g_ascii_isgraph(*name) ? *name : '?';
+    }
+}
+
 bool egress_names_answer(EgressNames *names, const EgressPacket *p, int64_t now, unsigned *ret_learned, char *name)
 {
     const uint8_t *dns = p->frame + p->payload;
@@ -381,11 +398,12 @@ bool egress_names_answer(EgressNames *names, const EgressPacket *p, int64_t now,
     at += 4;
     strcpy(alias, asked);
     strcpy(name, asked);
+    make_printable(name);
     for (unsigned i = 0; i < MIN(be16(dns + 6), RECORDS_MAX); i++) {
         if (!read_record(dns, length, &at, &r)) {
             break;
         }
-        *ret_learned += follow(names, dns, length, &r, asked, alias, now);
+        *ret_learned += follow(names, dns, length, &r, name, alias, now);
     }
     pending->until = 0;
     return true;

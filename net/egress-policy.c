@@ -105,6 +105,14 @@ static void review(EgressPolicy *policy)
     }
 }
 
+void egress_policy_count(EgressPolicy *policy, size_t bytes)
+{
+    policy->bytes += bytes;
+    if (policy->quota_bytes && !policy->used_up && policy->bytes >= policy->quota_bytes) {
+        review(policy);
+    }
+}
+
 /* ---- changes ---- */
 
 static bool remove_text(FieldList *list, const char *text)

@@ -8,7 +8,7 @@
  * or a prefix.
  *
  * Names are asked for at the network's name server, by UDP; where `dns` says so, only names that some rule allows, so
- * that names carry nothing out.  Its answers say which addresses a name's rules are about.
+ * that names carry nothing to others' servers.  Its answers say which addresses a name's rules are about.
  *
  * What is refused whatever the rules say: packets that egress-packet.h calls odd; senders outside of the network, or
  * with the gateway's addresses; what comes for the guest without belonging to a connection.
@@ -71,14 +71,18 @@ static bool may_send(const NetEgress *e, const EgressAddress *a)
 
 /* ---- what is the network's own ---- */
 
+/* Only where libslirp answers itself: it sends the same ports at other groups into the host's network. */
 static bool is_dhcp(const NetEgress *e, const EgressPacket *p)
 {
+    static const EgressAddress all4 = { { [10] = 0xff, 0xff, 0xff, 0xff, 0xff, 0xff } },
+                               servers6 = { { 0xff, 0x02, [13] = 1, 0, 2 } }; /* RFC 8415, 7.1 */
+
     if (p->protocol != EGRESS_UDP) {
         return false;
     }
-    return p->ipv6 ? p->destination_port == PORT_DHCPV6 && p->destination.bytes[0] == 0xff
+    return p->ipv6 ? p->destination_port == PORT_DHCPV6 && egress_same(&p->destination, &servers6)
                    : p->destination_port == PORT_BOOTPS && p->source_port == PORT_BOOTPC &&
-                         (is_gateway(e, &p->destination) || egress_is_multicast(&p->destination));
+                         (egress_same(&p->destination, &e->place.gateway4) || egress_same(&p->destination, &all4));
 }
 
 static bool is_own(const NetEgress *e, const EgressPacket *p)
@@ -265,6 +269,7 @@ static bool ask_name(NetEgress *e, const EgressPacket *p)
     if (!e->policy->used_up && may_ask(e->policy, q.name)) {
         egress_names_ask(e->names, p, &q, egress_now(e));
         egress_audit(&entry);
+        egress_policy_count(e->policy, p->end - p->ip);
         return true;
     }
     entry.verdict = "deny";
@@ -294,21 +299,11 @@ static bool take_answer(NetEgress *e, const EgressPacket *p)
         return false;
     }
     egress_audit(&entry);
+    egress_policy_count(e->policy, p->end - p->ip);
     return true;
 }
 
 /* ---- frames ---- */
-
-static void check_quota(EgressPolicy *policy)
-{
-    if (!policy->quota_bytes || policy->used_up || policy->bytes < policy->quota_bytes) {
-        return;
-    }
-    policy->used_up = true;
-    for (unsigned i = 0; i < policy->networks->len; i++) {
-        egress_review(policy->networks->pdata[i]);
-    }
-}
 
 static bool send_flow(NetEgress *e, const EgressPacket *p)
 {
@@ -328,7 +323,7 @@ static bool send_flow(NetEgress *e, const EgressPacket *p)
         f = egress_flow_add(e, p, true, d.rule, d.name);
     }
     egress_flow_track(e, f, p, true);
-    check_quota(e->policy);
+    egress_policy_count(e->policy, p->end - p->ip);
     return true;
 }
 
@@ -394,7 +389,7 @@ bool net_egress_receive(NetEgress *e, const uint8_t *frame, size_t length)
     f = f || p.protocol == EGRESS_ICMP ? f : let_in(e, &p);
     if (f) {
         egress_flow_track(e, f, &p, false);
-        check_quota(e->policy);
+        egress_policy_count(e->policy, p.end - p.ip);
     } else if (p.protocol == EGRESS_TCP && p.flags & EGRESS_RST) {
         return true; /* libslirp's word on what it does not know either */
     }

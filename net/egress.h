@@ -30,7 +30,8 @@ typedef struct EgressForward {
     bool udp, inward; /* inward: to the guest (hostfwd) */
     EgressAddress address; /* guestfwd: of the network */
     uint16_t port;         /* inward: the guest's */
-    uint16_t host_port;    /* inward: by which it is removed */
+    EgressAddress host;    /* inward: by this and host_port it is removed */
+    uint16_t host_port;
 } EgressForward;
 
 /* The user network that it stands in front of. */

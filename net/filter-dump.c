@@ -6,7 +6,8 @@
  *
  * Records are written whole or not at all.  When the file cannot take more (a full disk), that is said once and the
  * dump ends there; the guest's traffic goes on.  Setting `status` to on begins anew behind what is there.  The file may
- * be a pipe: records that a slow reader leaves no room for are left out, and counted.
+ * be a pipe: records that a slow reader leaves no room for are left out, and counted; of one that went in part (above
+ * PIPE_BUF) the rest goes before any other.
  *
  * Locking: `lock`, around what is written; frames come from several loops.
  */
@@ -42,6 +43,7 @@ typedef struct FilterDump {
     /* Derived */
     Lock lock;       /* LOCK_LEAF */
     uint8_t *record; /* one, with its header */
+    size_t written, whole; /* bytes of it; less than whole: the rest waits for a pipe's room */
     int fd;
     bool is_file;    /* can be cut */
     off_t end;       /* of the last whole record */
@@ -57,28 +59,55 @@ static FilterDump *filter_dump(NetFilter *f)
 static void fail(FilterDump *d, int err)
 {
     d->failed = true;
-    if (d->is_file && ftruncate(d->fd, d->end) == 0) {
-        lseek(d->fd, d->end, SEEK_SET);
+    if (d->is_file) {
+        d->written = d->whole = 0;
+        if (ftruncate(d->fd, d->end) == 0) {
+            lseek(d->fd, d->end, SEEK_SET);
+        }
     }
     log_warning("%s: '%s' takes no more frames: %s; the network goes on without", d->filter.object.id, d->file,
                 g_strerror(err));
 }
 
+static void leave_out(FilterDump *d)
+{
+    if (d->left_out++ == 0) {
+        log_warning("%s: who reads '%s' is too slow: frames are left out", d->filter.object.id, d->file);
+    }
+}
+
+/* What is left of the record; false: some still is. */
+static bool put_rest(FilterDump *d)
+{
+    ssize_t n = 0;
+
+    if (d->written < d->whole) {
+        do {
+            n = write(d->fd, d->record + d->written, d->whole - d->written);
+        } while (n < 0 && errno == EINTR);
+    }
+    if (n > 0) {
+        d->written += (size_t)n;
+    }
+    if (n < 0 && errno != EAGAIN) {
+        fail(d, errno);
+    } else if (d->is_file && d->written < d->whole) {
+        fail(d, ENOSPC);
+    }
+    return !d->failed && d->written == d->whole;
+}
+
 static void put(FilterDump *d, size_t length)
 {
-    ssize_t n;
-
-    do {
-        n = write(d->fd, d->record, length);
-    } while (n < 0 && errno == EINTR);
-    if (n == (ssize_t)length) {
-        d->end += n;
-    } else if (n < 0 && errno == EAGAIN) {
-        if (d->left_out++ == 0) {
-            log_warning("%s: who reads '%s' is too slow: frames are left out", d->filter.object.id, d->file);
+    d->written = 0;
+    d->whole = length;
+    if (put_rest(d)) {
+        d->end += (off_t)length;
+    } else if (!d->written) {
+        d->whole = 0;
+        if (!d->failed) {
+            leave_out(d);
         }
-    } else {
-        fail(d, n < 0 ? errno : ENOSPC);
     }
 }
 
@@ -90,10 +119,12 @@ static int64_t dump_pass(NetFilter *f, NetWay way, const NetPacket *packet)
     const PcapRecord header = { (uint32_t)(now / 1000000), (uint32_t)(now % 1000000), kept, (uint32_t)packet->length };
 
     lock_acquire(&d->lock);
-    if (!d->failed) {
+    if (!d->failed && put_rest(d)) {
         memcpy(d->record, &header, sizeof(header));
         iov_to_buffer(packet->iov, packet->n, 0, d->record + sizeof(header), kept);
         put(d, sizeof(header) + kept);
+    } else if (!d->failed) {
+        leave_out(d);
     }
     lock_release(&d->lock);
     return 0;
@@ -132,6 +163,9 @@ static void dump_close(NetFilter *f)
 {
     FilterDump *d = filter_dump(f);
 
+    if (!d->failed) {
+        put_rest(d);
+    }
     if (d->left_out) {
         log_warning("%s: %" G_GUINT64_FORMAT " frames were left out of '%s'", f->object.id, d->left_out, d->file);
     }

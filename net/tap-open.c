@@ -210,13 +210,17 @@ static bool open_queues(NetTap *tap, const NetTapOptions *o, GError **error)
                               : make_interface(tap, o, error) && set_up(tap, o, error);
 }
 
-/* Who had it before may have left another size. */
+/* Who had it before may have left another size: TAP's interface has one, each descriptor of macvtap its own. */
 static bool set_header(NetTap *tap, GError **error)
 {
     int size = (int)tap->header_bytes;
 
-    return !tap->vnet_hdr || ioctl(tap->queue[0].fd, TUNSETVNETHDRSZ, &size) == 0 ||
-           error_set_errno(error, errno, "interface '%s' has no headers of %d bytes", tap->name, size);
+    for (unsigned i = 0; i < tap->backend.queues && tap->vnet_hdr; i++) {
+        if (ioctl(tap->queue[i].fd, TUNSETVNETHDRSZ, &size) < 0) {
+            return error_set_errno(error, errno, "interface '%s' has no headers of %d bytes", tap->name, size);
+        }
+    }
+    return true;
 }
 
 /* Without a limit on what waits to be sent no frame is ever refused for want of room, so some may wait for others. */

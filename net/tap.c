@@ -2,7 +2,8 @@
 /*
  * The `tap` backend: a TAP interface of the host (Linux, Documentation/networking/tuntap.rst), made
  * here or passed as descriptors; with one queue or several, and with virtio-net headers (vnet_hdr), by
- * which checksums and segmentation are the kernel's work, both ways.  macvtap's descriptors are the same.
+ * which checksums and segmentation are the kernel's work, both ways.  macvtap's descriptors are used alike, though each
+ * has a header size of its own.
  *
  * A frame that the guest has no room for stays here, and its queue is not read until there is some.  Those that the guest
  * sends together go out by one system call (tap-batch.c).

@@ -8,10 +8,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "net/user.h"
 #include "vmm/error.h"
 #include "vmm/sandbox.h"
+
+#define CHOICES_MAX 8
 
 /* ---- rules ---- */
 
@@ -74,17 +77,19 @@ static bool parse_hostfwd(const char *rule, bool whole, HostForward *ret, GError
 static void note_hostfwd(NetUser *u, const HostForward *f)
 {
     const EgressForward opened = { .udp = f->udp, .inward = true, .port = (uint16_t)f->guest_port,
-                                   .host_port = (uint16_t)f->host_port };
+                                   .host = egress_address4(f->host.s_addr), .host_port = (uint16_t)f->host_port };
 
     g_array_append_val(u->opened, opened);
 }
 
 static void forget_hostfwd(NetUser *u, const HostForward *f)
 {
+    const EgressAddress host = egress_address4(f->host.s_addr);
+
     for (unsigned i = 0; i < u->opened->len; i++) {
         const EgressForward *one = &g_array_index(u->opened, EgressForward, i);
 
-        if (one->inward && one->udp == f->udp && one->host_port == f->host_port) {
+        if (one->inward && one->udp == f->udp && one->host_port == f->host_port && egress_same(&one->host, &host)) {
             g_array_remove_index(u->opened, i);
             return;
         }
@@ -100,6 +105,36 @@ static void note_guestfwd(NetUser *u, struct in_addr address, int port)
 
 /* ---- hostfwd ---- */
 
+/* A port of the host's choice that is free, or 0.  libslirp would not tell which it has got. */
+static int choose_port(const HostForward *f)
+{
+    struct sockaddr_in where = { .sin_family = AF_INET, .sin_addr = f->host };
+    socklen_t length = sizeof(where);
+    int fd = socket(AF_INET, (f->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0), port = 0;
+
+    if (fd >= 0 && bind(fd, (struct sockaddr *)&where, length) == 0 &&
+        getsockname(fd, (struct sockaddr *)&where, &length) == 0) {
+        port = ntohs(where.sin_port);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return port;
+}
+
+/* Somebody else may be quicker to take a port that is chosen here. */
+static bool listen_on_host(NetUser *u, HostForward *f)
+{
+    bool choose = f->host_port == 0, ok = false;
+
+    for (unsigned tries = 0; !ok && tries < (choose ? CHOICES_MAX : 1); tries++) {
+        f->host_port = choose ? choose_port(f) : f->host_port;
+        errno = 0;
+        ok = slirp_add_hostfwd(u->slirp, f->udp, f->host, f->host_port, f->guest, f->guest_port) == 0;
+    }
+    return ok;
+}
+
 bool net_user_add_hostfwd(NetUser *u, const char *rule, GError **error)
 {
     HostForward f;
@@ -108,8 +143,7 @@ bool net_user_add_hostfwd(NetUser *u, const char *rule, GError **error)
     if (!parse_hostfwd(rule, true, &f, error)) {
         return false;
     }
-    errno = 0;
-    if (slirp_add_hostfwd(u->slirp, f.udp, f.host, f.host_port, f.guest, f.guest_port) < 0) {
+    if (!listen_on_host(u, &f)) {
         err = errno;
         error_set_errno(error, err ? err : EADDRINUSE, "cannot listen on %s port %d of the host, for '%s'",
                         f.udp ? "udp" : "tcp", f.host_port, rule);

@@ -303,6 +303,19 @@ static void test_the_networks_own_works(void **state)
     assert_false(datagram(GATEWAY, 67)); /* from another port than a DHCP client's */
 }
 
+static void test_dhcp_goes_to_its_servers_only(void **state)
+{
+    uint8_t frame[2048];
+
+    with("default=deny");
+    assert_true(guest(frame, frame_udp(frame, GUEST, 68, GATEWAY, 67, "x", 1)));
+    assert_true(guest(frame, frame_udp(frame, "fe80::15", 546, "ff02::1:2", 547, "x", 1)));
+    assert_false(guest(frame, frame_udp(frame, GUEST, 68, "224.0.0.1", 67, "x", 1)));
+    assert_false(guest(frame, frame_udp(frame, "fe80::15", 546, "ff05::1", 547, "x", 1)));
+    assert_false(guest(frame, frame_udp(frame, "fe80::15", 546, "ff05::1:3", 547, "x", 1)));
+    audited("\"destination\": \"224.0.0.1:67\", \"rule\": \"multicast\"");
+}
+
 static void test_forwards_are_allowed_by_being_there(void **state)
 {
     const EgressForward forwards[] = { { .inward = true, .port = 40000 }, { .udp = true, .inward = true, .port = 5000 },
@@ -333,6 +346,39 @@ static void test_an_end_is_an_end(void **state)
     audited("\"verdict\": \"closed\", \"protocol\": \"tcp\", \"source\": \"10.0.2.15:40000\", "
             "\"destination\": \"192.0.2.7:443\", \"rule\": \"192.0.2.7:443\", \"sent\": 1080, \"received\": 80");
     assert_false(answer_segment(OUT, 443, EGRESS_ACK, 501, 1101, 5));
+}
+
+static bool reset_from_guest(unsigned port, uint32_t seq)
+{
+    uint8_t frame[256];
+
+    return guest(frame, frame_tcp(frame, GUEST, 40000, OUT, port, EGRESS_RST, seq, 0, 0));
+}
+
+static void test_a_reset_with_a_wrong_number_ends_it_for_the_network_too(void **state)
+{
+    EgressPacket p;
+
+    with("allow=*");
+    assert_true(syn(OUT, 443));
+    assert_true(answer_segment(OUT, 443, EGRESS_SYN | EGRESS_ACK, 500, 101, 0));
+    assert_true(reset_from_guest(443, 0x70000000));
+    assert_true(is_reset(rig->to_network, rig->network_bytes));
+    egress_parse(rig->to_network, rig->network_bytes, &p);
+    assert_int_equal(p.seq, 101); /* where libslirp waits */
+    assert_int_equal(p.destination_port, 443);
+    assert_false(answer_segment(OUT, 443, EGRESS_ACK, 501, 101, 5));
+}
+
+static void test_a_reset_that_nobody_hears_frees_no_connection(void **state)
+{
+    with("allow=*,max-connections=1");
+    assert_true(syn(OUT, 1));
+    assert_true(reset_from_guest(1, 101)); /* libslirp connects, and takes none */
+    assert_false(syn(OUT, 2));
+    assert_true(answer_segment(OUT, 1, EGRESS_SYN | EGRESS_ACK, 500, 101, 0));
+    assert_true(reset_from_guest(1, 101));
+    assert_true(syn(OUT, 2));
 }
 
 /* ---- names ---- */
@@ -375,6 +421,29 @@ static void test_other_names_are_not_asked_for(void **state)
     audited("\"name\": \"c2vjcmv0.attacker.net\"");
 }
 
+static void test_nothing_but_options_is_behind_a_question(void **state)
+{
+    static const uint8_t opt[11] = { [2] = 41, 0x04, 0xd0 }, option[] = { 0, 10, 0, 4, 'd', 'a', 't', 'a' };
+    uint8_t dns[512], frame[2048];
+    size_t length, at;
+
+    with("allow=example.org");
+    at = dns_question(dns, 7, "example.org", 1);
+    dns[at] = 'x';
+    assert_false(guest(frame, frame_udp(frame, GUEST, 5353, SERVER, 53, dns, at + 1)));
+    dns[11] = 1; /* an additional record */
+    assert_false(guest(frame, frame_udp(frame, GUEST, 5353, SERVER, 53, dns, at)));
+    memcpy(dns + at, opt, sizeof(opt));
+    length = at + sizeof(opt);
+    assert_true(guest(frame, frame_udp(frame, GUEST, 5353, SERVER, 53, dns, length)));
+    memcpy(dns + length, option, sizeof(option));
+    assert_false(guest(frame, frame_udp(frame, GUEST, 5353, SERVER, 53, dns, length + sizeof(option))));
+    dns[length - 1] = sizeof(option);
+    assert_true(guest(frame, frame_udp(frame, GUEST, 5353, SERVER, 53, dns, length + sizeof(option))));
+    dns[at + 2] = 16; /* a text */
+    assert_false(guest(frame, frame_udp(frame, GUEST, 5353, SERVER, 53, dns, length + sizeof(option))));
+}
+
 static void test_any_name_may_be_asked_for_where_that_is_said(void **state)
 {
     with("dns=any,allow=192.0.2.7");
@@ -406,6 +475,19 @@ static void test_answers_to_nobody_teach_nothing(void **state)
     length = dns_answer(dns, 7, "a.example.org", 1, 60, (const char *const[]) { OUT, NULL });
     assert_false(net_egress_receive(rig->egress, frame, frame_udp(frame, OUT, 53, GUEST, 5353, dns, length)));
     assert_false(syn(OUT, 443));
+}
+
+static void test_names_are_printable_and_rules_find_them(void **state)
+{
+    g_autoptr(GString) info = g_string_new(NULL);
+
+    with("default=allow,allow=*.example.org,deny=*.example.net");
+    resolve("a\033[2J.example.org", 60, OUT);
+    assert_true(syn(OUT, 443));
+    egress_info(rig->domain, info);
+    assert_non_null(strstr(info->str, " a?[2j.example.org (*.example.org)"));
+    resolve("a\033.example.net", 60, "192.0.2.8");
+    assert_false(syn("192.0.2.8", 443));
 }
 
 static void test_a_name_never_stands_for_this_host(void **state)
@@ -526,6 +608,20 @@ static void test_a_rule_withdrawn_cuts_its_connections(void **state)
     audited("\"verdict\": \"cut\"");
 }
 
+static void test_a_cut_does_not_believe_the_guest(void **state)
+{
+    EgressPacket p;
+
+    with("allow=192.0.2.7");
+    assert_true(syn(OUT, 443));
+    assert_true(answer_segment(OUT, 443, EGRESS_SYN | EGRESS_ACK, 500, 101, 0));
+    assert_true(segment(OUT, 443, 0x60000000, 501, 10)); /* outside of every window */
+    change(false, false, "192.0.2.7");
+    egress_parse(rig->to_network, rig->network_bytes, &p);
+    assert_true(p.flags & EGRESS_RST);
+    assert_int_equal(p.seq, 101);
+}
+
 static void test_a_rule_added_is_in_force_at_once(void **state)
 {
     with("allow=198.51.100.1");
@@ -609,6 +705,20 @@ static void test_a_quota_used_up_cuts_everything(void **state)
     assert_true(syn(OUT, 81));
 }
 
+static void test_questions_and_answers_count(void **state)
+{
+    unsigned asked = 0;
+
+    with("allow=*,allow=*.example.org,quota-bytes=3000");
+    assert_true(syn(OUT, 80)); /* 40 bytes */
+    for (unsigned i = 0; i < 100; i++) {
+        asked += ask("a.example.org"); /* 59 */
+    }
+    assert_int_equal(asked, 51);
+    audited("\"verdict\": \"cut\"");
+    assert_false(syn(OUT, 81));
+}
+
 static void test_a_flood_does_not_fill_the_log(void **state)
 {
     g_autofree char *log = NULL;
@@ -635,14 +745,19 @@ int main(void)
         TEST(deny_wins_and_default_allow_lets_the_rest_through),
         TEST(the_host_is_reached_by_its_own_rules_only),
         TEST(the_networks_own_works),
+        TEST(dhcp_goes_to_its_servers_only),
         TEST(forwards_are_allowed_by_being_there),
         TEST(an_end_is_an_end),
+        TEST(a_reset_with_a_wrong_number_ends_it_for_the_network_too),
+        TEST(a_reset_that_nobody_hears_frees_no_connection),
         TEST(a_name_allows_the_addresses_that_it_stands_for),
         TEST(an_address_is_forgotten_with_its_time_and_its_connections_live),
         TEST(other_names_are_not_asked_for),
+        TEST(nothing_but_options_is_behind_a_question),
         TEST(any_name_may_be_asked_for_where_that_is_said),
         TEST(names_lead_over_others),
         TEST(answers_to_nobody_teach_nothing),
+        TEST(names_are_printable_and_rules_find_them),
         TEST(a_name_never_stands_for_this_host),
         TEST(other_name_servers_are_like_any_address),
         TEST(packets_in_odd_forms_are_refused),
@@ -650,12 +765,14 @@ int main(void)
         TEST(senders_are_of_the_network),
         TEST(groups_are_not_answered),
         TEST(a_rule_withdrawn_cuts_its_connections),
+        TEST(a_cut_does_not_believe_the_guest),
         TEST(a_rule_added_is_in_force_at_once),
         TEST(lists_are_replaced_as_a_whole),
         TEST(a_policy_in_use_stays),
         TEST(connections_are_bounded),
         TEST(new_connections_a_second_are_bounded),
         TEST(a_quota_used_up_cuts_everything),
+        TEST(questions_and_answers_count),
         TEST(a_flood_does_not_fill_the_log),
     };
 

@@ -104,7 +104,7 @@ static int teardown(void **state)
 
 static bool send_frame(TestNic *from, size_t length, uint8_t mark)
 {
-    uint8_t frame[4000] = { 0 };
+    uint8_t frame[9000] = { 0 };
     struct iovec iov[] = { { frame, 10 }, { frame + 10, length - 10 } };
     const NetPacket packet = { .iov = iov, .n = 2, .length = length };
 
@@ -243,12 +243,22 @@ static void test_a_full_disk_ends_the_dump_and_nothing_else(void **state)
     assert_int_equal(b->b.received, 2);
 }
 
-static void test_a_slow_reader_loses_frames_and_no_half_ones(void **state)
+static size_t drain(int reader)
 {
-    Bench *b = *state;
     uint8_t buffer[65536];
     size_t total = 0;
     ssize_t n;
+
+    while ((n = read(reader, buffer, sizeof(buffer))) > 0) {
+        total += (size_t)n;
+    }
+    return total;
+}
+
+static void test_a_slow_reader_loses_frames_and_no_half_ones(void **state)
+{
+    Bench *b = *state;
+    size_t total;
 
     assert_int_equal(mkfifo(b->file, 0600), 0);
     int reader = open(b->file, O_RDONLY | O_NONBLOCK);
@@ -257,12 +267,32 @@ static void test_a_slow_reader_loses_frames_and_no_half_ones(void **state)
     for (unsigned i = 0; i < 100; i++) {
         assert_true(send_frame(&b->a, 1500, 1));
     }
-    while ((n = read(reader, buffer, sizeof(buffer))) > 0) {
-        total += (size_t)n;
-    }
+    total = drain(reader);
     assert_int_equal(b->b.received, 100);
     assert_true(total > HEADER);
     assert_int_equal((total - HEADER) % (RECORD + 1500), 0);
+    close(reader);
+}
+
+static void test_a_record_that_went_in_part_is_finished_first(void **state)
+{
+    Bench *b = *state;
+    size_t total;
+    int reader;
+
+    assert_int_equal(mkfifo(b->file, 0600), 0);
+    reader = open(b->file, O_RDONLY | O_NONBLOCK);
+    assert_true(reader >= 0);
+    add_dump(b, "");
+    for (unsigned i = 0; i < 100; i++) {
+        assert_true(send_frame(&b->a, 9000, 1)); /* more than PIPE_BUF */
+    }
+    total = drain(reader) - HEADER;
+    assert_int_not_equal(total % (RECORD + 9000), 0);
+    send_frame(&b->a, 9000, 1);
+    total += drain(reader);
+    assert_int_equal(total % (RECORD + 9000), 0);
+    assert_int_equal(b->b.received, 101);
     close(reader);
 }
 
@@ -369,6 +399,7 @@ int main(void)
         TEST(a_dump_is_switched_and_goes),
         TEST(a_full_disk_ends_the_dump_and_nothing_else),
         TEST(a_slow_reader_loses_frames_and_no_half_ones),
+        TEST(a_record_that_went_in_part_is_finished_first),
         TEST(a_dump_goes_with_its_netdev),
         TEST(mistakes_are_told),
         TEST(frames_wait_for_the_rate_and_then_pass),

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "net/netdev-options.h"
+#include "net/user.h"
 #include "tests/unit/monitor/monitor-rig.h"
 #include "vmm/error.h"
 
@@ -104,6 +105,27 @@ static void test_forwards_come_and_go(void **state)
                "\"hostfwd_add tcp::1-:1\"}}", "{\"return\": \"Error: there is no user network...");
 }
 
+static void test_a_forward_is_known_by_the_hosts_address_and_real_port(void **state)
+{
+    const EgressForward *one;
+    NetUser *u;
+    g_autofree char *first = NULL, *second = NULL, *again = NULL;
+
+    accepted(state, "user,id=n,hostfwd=tcp:127.0.0.1:0-:80");
+    u = (NetUser *)netdev_find(((MonitorRig *)*state)->domain, "n", NULL);
+    one = &g_array_index(u->opened, EgressForward, 0);
+    assert_int_not_equal(one->host_port, 0);
+    first = g_strdup_printf("tcp:127.0.0.1:%u", one->host_port);
+    second = g_strdup_printf("tcp:127.0.0.2:%u", one->host_port);
+    again = g_strdup_printf("%s-:81", second);
+    assert_true(net_user_add_hostfwd(u, again, NULL));
+    assert_true(net_user_remove_hostfwd(u, second, NULL));
+    assert_int_equal(u->opened->len, 1);
+    assert_int_equal(g_array_index(u->opened, EgressForward, 0).port, 80);
+    assert_true(net_user_remove_hostfwd(u, first, NULL));
+    assert_int_equal(u->opened->len, 0);
+}
+
 static void test_addresses_of_a_user_network_must_fit(void **state)
 {
     refused(state, "user,id=n,net=10.0.2.0/33", "no length of 4 to 32 bits");
@@ -165,6 +187,7 @@ int main(void)
         TEST(netdevs_come_and_go),
         TEST(bad_arguments_are_named),
         TEST(forwards_come_and_go),
+        TEST(a_forward_is_known_by_the_hosts_address_and_real_port),
         TEST(addresses_of_a_user_network_must_fit),
         TEST(sockets_say_what_they_lack),
         TEST(taps_say_what_is_wrong),
