@@ -358,8 +358,7 @@ static bool hand_over(Migration *m, GError **error)
         return false;
     }
     if (!migrate_send_record(m->channel, MIGRATE_GO, NULL, 0, error) || !expect(m, MIGRATE_RUNNING, error)) {
-        m->uncertain =
-            !m->refused && !migrate_channel_ended(m->channel) && !migrate_channel_is_local(m->channel);
+        m->uncertain = !m->refused && !migrate_channel_ended(m->channel) && !migrate_channel_is_local(m->channel);
         return false;
     }
     return true;
