@@ -167,6 +167,7 @@ def fuzz(target):
 def stage_tsan():
     """The stress programs under the thread sanitizer"""
     path = configure("tsan", "clang", ASSERT, "-Db_sanitize=thread", "-Db_lundef=false")
+    must(["ninja", "-C", path, "build.ninja"])  # of an older tree, it would not know all tests
     tests = json.loads(must(["meson", "introspect", "--tests", path]))
     programs = [os.path.relpath(t["cmd"][0], path) for t in tests if "lodge:stress" in t["suite"]]
     return meson_tests(make(path, *programs), "stress", "--suite", "stress")
