@@ -166,8 +166,8 @@ class ExecTest(MigrateCase):
 
     def test_who_waits_for_the_output_of_a_daemon_does_not_wait_for_its_launcher(self):
         pidfile = self.directory / "pid"
-        done = subprocess.run([LODGE, "-M", "none", "-accel", "tcg", "-sandbox", "off", "-daemonize", "-pidfile", pidfile],
-                              capture_output=True, timeout=PATIENCE)
+        command = [LODGE, "-M", "none", "-accel", "tcg", "-sandbox", "off", "-daemonize", "-pidfile", pidfile]
+        done = subprocess.run(command, capture_output=True, timeout=PATIENCE)
         self.assertEqual((done.returncode, done.stdout, done.stderr), (0, b"", b""))
         pid = int(pidfile.read_text())
         self.assertEqual(children(pid), {"lodge-launcher": "alive"})
