@@ -37,6 +37,20 @@ static void post_queue(Virtqueue *vq, LoopFn fn)
     loop_post(vq->loop, fn, vq);
 }
 
+/* For what the guest can ask for again and again: one post is under way at most.  fn begins with begin_once(). */
+static void post_once(Virtqueue *vq, bool *posted, LoopFn fn)
+{
+    if (!__atomic_exchange_n(posted, true, __ATOMIC_SEQ_CST)) {
+        post_queue(vq, fn);
+    }
+}
+
+/* Whoever finds it posted before this is seen by what follows; who comes later posts anew. */
+static void begin_once(bool *posted)
+{
+    (void)__atomic_exchange_n(posted, false, __ATOMIC_SEQ_CST);
+}
+
 static bool is_served(const Virtqueue *vq)
 {
     return vq->event || vq->outside;
@@ -60,6 +74,7 @@ static void queue_run(void *opaque)
     Virtqueue *vq = opaque;
     Virtio *v = vq->virtio;
 
+    begin_once(&vq->run);
     if (v && vq->ring && !is_served(vq) && !vq->stopping && !__atomic_load_n(&v->paused, __ATOMIC_ACQUIRE)) {
         serve(vq);
     }
@@ -70,6 +85,7 @@ static void queue_serve_anew(void *opaque)
 {
     Virtqueue *vq = opaque;
 
+    begin_once(&vq->anew);
     if (vq->virtio && is_served(vq)) {
         virtio_serve_anew(vq);
     }
@@ -86,7 +102,7 @@ void virtio_serve_anew(Virtqueue *vq)
 
 void virtio_serve_anew_soon(Virtqueue *vq)
 {
-    post_queue(vq, queue_serve_anew);
+    post_once(vq, &vq->anew, queue_serve_anew);
 }
 
 static void nothing(void *opaque)
@@ -202,7 +218,7 @@ static void run_queues(Virtio *v)
     }
     for (unsigned i = 0; i < v->queues && !virtio_is_broken(v); i++) {
         if (v->queue[i]->active) {
-            post_queue(v->queue[i], queue_run);
+            post_once(v->queue[i], &v->queue[i]->run, queue_run);
         }
     }
 }

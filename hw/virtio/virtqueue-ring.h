@@ -88,6 +88,7 @@ struct Virtqueue {
     bool broken;               /* the ring broke a rule; also when the device is being reset and does not say so */
     /* The virtio core's */
     unsigned references;       /* atomic: the device's, and one of each post under way */
+    bool run, anew;            /* atomic: it is posted that the loop serves it, or does so anew */
     bool active;               /* mapped for the loop to run; transport's lock */
     bool stop_pending;         /* from the request to stop until settled; transport's lock */
     bool stopping;             /* the loop's: waits for busy chains */

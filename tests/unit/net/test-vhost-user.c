@@ -5,6 +5,7 @@
  */
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
+#include <linux/virtio_pci.h>
 #include <linux/virtio_ring.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -18,6 +19,8 @@
 
 #include <cmocka.h>
 
+#include "hw/virtio/virtio-pci.h"
+#include "hw/virtio/virtqueue-ring.h"
 #include "net/announce.h"
 #include "tests/unit/hw/virtio/virtio-guest.h"
 #include "vmm/chardev.h"
@@ -358,6 +361,30 @@ static void test_a_peer_that_dies_with_packed_rings_breaks_the_device_only(void 
     goes_both_ways(t);
 }
 
+static Virtqueue *queue_of(Guest *t, unsigned n)
+{
+    return virtio_queue(((const VirtioPci *)t->g.rig->dev)->transport.virtio, n);
+}
+
+static void test_a_vector_that_is_written_again_and_again_is_posted_once(void **state)
+{
+    Guest *t = *state;
+
+    start(t, DEVICE, STATUS);
+    goes_both_ways(t);
+    rig_write(t->g.rig, t->g.common + VIRTIO_PCI_COMMON_Q_SELECT, TX, 2);
+    for (unsigned i = 0; i < 100; i++) {
+        rig_write(t->g.rig, t->g.common + VIRTIO_PCI_COMMON_Q_MSIX, 1, 2);
+        rig_write(t->g.rig, t->g.common + VIRTIO_PCI_COMMON_Q_ENABLE, 1, 2);
+    }
+    assert_int_equal(queue_of(t, TX)->references, 3); /* the device's, run, anew */
+    goes_both_ways(t);
+    assert_int_equal(queue_of(t, TX)->references, 1);
+    rig_write(t->g.rig, t->g.common + VIRTIO_PCI_COMMON_Q_MSIX, 0, 2);
+    assert_int_equal(queue_of(t, TX)->references, 2);
+    goes_both_ways(t);
+}
+
 /* ---- migration ---- */
 
 static void writes_are_logged(Guest *t)
@@ -528,6 +555,7 @@ int main(void)
         TEST(a_removed_netdev_leaves_the_guest_running),
         TEST(a_peer_that_dies_is_a_pulled_cable_and_another_takes_over),
         TEST(a_peer_that_dies_with_packed_rings_breaks_the_device_only),
+        TEST(a_vector_that_is_written_again_and_again_is_posted_once),
         TEST(writes_are_logged_while_the_domain_moves),
         TEST(writes_to_packed_rings_are_logged),
         TEST(a_peer_without_log_keeps_the_domain_here),
