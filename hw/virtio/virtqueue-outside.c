@@ -4,6 +4,8 @@
  *
  *   mapped --virtqueue_hand_out()--> outside --virtqueue_take_back()--> mapped
  *
+ * A device that may not master the bus keeps its queues here, where nothing is popped.
+ *
  * The doorbell is theirs then.  Their bell is the MSI-X vector's own descriptor where there is one; else a descriptor
  * that the queue's loop watches, and interrupts as it does for its own queues.
  *
@@ -106,7 +108,8 @@ bool virtqueue_hand_out(Virtqueue *vq)
                        .used = vq->device.host, .used_address = vq->setup.used, .kick = vq->doorbell,
                        .base = base_of(vq) };
 
-    if (!class->start_outside || vq->broken || virtio_is_broken(vq->virtio)) {
+    if (!class->start_outside || vq->broken || virtio_is_broken(vq->virtio) ||
+        !__atomic_load_n(&vq->dma->enabled, __ATOMIC_ACQUIRE)) {
         return false;
     }
     ring.call = choose_call(vq);

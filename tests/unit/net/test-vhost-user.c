@@ -3,6 +3,7 @@
  * A NIC whose queues another process serves (tests/tools/vhost-user-backend.c), as a driver sees it; at the other end
  * of that process' wire is the test.
  */
+#include <linux/pci_regs.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 #include <linux/virtio_pci.h>
@@ -385,6 +386,29 @@ static void test_a_vector_that_is_written_again_and_again_is_posted_once(void **
     goes_both_ways(t);
 }
 
+static void test_a_device_that_may_not_master_the_bus_takes_the_rings_back(void **state)
+{
+    Guest *t = *state;
+    uint32_t command;
+
+    start(t, DEVICE, STATUS);
+    goes_both_ways(t);
+    command = rig_config_read(t->g.rig, GUEST_DEVFN, PCI_COMMAND, 2);
+    rig_config_write(t->g.rig, GUEST_DEVFN, PCI_COMMAND, command & ~(uint32_t)PCI_COMMAND_MASTER, 2);
+    rig_settle(t->g.rig);
+    assert_false(queue_of(t, TX)->outside);
+    send_frame(t); /* waits */
+    g_usleep(20000);
+    rig_settle(t->g.rig);
+    assert_int_equal(recv(wire, &(char) { 0 }, 1, MSG_DONTWAIT | MSG_PEEK), -1);
+    rig_config_write(t->g.rig, GUEST_DEVFN, PCI_COMMAND, command, 2);
+    rig_settle(t->g.rig);
+    assert_true(queue_of(t, TX)->outside);
+    guest_wait(&t->g, &t->tx, &(uint16_t) { 0 }, &(uint32_t) { 0 });
+    assert_int_equal(recv(wire, &(char) { 0 }, 1, 0), 1);
+    goes_both_ways(t);
+}
+
 /* ---- migration ---- */
 
 static void writes_are_logged(Guest *t)
@@ -556,6 +580,7 @@ int main(void)
         TEST(a_peer_that_dies_is_a_pulled_cable_and_another_takes_over),
         TEST(a_peer_that_dies_with_packed_rings_breaks_the_device_only),
         TEST(a_vector_that_is_written_again_and_again_is_posted_once),
+        TEST(a_device_that_may_not_master_the_bus_takes_the_rings_back),
         TEST(writes_are_logged_while_the_domain_moves),
         TEST(writes_to_packed_rings_are_logged),
         TEST(a_peer_without_log_keeps_the_domain_here),
