@@ -123,6 +123,15 @@ bool virtqueue_hand_out(Virtqueue *vq)
     return true;
 }
 
+/* They log the ring's pages or do not; what is saved after this never hangs on it. */
+static void mark_written(const Virtqueue *vq)
+{
+    ring_dirty(&vq->device, 0, vq->device.length);
+    if (vq->ring == &virtqueue_packed) {
+        ring_dirty(&vq->desc, 0, vq->desc.length);
+    }
+}
+
 void virtqueue_take_back(Virtqueue *vq)
 {
     uint32_t base = 0;
@@ -133,6 +142,7 @@ void virtqueue_take_back(Virtqueue *vq)
     }
     vq->outside = false;
     known = vq->virtio->class->stop_outside(vq->virtio, vq, &base);
+    mark_written(vq);
     vq->unsignalled = 0;
     vq->signalled_valid = false;
     if (vq->ring == &virtqueue_packed ? !known || !set_packed(vq, base) : !set_split(vq, base, known)) {

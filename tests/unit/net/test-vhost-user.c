@@ -440,6 +440,38 @@ static void test_writes_to_packed_rings_are_logged(void **state)
     writes_are_logged(*state);
 }
 
+/* Whatever the peer logged is not looked at here. */
+static void rings_count_as_written(Guest *t)
+{
+    RamBlock *block = ram_block_find_host(rig_ram(t->g.rig, 0), &(uint64_t) { 0 });
+    uint64_t page;
+
+    goes_both_ways(t);
+    memory_log_start(block, DIRTY_MIGRATION);
+    while (ram_dirty_take_run(block, DIRTY_MIGRATION, 0, UINT64_MAX, &page)) { }
+    comes_in(t);
+    device_pause(t->g.rig->dev);
+    device_pause(t->g.rig->dev->backend);
+    assert_true(ram_dirty_test(block, DIRTY_MIGRATION, t->rx.packed ? t->rx.desc : t->rx.used, 1));
+    assert_false(ram_dirty_test(block, DIRTY_MIGRATION, BUFFERS, 1));
+    device_resume(t->g.rig->dev->backend);
+    device_resume(t->g.rig->dev);
+    memory_log_stop(block, DIRTY_MIGRATION);
+    goes_both_ways(t);
+}
+
+static void test_rings_that_come_back_count_as_written(void **state)
+{
+    start(*state, DEVICE, STATUS);
+    rings_count_as_written(*state);
+}
+
+static void test_packed_rings_that_come_back_count_as_written(void **state)
+{
+    start(*state, DEVICE ",packed=on", STATUS | PACKED);
+    rings_count_as_written(*state);
+}
+
 static void test_a_peer_without_log_keeps_the_domain_here(void **state)
 {
     g_autoptr(GPtrArray) reasons = NULL;
@@ -583,6 +615,8 @@ int main(void)
         TEST(a_device_that_may_not_master_the_bus_takes_the_rings_back),
         TEST(writes_are_logged_while_the_domain_moves),
         TEST(writes_to_packed_rings_are_logged),
+        TEST(rings_that_come_back_count_as_written),
+        TEST(packed_rings_that_come_back_count_as_written),
         TEST(a_peer_without_log_keeps_the_domain_here),
         TEST(announcements_go_to_the_peer),
         TEST(unshared_memory_is_refused_in_a_sentence),
