@@ -281,8 +281,8 @@ static bool user_set_log(VhostDevice *d, GError **error)
     if (!(u->protocol & PROTOCOL_LOG_SHMFD)) {
         return error_set(error, "the vhost-user back end cannot tell what it writes");
     }
-    m.payload.log = (LogBase) { d->log_bytes, 0 };
-    return send_message(u, &m, &d->log_fd, 1, error) && take_answer(u, SET_LOG_BASE, &m, 0, error);
+    m.payload.log = (LogBase) { d->log.bytes, 0 };
+    return send_message(u, &m, &d->log.fd, 1, error) && take_answer(u, SET_LOG_BASE, &m, 0, error);
 }
 
 /* ---- rings ---- */

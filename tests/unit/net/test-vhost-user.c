@@ -484,6 +484,28 @@ static void test_a_peer_without_log_keeps_the_domain_here(void **state)
     assert_non_null(strstr(reasons->pdata[0], "cannot tell which memory it writes"));
 }
 
+/* Such a domain does not migrate, but this may come of a peer that hangs, too. */
+static void test_what_is_not_logged_counts_as_written(void **state)
+{
+    RamBlock *block;
+    uint64_t page;
+    Guest *t = *state;
+
+    backend_option = "protocol=0x1";
+    start(t, DEVICE, STATUS);
+    goes_both_ways(t);
+    block = ram_block_find_host(rig_ram(t->g.rig, 0), &(uint64_t) { 0 });
+    memory_log_start(block, DIRTY_MIGRATION);
+    for (unsigned i = 0; i < 2; i++) {
+        while (ram_dirty_take_run(block, DIRTY_MIGRATION, 0, UINT64_MAX, &page)) { }
+        memory_log_sync(block);
+        assert_true(ram_dirty_test(block, DIRTY_MIGRATION, BUFFERS, 1));
+        assert_true(ram_dirty_test(block, DIRTY_MIGRATION, RIG_RAM - 1, 1));
+    }
+    memory_log_stop(block, DIRTY_MIGRATION);
+    goes_both_ways(t);
+}
+
 /* ---- announcements, refusals ---- */
 
 static void test_announcements_go_to_the_peer(void **state)
@@ -618,6 +640,7 @@ int main(void)
         TEST(rings_that_come_back_count_as_written),
         TEST(packed_rings_that_come_back_count_as_written),
         TEST(a_peer_without_log_keeps_the_domain_here),
+        TEST(what_is_not_logged_counts_as_written),
         TEST(announcements_go_to_the_peer),
         TEST(unshared_memory_is_refused_in_a_sentence),
         TEST(peers_that_will_not_do_are_refused),
