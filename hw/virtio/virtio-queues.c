@@ -69,13 +69,19 @@ static void cease(Virtqueue *vq)
     virtqueue_suspend(vq);
 }
 
+/* From the request on, its registers speak of the next start. */
+static bool is_to_stop(const Virtqueue *vq)
+{
+    return __atomic_load_n(&vq->stop_pending, __ATOMIC_ACQUIRE);
+}
+
 static void queue_run(void *opaque)
 {
     Virtqueue *vq = opaque;
     Virtio *v = vq->virtio;
 
     begin_once(&vq->run);
-    if (v && vq->ring && !is_served(vq) && !vq->stopping && !__atomic_load_n(&v->paused, __ATOMIC_ACQUIRE)) {
+    if (v && vq->ring && !is_served(vq) && !is_to_stop(vq) && !__atomic_load_n(&v->paused, __ATOMIC_ACQUIRE)) {
         serve(vq);
     }
     unref_queue(vq);
@@ -96,7 +102,9 @@ void virtio_serve_anew(Virtqueue *vq)
 {
     if (is_served(vq)) {
         cease(vq);
-        serve(vq);
+        if (!is_to_stop(vq)) {
+            serve(vq);
+        }
     }
 }
 
@@ -141,7 +149,7 @@ static void queue_stop(void *opaque)
     Virtio *v = vq->virtio;
 
     /* A system reset may have stopped it meanwhile, and a driver started it anew. */
-    if (v && vq->ring && __atomic_load_n(&vq->stop_pending, __ATOMIC_ACQUIRE)) {
+    if (v && vq->ring && is_to_stop(vq)) {
         cease(vq);
         vq->stopping = true;
         if (v->class->drop_queue) {
@@ -231,7 +239,7 @@ void virtio_settle(Virtio *v)
         Virtqueue *vq = v->queue[i];
 
         if (vq->stop_pending && __atomic_exchange_n(&vq->stopped, false, __ATOMIC_ACQUIRE)) {
-            vq->stop_pending = false;
+            __atomic_store_n(&vq->stop_pending, false, __ATOMIC_RELEASE);
         }
         stopping |= vq->stop_pending;
     }

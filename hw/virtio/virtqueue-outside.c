@@ -105,7 +105,7 @@ bool virtqueue_hand_out(Virtqueue *vq)
 {
     const VirtioClass *class = vq->virtio->class;
     VhostRing ring = { .index = vq->index, .size = vq->size, .desc = vq->desc.host, .avail = vq->driver.host,
-                       .used = vq->device.host, .used_address = vq->setup.used, .kick = vq->doorbell,
+                       .used = vq->device.host, .used_address = vq->used_address, .kick = vq->doorbell,
                        .base = base_of(vq) };
 
     if (!class->start_outside || vq->broken || virtio_is_broken(vq->virtio) ||
@@ -113,7 +113,7 @@ bool virtqueue_hand_out(Virtqueue *vq)
         return false;
     }
     ring.call = choose_call(vq);
-    if (ring.call < 0 || !class->start_outside(vq->virtio, vq, &ring)) {
+    if (ring.call < 0 || !class->start_outside(vq->virtio, vq, &ring, vq->features)) {
         release_call(vq);
         return false;
     }

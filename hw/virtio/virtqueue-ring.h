@@ -70,6 +70,7 @@ struct Virtqueue {
     /* Derived: set while mapped */
     const VirtqueueRing *ring; /* NULL: stopped */
     DmaSpace *dma;
+    uint64_t features, used_address; /* the registers may be those of the next driver already */
     unsigned size;
     bool event_idx, indirect;
     DmaMapping desc, driver, device;

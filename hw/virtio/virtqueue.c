@@ -120,6 +120,8 @@ bool virtqueue_map(Virtqueue *vq, DmaSpace *dma, uint64_t features)
     vq->event_idx = features & VIRTIO_BIT(VIRTIO_F_EVENT_IDX);
     vq->indirect = features & VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC);
     vq->dma = dma;
+    vq->features = features;
+    vq->used_address = setup->used;
     vq->size = setup->size;
     if (!vq->size || vq->size > setup->size_max || !ring->areas(vq->size, vq->event_idx, bytes, align)) {
         virtqueue_broken(vq, "%u is no size for it", vq->size);

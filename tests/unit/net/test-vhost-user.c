@@ -367,6 +367,31 @@ static Virtqueue *queue_of(Guest *t, unsigned n)
     return virtio_queue(((const VirtioPci *)t->g.rig->dev)->transport.virtio, n);
 }
 
+static void test_a_reset_finds_rings_that_are_to_be_served_anew(void **state)
+{
+    Guest *t = *state;
+    Virtqueue *vq;
+
+    start(t, DEVICE, STATUS);
+    goes_both_ways(t);
+    vq = queue_of(t, RX);
+    rig_write(t->g.rig, t->g.common + VIRTIO_PCI_COMMON_Q_SELECT, RX, 2);
+    rig_write(t->g.rig, t->g.common + VIRTIO_PCI_COMMON_Q_MSIX, 1, 2);
+    guest_write_status(&t->g, 0);
+    assert_true(vq->outside);
+    assert_int_equal(vq->setup.used, 0);
+    assert_int_equal(vq->used_address, t->rx.used);
+    assert_int_equal(vq->features, t->g.features);
+    virtio_serve_anew(vq);
+    assert_false(vq->outside || vq->event);
+    guest_wait_reset(&t->g);
+    assert_true(guest_negotiate(&t->g, STATUS));
+    guest_add_queue(&t->g, RX, &t->rx, 16);
+    guest_add_queue(&t->g, TX, &t->tx, 16);
+    guest_driver_ok(&t->g);
+    goes_both_ways(t);
+}
+
 static void test_a_vector_that_is_written_again_and_again_is_posted_once(void **state)
 {
     Guest *t = *state;
@@ -633,6 +658,7 @@ int main(void)
         TEST(a_removed_netdev_leaves_the_guest_running),
         TEST(a_peer_that_dies_is_a_pulled_cable_and_another_takes_over),
         TEST(a_peer_that_dies_with_packed_rings_breaks_the_device_only),
+        TEST(a_reset_finds_rings_that_are_to_be_served_anew),
         TEST(a_vector_that_is_written_again_and_again_is_posted_once),
         TEST(a_device_that_may_not_master_the_bus_takes_the_rings_back),
         TEST(writes_are_logged_while_the_domain_moves),
