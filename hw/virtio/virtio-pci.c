@@ -242,13 +242,12 @@ static void mastering_has_changed(Device *dev)
     }
 }
 
-/* Queues that are served here look at the bit themselves; who serves them outside does not know of it. */
+/* Who serves a queue outside does not know of the bit; one that is served here may have work that waits for it. */
 static void mastering_changed(PciDevice *pci)
 {
     VirtioPci *p = (VirtioPci *)pci;
-    const VirtioClass *class = (const VirtioClass *)pci->dev.class->backend;
 
-    if (class->start_outside && !__atomic_exchange_n(&p->mastering_posted, true, __ATOMIC_SEQ_CST)) {
+    if (!__atomic_exchange_n(&p->mastering_posted, true, __ATOMIC_SEQ_CST)) {
         device_post(&pci->dev, mastering_has_changed);
     }
 }

@@ -207,12 +207,17 @@ bool virtqueue_running(const Virtqueue *vq)
 
 /* ---- chains ---- */
 
+static bool may_read(const Virtqueue *vq)
+{
+    return __atomic_load_n(&vq->dma->enabled, __ATOMIC_RELAXED);
+}
+
 void *virtqueue_pop(Virtqueue *vq, size_t size)
 {
     VirtqueueChain *chain;
     uint16_t index, length;
 
-    if (!vq->event || is_dead(vq) || !__atomic_load_n(&vq->dma->enabled, __ATOMIC_RELAXED)) {
+    if (!vq->event || is_dead(vq) || !may_read(vq)) {
         return NULL;
     }
     if (!vq->ring->next(vq, &index, &length)) {
@@ -328,7 +333,7 @@ void virtqueue_notify_soon(Virtqueue *vq)
 
 bool virtqueue_empty(Virtqueue *vq)
 {
-    return !vq->ring || is_dead(vq) || vq->ring->empty(vq);
+    return !vq->ring || is_dead(vq) || !may_read(vq) || vq->ring->empty(vq); /* of what could be popped */
 }
 
 bool virtqueue_set_notification(Virtqueue *vq, bool enable)
