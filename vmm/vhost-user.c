@@ -67,6 +67,7 @@ struct VhostUser {
     VhostDevice device; /* first */
     int fd;             /* -1: it has gone */
     uint64_t protocol;
+    unsigned needed;    /* queues, of the netdev */
     unsigned queues, slots;
     GArray *sent;       /* Region: with slots, what it has mapped */
 };
@@ -396,16 +397,23 @@ static bool shake_hands(VhostUser *u, uint64_t *ret_features, GError **error)
            tell(u, &owner, NULL, 0, error);
 }
 
+static bool has_queues(const VhostUser *u, GError **error)
+{
+    return u->needed <= 1 || u->queues >= u->needed ||
+           error_set(error, "the vhost-user back end has %u queues, not %u", MAX(u->queues, 1), u->needed);
+}
+
 bool vhost_user_connect(VhostUser *u, int fd, GError **error)
 {
     VhostDevice *d = &u->device;
     uint64_t features, before = d->features;
     uint64_t protocol = u->protocol;
+    unsigned queues = u->queues, slots = u->slots;
     bool ok;
 
     lock_acquire(&d->lock);
     u->fd = fd;
-    ok = shake_hands(u, &features, error);
+    ok = shake_hands(u, &features, error) && has_queues(u, error);
     if (ok && (before & ~features || protocol & PROTOCOL_LOG_SHMFD & ~u->protocol)) {
         error_set(error, "the vhost-user back end that came has less features than the one before");
         ok = false;
@@ -413,6 +421,8 @@ bool vhost_user_connect(VhostUser *u, int fd, GError **error)
     if (!ok) {
         u->fd = -1;
         u->protocol = protocol;
+        u->queues = queues;
+        u->slots = slots;
     }
     lock_release(&d->lock);
     return ok;
@@ -430,11 +440,10 @@ VhostUser *vhost_user_new(Domain *domain, unsigned queues, int fd, GError **erro
     VhostUser *u = g_new0(VhostUser, 1);
 
     u->fd = fd;
+    u->needed = queues;
     u->sent = g_array_new(FALSE, FALSE, sizeof(Region));
     vhost_device_init(&u->device, &user_ops, domain);
-    if (shake_hands(u, &u->device.features, error) &&
-        (queues <= 1 || u->queues >= queues ||
-         error_set(error, "the vhost-user back end has %u queues, not %u", MAX(u->queues, 1), queues))) {
+    if (shake_hands(u, &u->device.features, error) && has_queues(u, error)) {
         return u;
     }
     vhost_user_free(u);

@@ -48,6 +48,7 @@ static int wire = -1;
 static pid_t backend;
 static char *path;
 static const char *backend_option; /* NULL: none */
+static const char *netdev; /* what -netdev says */
 
 /* ---- the other process ---- */
 
@@ -95,6 +96,15 @@ static bool is_connected(Domain *domain)
     return chardev_connected(chardev_find(domain, "c", NULL));
 }
 
+/* The backend's process has ended by itself. */
+static bool has_left(Domain *domain)
+{
+    if (backend && waitpid(backend, NULL, WNOHANG) == backend) {
+        backend = 0;
+    }
+    return backend == 0;
+}
+
 static bool has_link(Domain *domain)
 {
     return !netdev_find(domain, "n", NULL)->no_peer;
@@ -116,7 +126,7 @@ static void with_backend(Domain *domain)
     }
     start_backend();
     wait_until(domain, is_connected);
-    if (!netdev_add_text(domain, "vhost-user,id=n,chardev=c", &error)) {
+    if (!netdev_add_text(domain, netdev, &error)) {
         fail_msg("%s", error->message);
     }
 }
@@ -128,6 +138,7 @@ static int setup(void **state)
     *state = g_new0(Guest, 1);
     path = g_strdup_printf("/tmp/lodge-vhost-user-%d", getpid());
     backend_option = NULL;
+    netdev = "vhost-user,id=n,chardev=c";
     return 0;
 }
 
@@ -423,14 +434,16 @@ static void test_a_device_that_may_not_master_the_bus_takes_the_rings_back(void 
     rig_settle(t->g.rig);
     assert_false(queue_of(t, TX)->outside);
     send_frame(t); /* waits */
-    g_usleep(20000);
-    rig_settle(t->g.rig);
+    for (unsigned i = 0; i < 200; i++) {
+        guest_run(&t->g);
+    }
     assert_int_equal(recv(wire, &(char) { 0 }, 1, MSG_DONTWAIT | MSG_PEEK), -1);
+    assert_false(driver_take_used(&t->tx, &(uint16_t) { 0 }, &(uint32_t) { 0 }));
     rig_config_write(t->g.rig, GUEST_DEVFN, PCI_COMMAND, command, 2);
     rig_settle(t->g.rig);
     assert_true(queue_of(t, TX)->outside);
     guest_wait(&t->g, &t->tx, &(uint16_t) { 0 }, &(uint32_t) { 0 });
-    assert_int_equal(recv(wire, &(char) { 0 }, 1, 0), 1);
+    assert_int_equal(recv(wire, &(char) { 0 }, 1, MSG_DONTWAIT), 1);
     goes_both_ways(t);
 }
 
@@ -592,22 +605,44 @@ static void test_a_peer_with_too_few_queues_is_refused(void **state)
     refused(t->g.rig->domain, "vhost-user,id=m,chardev=c,queues=4", "queues, not 4");
 }
 
+static void test_a_peer_that_comes_back_with_too_few_queues_is_refused(void **state)
+{
+    Guest *t = *state;
+
+    netdev = "vhost-user,id=n,chardev=c,queues=2";
+    guest_init(&t->g, rig_new_shared(DEVICE, with_backend));
+    kill_backend();
+    wait_until(t->g.rig->domain, has_no_link);
+    backend_option = "protocol=0x800e";
+    start_backend();
+    wait_until(t->g.rig->domain, has_left);
+    assert_true(has_no_link(t->g.rig->domain));
+    backend_option = NULL;
+    start_backend();
+    wait_until(t->g.rig->domain, has_link);
+    assert_true(guest_negotiate(&t->g, STATUS));
+    guest_add_queue(&t->g, RX, &t->rx, 16);
+    guest_add_queue(&t->g, TX, &t->tx, 16);
+    guest_driver_ok(&t->g);
+    goes_both_ways(t);
+}
+
 /* A peer that says `data` and, if `stays`, is silent then. */
 static void meets(Domain *domain, const void *data, size_t length, bool stays, const char *expected)
 {
     static unsigned n;
-    g_autofree char *chardev = NULL, *netdev = NULL;
+    g_autofree char *chardev = NULL, *text = NULL;
     int pair[2];
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     assert_int_equal(write(pair[0], data, length), length);
     chardev = g_strdup_printf("socket,id=peer%u,fd=%d", n, pair[1]);
-    netdev = g_strdup_printf("vhost-user,id=m,chardev=peer%u", n++);
+    text = g_strdup_printf("vhost-user,id=m,chardev=peer%u", n++);
     assert_non_null(chardev_add_text(domain, chardev, NULL));
     if (!stays) {
         close(pair[0]);
     }
-    refused(domain, netdev, expected);
+    refused(domain, text, expected);
     if (stays) {
         close(pair[0]);
     }
@@ -671,6 +706,7 @@ int main(void)
         TEST(unshared_memory_is_refused_in_a_sentence),
         TEST(peers_that_will_not_do_are_refused),
         TEST(a_peer_with_too_few_queues_is_refused),
+        TEST(a_peer_that_comes_back_with_too_few_queues_is_refused),
         TEST(peers_that_answer_nonsense_or_nothing_are_refused),
         TEST(a_chardev_in_use_stays),
     };
