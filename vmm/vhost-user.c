@@ -8,7 +8,7 @@
  * IOTLB (there is no vIOMMU), config space, in-flight records (a NIC's frames may be lost), status.
  *
  * A back end that dies, hangs or answers nonsense is dead from then on, which fails everything at once; nothing waits
- * for it longer than ANSWER_MS.
+ * for one message and its answer longer than ANSWER_MS in all, however slowly they come.
  *
  * Locking: the device's `lock` is held over each exchange.
  */
@@ -66,6 +66,7 @@ typedef struct Message {
 struct VhostUser {
     VhostDevice device; /* first */
     int fd;             /* -1: it has gone */
+    int64_t deadline;   /* g_get_monotonic_time(): of the message under way and its answer */
     uint64_t protocol;
     unsigned needed;    /* queues, of the netdev */
     unsigned queues, slots;
@@ -90,10 +91,12 @@ static bool lose(VhostUser *u, GError **error, const char *why)
 static bool wait_to(VhostUser *u, short events)
 {
     struct pollfd p = { .fd = u->fd, .events = events };
+    int64_t left;
     int n;
 
     do {
-        n = poll(&p, 1, ANSWER_MS);
+        left = u->deadline - g_get_monotonic_time();
+        n = left > 0 ? poll(&p, 1, (int)(left / 1000) + 1) : 0;
     } while (n < 0 && errno == EINTR);
     return n > 0;
 }
@@ -118,6 +121,7 @@ static bool send_message(VhostUser *u, Message *m, const int *fds, unsigned n, G
                                             .cmsg_len = CMSG_LEN(n * sizeof(int)) };
         memcpy(CMSG_DATA(&control.header), fds, n * sizeof(int));
     }
+    u->deadline = g_get_monotonic_time() + ANSWER_MS * INT64_C(1000);
     do {
         sent = sendmsg(u->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     } while (sent < 0 && (errno == EINTR || (errno == EAGAIN && wait_to(u, POLLOUT))));

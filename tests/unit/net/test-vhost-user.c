@@ -667,6 +667,33 @@ static void test_peers_that_answer_nonsense_or_nothing_are_refused(void **state)
     meets(domain, old, sizeof(old), true, "does not know Virtio 1");
 }
 
+/* An answer that would be right, a byte at a time. */
+static void test_a_peer_that_drips_is_refused(void **state)
+{
+    static const uint32_t answer[] = { 1, 5, 8, 0, 0 };
+    g_autofree char *chardev = NULL;
+    Guest *t = *state;
+    int64_t began;
+    int pair[2];
+
+    t->g.rig = rig_new_shared(NULL, NULL);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    chardev = g_strdup_printf("socket,id=drip,fd=%d", pair[1]);
+    assert_non_null(chardev_add_text(t->g.rig->domain, chardev, NULL));
+    backend = fork();
+    if (backend == 0) {
+        close(pair[1]);
+        for (unsigned i = 0; i < sizeof(answer) && send(pair[0], (const char *)answer + i, 1, MSG_NOSIGNAL) == 1; i++) {
+            sleep(1);
+        }
+        _exit(0);
+    }
+    close(pair[0]);
+    began = g_get_monotonic_time();
+    refused(t->g.rig->domain, "vhost-user,id=m,chardev=drip", "does not answer");
+    assert_true(g_get_monotonic_time() - began < 10 * G_USEC_PER_SEC);
+}
+
 static void test_a_chardev_in_use_stays(void **state)
 {
     g_autoptr(GError) error = NULL;
@@ -708,6 +735,7 @@ int main(void)
         TEST(a_peer_with_too_few_queues_is_refused),
         TEST(a_peer_that_comes_back_with_too_few_queues_is_refused),
         TEST(peers_that_answer_nonsense_or_nothing_are_refused),
+        TEST(a_peer_that_drips_is_refused),
         TEST(a_chardev_in_use_stays),
     };
 
