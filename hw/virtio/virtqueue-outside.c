@@ -90,7 +90,10 @@ static bool set_packed(Virtqueue *vq, uint32_t base)
     return true;
 }
 
-/* Of a split ring the used index stands in memory.  Who dies with chains in hand loses them: frames are lost on wires. */
+/* Of a split ring the used index stands in memory, and tells how many chains are done.  When somebody dies with chains
+ * in hand, these are served again: a frame may leave twice, as on a wire.  That takes it that chains are used in the
+ * order in which they came, which is not demanded of anybody: of one who used a later one first and died, that head is
+ * used twice and an earlier one never.  A driver may take this for an error of the device, and reset it. */
 static bool set_split(Virtqueue *vq, uint32_t base, bool known)
 {
     vq->next_used = ring_load16(&vq->device, sizeof(uint16_t));
