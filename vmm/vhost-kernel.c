@@ -53,7 +53,7 @@ static bool kernel_set_table(VhostDevice *d, const VhostRegion *regions, unsigne
 
 static bool kernel_set_log(VhostDevice *d, GError **error)
 {
-    uint64_t log = (uintptr_t)d->log;
+    uint64_t log = (uintptr_t)d->log.bits;
 
     return ioctl(descriptor(d), VHOST_SET_LOG_BASE, &log) == 0 || refused(error, "the log");
 }

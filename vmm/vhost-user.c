@@ -8,7 +8,7 @@
  * IOTLB (there is no vIOMMU), config space, in-flight records (a NIC's frames may be lost), status.
  *
  * A back end that dies, hangs or answers nonsense is dead from then on, which fails everything at once; nothing waits
- * for it longer than ANSWER_MS.
+ * for one message and its answer longer than ANSWER_MS in all, however slowly they come.
  *
  * Locking: the device's `lock` is held over each exchange.
  */
@@ -66,7 +66,9 @@ typedef struct Message {
 struct VhostUser {
     VhostDevice device; /* first */
     int fd;             /* -1: it has gone */
+    int64_t deadline;   /* g_get_monotonic_time(): of the message under way and its answer */
     uint64_t protocol;
+    unsigned needed;    /* queues, of the netdev */
     unsigned queues, slots;
     GArray *sent;       /* Region: with slots, what it has mapped */
 };
@@ -89,10 +91,12 @@ static bool lose(VhostUser *u, GError **error, const char *why)
 static bool wait_to(VhostUser *u, short events)
 {
     struct pollfd p = { .fd = u->fd, .events = events };
+    int64_t left;
     int n;
 
     do {
-        n = poll(&p, 1, ANSWER_MS);
+        left = u->deadline - g_get_monotonic_time();
+        n = left > 0 ? poll(&p, 1, (int)(left / 1000) + 1) : 0;
     } while (n < 0 && errno == EINTR);
     return n > 0;
 }
@@ -117,6 +121,7 @@ static bool send_message(VhostUser *u, Message *m, const int *fds, unsigned n, G
                                             .cmsg_len = CMSG_LEN(n * sizeof(int)) };
         memcpy(CMSG_DATA(&control.header), fds, n * sizeof(int));
     }
+    u->deadline = g_get_monotonic_time() + ANSWER_MS * INT64_C(1000);
     do {
         sent = sendmsg(u->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     } while (sent < 0 && (errno == EINTR || (errno == EAGAIN && wait_to(u, POLLOUT))));
@@ -281,8 +286,8 @@ static bool user_set_log(VhostDevice *d, GError **error)
     if (!(u->protocol & PROTOCOL_LOG_SHMFD)) {
         return error_set(error, "the vhost-user back end cannot tell what it writes");
     }
-    m.payload.log = (LogBase) { d->log_bytes, 0 };
-    return send_message(u, &m, &d->log_fd, 1, error) && take_answer(u, SET_LOG_BASE, &m, 0, error);
+    m.payload.log = (LogBase) { d->log.bytes, 0 };
+    return send_message(u, &m, &d->log.fd, 1, error) && take_answer(u, SET_LOG_BASE, &m, 0, error);
 }
 
 /* ---- rings ---- */
@@ -396,16 +401,23 @@ static bool shake_hands(VhostUser *u, uint64_t *ret_features, GError **error)
            tell(u, &owner, NULL, 0, error);
 }
 
+static bool has_queues(const VhostUser *u, GError **error)
+{
+    return u->needed <= 1 || u->queues >= u->needed ||
+           error_set(error, "the vhost-user back end has %u queues, not %u", MAX(u->queues, 1), u->needed);
+}
+
 bool vhost_user_connect(VhostUser *u, int fd, GError **error)
 {
     VhostDevice *d = &u->device;
     uint64_t features, before = d->features;
     uint64_t protocol = u->protocol;
+    unsigned queues = u->queues, slots = u->slots;
     bool ok;
 
     lock_acquire(&d->lock);
     u->fd = fd;
-    ok = shake_hands(u, &features, error);
+    ok = shake_hands(u, &features, error) && has_queues(u, error);
     if (ok && (before & ~features || protocol & PROTOCOL_LOG_SHMFD & ~u->protocol)) {
         error_set(error, "the vhost-user back end that came has less features than the one before");
         ok = false;
@@ -413,6 +425,8 @@ bool vhost_user_connect(VhostUser *u, int fd, GError **error)
     if (!ok) {
         u->fd = -1;
         u->protocol = protocol;
+        u->queues = queues;
+        u->slots = slots;
     }
     lock_release(&d->lock);
     return ok;
@@ -430,11 +444,10 @@ VhostUser *vhost_user_new(Domain *domain, unsigned queues, int fd, GError **erro
     VhostUser *u = g_new0(VhostUser, 1);
 
     u->fd = fd;
+    u->needed = queues;
     u->sent = g_array_new(FALSE, FALSE, sizeof(Region));
     vhost_device_init(&u->device, &user_ops, domain);
-    if (shake_hands(u, &u->device.features, error) &&
-        (queues <= 1 || u->queues >= queues ||
-         error_set(error, "the vhost-user back end has %u queues, not %u", MAX(u->queues, 1), queues))) {
+    if (shake_hands(u, &u->device.features, error) && has_queues(u, error)) {
         return u;
     }
     vhost_user_free(u);

@@ -4,7 +4,8 @@
  * rings that are out, and the log in which they tell of their writes while a migration wants to know.
  *
  * The log has a bit for each 4 KiB of the guest's address space.  It is made when the first range is logged, as large as
- * the table needs, and goes with the last; each log_sync moves the bits of a range into its block's bitmaps.
+ * the table needs, and goes with the last; each log_sync moves the bits of a range into its block's bitmaps.  Where
+ * there is no log though one is wanted, or not all know of it, each log_sync says that the whole range was written.
  */
 #include "vmm/vhost.h"
 
@@ -127,14 +128,29 @@ static uint64_t log_size(const VhostDevice *d)
     return (end + page - 1) / page * page;
 }
 
-static void free_log(VhostDevice *d)
+static void free_log(const VhostLog *log)
 {
-    if (d->log) {
-        munmap(d->log, d->log_bytes);
-        close(d->log_fd);
-        d->log = NULL;
-        d->log_bytes = 0;
-        d->log_fd = -1;
+    if (log->bits) {
+        munmap(log->bits, log->bytes);
+        close(log->fd);
+    }
+}
+
+static void free_kept(VhostDevice *d)
+{
+    for (unsigned i = 0; i < d->kept->len; i++) {
+        free_log(&g_array_index(d->kept, VhostLog, i));
+    }
+    g_array_set_size(d->kept, 0);
+}
+
+/* told: they all know that it goes. */
+static void discard_log(VhostDevice *d, VhostLog log, bool told)
+{
+    if (told || !d->running) {
+        free_log(&log);
+    } else {
+        g_array_append_val(d->kept, log);
     }
 }
 
@@ -153,9 +169,7 @@ static bool make_log(VhostDevice *d, GError **error)
         return error_set_errno(error, errno, "no memory for the log of a vhost device");
     }
     fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL); /* nobody takes it from under us */
-    d->log = log;
-    d->log_bytes = bytes;
-    d->log_fd = fd;
+    d->log = (VhostLog) { log, bytes, fd };
     return true;
 }
 
@@ -163,15 +177,15 @@ static void sync_region(const VhostDevice *d, const VhostRegion *r)
 {
     uint64_t first = r->address / GUEST_PAGE_SIZE, end = first + r->size / GUEST_PAGE_SIZE;
 
-    end = MIN(end, d->log_bytes * 8);
+    end = MIN(end, d->log.bytes * 8);
     for (uint64_t page = first; page < end; page = (page / 64 + 1) * 64) {
         uint64_t word = page / 64, mask = UINT64_MAX << page % 64, bits;
 
         mask &= end - word * 64 < 64 ? (UINT64_C(1) << (end - word * 64)) - 1 : UINT64_MAX;
-        if (!(__atomic_load_n(&d->log[word], __ATOMIC_RELAXED) & mask)) {
+        if (!(__atomic_load_n(&d->log.bits[word], __ATOMIC_RELAXED) & mask)) {
             continue;
         }
-        for (bits = __atomic_fetch_and(&d->log[word], ~mask, __ATOMIC_SEQ_CST) & mask; bits; bits &= bits - 1) {
+        for (bits = __atomic_fetch_and(&d->log.bits[word], ~mask, __ATOMIC_SEQ_CST) & mask; bits; bits &= bits - 1) {
             uint64_t at = (word * 64 + (unsigned)__builtin_ctzll(bits) - first) * GUEST_PAGE_SIZE;
 
             ram_dirty_mark(r->block, r->offset + at, GUEST_PAGE_SIZE);
@@ -182,7 +196,7 @@ static void sync_region(const VhostDevice *d, const VhostRegion *r)
 /* The rings that run are told again, with the log or without. */
 static bool tell_log(VhostDevice *d, GError **error)
 {
-    bool logged = d->log;
+    bool logged = d->log.bits;
 
     if (!d->running) {
         return true;
@@ -214,6 +228,30 @@ static bool any_logged(const VhostDevice *d)
     return false;
 }
 
+static void end_log(VhostDevice *d)
+{
+    g_autoptr(GError) error = NULL;
+    VhostLog log = d->log;
+    bool told;
+
+    if (log.bits) {
+        d->log = (VhostLog) { .fd = -1 };
+        told = tell_log(d, &error);
+        if (!told) {
+            complain(error);
+        }
+        discard_log(d, log, told);
+    }
+}
+
+static void end_log_unless_wanted(VhostDevice *d)
+{
+    if (!any_logged(d)) {
+        end_log(d);
+        d->unlogged = false;
+    }
+}
+
 static void log_start(MemoryListener *l, const MemoryRange *range)
 {
     VhostDevice *d = of_listener(l);
@@ -224,7 +262,8 @@ static void log_start(MemoryListener *l, const MemoryRange *range)
     r = is_meant(d, range) ? find(d, range->address) : NULL;
     if (r) {
         r->logged = true;
-        if (!d->log && !(make_log(d, &error) && tell_log(d, &error))) {
+        if (!d->log.bits && !d->unlogged && !(make_log(d, &error) && tell_log(d, &error))) {
+            d->unlogged = true;
             complain(error);
         }
     }
@@ -234,22 +273,13 @@ static void log_start(MemoryListener *l, const MemoryRange *range)
 static void log_stop(MemoryListener *l, const MemoryRange *range)
 {
     VhostDevice *d = of_listener(l);
-    g_autoptr(GError) error = NULL;
     VhostRegion *r;
 
     lock_acquire(&d->lock);
     r = is_meant(d, range) ? find(d, range->address) : NULL;
     if (r && r->logged) {
         r->logged = false;
-        if (d->log && !any_logged(d)) {
-            uint64_t *log = g_steal_pointer(&d->log);
-
-            if (!tell_log(d, &error)) {
-                complain(error);
-            }
-            d->log = log;
-            free_log(d);
-        }
+        end_log_unless_wanted(d);
     }
     lock_release(&d->lock);
 }
@@ -259,7 +289,10 @@ static void log_sync(MemoryListener *l, const MemoryRange *range)
     VhostDevice *d = of_listener(l);
     const VhostRegion *r = is_meant(d, range) ? find(d, range->address) : NULL;
 
-    if (r && d->log) { /* both stand while LOCK_MAPPING is held */
+    /* All of these stand while LOCK_MAPPING is held. */
+    if (r && d->unlogged) {
+        ram_dirty_mark(r->block, r->offset, r->size);
+    } else if (r && d->log.bits) {
         sync_region(d, r);
     }
 }
@@ -267,35 +300,49 @@ static void log_sync(MemoryListener *l, const MemoryRange *range)
 /* Memory that came while it is logged may lie beyond the log. */
 static bool grow_log(VhostDevice *d, GError **error)
 {
-    VhostDevice old = { .log = d->log, .log_bytes = d->log_bytes, .log_fd = d->log_fd };
+    VhostLog old = d->log;
+    bool told;
 
-    if (!d->log || log_size(d) <= d->log_bytes) {
+    if (!old.bits || log_size(d) <= old.bytes) {
         return true;
     }
     if (!make_log(d, error)) {
         return false;
     }
     /* What is in the old one is carried over; nobody writes there once they know the new one. */
-    if (!tell_log(d, error)) {
-        free_log(&old);
-        return false;
+    told = tell_log(d, error);
+    for (uint64_t i = 0; i < old.bytes / sizeof(uint64_t); i++) {
+        __atomic_fetch_or(&d->log.bits[i], old.bits[i], __ATOMIC_SEQ_CST);
     }
-    for (uint64_t i = 0; i < old.log_bytes / sizeof(uint64_t); i++) {
-        __atomic_fetch_or(&d->log[i], old.log[i], __ATOMIC_SEQ_CST);
+    discard_log(d, old, told);
+    return told;
+}
+
+/* The log first: they take no memory that it does not reach. */
+static void tell_table(VhostDevice *d)
+{
+    g_autoptr(GError) error = NULL;
+
+    end_log_unless_wanted(d);
+    if (!grow_log(d, &error)) {
+        complain(error);
+        g_clear_error(&error);
+        d->unlogged = true;
+        end_log(d);
     }
-    free_log(&old);
-    return true;
+    if (d->running && !send_table(d, &error)) {
+        complain(error);
+    }
 }
 
 static void commit(MemoryListener *l)
 {
     VhostDevice *d = of_listener(l);
-    g_autoptr(GError) error = NULL;
     g_autoptr(GArray) gone = NULL;
 
     lock_acquire(&d->lock);
-    if (d->table_changed && d->running && !(send_table(d, &error) && grow_log(d, &error))) {
-        complain(error);
+    if (d->table_changed) {
+        tell_table(d);
     }
     d->table_changed = false;
     gone = g_steal_pointer(&d->gone);
@@ -311,12 +358,12 @@ static void commit(MemoryListener *l)
 /* What they must know before the first ring. */
 static bool prepare(VhostDevice *d, uint64_t features, GError **error)
 {
-    if (d->log && (log_size(d) > d->log_bytes || !(d->features & UINT64_C(1) << VHOST_F_LOGS))) {
+    if (d->log.bits && !(d->features & UINT64_C(1) << VHOST_F_LOGS)) {
         return error_set(error, "it came while the domain moves, and cannot tell what it writes");
     }
     d->accepted = features;
-    return d->ops->set_features(d, features | (d->log ? UINT64_C(1) << VHOST_F_LOGS : 0), error) &&
-           send_table(d, error) && (!d->log || d->ops->set_log(d, error));
+    return d->ops->set_features(d, features | (d->log.bits ? UINT64_C(1) << VHOST_F_LOGS : 0), error) &&
+           send_table(d, error) && (!d->log.bits || d->ops->set_log(d, error));
 }
 
 bool vhost_start_ring(VhostDevice *d, const VhostRing *ring, uint64_t features, GError **error)
@@ -327,7 +374,7 @@ bool vhost_start_ring(VhostDevice *d, const VhostRing *ring, uint64_t features, 
     g_assert(ring->index < VHOST_RINGS_MAX && !d->runs[ring->index]);
     ok = (d->running ? features == d->accepted || error_set(error, "its rings have different features")
                      : prepare(d, features, error)) &&
-         d->ops->start_ring(d, ring, d->log, error);
+         d->ops->start_ring(d, ring, d->log.bits, error);
     if (ok) {
         d->ring[ring->index] = *ring;
         d->runs[ring->index] = true;
@@ -345,7 +392,9 @@ bool vhost_stop_ring(VhostDevice *d, unsigned ring, uint32_t *ret_base)
     g_assert(d->runs[ring]);
     ok = d->ops->stop_ring(d, &d->ring[ring], ret_base);
     d->runs[ring] = false;
-    d->running--;
+    if (--d->running == 0) {
+        free_kept(d);
+    }
     lock_release(&d->lock);
     return ok;
 }
@@ -356,9 +405,10 @@ void vhost_device_init(VhostDevice *d, const VhostOps *ops, Domain *domain)
 {
     d->ops = ops;
     d->domain = domain;
-    d->log_fd = -1;
+    d->log.fd = -1;
     d->table = g_array_new(FALSE, FALSE, sizeof(VhostRegion));
     d->gone = g_array_new(FALSE, FALSE, sizeof(VhostRegion));
+    d->kept = g_array_new(FALSE, FALSE, sizeof(VhostLog));
     lock_init(&d->lock, LOCK_LEAF, "vhost");
     d->listener = (MemoryListener) {
         .name = "vhost", .add = add_range, .remove = remove_range, .commit = commit, .log_start = log_start,
@@ -376,6 +426,7 @@ void vhost_device_finish(VhostDevice *d)
     }
     g_array_unref(d->table);
     g_array_unref(d->gone);
-    free_log(d);
+    free_log(&d->log);
+    g_array_unref(d->kept); /* empty, as no ring runs */
     lock_finish(&d->lock);
 }

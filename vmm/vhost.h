@@ -44,6 +44,13 @@ typedef struct VhostRegion {
     bool logged;
 } VhostRegion;
 
+/* A bit for each page of the guest's address space. */
+typedef struct VhostLog {
+    uint64_t *bits; /* NULL: there is none */
+    uint64_t bytes;
+    int fd;
+} VhostLog;
+
 /* false: they are gone, or refuse; with `lock` held. */
 typedef struct VhostOps {
     bool shared; /* only memory that another process can map */
@@ -67,9 +74,9 @@ struct VhostDevice {
     unsigned running;
     VhostRing ring[VHOST_RINGS_MAX];
     bool runs[VHOST_RINGS_MAX];
-    uint64_t *log; /* a bit for each page of the guest's address space; NULL: nobody migrates */
-    uint64_t log_bytes;
-    int log_fd;
+    VhostLog log;  /* while somebody migrates */
+    GArray *kept;  /* VhostLog: who runs a ring may still write there, as telling them failed */
+    bool unlogged; /* they may have written what is in no log: until nobody migrates, all of memory counts as written */
 };
 
 /* ---- for the two ways ---- */

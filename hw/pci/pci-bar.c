@@ -108,9 +108,12 @@ static bool forwards(PciDevice *bridge)
 /* The function, and what is behind it if it is a bridge, whose own path to the root is `open`. */
 static void update_mastering(PciDevice *pci, bool open)
 {
-    bool enabled = open && is_master(pci);
+    bool enabled = open && is_master(pci), was = __atomic_load_n(&pci->dma.enabled, __ATOMIC_RELAXED);
 
     dma_space_set_enabled(&pci->dma, enabled);
+    if (enabled != was && pci->mastering_changed) {
+        pci->mastering_changed(pci);
+    }
     if (pci_is_bridge(pci)) {
         PciBus *bus = pci_bridge_secondary(pci);
 

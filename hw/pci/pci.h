@@ -81,6 +81,8 @@ struct PciDevice {
     void (*config_read)(PciDevice *pci, unsigned offset, unsigned size);  /* before a read */
     void (*config_wrote)(PciDevice *pci, unsigned offset, unsigned size); /* after a write took effect, and a load */
     void (*msix_vector_changed)(PciDevice *pci, unsigned vector, bool masked);
+    /* The same, but the lock may be that of a bridge above it, and LOCK_MAPPING is held: dma.enabled has changed. */
+    void (*mastering_changed)(PciDevice *pci);
 };
 
 struct PciBus {

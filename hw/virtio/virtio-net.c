@@ -100,12 +100,12 @@ static uint64_t net_impossible(Virtio *v)
 }
 
 /* Pairs that the driver does not use stay here, where nothing is done about them. */
-static bool net_start_outside(Virtio *v, Virtqueue *vq, const VhostRing *ring)
+static bool net_start_outside(Virtio *v, Virtqueue *vq, const VhostRing *ring, uint64_t features)
 {
     VirtioNet *n = virtio_net(v);
 
     return virtqueue_index(vq) / 2 < __atomic_load_n(&n->current_pairs, __ATOMIC_RELAXED) &&
-           !virtio_net_is_control(n, vq) && net_start_ring(&n->nic, ring, v->driver_features);
+           !virtio_net_is_control(n, vq) && net_start_ring(&n->nic, ring, features);
 }
 
 static bool net_stop_outside(Virtio *v, Virtqueue *vq, uint32_t *ret_base)

@@ -229,6 +229,29 @@ static void config_wrote(PciDevice *pci, unsigned offset, unsigned size)
     }
 }
 
+/* ---- bus mastering ---- */
+
+static void mastering_has_changed(Device *dev)
+{
+    VirtioPci *p = virtio_pci(dev);
+    Virtio *v = p->transport.virtio;
+
+    (void)__atomic_exchange_n(&p->mastering_posted, false, __ATOMIC_SEQ_CST);
+    for (unsigned i = 0; v && i < v->queues; i++) {
+        virtio_serve_anew_soon(v->queue[i]);
+    }
+}
+
+/* Who serves a queue outside does not know of the bit; one that is served here may have work that waits for it. */
+static void mastering_changed(PciDevice *pci)
+{
+    VirtioPci *p = (VirtioPci *)pci;
+
+    if (!__atomic_exchange_n(&p->mastering_posted, true, __ATOMIC_SEQ_CST)) {
+        device_post(&pci->dev, mastering_has_changed);
+    }
+}
+
 /* ---- realize ---- */
 
 static uint8_t add_window_cap(PciDevice *pci, uint8_t type, uint32_t offset, uint32_t length, uint8_t size)
@@ -355,6 +378,8 @@ static bool virtio_pci_realize(Device *dev, GError **error)
     pci_add_express(&p->pci, PCI_EXP_TYPE_ENDPOINT);
     p->pci.config_read = config_read;
     p->pci.config_wrote = config_wrote;
+    p->mastering_posted = false;
+    p->pci.mastering_changed = mastering_changed;
     return true;
 }
 

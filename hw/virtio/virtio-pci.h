@@ -19,6 +19,7 @@ typedef struct VirtioPci {
     MemoryRegion bar, common, isr, device, notify;
     uint32_t notify_stride;
     uint8_t access_cap; /* offset of the capability that reaches into the BAR */
+    bool mastering_posted; /* atomic: that it has changed */
     /* Guest state */
     uint16_t queue_select;
     uint16_t config_vector; /* atomic */

@@ -37,6 +37,20 @@ static void post_queue(Virtqueue *vq, LoopFn fn)
     loop_post(vq->loop, fn, vq);
 }
 
+/* For what the guest can ask for again and again: one post is under way at most.  fn begins with begin_once(). */
+static void post_once(Virtqueue *vq, bool *posted, LoopFn fn)
+{
+    if (!__atomic_exchange_n(posted, true, __ATOMIC_SEQ_CST)) {
+        post_queue(vq, fn);
+    }
+}
+
+/* Whoever finds it posted before this is seen by what follows; who comes later posts anew. */
+static void begin_once(bool *posted)
+{
+    (void)__atomic_exchange_n(posted, false, __ATOMIC_SEQ_CST);
+}
+
 static bool is_served(const Virtqueue *vq)
 {
     return vq->event || vq->outside;
@@ -55,12 +69,19 @@ static void cease(Virtqueue *vq)
     virtqueue_suspend(vq);
 }
 
+/* From the request on, its registers speak of the next start. */
+static bool is_to_stop(const Virtqueue *vq)
+{
+    return __atomic_load_n(&vq->stop_pending, __ATOMIC_ACQUIRE);
+}
+
 static void queue_run(void *opaque)
 {
     Virtqueue *vq = opaque;
     Virtio *v = vq->virtio;
 
-    if (v && vq->ring && !is_served(vq) && !vq->stopping && !__atomic_load_n(&v->paused, __ATOMIC_ACQUIRE)) {
+    begin_once(&vq->run);
+    if (v && vq->ring && !is_served(vq) && !is_to_stop(vq) && !__atomic_load_n(&v->paused, __ATOMIC_ACQUIRE)) {
         serve(vq);
     }
     unref_queue(vq);
@@ -70,6 +91,7 @@ static void queue_serve_anew(void *opaque)
 {
     Virtqueue *vq = opaque;
 
+    begin_once(&vq->anew);
     if (vq->virtio && is_served(vq)) {
         virtio_serve_anew(vq);
     }
@@ -80,13 +102,15 @@ void virtio_serve_anew(Virtqueue *vq)
 {
     if (is_served(vq)) {
         cease(vq);
-        serve(vq);
+        if (!is_to_stop(vq)) {
+            serve(vq);
+        }
     }
 }
 
 void virtio_serve_anew_soon(Virtqueue *vq)
 {
-    post_queue(vq, queue_serve_anew);
+    post_once(vq, &vq->anew, queue_serve_anew);
 }
 
 static void nothing(void *opaque)
@@ -125,7 +149,7 @@ static void queue_stop(void *opaque)
     Virtio *v = vq->virtio;
 
     /* A system reset may have stopped it meanwhile, and a driver started it anew. */
-    if (v && vq->ring && __atomic_load_n(&vq->stop_pending, __ATOMIC_ACQUIRE)) {
+    if (v && vq->ring && is_to_stop(vq)) {
         cease(vq);
         vq->stopping = true;
         if (v->class->drop_queue) {
@@ -202,7 +226,7 @@ static void run_queues(Virtio *v)
     }
     for (unsigned i = 0; i < v->queues && !virtio_is_broken(v); i++) {
         if (v->queue[i]->active) {
-            post_queue(v->queue[i], queue_run);
+            post_once(v->queue[i], &v->queue[i]->run, queue_run);
         }
     }
 }
@@ -215,7 +239,7 @@ void virtio_settle(Virtio *v)
         Virtqueue *vq = v->queue[i];
 
         if (vq->stop_pending && __atomic_exchange_n(&vq->stopped, false, __ATOMIC_ACQUIRE)) {
-            vq->stop_pending = false;
+            __atomic_store_n(&vq->stop_pending, false, __ATOMIC_RELEASE);
         }
         stopping |= vq->stop_pending;
     }

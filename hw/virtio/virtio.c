@@ -131,8 +131,10 @@ static void begin_reset(Virtio *v)
     virtio_stop_queues(v);
     if (before) {
         v->status_before = before;
-        v->resetting = true;
-        device_post(v->transport->dev, v->transport->settle);
+        if (!v->resetting) { /* else that is under way */
+            v->resetting = true;
+            device_post(v->transport->dev, v->transport->settle);
+        }
     }
 }
 

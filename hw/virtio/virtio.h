@@ -59,9 +59,9 @@ struct VirtioClass {
     void (*queue_ready)(Virtio *v, Virtqueue *vq);
     /* Optional: offered features (of the ring, too) that are impossible now. */
     uint64_t (*impossible)(Virtio *v);
-    /* Optional; the queue's loop: somebody else serves it from now on (vmm/vhost.h); false: nobody.  And no longer; false:
-     * they have not said how far they came. */
-    bool (*start_outside)(Virtio *v, Virtqueue *vq, const VhostRing *ring);
+    /* Optional; the queue's loop: somebody else serves it from now on (vmm/vhost.h), with the features that the driver
+     * had when it was mapped; false: nobody.  And no longer; false: they have not said how far they came. */
+    bool (*start_outside)(Virtio *v, Virtqueue *vq, const VhostRing *ring, uint64_t features);
     bool (*stop_outside)(Virtio *v, Virtqueue *vq, uint32_t *ret_base);
     /* DRIVER_OK, or resumed after a load: queues are mapped and do not run yet; lock held.  NULL: nothing. */
     bool (*start)(Virtio *v, GError **error);

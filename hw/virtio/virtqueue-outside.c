@@ -4,6 +4,8 @@
  *
  *   mapped --virtqueue_hand_out()--> outside --virtqueue_take_back()--> mapped
  *
+ * A device that may not master the bus keeps its queues here, where nothing is popped.
+ *
  * The doorbell is theirs then.  Their bell is the MSI-X vector's own descriptor where there is one; else a descriptor
  * that the queue's loop watches, and interrupts as it does for its own queues.
  *
@@ -88,7 +90,10 @@ static bool set_packed(Virtqueue *vq, uint32_t base)
     return true;
 }
 
-/* Of a split ring the used index stands in memory.  Who dies with chains in hand loses them: frames are lost on wires. */
+/* Of a split ring the used index stands in memory, and tells how many chains are done.  When somebody dies with chains
+ * in hand, these are served again: a frame may leave twice, as on a wire.  That takes it that chains are used in the
+ * order in which they came, which is not demanded of anybody: of one who used a later one first and died, that head is
+ * used twice and an earlier one never.  A driver may take this for an error of the device, and reset it. */
 static bool set_split(Virtqueue *vq, uint32_t base, bool known)
 {
     vq->next_used = ring_load16(&vq->device, sizeof(uint16_t));
@@ -103,14 +108,15 @@ bool virtqueue_hand_out(Virtqueue *vq)
 {
     const VirtioClass *class = vq->virtio->class;
     VhostRing ring = { .index = vq->index, .size = vq->size, .desc = vq->desc.host, .avail = vq->driver.host,
-                       .used = vq->device.host, .used_address = vq->setup.used, .kick = vq->doorbell,
+                       .used = vq->device.host, .used_address = vq->used_address, .kick = vq->doorbell,
                        .base = base_of(vq) };
 
-    if (!class->start_outside || vq->broken || virtio_is_broken(vq->virtio)) {
+    if (!class->start_outside || vq->broken || virtio_is_broken(vq->virtio) ||
+        !__atomic_load_n(&vq->dma->enabled, __ATOMIC_ACQUIRE)) {
         return false;
     }
     ring.call = choose_call(vq);
-    if (ring.call < 0 || !class->start_outside(vq->virtio, vq, &ring)) {
+    if (ring.call < 0 || !class->start_outside(vq->virtio, vq, &ring, vq->features)) {
         release_call(vq);
         return false;
     }
@@ -118,6 +124,15 @@ bool virtqueue_hand_out(Virtqueue *vq)
     __atomic_store_n(&vq->quiet, false, __ATOMIC_RELEASE);
     virtqueue_kick(vq); /* for what was there before they listened */
     return true;
+}
+
+/* They log the ring's pages or do not; what is saved after this never hangs on it. */
+static void mark_written(const Virtqueue *vq)
+{
+    ring_dirty(&vq->device, 0, vq->device.length);
+    if (vq->ring == &virtqueue_packed) {
+        ring_dirty(&vq->desc, 0, vq->desc.length);
+    }
 }
 
 void virtqueue_take_back(Virtqueue *vq)
@@ -130,6 +145,7 @@ void virtqueue_take_back(Virtqueue *vq)
     }
     vq->outside = false;
     known = vq->virtio->class->stop_outside(vq->virtio, vq, &base);
+    mark_written(vq);
     vq->unsignalled = 0;
     vq->signalled_valid = false;
     if (vq->ring == &virtqueue_packed ? !known || !set_packed(vq, base) : !set_split(vq, base, known)) {

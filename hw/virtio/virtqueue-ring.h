@@ -70,6 +70,7 @@ struct Virtqueue {
     /* Derived: set while mapped */
     const VirtqueueRing *ring; /* NULL: stopped */
     DmaSpace *dma;
+    uint64_t features, used_address; /* the registers may be those of the next driver already */
     unsigned size;
     bool event_idx, indirect;
     DmaMapping desc, driver, device;
@@ -88,6 +89,7 @@ struct Virtqueue {
     bool broken;               /* the ring broke a rule; also when the device is being reset and does not say so */
     /* The virtio core's */
     unsigned references;       /* atomic: the device's, and one of each post under way */
+    bool run, anew;            /* atomic: it is posted that the loop serves it, or does so anew */
     bool active;               /* mapped for the loop to run; transport's lock */
     bool stop_pending;         /* from the request to stop until settled; transport's lock */
     bool stopping;             /* the loop's: waits for busy chains */

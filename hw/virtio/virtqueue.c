@@ -120,6 +120,8 @@ bool virtqueue_map(Virtqueue *vq, DmaSpace *dma, uint64_t features)
     vq->event_idx = features & VIRTIO_BIT(VIRTIO_F_EVENT_IDX);
     vq->indirect = features & VIRTIO_BIT(VIRTIO_F_INDIRECT_DESC);
     vq->dma = dma;
+    vq->features = features;
+    vq->used_address = setup->used;
     vq->size = setup->size;
     if (!vq->size || vq->size > setup->size_max || !ring->areas(vq->size, vq->event_idx, bytes, align)) {
         virtqueue_broken(vq, "%u is no size for it", vq->size);
@@ -205,12 +207,17 @@ bool virtqueue_running(const Virtqueue *vq)
 
 /* ---- chains ---- */
 
+static bool may_read(const Virtqueue *vq)
+{
+    return __atomic_load_n(&vq->dma->enabled, __ATOMIC_RELAXED);
+}
+
 void *virtqueue_pop(Virtqueue *vq, size_t size)
 {
     VirtqueueChain *chain;
     uint16_t index, length;
 
-    if (!vq->event || is_dead(vq) || !__atomic_load_n(&vq->dma->enabled, __ATOMIC_RELAXED)) {
+    if (!vq->event || is_dead(vq) || !may_read(vq)) {
         return NULL;
     }
     if (!vq->ring->next(vq, &index, &length)) {
@@ -326,7 +333,7 @@ void virtqueue_notify_soon(Virtqueue *vq)
 
 bool virtqueue_empty(Virtqueue *vq)
 {
-    return !vq->ring || is_dead(vq) || vq->ring->empty(vq);
+    return !vq->ring || is_dead(vq) || !may_read(vq) || vq->ring->empty(vq); /* of what could be popped */
 }
 
 bool virtqueue_set_notification(Virtqueue *vq, bool enable)

@@ -3,8 +3,10 @@
  * A NIC whose queues another process serves (tests/tools/vhost-user-backend.c), as a driver sees it; at the other end
  * of that process' wire is the test.
  */
+#include <linux/pci_regs.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
+#include <linux/virtio_pci.h>
 #include <linux/virtio_ring.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -18,6 +20,8 @@
 
 #include <cmocka.h>
 
+#include "hw/virtio/virtio-pci.h"
+#include "hw/virtio/virtqueue-ring.h"
 #include "net/announce.h"
 #include "tests/unit/hw/virtio/virtio-guest.h"
 #include "vmm/chardev.h"
@@ -44,6 +48,7 @@ static int wire = -1;
 static pid_t backend;
 static char *path;
 static const char *backend_option; /* NULL: none */
+static const char *netdev; /* what -netdev says */
 
 /* ---- the other process ---- */
 
@@ -91,6 +96,15 @@ static bool is_connected(Domain *domain)
     return chardev_connected(chardev_find(domain, "c", NULL));
 }
 
+/* The backend's process has ended by itself. */
+static bool has_left(Domain *domain)
+{
+    if (backend && waitpid(backend, NULL, WNOHANG) == backend) {
+        backend = 0;
+    }
+    return backend == 0;
+}
+
 static bool has_link(Domain *domain)
 {
     return !netdev_find(domain, "n", NULL)->no_peer;
@@ -112,7 +126,7 @@ static void with_backend(Domain *domain)
     }
     start_backend();
     wait_until(domain, is_connected);
-    if (!netdev_add_text(domain, "vhost-user,id=n,chardev=c", &error)) {
+    if (!netdev_add_text(domain, netdev, &error)) {
         fail_msg("%s", error->message);
     }
 }
@@ -124,6 +138,7 @@ static int setup(void **state)
     *state = g_new0(Guest, 1);
     path = g_strdup_printf("/tmp/lodge-vhost-user-%d", getpid());
     backend_option = NULL;
+    netdev = "vhost-user,id=n,chardev=c";
     return 0;
 }
 
@@ -358,6 +373,80 @@ static void test_a_peer_that_dies_with_packed_rings_breaks_the_device_only(void 
     goes_both_ways(t);
 }
 
+static Virtqueue *queue_of(Guest *t, unsigned n)
+{
+    return virtio_queue(((const VirtioPci *)t->g.rig->dev)->transport.virtio, n);
+}
+
+static void test_a_reset_finds_rings_that_are_to_be_served_anew(void **state)
+{
+    Guest *t = *state;
+    Virtqueue *vq;
+
+    start(t, DEVICE, STATUS);
+    goes_both_ways(t);
+    vq = queue_of(t, RX);
+    rig_write(t->g.rig, t->g.common + VIRTIO_PCI_COMMON_Q_SELECT, RX, 2);
+    rig_write(t->g.rig, t->g.common + VIRTIO_PCI_COMMON_Q_MSIX, 1, 2);
+    guest_write_status(&t->g, 0);
+    assert_true(vq->outside);
+    assert_int_equal(vq->setup.used, 0);
+    assert_int_equal(vq->used_address, t->rx.used);
+    assert_int_equal(vq->features, t->g.features);
+    virtio_serve_anew(vq);
+    assert_false(vq->outside || vq->event);
+    guest_wait_reset(&t->g);
+    assert_true(guest_negotiate(&t->g, STATUS));
+    guest_add_queue(&t->g, RX, &t->rx, 16);
+    guest_add_queue(&t->g, TX, &t->tx, 16);
+    guest_driver_ok(&t->g);
+    goes_both_ways(t);
+}
+
+static void test_a_vector_that_is_written_again_and_again_is_posted_once(void **state)
+{
+    Guest *t = *state;
+
+    start(t, DEVICE, STATUS);
+    goes_both_ways(t);
+    rig_write(t->g.rig, t->g.common + VIRTIO_PCI_COMMON_Q_SELECT, TX, 2);
+    for (unsigned i = 0; i < 100; i++) {
+        rig_write(t->g.rig, t->g.common + VIRTIO_PCI_COMMON_Q_MSIX, 1, 2);
+        rig_write(t->g.rig, t->g.common + VIRTIO_PCI_COMMON_Q_ENABLE, 1, 2);
+    }
+    assert_int_equal(queue_of(t, TX)->references, 3); /* the device's, run, anew */
+    goes_both_ways(t);
+    assert_int_equal(queue_of(t, TX)->references, 1);
+    rig_write(t->g.rig, t->g.common + VIRTIO_PCI_COMMON_Q_MSIX, 0, 2);
+    assert_int_equal(queue_of(t, TX)->references, 2);
+    goes_both_ways(t);
+}
+
+static void test_a_device_that_may_not_master_the_bus_takes_the_rings_back(void **state)
+{
+    Guest *t = *state;
+    uint32_t command;
+
+    start(t, DEVICE, STATUS);
+    goes_both_ways(t);
+    command = rig_config_read(t->g.rig, GUEST_DEVFN, PCI_COMMAND, 2);
+    rig_config_write(t->g.rig, GUEST_DEVFN, PCI_COMMAND, command & ~(uint32_t)PCI_COMMAND_MASTER, 2);
+    rig_settle(t->g.rig);
+    assert_false(queue_of(t, TX)->outside);
+    send_frame(t); /* waits */
+    for (unsigned i = 0; i < 200; i++) {
+        guest_run(&t->g);
+    }
+    assert_int_equal(recv(wire, &(char) { 0 }, 1, MSG_DONTWAIT | MSG_PEEK), -1);
+    assert_false(driver_take_used(&t->tx, &(uint16_t) { 0 }, &(uint32_t) { 0 }));
+    rig_config_write(t->g.rig, GUEST_DEVFN, PCI_COMMAND, command, 2);
+    rig_settle(t->g.rig);
+    assert_true(queue_of(t, TX)->outside);
+    guest_wait(&t->g, &t->tx, &(uint16_t) { 0 }, &(uint32_t) { 0 });
+    assert_int_equal(recv(wire, &(char) { 0 }, 1, MSG_DONTWAIT), 1);
+    goes_both_ways(t);
+}
+
 /* ---- migration ---- */
 
 static void writes_are_logged(Guest *t)
@@ -389,6 +478,38 @@ static void test_writes_to_packed_rings_are_logged(void **state)
     writes_are_logged(*state);
 }
 
+/* Whatever the peer logged is not looked at here. */
+static void rings_count_as_written(Guest *t)
+{
+    RamBlock *block = ram_block_find_host(rig_ram(t->g.rig, 0), &(uint64_t) { 0 });
+    uint64_t page;
+
+    goes_both_ways(t);
+    memory_log_start(block, DIRTY_MIGRATION);
+    while (ram_dirty_take_run(block, DIRTY_MIGRATION, 0, UINT64_MAX, &page)) { }
+    comes_in(t);
+    device_pause(t->g.rig->dev);
+    device_pause(t->g.rig->dev->backend);
+    assert_true(ram_dirty_test(block, DIRTY_MIGRATION, t->rx.packed ? t->rx.desc : t->rx.used, 1));
+    assert_false(ram_dirty_test(block, DIRTY_MIGRATION, BUFFERS, 1));
+    device_resume(t->g.rig->dev->backend);
+    device_resume(t->g.rig->dev);
+    memory_log_stop(block, DIRTY_MIGRATION);
+    goes_both_ways(t);
+}
+
+static void test_rings_that_come_back_count_as_written(void **state)
+{
+    start(*state, DEVICE, STATUS);
+    rings_count_as_written(*state);
+}
+
+static void test_packed_rings_that_come_back_count_as_written(void **state)
+{
+    start(*state, DEVICE ",packed=on", STATUS | PACKED);
+    rings_count_as_written(*state);
+}
+
 static void test_a_peer_without_log_keeps_the_domain_here(void **state)
 {
     g_autoptr(GPtrArray) reasons = NULL;
@@ -399,6 +520,28 @@ static void test_a_peer_without_log_keeps_the_domain_here(void **state)
     reasons = migrate_blocked_reasons(t->g.rig->domain);
     assert_int_equal(reasons->len, 1);
     assert_non_null(strstr(reasons->pdata[0], "cannot tell which memory it writes"));
+}
+
+/* Such a domain does not migrate, but this may come of a peer that hangs, too. */
+static void test_what_is_not_logged_counts_as_written(void **state)
+{
+    RamBlock *block;
+    uint64_t page;
+    Guest *t = *state;
+
+    backend_option = "protocol=0x1";
+    start(t, DEVICE, STATUS);
+    goes_both_ways(t);
+    block = ram_block_find_host(rig_ram(t->g.rig, 0), &(uint64_t) { 0 });
+    memory_log_start(block, DIRTY_MIGRATION);
+    for (unsigned i = 0; i < 2; i++) {
+        while (ram_dirty_take_run(block, DIRTY_MIGRATION, 0, UINT64_MAX, &page)) { }
+        memory_log_sync(block);
+        assert_true(ram_dirty_test(block, DIRTY_MIGRATION, BUFFERS, 1));
+        assert_true(ram_dirty_test(block, DIRTY_MIGRATION, RIG_RAM - 1, 1));
+    }
+    memory_log_stop(block, DIRTY_MIGRATION);
+    goes_both_ways(t);
 }
 
 /* ---- announcements, refusals ---- */
@@ -462,22 +605,44 @@ static void test_a_peer_with_too_few_queues_is_refused(void **state)
     refused(t->g.rig->domain, "vhost-user,id=m,chardev=c,queues=4", "queues, not 4");
 }
 
+static void test_a_peer_that_comes_back_with_too_few_queues_is_refused(void **state)
+{
+    Guest *t = *state;
+
+    netdev = "vhost-user,id=n,chardev=c,queues=2";
+    guest_init(&t->g, rig_new_shared(DEVICE, with_backend));
+    kill_backend();
+    wait_until(t->g.rig->domain, has_no_link);
+    backend_option = "protocol=0x800e";
+    start_backend();
+    wait_until(t->g.rig->domain, has_left);
+    assert_true(has_no_link(t->g.rig->domain));
+    backend_option = NULL;
+    start_backend();
+    wait_until(t->g.rig->domain, has_link);
+    assert_true(guest_negotiate(&t->g, STATUS));
+    guest_add_queue(&t->g, RX, &t->rx, 16);
+    guest_add_queue(&t->g, TX, &t->tx, 16);
+    guest_driver_ok(&t->g);
+    goes_both_ways(t);
+}
+
 /* A peer that says `data` and, if `stays`, is silent then. */
 static void meets(Domain *domain, const void *data, size_t length, bool stays, const char *expected)
 {
     static unsigned n;
-    g_autofree char *chardev = NULL, *netdev = NULL;
+    g_autofree char *chardev = NULL, *text = NULL;
     int pair[2];
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     assert_int_equal(write(pair[0], data, length), length);
     chardev = g_strdup_printf("socket,id=peer%u,fd=%d", n, pair[1]);
-    netdev = g_strdup_printf("vhost-user,id=m,chardev=peer%u", n++);
+    text = g_strdup_printf("vhost-user,id=m,chardev=peer%u", n++);
     assert_non_null(chardev_add_text(domain, chardev, NULL));
     if (!stays) {
         close(pair[0]);
     }
-    refused(domain, netdev, expected);
+    refused(domain, text, expected);
     if (stays) {
         close(pair[0]);
     }
@@ -500,6 +665,33 @@ static void test_peers_that_answer_nonsense_or_nothing_are_refused(void **state)
     meets(domain, cut, sizeof(cut), false, "vhost-user back end");
     meets(domain, cut, sizeof(cut), true, "does not answer"); /* after a while */
     meets(domain, old, sizeof(old), true, "does not know Virtio 1");
+}
+
+/* An answer that would be right, a byte at a time. */
+static void test_a_peer_that_drips_is_refused(void **state)
+{
+    static const uint32_t answer[] = { 1, 5, 8, 0, 0 };
+    g_autofree char *chardev = NULL;
+    Guest *t = *state;
+    int64_t began;
+    int pair[2];
+
+    t->g.rig = rig_new_shared(NULL, NULL);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    chardev = g_strdup_printf("socket,id=drip,fd=%d", pair[1]);
+    assert_non_null(chardev_add_text(t->g.rig->domain, chardev, NULL));
+    backend = fork();
+    if (backend == 0) {
+        close(pair[1]);
+        for (unsigned i = 0; i < sizeof(answer) && send(pair[0], (const char *)answer + i, 1, MSG_NOSIGNAL) == 1; i++) {
+            sleep(1);
+        }
+        _exit(0);
+    }
+    close(pair[0]);
+    began = g_get_monotonic_time();
+    refused(t->g.rig->domain, "vhost-user,id=m,chardev=drip", "does not answer");
+    assert_true(g_get_monotonic_time() - began < 10 * G_USEC_PER_SEC);
 }
 
 static void test_a_chardev_in_use_stays(void **state)
@@ -528,14 +720,22 @@ int main(void)
         TEST(a_removed_netdev_leaves_the_guest_running),
         TEST(a_peer_that_dies_is_a_pulled_cable_and_another_takes_over),
         TEST(a_peer_that_dies_with_packed_rings_breaks_the_device_only),
+        TEST(a_reset_finds_rings_that_are_to_be_served_anew),
+        TEST(a_vector_that_is_written_again_and_again_is_posted_once),
+        TEST(a_device_that_may_not_master_the_bus_takes_the_rings_back),
         TEST(writes_are_logged_while_the_domain_moves),
         TEST(writes_to_packed_rings_are_logged),
+        TEST(rings_that_come_back_count_as_written),
+        TEST(packed_rings_that_come_back_count_as_written),
         TEST(a_peer_without_log_keeps_the_domain_here),
+        TEST(what_is_not_logged_counts_as_written),
         TEST(announcements_go_to_the_peer),
         TEST(unshared_memory_is_refused_in_a_sentence),
         TEST(peers_that_will_not_do_are_refused),
         TEST(a_peer_with_too_few_queues_is_refused),
+        TEST(a_peer_that_comes_back_with_too_few_queues_is_refused),
         TEST(peers_that_answer_nonsense_or_nothing_are_refused),
+        TEST(a_peer_that_drips_is_refused),
         TEST(a_chardev_in_use_stays),
     };
 
