@@ -107,7 +107,8 @@ def test_both_carry_jumbo_frames_in_a_vlan(vm):
     first.expect("listens", BOOT)
     second = vm.guest(
         MACHINE + f"-netdev {wire(ports, 1, 0)} -device e1000,netdev=n,mac=52:54:00:00:00:02", kernel="generic",
-        run=up.format(2) + "ping -c 3 -s 8000 -w 30 10.7.7.1 && dd if=/dev/urandom of=/tmp/file bs=64k count=32 && "
+        run=up.format(2) + "until ping -c 1 -W 1 10.7.7.1 >/dev/null; do sleep 1; done; " # the cables are plugged in
+                           "ping -c 3 -s 8000 -w 30 10.7.7.1 && dd if=/dev/urandom of=/tmp/file bs=64k count=32 && "
                            f"echo sum=$(sha256sum </tmp/file) && nc -w 30 10.7.7.1 {PORT} </tmp/file")
     output = ended_well(second, 2 * BOOT)
     assert "3 packets transmitted, 3 packets received" in output
