@@ -242,6 +242,15 @@ static void user_receive_ready(NetBackend *b, NetQueue *q)
     }
 }
 
+/* libslirp keeps a packet for a guest whose address it does not know, and looks at it again only when it is told what
+ * became of its descriptors. */
+static bool tells_an_address(const uint8_t *frame, size_t length)
+{
+    unsigned type = length > 20 ? (unsigned)frame[12] << 8 | frame[13] : 0;
+
+    return type == 0x0806 /* ARP */ || (type == 0x86dd && frame[20] == IPPROTO_ICMPV6);
+}
+
 static NetSent user_send(NetBackend *b, NetQueue *q, const NetPacket *packet)
 {
     NetUser *u = net_user(b);
@@ -255,6 +264,7 @@ static NetSent user_send(NetBackend *b, NetQueue *q, const NetPacket *packet)
     if (!u->egress || net_egress_send(u->egress, flat, packet->length)) {
         net_user_note_frame(u, flat, packet->length, true);
         slirp_input(u->slirp, flat, (int)packet->length);
+        u->happened |= tells_an_address(flat, packet->length);
     }
     hand_on_coalesced(u);
     net_user_changed(u);
