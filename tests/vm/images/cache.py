@@ -72,8 +72,11 @@ def entry(name, build):
 
 def prune(pattern, keep):
     """Remove all but the `keep` most recently used entries that match."""
-    found = sorted(root().glob(pattern), key=lambda p: p.stat().st_atime, reverse=True)
-    for path in found[keep:]:
+    found = []
+    for path in root().glob(pattern):
+        with contextlib.suppress(FileNotFoundError):  # another worker prunes, too
+            found.append((path.stat().st_atime, path))
+    for _, path in sorted(found, reverse=True)[keep:]:
         _remove(path)
 
 
