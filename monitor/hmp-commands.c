@@ -38,6 +38,7 @@ const HmpCommand hmp_commands[] = {
     { "system_powerdown", NULL, "system_powerdown" },
     { "system_wakeup", NULL, "system_wakeup" },
     { "nmi", NULL, "inject-nmi" },
+    { "watchdog_action", NULL, "watchdog-set-action", .params = "ACTION" },
     { "quit", "q", "quit" },
     /* ---- devices and what stands behind them ---- */
     { "device_add", NULL, "device_add", "driver", .params = "DRIVER[,id=ID][,bus=BUS][,PROPERTY=VALUE...]",

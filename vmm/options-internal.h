@@ -27,6 +27,7 @@ bool option_display(Options *options, const char *argument, GError **error);
 bool option_vga(Options *options, const char *argument, GError **error);
 bool option_audiodev(Options *options, const char *argument, GError **error);
 bool option_gdb_default(Options *options, const char *argument, GError **error);
+bool option_watchdog_action(Options *options, const char *argument, GError **error);
 bool option_no_reboot(Options *options, const char *argument, GError **error);
 bool option_no_shutdown(Options *options, const char *argument, GError **error);
 bool option_nothing(Options *options, const char *argument, GError **error);

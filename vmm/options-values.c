@@ -275,6 +275,13 @@ bool option_no_shutdown(Options *options, const char *argument, GError **error)
     return apply_to(options, "action", "shutdown=pause", error);
 }
 
+bool option_watchdog_action(Options *options, const char *argument, GError **error)
+{
+    g_autofree char *action = g_strconcat("watchdog=", argument, NULL);
+
+    return apply_to(options, "action", action, error);
+}
+
 bool option_nothing(Options *options, const char *argument, GError **error)
 {
     return true;

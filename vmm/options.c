@@ -145,6 +145,8 @@ const Option option_table[] = {
       .group = "action", .language = &action_options },
     { "no-reboot", NULL, SECTION_RUN, CALL, NULL, "The same as -action reboot=shutdown", .call = option_no_reboot },
     { "no-shutdown", NULL, SECTION_RUN, CALL, NULL, "The same as -action shutdown=pause", .call = option_no_shutdown },
+    { "watchdog-action", NULL, SECTION_RUN, CALL, "ACTION", "The same as -action watchdog=ACTION",
+      .call = option_watchdog_action, .plain = true },
     /* ---- process ---- */
     { "daemonize", NULL, SECTION_PROCESS, FLAG(daemonize), NULL, "Go to the background once everything is set up" },
     { "pidfile", NULL, SECTION_PROCESS, TEXT(pidfile), "FILE", "Write the process id there", .plain = true },

@@ -196,6 +196,22 @@ static bool set_action(CommandCall *call, const void *opaque, void *ret, GError 
     return true;
 }
 
+typedef struct WatchdogArgs { int action; } WatchdogArgs;
+static const FieldStruct watchdog_args = {
+    .name = "WatchdogSetActionArguments", .size = sizeof(WatchdogArgs),
+    .fields = (const Field[]) {
+        F_ENUM("action", WatchdogArgs, action, &watchdog_action_enum, 0, .flags = FIELD_REQUIRED,
+               .help = "What is done"),
+        FIELD_END
+    },
+};
+
+static bool watchdog_set_action(CommandCall *call, const void *args, void *ret, GError **error)
+{
+    domain_actions(call->domain)->watchdog = ((const WatchdogArgs *)args)->action;
+    return true;
+}
+
 const Command runstate_commands[] = {
     { "query-status", query_status, NULL, COMMAND_RETURNS(StatusInfo, &status_info), .flags = COMMAND_OOB,
       .help = "Tell whether the machine runs, and why not" },
@@ -207,5 +223,6 @@ const Command runstate_commands[] = {
     { "quit", quit, .help = "End the process" },
     { "inject-nmi", inject_nmi, .help = "Interrupt every CPU by an NMI" },
     { "set-action", set_action, &set_action_args, .help = "Say what a reboot, shutdown, panic or watchdog does" },
+    { "watchdog-set-action", watchdog_set_action, &watchdog_args, .help = "Say what a watchdog does that fires" },
     COMMAND_END
 };

@@ -116,10 +116,10 @@ static void test_short_globals_become_long(void **state)
     options_clear(&o);
 }
 
-static void test_no_reboot_is_an_action(void **state)
+static void test_older_spellings_are_actions(void **state)
 {
-    Options plain = parse(ARGV("-no-reboot", "-no-shutdown"));
-    Options keys = parse(ARGV("-action", "reboot=shutdown", "-action", "shutdown=pause"));
+    Options plain = parse(ARGV("-no-reboot", "-no-shutdown", "-watchdog-action", "poweroff"));
+    Options keys = parse(ARGV("-action", "reboot=shutdown,watchdog=poweroff", "-action", "shutdown=pause"));
 
     assert_memory_equal(&plain.actions, &keys.actions, sizeof(Actions));
     options_clear(&plain);
@@ -463,7 +463,7 @@ int main(void)
         cmocka_unit_test(test_machine_may_hold_the_boot_options),
         cmocka_unit_test(test_struct_options_add_up),
         cmocka_unit_test(test_short_globals_become_long),
-        cmocka_unit_test(test_no_reboot_is_an_action),
+        cmocka_unit_test(test_older_spellings_are_actions),
         cmocka_unit_test(test_enable_kvm_is_an_accelerator),
         cmocka_unit_test(test_uuid_in_order_of_its_text),
         cmocka_unit_test(test_rtc_has_an_implied_base),
