@@ -95,10 +95,12 @@ def test_libvirt_starts_domains_of_every_kind(vm):
     """Each has options of the command line of its own."""
     with libvirt(vm) as daemon:
         timers = "<clock offset='{}'><timer name='hpet' present='{}'/><timer name='rtc' tickpolicy='catchup'/></clock>"
+        on_root = "<address type='pci' domain='0' bus='0' slot='0x10' function='0'/>"
         kinds = {
             "no-acpi": {"features": "", "vcpus": 1},
             "hpet": {"more": timers.format("utc", "yes")},
             "no-hpet": {"more": timers.format("localtime", "no"), "features": "<acpi/><apic/><pae/>"},
+            "watched": {"devices": f"<watchdog model='i6300esb' action='poweroff'>{on_root}</watchdog>"},
             "crash": {"more": "<on_crash>preserve</on_crash>", "devices": "<panic model='isa'/>"},
         }
         for name, values in kinds.items():
