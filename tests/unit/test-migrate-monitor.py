@@ -97,6 +97,8 @@ class MonitorTest(MigrateCase):
         self.assertIn("Mode: dirty-bitmap\nDirty rate: 0 (MB/s)\n", shown)
         self.assertIn("calc-time", self.say("calc_dirty_rate 61"))
         self.assertIn("sample-pages", self.say("calc_dirty_rate 1 5"))
+        self.assertIn("is missing", self.say("calc_dirty_rate -b"))
+        self.assertIn("too many", self.say("calc_dirty_rate 1 512 1"))
 
 
 if __name__ == "__main__":
