@@ -97,7 +97,7 @@ struct Migration {
     GError *failure;          /* the thread's, until its last step */
     /* For query-migrate: atomic. */
     int64_t begin_ns, active_ns, stop_ns, end_ns;
-    uint64_t passes, bandwidth, dirty_rate, expected_ms, precopy_bytes, multifd_bytes, pages_rate;
+    uint64_t passes, bandwidth, dirty_rate, expected_ms, precopy_bytes, multifd_bytes;
 };
 
 struct MigrateControl {
