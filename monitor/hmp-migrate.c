@@ -187,9 +187,9 @@ void hmp_print_capabilities(const Json *reply, GString *out)
 
 static const char *unit_of(const char *parameter)
 {
-    return g_str_equal(parameter, "max-bandwidth")    ? " bytes/second"
-           : g_str_equal(parameter, "downtime-limit") ? " ms"
-                                                      : "";
+    static const char *const times[] = { "downtime-limit", "announce-initial", "announce-max", "announce-step", NULL };
+
+    return g_str_equal(parameter, "max-bandwidth") ? " bytes/second" : g_strv_contains(times, parameter) ? " ms" : "";
 }
 
 static bool print_parameter(const char *name, Json *value, void *opaque)

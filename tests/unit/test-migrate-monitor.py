@@ -82,6 +82,7 @@ class MonitorTest(MigrateCase):
         for parameter, value, shown in (("max-bandwidth", "5", "max-bandwidth: 5242880 bytes/second"),
                                         ("max-bandwidth", "1g", "max-bandwidth: 1073741824 bytes/second"),
                                         ("downtime-limit", "77", "downtime-limit: 77 ms"),
+                                        ("announce-step", "99", "announce-step: 99 ms"),
                                         ("multifd-compression", "zstd", "multifd-compression: zstd"),
                                         ("cpu-throttle-tailslow", "on", "cpu-throttle-tailslow: on"),
                                         ("cpu-throttle-initial", "30", "cpu-throttle-initial: 30")):
