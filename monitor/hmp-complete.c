@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "monitor/hmp-info.h"
 #include "vmm/chardev.h"
 #include "vmm/device.h"
 #include "vmm/object.h"
@@ -64,6 +65,43 @@ void hmp_complete_chardev(HmpSession *session, const char *begin, GPtrArray *wor
     Search s = { begin, words };
 
     chardev_each(session->domain, add_chardev, &s);
+}
+
+/* ---- of migrations: what their commands list ---- */
+
+static Json *reply_of(HmpSession *session, const char *command)
+{
+    HmpCall call = { .session = session, .domain = session->domain };
+    Json *reply = NULL;
+
+    hmp_call_qmp(&call, command, json_new_object(), &reply, NULL);
+    return reply;
+}
+
+void hmp_complete_capability(HmpSession *session, const char *begin, GPtrArray *words)
+{
+    g_autoptr(Json) reply = reply_of(session, "query-migrate-capabilities");
+    Search s = { begin, words };
+
+    for (size_t i = 0; reply && i < json_array_length(reply); i++) {
+        add(&s, hmp_text_of(json_array_get(reply, i), "capability"));
+    }
+}
+
+static bool add_name(const char *name, Json *value, void *opaque)
+{
+    add(opaque, name);
+    return true;
+}
+
+void hmp_complete_parameter(HmpSession *session, const char *begin, GPtrArray *words)
+{
+    g_autoptr(Json) reply = reply_of(session, "query-migrate-parameters");
+    Search s = { begin, words };
+
+    if (reply) {
+        json_object_each(reply, add_name, &s);
+    }
 }
 
 /* ---- what is to be made: the line so far, with one key more ---- */

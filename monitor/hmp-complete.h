@@ -9,5 +9,7 @@
 void hmp_complete_device(HmpSession *session, const char *begin, GPtrArray *words);      /* an id */
 void hmp_complete_object(HmpSession *session, const char *begin, GPtrArray *words);      /* an id */
 void hmp_complete_chardev(HmpSession *session, const char *begin, GPtrArray *words);     /* an id */
+void hmp_complete_capability(HmpSession *session, const char *begin, GPtrArray *words);  /* of migrations */
+void hmp_complete_parameter(HmpSession *session, const char *begin, GPtrArray *words);   /* of migrations */
 void hmp_complete_new_device(HmpSession *session, const char *begin, GPtrArray *words);  /* DRIVER[,PROPERTY=...] */
 void hmp_complete_new_object(HmpSession *session, const char *begin, GPtrArray *words);  /* TYPE[,PROPERTY=...] */

@@ -10,6 +10,15 @@
 #include "monitor/hmp-info.h"
 #include "vmm/error.h"
 
+static bool check_number(int n, int least, int most, const char *usage, GError **error)
+{
+    if (n < least || n > most) {
+        error_set(error, n < least ? "An argument is missing" : "There are too many arguments");
+        return error_hint(error, "Write %s.", usage);
+    }
+    return true;
+}
+
 /* At most `most` words, at least `least`, with quotations as a shell has them. */
 static char **words_of(const HmpCall *call, int least, int most, const char *usage, GError **error)
 {
@@ -20,9 +29,7 @@ static char **words_of(const HmpCall *call, int least, int most, const char *usa
         error_set(error, "a quotation in '%s' does not end", call->rest);
         return NULL;
     }
-    if (n < least || n > most) {
-        error_set(error, n < least ? "An argument is missing" : "There are too many arguments");
-        error_hint(error, "Write %s.", usage);
+    if (!check_number(n, least, most, usage, error)) {
         return NULL;
     }
     return words ? g_steal_pointer(&words) : g_new0(char *, 1);
@@ -99,22 +106,21 @@ bool hmp_calc_dirty_rate(HmpCall *call, GError **error)
 {
     static const char usage[] = "calc_dirty_rate [-b] SECONDS [SAMPLE-PAGES]";
     g_auto(GStrv) words = words_of(call, 1, 3, usage, error);
-    char **word = words;
+    bool bitmap = words && g_str_equal(words[0], "-b");
     Json *arguments;
+    char **word;
 
-    if (!words) {
+    if (!words || !check_number((int)g_strv_length(words) - bitmap, 1, 2, usage, error)) {
         return false;
     }
+    word = words + bitmap;
     arguments = json_new_object();
-    if (g_str_equal(*word, "-b")) {
+    if (bitmap) {
         json_object_put_member(arguments, "mode", json_new_string("dirty-bitmap"));
-        word++;
     }
-    if (*word) {
-        json_object_put_member(arguments, "calc-time", json_new_string(*word++));
-    }
-    if (*word) {
-        json_object_put_member(arguments, "sample-pages", json_new_string(*word));
+    json_object_put_member(arguments, "calc-time", json_new_string(word[0]));
+    if (word[1]) {
+        json_object_put_member(arguments, "sample-pages", json_new_string(word[1]));
     }
     if (!hmp_call_qmp(call, "calc-dirty-rate", arguments, NULL, error)) {
         return false;
@@ -181,9 +187,9 @@ void hmp_print_capabilities(const Json *reply, GString *out)
 
 static const char *unit_of(const char *parameter)
 {
-    return g_str_equal(parameter, "max-bandwidth")    ? " bytes/second"
-           : g_str_equal(parameter, "downtime-limit") ? " ms"
-                                                      : "";
+    static const char *const times[] = { "downtime-limit", "announce-initial", "announce-max", "announce-step", NULL };
+
+    return g_str_equal(parameter, "max-bandwidth") ? " bytes/second" : g_strv_contains(times, parameter) ? " ms" : "";
 }
 
 static bool print_parameter(const char *name, Json *value, void *opaque)
@@ -222,54 +228,5 @@ void hmp_print_dirty_rate(const Json *reply, GString *out)
         g_string_append_printf(out, "%" PRId64 " (MB/s)\n", hmp_number_of(reply, "dirty-rate"));
     } else {
         g_string_append(out, "(not ready)\n");
-    }
-}
-
-/* ---- completion ---- */
-
-typedef struct Search {
-    const char *begin;
-    GPtrArray *words;
-} Search;
-
-static void add(const Search *s, const char *word)
-{
-    if (g_str_has_prefix(word, s->begin)) {
-        g_ptr_array_add(s->words, g_strdup(word));
-    }
-}
-
-static Json *reply_of(HmpSession *session, const char *command)
-{
-    HmpCall call = { .session = session, .domain = session->domain };
-    Json *reply = NULL;
-
-    hmp_call_qmp(&call, command, json_new_object(), &reply, NULL);
-    return reply;
-}
-
-void hmp_complete_capability(HmpSession *session, const char *begin, GPtrArray *words)
-{
-    g_autoptr(Json) reply = reply_of(session, "query-migrate-capabilities");
-    Search s = { begin, words };
-
-    for (size_t i = 0; reply && i < json_array_length(reply); i++) {
-        add(&s, hmp_text_of(json_array_get(reply, i), "capability"));
-    }
-}
-
-static bool add_name(const char *name, Json *value, void *opaque)
-{
-    add(opaque, name);
-    return true;
-}
-
-void hmp_complete_parameter(HmpSession *session, const char *begin, GPtrArray *words)
-{
-    g_autoptr(Json) reply = reply_of(session, "query-migrate-parameters");
-    Search s = { begin, words };
-
-    if (reply) {
-        json_object_each(reply, add_name, &s);
     }
 }

@@ -12,5 +12,3 @@ void hmp_print_migrate(const Json *reply, GString *out);
 void hmp_print_capabilities(const Json *reply, GString *out);
 void hmp_print_parameters(const Json *reply, GString *out);
 void hmp_print_dirty_rate(const Json *reply, GString *out);
-void hmp_complete_capability(HmpSession *session, const char *begin, GPtrArray *words);
-void hmp_complete_parameter(HmpSession *session, const char *begin, GPtrArray *words);

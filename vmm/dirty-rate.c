@@ -110,11 +110,12 @@ static void measure_samples(DirtyRate *d)
 
 static uint64_t take_all(RamBlock *block)
 {
-    uint64_t pages = 0, first, n;
+    uint64_t pages = 0, next = 0, first, n;
 
     memory_log_sync(block);
-    while ((n = ram_dirty_take_run(block, DIRTY_RATE, 0, UINT64_MAX, &first))) {
+    while ((n = ram_dirty_take_run(block, DIRTY_RATE, next, UINT64_MAX, &first))) {
         pages += n;
+        next = first + n;
     }
     return pages;
 }

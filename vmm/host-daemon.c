@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The process in the background: -daemonize and -pidfile.  Main thread; daemonize
- * comes before any other thread, loop or accelerator exists, since fork() copies
- * none of them.
+ * The process and its surroundings: standard streams, -daemonize and -pidfile.  Main
+ * thread; daemonize comes before any other thread, loop or accelerator exists, since
+ * fork() copies none of them.
  */
 #include "vmm/host.h"
 
@@ -43,6 +43,18 @@ static void wait_for_child(int fd, pid_t child)
         }
     }
     _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+}
+
+void host_fill_standard_streams(void)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDWR); /* the lowest that is free */
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) {
+        close(fd);
+    }
 }
 
 bool host_daemonize(GError **error)

@@ -93,16 +93,14 @@ static void set_time_on(Domain *domain, int64_t ns)
 void migrate_catch_up(Domain *domain)
 {
     struct GuestTime *time = &domain->run.time;
-    int64_t behind_ns = g_get_real_time() * 1000 - time->stopped_at_ns;
+    int64_t behind_ns = g_get_real_time() * 1000 - time->stopped_at_ns, now = clock_ns(clock_realtime);
     g_autoptr(GError) error = NULL;
 
     if (!time->restored) {
         return;
     }
     time->restored = false;
-    time->caught_up_ns = clock_ns(clock_realtime);
     if (!time->stopped_at_ns || behind_ns <= 0 || has_time_of_its_own(domain)) {
-        time->caught_up_ns = 0;
         return;
     }
     for (unsigned i = 0; i < domain_vcpus(domain); i++) {
@@ -112,6 +110,7 @@ void migrate_catch_up(Domain *domain)
         }
     }
     set_time_on(domain, behind_ns);
+    time->caught_up_ns = now;
     vcpus_store(domain); /* before a device may send them an interrupt, which this would take back */
 }
 

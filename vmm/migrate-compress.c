@@ -13,8 +13,7 @@
 struct MigrateCompressor {
     MigrateCompression method;
     int level;
-    z_stream z;
-    bool z_begun;
+    z_stream z; /* zeros: not begun, which its Reset functions refuse */
 #ifdef HAVE_ZSTD
     ZSTD_CCtx *zstd;
 #endif
@@ -34,9 +33,7 @@ void migrate_compressor_free(MigrateCompressor *c)
     if (!c) {
         return;
     }
-    if (c->z_begun) {
-        deflateEnd(&c->z);
-    }
+    deflateEnd(&c->z);
 #ifdef HAVE_ZSTD
     ZSTD_freeCCtx(c->zstd);
 #endif
@@ -45,12 +42,7 @@ void migrate_compressor_free(MigrateCompressor *c)
 
 static size_t compress_zlib(MigrateCompressor *c, const uint8_t *data, size_t length, uint8_t *out, size_t room)
 {
-    if (!c->z_begun) {
-        c->z_begun = deflateInit(&c->z, c->level) == Z_OK;
-    } else if (deflateReset(&c->z) != Z_OK) {
-        return 0;
-    }
-    if (!c->z_begun) {
+    if (deflateReset(&c->z) != Z_OK && deflateInit(&c->z, c->level) != Z_OK) {
         return 0;
     }
     c->z.next_in = (Bytef *)data;
@@ -89,8 +81,7 @@ size_t migrate_compress(MigrateCompressor *c, const uint8_t *data, size_t length
 }
 
 struct MigrateDecompressor {
-    z_stream z;
-    bool z_begun;
+    z_stream z; /* as above */
 #ifdef HAVE_ZSTD
     ZSTD_DCtx *zstd;
 #endif
@@ -106,9 +97,7 @@ void migrate_decompressor_free(MigrateDecompressor *d)
     if (!d) {
         return;
     }
-    if (d->z_begun) {
-        inflateEnd(&d->z);
-    }
+    inflateEnd(&d->z);
 #ifdef HAVE_ZSTD
     ZSTD_freeDCtx(d->zstd);
 #endif
@@ -117,12 +106,7 @@ void migrate_decompressor_free(MigrateDecompressor *d)
 
 static bool decompress_zlib(MigrateDecompressor *d, const uint8_t *data, size_t length, uint8_t *out, size_t out_length)
 {
-    if (!d->z_begun) {
-        d->z_begun = inflateInit(&d->z) == Z_OK;
-    } else if (inflateReset(&d->z) != Z_OK) {
-        return false;
-    }
-    if (!d->z_begun) {
+    if (inflateReset(&d->z) != Z_OK && inflateInit(&d->z) != Z_OK) {
         return false;
     }
     d->z.next_in = (Bytef *)data;

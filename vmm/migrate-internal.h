@@ -80,7 +80,7 @@ struct Migration {
     MigrateHeader header;     /* of this domain */
     GByteArray *state;
     char *run_state;          /* that the container says */
-    bool committed;           /* atomic: the other end may run, nobody can cancel any more */
+    bool committed;           /* by a step: the other end may run, nobody can cancel any more */
     bool sent_all;            /* the source only waits for an answer */
     bool refused;             /* the destination has said that it does not run */
     bool uncertain;           /* nobody knows whether the other end runs */
@@ -97,7 +97,7 @@ struct Migration {
     GError *failure;          /* the thread's, until its last step */
     /* For query-migrate: atomic. */
     int64_t begin_ns, active_ns, stop_ns, end_ns;
-    uint64_t passes, bandwidth, dirty_rate, expected_ms, precopy_bytes, multifd_bytes, pages_rate;
+    uint64_t passes, bandwidth, dirty_rate, expected_ms, precopy_bytes, multifd_bytes;
 };
 
 struct MigrateControl {

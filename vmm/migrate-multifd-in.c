@@ -23,7 +23,7 @@ typedef struct Feed {
     MigrateChannel *channel;
     pthread_t thread;
     unsigned number; /* in the order they came; the source numbers them itself */
-    uint32_t pass; /* its own; mutex */
+    uint32_t pass;   /* its thread's */
 } Feed;
 
 struct MultifdIn {

@@ -171,16 +171,17 @@ static bool send_pass(Migration *m, GError **error)
 }
 
 /* Whether to stop the guest with so many pages left, or to go through memory once more. */
-static bool little_is_left(Migration *m, uint64_t dirty, uint64_t before, uint64_t passes_below)
+static bool little_is_left(Migration *m, uint64_t dirty, uint64_t before, unsigned *passes_below)
 {
     uint64_t limit_ms = __atomic_load_n(&m->control->parameters.downtime_limit, __ATOMIC_RELAXED);
     uint64_t expected = dirty * GUEST_PAGE_SIZE * 1000 / MAX(m->bandwidth, 1);
 
     set_number(&m->expected_ms, expected);
     if (expected > limit_ms) {
+        *passes_below = 0;
         return false;
     }
-    return dirty <= PAGES_FEW || passes_below >= PASSES_MORE || dirty > before / 2;
+    return dirty <= PAGES_FEW || (*passes_below)++ >= PASSES_MORE || dirty > before / 2;
 }
 
 /* A step that tells of a new stage must not hide that it is given up. */
@@ -201,7 +202,8 @@ static bool step_active(Migration *m, GError **error)
 
 static bool copy_live(Migration *m, GError **error)
 {
-    uint64_t dirty, before, below = 0;
+    uint64_t dirty, before;
+    unsigned below = 0;
     int64_t synced;
 
     migrate_ram_log_start(m->ram);
@@ -221,13 +223,12 @@ static bool copy_live(Migration *m, GError **error)
         now = now_ns();
         set_number(&m->dirty_rate, (uint64_t)((double)dirty * NS_PER_SEC / (double)MAX(now - synced, 1)));
         synced = now;
-        if (little_is_left(m, dirty, before, below++)) {
+        if (little_is_left(m, dirty, before, &below)) {
             break;
         }
         if (!migrate_converge(m, dirty * GUEST_PAGE_SIZE, migrate_channel_written(m->channel) - sent, error)) {
             return false;
         }
-        below = m->expected_ms > m->control->parameters.downtime_limit ? 0 : below;
         before = dirty;
     }
     set_number(&m->precopy_bytes, migrate_channel_written(m->channel));

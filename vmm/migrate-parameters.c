@@ -6,6 +6,8 @@
  * What is set counts at once for a migration that is under way, but for its channels and their compression; a guest
  * that stands still already waits for no limit.  Main thread; the migration's reads.
  */
+#include <string.h>
+
 #include "vmm/error.h"
 #include "vmm/migrate-internal.h"
 
@@ -17,47 +19,45 @@ static const FieldEnum compression_enum = {
 #endif
 };
 
+/* As the commands have it: with what is there of it. */
 typedef struct Parameters {
-    bool has_bandwidth, has_downtime, has_channels, has_compression, has_zlib, has_zstd;
-    bool has_trigger, has_initial, has_increment, has_tailslow, has_max;
-    bool has_announce_initial, has_announce_max, has_announce_rounds, has_announce_step;
     MigrateParameters p;
+    bool has[sizeof(MigrateParameters)]; /* by the offset of the member */
 } Parameters;
-#define HAS(M) FIELD_HAS(Parameters, M)
+#define PARAMETER(KIND, NAME, M, ...)                                                                                  \
+    FIELD_AT(NAME, KIND, Parameters, p.M, FIELD_HAS(Parameters, has[offsetof(MigrateParameters, M)]), __VA_ARGS__)
 
 static const FieldStruct parameters_struct = {
     .name = "MigrationParameters", .size = sizeof(Parameters),
     .fields = (const Field[]) {
-        F_UINT("announce-initial", Parameters, p.announce.initial, 0, HAS(has_announce_initial), .max = 100 * 1000,
-               .help = "ms from the first round in which NICs are announced to the second"),
-        F_UINT("announce-max", Parameters, p.announce.max, 0, HAS(has_announce_max), .max = 100 * 1000,
-               .help = "ms between rounds, at most"),
-        F_UINT("announce-rounds", Parameters, p.announce.rounds, 0, HAS(has_announce_rounds), .max = 1000,
-               .help = "How often NICs are announced where the domain has arrived"),
-        F_UINT("announce-step", Parameters, p.announce.step, 1, HAS(has_announce_step), .min = 1, .max = 10 * 1000,
-               .help = "ms by which each round comes later"),
-        F_UINT("throttle-trigger-threshold", Parameters, p.throttle.trigger, 0, HAS(has_trigger), .min = 1, .max = 100,
-               .help = "Percent of what goes out that the guest may change, with auto-converge"),
-        F_UINT("cpu-throttle-initial", Parameters, p.throttle.initial, 0, HAS(has_initial), .min = 1, .max = 99,
-               .help = "Percent of the time that a guest which changes more is kept from running"),
-        F_UINT("cpu-throttle-increment", Parameters, p.throttle.increment, 0, HAS(has_increment), .min = 1, .max = 99,
-               .help = "Percent more, each time that was not enough"),
-        F_BOOL("cpu-throttle-tailslow", Parameters, p.throttle.tailslow, false, HAS(has_tailslow),
-               .help = "Make that less where less is enough"),
-        F_UINT("max-cpu-throttle", Parameters, p.throttle.max, 0, HAS(has_max), .min = 1, .max = 99,
-               .help = "Percent at most"),
-        F_UINT("max-bandwidth", Parameters, p.max_bandwidth, 0, HAS(has_bandwidth), .help = "Bytes a second; 0: any"),
-        F_UINT("downtime-limit", Parameters, p.downtime_limit, 0, HAS(has_downtime), .max = 2000 * 1000,
-               .help = "ms that the guest may stand still"),
-        F_UINT("multifd-channels", Parameters, p.multifd_channels, 0, HAS(has_channels), .min = 1,
-               .max = MIGRATE_CHANNELS, .help = "Connections for memory, with capability multifd"),
-        F_ENUM("multifd-compression", Parameters, p.compression, &compression_enum, 0, HAS(has_compression),
-               .help = "How these compress it"),
-        F_UINT("multifd-zlib-level", Parameters, p.zlib_level, 0, HAS(has_zlib), .max = 9,
-               .help = "0: not at all, 1: fast, to 9: small"),
+        PARAMETER(FIELD_UINT, "announce-initial", announce.initial, .max = 100 * 1000,
+                  .help = "ms from the first round in which NICs are announced to the second"),
+        PARAMETER(FIELD_UINT, "announce-max", announce.max, .max = 100 * 1000, .help = "ms between rounds, at most"),
+        PARAMETER(FIELD_UINT, "announce-rounds", announce.rounds, .max = 1000,
+                  .help = "How often NICs are announced where the domain has arrived"),
+        PARAMETER(FIELD_UINT, "announce-step", announce.step, .min = 1, .max = 10 * 1000,
+                  .help = "ms by which each round comes later"),
+        PARAMETER(FIELD_UINT, "throttle-trigger-threshold", throttle.trigger, .min = 1, .max = 100,
+                  .help = "Percent of what goes out that the guest may change, with auto-converge"),
+        PARAMETER(FIELD_UINT, "cpu-throttle-initial", throttle.initial, .min = 1, .max = 99,
+                  .help = "Percent of the time that a guest which changes more is kept from running"),
+        PARAMETER(FIELD_UINT, "cpu-throttle-increment", throttle.increment, .min = 1, .max = 99,
+                  .help = "Percent more, each time that was not enough"),
+        PARAMETER(FIELD_BOOL, "cpu-throttle-tailslow", throttle.tailslow,
+                  .help = "Make that less where less is enough"),
+        PARAMETER(FIELD_UINT, "max-cpu-throttle", throttle.max, .min = 1, .max = 99, .help = "Percent at most"),
+        PARAMETER(FIELD_UINT, "max-bandwidth", max_bandwidth, .help = "Bytes a second; 0: any"),
+        PARAMETER(FIELD_UINT, "downtime-limit", downtime_limit, .max = 2000 * 1000,
+                  .help = "ms that the guest may stand still"),
+        PARAMETER(FIELD_UINT, "multifd-channels", multifd_channels, .min = 1, .max = MIGRATE_CHANNELS,
+                  .help = "Connections for memory, with capability multifd"),
+        PARAMETER(FIELD_ENUM, "multifd-compression", compression, .of.enumeration = &compression_enum,
+                  .help = "How these compress it"),
+        PARAMETER(FIELD_UINT, "multifd-zlib-level", zlib_level, .max = 9,
+                  .help = "0: not at all, 1: fast, to 9: small"),
 #ifdef HAVE_ZSTD
-        F_UINT("multifd-zstd-level", Parameters, p.zstd_level, 0, HAS(has_zstd), .max = 20,
-               .help = "1: fast, to 20: small; 0: what zstd takes by itself"),
+        PARAMETER(FIELD_UINT, "multifd-zstd-level", zstd_level, .max = 20,
+                  .help = "1: fast, to 20: small; 0: what zstd takes by itself"),
 #endif
         FIELD_END
     },
@@ -65,71 +65,53 @@ static const FieldStruct parameters_struct = {
 
 static bool query_parameters(CommandCall *call, const void *args, void *ret, GError **error)
 {
-    *(Parameters *)ret = (Parameters) {
-        true, true, true, true, true, true, true, true, true, true, true, true, true, true, true,
-        migrate_control(call->domain)->parameters
-    };
+    Parameters *parameters = ret;
+
+    parameters->p = migrate_control(call->domain)->parameters;
+    memset(parameters->has, true, sizeof(parameters->has));
     return true;
 }
 
-/* What was given, over what there is. */
-static MigrateParameters merge(const MigrateParameters *old, const Parameters *args)
+/* The migration's thread reads each for itself. */
+static void put_value(void *to, const void *from, uint32_t width)
 {
-    const MigrateParameters *p = &args->p;
-
-    return (MigrateParameters) {
-        .max_bandwidth = args->has_bandwidth ? p->max_bandwidth : old->max_bandwidth,
-        .downtime_limit = args->has_downtime ? p->downtime_limit : old->downtime_limit,
-        .multifd_channels = args->has_channels ? p->multifd_channels : old->multifd_channels,
-        .compression = args->has_compression ? p->compression : old->compression,
-        .zlib_level = args->has_zlib ? p->zlib_level : old->zlib_level,
-        .zstd_level = args->has_zstd ? p->zstd_level : old->zstd_level,
-        .throttle = {
-            .trigger = args->has_trigger ? p->throttle.trigger : old->throttle.trigger,
-            .initial = args->has_initial ? p->throttle.initial : old->throttle.initial,
-            .increment = args->has_increment ? p->throttle.increment : old->throttle.increment,
-            .tailslow = args->has_tailslow ? p->throttle.tailslow : old->throttle.tailslow,
-            .max = args->has_max ? p->throttle.max : old->throttle.max,
-        },
-        .announce = {
-            .initial = args->has_announce_initial ? p->announce.initial : old->announce.initial,
-            .max = args->has_announce_max ? p->announce.max : old->announce.max,
-            .rounds = args->has_announce_rounds ? p->announce.rounds : old->announce.rounds,
-            .step = args->has_announce_step ? p->announce.step : old->announce.step,
-        },
-    };
+    switch (width) {
+    case sizeof(uint8_t): /* and bool */
+        __atomic_store_n((uint8_t *)to, *(const uint8_t *)from, __ATOMIC_RELAXED);
+        break;
+    case sizeof(int):
+        __atomic_store_n((int *)to, *(const int *)from, __ATOMIC_RELAXED);
+        break;
+    default:
+        g_assert(width == sizeof(uint64_t));
+        __atomic_store_n((uint64_t *)to, *(const uint64_t *)from, __ATOMIC_RELAXED);
+    }
 }
 
-/* The migration's thread reads each for itself. */
-static void put(MigrateParameters *to, const MigrateParameters *from)
+/* What is absent keeps its value. */
+static void put(MigrateParameters *to, const Parameters *args)
 {
-    __atomic_store_n(&to->max_bandwidth, from->max_bandwidth, __ATOMIC_RELAXED);
-    __atomic_store_n(&to->downtime_limit, from->downtime_limit, __ATOMIC_RELAXED);
-    __atomic_store_n(&to->throttle.trigger, from->throttle.trigger, __ATOMIC_RELAXED);
-    __atomic_store_n(&to->throttle.initial, from->throttle.initial, __ATOMIC_RELAXED);
-    __atomic_store_n(&to->throttle.increment, from->throttle.increment, __ATOMIC_RELAXED);
-    __atomic_store_n(&to->throttle.tailslow, from->throttle.tailslow, __ATOMIC_RELAXED);
-    __atomic_store_n(&to->throttle.max, from->throttle.max, __ATOMIC_RELAXED);
-    to->announce = from->announce;
-    to->multifd_channels = from->multifd_channels;
-    to->compression = from->compression;
-    to->zlib_level = from->zlib_level;
-    to->zstd_level = from->zstd_level;
+    for (const Field *f = parameters_struct.fields; f->type != FIELD_END_OF_TABLE; f++) {
+        if (args->has[f->offset]) {
+            put_value((uint8_t *)to + f->offset, (const uint8_t *)&args->p + f->offset, f->width);
+        }
+    }
 }
 
 static bool set_parameters(CommandCall *call, const void *opaque, void *ret, GError **error)
 {
     struct MigrateControl *control = migrate_control(call->domain);
     const Parameters *args = opaque;
-    MigrateParameters p = merge(&control->parameters, args);
+    MigrateParameters p = control->parameters;
     Migration *m = control->migration;
 
+    put(&p, args);
     if (p.throttle.max < p.throttle.initial) {
         return error_set(error, "Parameter 'max-cpu-throttle' expects an integer from cpu-throttle-initial (%u) to 99",
                          p.throttle.initial);
     }
-    put(&control->parameters, &p);
-    if (m && args->has_bandwidth && !m->stopped && migrate_status(control) == MIGRATE_ACTIVE) {
+    put(&control->parameters, args);
+    if (m && !m->stopped && migrate_status(control) == MIGRATE_ACTIVE) {
         migrate_channel_set_limit(m->channel, p.max_bandwidth);
     }
     return true;

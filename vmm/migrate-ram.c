@@ -175,8 +175,7 @@ static uint64_t like_first(const MigrateBlock *b, uint64_t page, uint64_t n, boo
 }
 
 /* Writes the n pages from `page` on, which are of one kind. */
-typedef bool (*RunFn)(MigrateRam *ram, unsigned block, uint64_t page, uint64_t n, bool zero, void *opaque,
-                      GError **error);
+typedef bool (*RunFn)(void *opaque, unsigned block, uint64_t page, uint64_t n, bool zero, GError **error);
 
 bool migrate_ram_each_dirty(MigrateRam *ram, MigrateDirtyFn fn, void *opaque, GError **error)
 {
@@ -201,7 +200,7 @@ static bool each_kind(MigrateRam *ram, unsigned block, uint64_t page, uint64_t n
         bool zero;
         uint64_t same = like_first(&ram->block[block], next, page + n - next, &zero);
 
-        if (!fn(ram, block, next, same, zero, opaque, error)) {
+        if (!fn(opaque, block, next, same, zero, error)) {
             return false;
         }
         count(ram, zero, same);
@@ -253,17 +252,17 @@ static bool send_packed(MigrateSender *s, size_t bytes, bool *ret_done, GError *
     return migrate_send_record(s->channel, type, s->packed, MIGRATE_RUN_HEADER + n, error);
 }
 
-static bool send_run(MigrateRam *ram, unsigned block, uint64_t page, uint64_t n, bool zero, void *opaque,
-                     GError **error)
+static bool send_run(void *opaque, unsigned block, uint64_t page, uint64_t n, bool zero, GError **error)
 {
     MigrateSender *s = opaque;
+    const uint8_t *host = ram_block_host(s->ram->block[block].block) + page * GUEST_PAGE_SIZE;
     size_t bytes = zero ? 0 : n * GUEST_PAGE_SIZE;
     bool done = false;
 
     put32(s->buffer, block);
     put32(s->buffer + 4, (uint32_t)n);
     put64(s->buffer + 8, page);
-    memcpy(s->buffer + MIGRATE_RUN_HEADER, ram_block_host(ram->block[block].block) + page * GUEST_PAGE_SIZE, bytes);
+    memcpy(s->buffer + MIGRATE_RUN_HEADER, host, bytes); /* the guest may go on to write there */
     if (s->compressor && bytes && !send_packed(s, bytes, &done, error)) {
         return false;
     }
@@ -343,13 +342,12 @@ static int clear_at(int fd, const uint8_t *zeros, uint64_t length, uint64_t offs
     return write_at(fd, zeros, length, offset);
 }
 
-static bool store_run(MigrateRam *ram, unsigned block, uint64_t page, uint64_t n, bool zero, void *opaque,
-                      GError **error)
+static bool store_run(void *opaque, unsigned block, uint64_t page, uint64_t n, bool zero, GError **error)
 {
-    const MigrateBlock *b = &ram->block[block];
+    const Storer *s = opaque;
+    const MigrateBlock *b = &s->ram->block[block];
     const uint8_t *host = ram_block_host(b->block) + page * GUEST_PAGE_SIZE;
     uint64_t at = b->offset + page * GUEST_PAGE_SIZE, length = n * GUEST_PAGE_SIZE;
-    Storer *s = opaque;
     int rc = 0;
 
     if (!zero) {

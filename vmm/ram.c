@@ -386,36 +386,34 @@ uint64_t ram_dirty_count(const RamBlock *block, DirtyClient client)
     return count;
 }
 
-/* The next page from `from` on whose bit is `set`; pages_of(): none. */
-static uint64_t find_page(const RamBlock *block, DirtyClient client, uint64_t from, bool set)
+/* The first page from `from` on, before `end`, whose bit is `set`; end: none. */
+static uint64_t find_page(const RamBlock *block, DirtyClient client, uint64_t from, uint64_t end, bool set)
 {
-    uint64_t pages = pages_of(block);
-
-    while (from < pages) {
+    while (from < end) {
         uint64_t word = __atomic_load_n(&block->dirty[client][from / 64], __ATOMIC_SEQ_CST);
         uint64_t left = (set ? word : ~word) >> (from % 64);
 
         if (left) {
-            return MIN(from + (uint64_t)__builtin_ctzll(left), pages);
+            return MIN(from + (uint64_t)__builtin_ctzll(left), end);
         }
         from = (from / 64 + 1) * 64;
     }
-    return pages;
+    return end;
 }
 
 /* What is set meanwhile behind the end of the run that was seen stays for the next. */
 uint64_t ram_dirty_take_run(RamBlock *block, DirtyClient client, uint64_t from, uint64_t most, uint64_t *ret_first)
 {
-    uint64_t first, end;
+    uint64_t pages = pages_of(block), first, end;
 
     if (!(ram_dirty_clients(block) & (1u << client)) || most == 0) {
         return 0;
     }
-    first = find_page(block, client, from, true);
-    if (first == pages_of(block)) {
+    first = find_page(block, client, from, pages, true);
+    if (first >= pages) {
         return 0;
     }
-    end = MIN(find_page(block, client, first, false), first + MIN(most, pages_of(block) - first));
+    end = find_page(block, client, first, first + MIN(most, pages - first), false);
     for (uint64_t w = first / 64; w <= (end - 1) / 64; w++) {
         __atomic_fetch_and(&block->dirty[client][w], ~mask_in_word(w, first, end - 1), __ATOMIC_SEQ_CST);
     }

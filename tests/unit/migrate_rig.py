@@ -58,12 +58,12 @@ def guest(pages, pause=0, first=0x1000000):
 class Process:
     """One lodge, and its monitor."""
 
-    def __init__(self, test, *options, machine="none", fds=()):
+    def __init__(self, test, *options, machine="none", fds=(), before=None):
         self.path = test.directory / f"qmp{test.started}"
         test.started += 1
         self.process = subprocess.Popen(
             [LODGE, "-M", machine, "-qmp", f"unix:{self.path},server=on,wait=off", *options], pass_fds=fds,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=before)
         test.processes.append(self)
         self.buffer = b""
         self.events = []

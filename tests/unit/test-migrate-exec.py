@@ -63,6 +63,15 @@ class ExecTest(MigrateCase):
         self.assertEqual(destination.state(), "running")
         self.only_the_launcher_is_left(destination)
 
+    def test_a_process_without_standard_streams_has_a_launcher(self):
+        path = self.directory / "saved"
+        source = Process(self, before=lambda: os.closerange(0, 2))
+        self.assertEqual(source.ask("migrate", uri=f"exec:cat > {path}"), {})
+        source.wait("completed")
+        self.assertGreater(path.stat().st_size, 0)
+        for fd in 0, 1:
+            self.assertEqual(os.readlink(f"/proc/{source.process.pid}/fd/{fd}"), "/dev/null")
+
     def test_a_command_given_later_is_where_it_comes_from(self):
         path = self.directory / "saved"
         source = Process(self)

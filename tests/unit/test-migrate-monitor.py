@@ -82,6 +82,7 @@ class MonitorTest(MigrateCase):
         for parameter, value, shown in (("max-bandwidth", "5", "max-bandwidth: 5242880 bytes/second"),
                                         ("max-bandwidth", "1g", "max-bandwidth: 1073741824 bytes/second"),
                                         ("downtime-limit", "77", "downtime-limit: 77 ms"),
+                                        ("announce-step", "99", "announce-step: 99 ms"),
                                         ("multifd-compression", "zstd", "multifd-compression: zstd"),
                                         ("cpu-throttle-tailslow", "on", "cpu-throttle-tailslow: on"),
                                         ("cpu-throttle-initial", "30", "cpu-throttle-initial: 30")):
@@ -97,6 +98,8 @@ class MonitorTest(MigrateCase):
         self.assertIn("Mode: dirty-bitmap\nDirty rate: 0 (MB/s)\n", shown)
         self.assertIn("calc-time", self.say("calc_dirty_rate 61"))
         self.assertIn("sample-pages", self.say("calc_dirty_rate 1 5"))
+        self.assertIn("is missing", self.say("calc_dirty_rate -b"))
+        self.assertIn("too many", self.say("calc_dirty_rate 1 512 1"))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -370,6 +371,23 @@ static void test_runs_of_dirty_pages_are_taken_in_order_and_cut(void **state)
     ram_block_unref(b);
 }
 
+/* Not by the square: then it would be half a minute. */
+static void test_taking_runs_takes_time_by_the_pages_there_are(void **state)
+{
+    RamBlock *b = make(32 * 1024 * MIB, (RamBacking) { .kind = RAM_ANONYMOUS });
+    uint64_t first, n, next = 0, taken = 0;
+    clock_t begun = clock();
+
+    ram_dirty_enable(b, DIRTY_MIGRATION);
+    while ((n = ram_dirty_take_run(b, DIRTY_MIGRATION, next, 64, &first))) {
+        taken += n;
+        next = first + n;
+    }
+    assert_int_equal(taken, 32 * 1024 * MIB / PAGE);
+    assert_true(clock() - begun < 3 * CLOCKS_PER_SEC);
+    ram_block_unref(b);
+}
+
 static void test_hook_hears_of_writes_cut_to_the_block(void **state)
 {
     RamBlock *b = make(4 * PAGE, (RamBacking) { .kind = RAM_ANONYMOUS });
@@ -437,6 +455,7 @@ int main(void)
         cmocka_unit_test(test_range_across_words_is_set_exactly),
         cmocka_unit_test(test_kvm_bitmap_is_merged_at_any_page),
         cmocka_unit_test(test_runs_of_dirty_pages_are_taken_in_order_and_cut),
+        cmocka_unit_test(test_taking_runs_takes_time_by_the_pages_there_are),
         cmocka_unit_test(test_hook_hears_of_writes_cut_to_the_block),
         cmocka_unit_test(test_discard_counts_as_a_write),
     };

@@ -293,7 +293,9 @@ bool soft_code_init(SoftVm *vm, uint64_t bytes, GError **error)
     }
     madvise(code->arena, code->bytes, MADV_HUGEPAGE); /* a wish */
     for (unsigned i = 0; i < CODE_REGIONS; i++) {
-        code->region[i] = (CodeRegion){ code->arena + i * part, code->arena + i * part, code->arena + (i + 1) * part, 0, i == 0 };
+        uint8_t *start = code->arena + i * part;
+
+        code->region[i] = (CodeRegion) { .start = start, .next = start, .end = start + part, .touched = i == 0 };
     }
     vm->code = code;
     return true;
