@@ -21,6 +21,7 @@
 
 #include "net/net-commands.h"
 #include "net/socket-address.h"
+#include "vmm/bytes.h"
 #include "vmm/error.h"
 #include "vmm/iov.h"
 #include "vmm/log.h"
@@ -145,7 +146,7 @@ static bool hand_on(NetStream *s)
 {
     while (s->in_tail - s->in_head >= LENGTH_BYTES) {
         const uint8_t *p = s->in + s->in_head;
-        size_t length = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
+        size_t length = get_be32(p);
         struct iovec iov = { (void *)(p + LENGTH_BYTES), length };
         const NetPacket packet = { .iov = &iov, .n = 1, .length = length };
 
