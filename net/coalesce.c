@@ -7,6 +7,7 @@
  */
 #include "net/coalesce.h"
 
+#include <netinet/in.h>
 #include <string.h>
 
 #include "vmm/bytes.h"
@@ -103,9 +104,7 @@ bool net_coalesce(NetCoalescer *c, const void *frame, size_t length, unsigned ta
 /* The sum of the pseudo header, to be completed over the rest. */
 static void prepare_checksum(uint8_t *frame, const NetTcp *t, size_t bytes)
 {
-    const uint8_t tail[] = { 0, 0, (uint8_t)(bytes >> 8), (uint8_t)bytes, 0, 0, 0, 6 };
-    uint32_t sum = net_sum(frame + t->ip + (t->ipv6 ? 8 : IP4_ADDRESSES), t->ipv6 ? 32 : 8, 0);
-    uint16_t end = (uint16_t)~net_sum_end(net_sum(tail, sizeof(tail), sum));
+    uint16_t end = (uint16_t)~net_sum_end(net_sum_pseudo(frame + t->ip, t->ipv6, IPPROTO_TCP, bytes));
 
     memcpy(frame + t->tcp + CHECK_AT, &end, sizeof(end));
 }

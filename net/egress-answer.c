@@ -57,15 +57,10 @@ static uint8_t *begin(uint8_t *frame, const uint8_t *mac_from, const uint8_t *ma
 /* Over the payload and, but for ICMP of IPv4, the addresses. */
 static void put_checksum(uint8_t *payload, size_t length, size_t at, bool ipv6, uint8_t protocol)
 {
-    const uint8_t tail[] = { (uint8_t)(length >> 8), (uint8_t)length, 0, protocol };
-    uint32_t sum = 0;
-    uint16_t end;
+    bool alone = protocol == EGRESS_ICMP;
+    uint32_t sum = alone ? 0 : net_sum_pseudo(payload - ip_bytes(ipv6), ipv6, protocol, length);
+    uint16_t end = net_sum_end(net_sum(payload, length, sum));
 
-    if (ipv6 || protocol != EGRESS_ICMP) {
-        sum = net_sum(payload - (ipv6 ? 32 : 8), ipv6 ? 32 : 8, 0);
-        sum = net_sum(tail, sizeof(tail), sum);
-    }
-    end = net_sum_end(net_sum(payload, length, sum));
     end = end || protocol != EGRESS_UDP ? end : 0xffff; /* RFC 768: no zero */
     memcpy(payload + at, &end, sizeof(end));
 }

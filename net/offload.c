@@ -56,6 +56,15 @@ uint32_t net_sum(const void *data, size_t length, uint32_t sum)
     return (uint32_t)wide;
 }
 
+uint32_t net_sum_pseudo(const uint8_t *ip, bool ipv6, uint8_t protocol, size_t length)
+{
+    uint8_t tail[8];
+
+    put_be32(tail, (uint32_t)length);
+    put_be32(tail + 4, protocol);
+    return net_sum(tail, sizeof(tail), net_sum(ip + (ipv6 ? 8 : 12), ipv6 ? 32 : 8, 0));
+}
+
 uint16_t net_sum_end(uint32_t sum)
 {
     sum = (sum & 0xffff) + (sum >> 16);
@@ -155,19 +164,13 @@ bool net_find_tcp(const uint8_t *frame, size_t length, NetTcp *ret)
     return ret->payload >= ret->tcp + sizeof(struct tcphdr) && ret->payload <= ret->end;
 }
 
-/* Of the TCP header and `payload` bytes, with the pseudo header (RFC 9293, 3.1). */
+/* Of the TCP header and `payload` bytes, with the pseudo header. */
 static uint32_t tcp_sum(const uint8_t *frame, const NetTcp *t, const uint8_t *payload, size_t bytes)
 {
-    const uint8_t *addresses = frame + t->ip + (t->ipv6 ? 8 : 12);
-    uint8_t tail[4];
-    uint32_t sum = net_sum(addresses, t->ipv6 ? 32 : 8, 0);
+    size_t header = t->payload - t->tcp;
+    uint32_t sum = net_sum_pseudo(frame + t->ip, t->ipv6, IPPROTO_TCP, header + bytes);
 
-    put_be32(tail, (uint32_t)(t->payload - t->tcp + bytes));
-    sum = net_sum(tail, sizeof(tail), sum);
-    put_be32(tail, IPPROTO_TCP);
-    sum = net_sum(tail, sizeof(tail), sum);
-    sum = net_sum(frame + t->tcp, t->payload - t->tcp, sum);
-    return net_sum(payload, bytes, sum);
+    return net_sum(payload, bytes, net_sum(frame + t->tcp, header, sum));
 }
 
 static void finish_tcp(uint8_t *frame, const NetTcp *t, const uint8_t *payload, size_t bytes)

@@ -112,10 +112,8 @@ bool e1000_l4_has_sum(const E1000Packet *p)
 bool e1000_l4_sum_is_right(const E1000Packet *p)
 {
     size_t length = p->end - p->l4;
-    const uint8_t tail[4] = { (uint8_t)(length >> 8), (uint8_t)length, 0, p->protocol };
-    uint32_t sum = p->ipv4 ? net_sum(p->frame + p->l3 + 12, 8, 0) : net_sum(p->frame + p->l3 + 8, 32, 0);
+    uint32_t sum = net_sum_pseudo(p->frame + p->l3, p->ipv6, p->protocol, length);
 
-    sum = net_sum(tail, sizeof(tail), sum);
     return net_sum_end(net_sum(p->frame + p->l4, length, sum)) == 0;
 }
 
