@@ -110,7 +110,8 @@ static void parse_udp(EgressPacket *p)
 {
     const uint8_t *udp = p->frame + p->transport;
 
-    if (p->end < p->transport + UDP_BYTES || get_be16(udp + 4) < UDP_BYTES || get_be16(udp + 4) > p->end - p->transport) {
+    if (p->end < p->transport + UDP_BYTES || get_be16(udp + 4) < UDP_BYTES ||
+        get_be16(udp + 4) > p->end - p->transport) {
         odd(p, "length");
         return;
     }

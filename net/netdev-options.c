@@ -146,10 +146,10 @@ static const FieldEnum backend_enum = {
     (const char *const[]) { "bridge", "dgram", "hubport", "socket", "stream", "tap", "user", "vhost-user", NULL }
 };
 static const NetClass *const classes[] = {
-    [BACKEND_BRIDGE] = &net_bridge_class, [BACKEND_VHOST_USER] = &net_vhost_user_class,
-    [BACKEND_DGRAM] = &net_dgram_class,   [BACKEND_HUBPORT] = &net_hubport_class,
-    [BACKEND_SOCKET] = &net_socket_class, [BACKEND_STREAM] = &net_stream_class,
-    [BACKEND_TAP] = &net_tap_class,       [BACKEND_USER] = &net_user_class,
+    [BACKEND_BRIDGE] = &net_bridge_class,   [BACKEND_DGRAM] = &net_dgram_class,
+    [BACKEND_HUBPORT] = &net_hubport_class, [BACKEND_SOCKET] = &net_socket_class,
+    [BACKEND_STREAM] = &net_stream_class,   [BACKEND_TAP] = &net_tap_class,
+    [BACKEND_USER] = &net_user_class,       [BACKEND_VHOST_USER] = &net_vhost_user_class,
 };
 
 typedef struct NetdevOptions {
@@ -167,8 +167,9 @@ const FieldStruct netdev_options = {
     },
     .tag = "type",
     .cases = (const FieldCase[]) {
-        { "bridge", &bridge_options }, { "vhost-user", &vhost_user_options }, { "dgram", &dgram_options }, { "hubport", &hub_options }, { "socket", &socket_options },
-        { "stream", &stream_options }, { "tap", &tap_options }, { "user", &user_options }, { NULL, NULL },
+        { "bridge", &bridge_options }, { "dgram", &dgram_options }, { "hubport", &hub_options },
+        { "socket", &socket_options }, { "stream", &stream_options }, { "tap", &tap_options },
+        { "user", &user_options }, { "vhost-user", &vhost_user_options }, { NULL, NULL },
     },
     .variant_offset = offsetof(NetdevOptions, options),
 };

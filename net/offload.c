@@ -123,7 +123,8 @@ static bool find_ipv4(const uint8_t *frame, size_t length, NetTcp *ret)
     const uint8_t *ip = frame + ret->ip;
     size_t header = (size_t)(ip[0] & 15) * 4, total = get_be16(ip + 2);
 
-    if (ip[0] >> 4 != 4 || header < sizeof(struct ip) || ip[9] != IPPROTO_TCP || get_be16(ip + 6) & (IP_MF | IP_OFFMASK)) {
+    if (ip[0] >> 4 != 4 || header < sizeof(struct ip) || ip[9] != IPPROTO_TCP ||
+        get_be16(ip + 6) & (IP_MF | IP_OFFMASK)) {
         return false;
     }
     ret->tcp = ret->ip + header;
