@@ -89,7 +89,7 @@ bool egress_is_host(const NetEgress *e, const EgressAddress *a);
 /* ---- egress-audit.c ---- */
 typedef struct EgressEntry {
     const NetEgress *egress;
-    const char *verdict;  /* allow, deny, closed, cut, expired */
+    const char *verdict;  /* allow, deny, answer, closed, cut, expired */
     const char *rule;
     const char *name;     /* NULL: none */
     uint8_t protocol;     /* 0: `what` says it */
