@@ -12,6 +12,7 @@
 #include "vmm/timer.h"
 
 typedef enum EgressDefault { EGRESS_DENY, EGRESS_ALLOW } EgressDefault;
+extern const FieldEnum egress_default_enum;
 typedef enum EgressDns { EGRESS_DNS_AUTO, EGRESS_DNS_NAMES, EGRESS_DNS_ANY, EGRESS_DNS_OFF } EgressDns;
 
 typedef struct EgressAudit {

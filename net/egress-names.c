@@ -157,13 +157,7 @@ static Pending *find_pending(EgressNames *names, const EgressPacket *p, uint16_t
 
 static guint address_hash(gconstpointer key)
 {
-    const EgressAddress *a = key;
-    guint hash = 2166136261u;
-
-    for (unsigned i = 0; i < sizeof(a->bytes); i++) {
-        hash = (hash ^ a->bytes[i]) * 16777619u;
-    }
-    return hash;
+    return egress_hash(EGRESS_HASH, key, sizeof(EgressAddress));
 }
 
 static gboolean address_equal(gconstpointer a, gconstpointer b)

@@ -55,6 +55,16 @@ bool egress_same(const EgressAddress *a, const EgressAddress *b)
     return memcmp(a, b, sizeof(*a)) == 0;
 }
 
+uint32_t egress_hash(uint32_t hash, const void *bytes, size_t length)
+{
+    const uint8_t *p = bytes;
+
+    for (size_t i = 0; i < length; i++) {
+        hash = (hash ^ p[i]) * 16777619u;
+    }
+    return hash;
+}
+
 bool egress_in(const EgressAddress *a, const EgressAddress *prefix, unsigned bits)
 {
     unsigned bytes = bits / 8, rest = bits % 8;

@@ -53,13 +53,7 @@ struct NetUserSaved {
 
 static guint connection_hash(gconstpointer key)
 {
-    const uint8_t *bytes = key;
-    guint hash = 2166136261u;
-
-    for (size_t i = 0; i < KEY_BYTES; i++) {
-        hash = (hash ^ bytes[i]) * 16777619u;
-    }
-    return hash;
+    return egress_hash(EGRESS_HASH, key, KEY_BYTES);
 }
 
 static gboolean connection_equal(gconstpointer a, gconstpointer b)
