@@ -75,7 +75,6 @@ bool block_discards(const BlockNode *node);        /* discard=unmap */
 int64_t block_length(BlockNode *node);             /* bytes, rounded up to 512; any thread */
 typedef bool (*BlockNodeFn)(BlockNode *node, void *opaque);
 bool block_each(Domain *domain, BlockNodeFn fn, void *opaque); /* by name */
-void blockdev_help(GString *out);
 /* A domain that moves: gives its locks on images to whom it moves to, and takes them (vmm/migrate.h). */
 bool block_flush_all(Domain *domain, GError **error); /* waits, going on with the main loop */
 bool block_inactivate_all(Domain *domain, GError **error);
@@ -104,7 +103,6 @@ bool drive_add_positional(Domain *domain, const char *path, GError **error);
 /* Makes the devices of drives with an interface that no -device took.  The machine is built. */
 bool drives_plug(Domain *domain, GError **error);
 const Drive *drive_of_node(const BlockNode *node); /* NULL: none */
-void drive_help(GString *out);
 
 /* What was asked of a disk.  One thread counts at a time; any thread may look. */
 typedef enum BlockOp { BLOCK_OP_READ, BLOCK_OP_WRITE, BLOCK_OP_FLUSH, BLOCK_OP_UNMAP, BLOCK_OPS } BlockOp;

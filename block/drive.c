@@ -73,11 +73,6 @@ const FieldStruct drive_options = {
     .help = "A disk",
 };
 
-void drive_help(GString *out)
-{
-    field_struct_help(&drive_options, "-drive options", out);
-}
-
 /* ---- what is not there ---- */
 
 static bool check_options(const DriveOptions *o, GError **error)

@@ -75,8 +75,3 @@ const FieldAlternateDesc blockdev_reference = {
     .string_branch = &reference_name,
     .object_branch = &reference_definition,
 };
-
-void blockdev_help(GString *out)
-{
-    field_struct_help(&blockdev_options, "-blockdev options", out);
-}

@@ -15,8 +15,8 @@
 #include "vmm/machine.h"
 
 const OptionLanguage option_languages[] = {
-    { "drive", &drive_options, drive_help },
-    { "blockdev", &blockdev_options, blockdev_help },
+    { "drive", &drive_options, NULL },
+    { "blockdev", &blockdev_options, NULL },
     { "netdev", &netdev_options, netdev_help },
     { "mon", &monitor_options, NULL },
     { "smbios", &smbios_options, NULL },

@@ -7,7 +7,10 @@
  */
 #include "net/coalesce.h"
 
+#include <netinet/in.h>
 #include <string.h>
+
+#include "vmm/bytes.h"
 
 #define IP4_VARIES_FROM 2 /* length and number; then flags, TTL and protocol; the checksum; addresses */
 #define IP4_FLAGS_AT    6
@@ -20,17 +23,6 @@
 #define OPTIONS_AT      20
 #define PACKET_MAX      65535
 enum { FLAG_PSH = 0x08, FLAG_ACK = 0x10 };
-
-static uint32_t be32(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
-static void put_be16(uint8_t *p, size_t v)
-{
-    p[0] = (uint8_t)(v >> 8);
-    p[1] = (uint8_t)v;
-}
 
 static bool can_begin(const uint8_t *frame, size_t length, unsigned takes, NetTcp *ret)
 {
@@ -60,12 +52,12 @@ static bool same_stream(const NetCoalescer *c, const uint8_t *frame, const NetTc
         return false;
     }
     return same(a, frame, tcp, tcp + SEQ_AT) && same(a, frame, tcp + OPTIONS_AT, t->payload) &&
-           be32(frame + tcp + SEQ_AT) == c->next;
+           get_be32(frame + tcp + SEQ_AT) == c->next;
 }
 
 static void note(NetCoalescer *c, const uint8_t *frame, const NetTcp *t, size_t bytes)
 {
-    c->next = be32(frame + t->tcp + SEQ_AT) + (uint32_t)bytes;
+    c->next = get_be32(frame + t->tcp + SEQ_AT) + (uint32_t)bytes;
     c->closed = bytes < c->size || frame[t->tcp + FLAGS_AT] & FLAG_PSH;
     c->segments++;
 }
@@ -112,9 +104,7 @@ bool net_coalesce(NetCoalescer *c, const void *frame, size_t length, unsigned ta
 /* The sum of the pseudo header, to be completed over the rest. */
 static void prepare_checksum(uint8_t *frame, const NetTcp *t, size_t bytes)
 {
-    const uint8_t tail[] = { 0, 0, (uint8_t)(bytes >> 8), (uint8_t)bytes, 0, 0, 0, 6 };
-    uint32_t sum = net_sum(frame + t->ip + (t->ipv6 ? 8 : IP4_ADDRESSES), t->ipv6 ? 32 : 8, 0);
-    uint16_t end = (uint16_t)~net_sum_end(net_sum(tail, sizeof(tail), sum));
+    uint16_t end = (uint16_t)~net_sum_end(net_sum_pseudo(frame + t->ip, t->ipv6, IPPROTO_TCP, bytes));
 
     memcpy(frame + t->tcp + CHECK_AT, &end, sizeof(end));
 }
@@ -125,11 +115,11 @@ static void finish_headers(const NetCoalescer *c)
     uint8_t *ip = c->frame + t->ip;
 
     if (t->ipv6) {
-        put_be16(ip + 4, c->length - t->tcp);
+        put_be16(ip + 4, (uint16_t)(c->length - t->tcp));
     } else {
         uint16_t end;
 
-        put_be16(ip + 2, c->length - t->ip);
+        put_be16(ip + 2, (uint16_t)(c->length - t->ip));
         memset(ip + IP4_CHECK_AT, 0, 2);
         end = net_sum_end(net_sum(ip, t->tcp - t->ip, 0));
         memcpy(ip + IP4_CHECK_AT, &end, sizeof(end));

@@ -7,6 +7,7 @@
 
 #include "net/egress-packet.h"
 #include "net/offload.h"
+#include "vmm/bytes.h"
 
 #define ETHER_BYTES 14
 #define TCP_BYTES   20
@@ -14,18 +15,6 @@
 #define ICMP_BYTES  8
 #define TTL         64
 #define QUOTED_MAX  512
-
-static void put16(uint8_t *p, size_t v)
-{
-    p[0] = (uint8_t)(v >> 8);
-    p[1] = (uint8_t)v;
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-    put16(p, v >> 16);
-    put16(p + 2, v & 0xffff);
-}
 
 static size_t ip_bytes(bool ipv6)
 {
@@ -42,10 +31,10 @@ static uint8_t *begin(uint8_t *frame, const uint8_t *mac_from, const uint8_t *ma
     memset(frame, 0, ETHER_BYTES + ip_bytes(ipv6));
     memcpy(frame, mac_to, 6);
     memcpy(frame + 6, mac_from, 6);
-    put16(frame + 12, ipv6 ? 0x86dd : 0x0800);
+    put_be16(frame + 12, ipv6 ? 0x86dd : 0x0800);
     if (ipv6) {
         ip[0] = 0x60;
-        put16(ip + 4, length);
+        put_be16(ip + 4, (uint16_t)length);
         ip[6] = protocol;
         ip[7] = 255;
         memcpy(ip + 8, from->bytes, 16);
@@ -54,7 +43,7 @@ static uint8_t *begin(uint8_t *frame, const uint8_t *mac_from, const uint8_t *ma
         uint16_t sum;
 
         ip[0] = 0x45;
-        put16(ip + 2, 20 + length);
+        put_be16(ip + 2, (uint16_t)(20 + length));
         ip[8] = TTL;
         ip[9] = protocol;
         memcpy(ip + 12, from->bytes + 12, 4);
@@ -68,15 +57,10 @@ static uint8_t *begin(uint8_t *frame, const uint8_t *mac_from, const uint8_t *ma
 /* Over the payload and, but for ICMP of IPv4, the addresses. */
 static void put_checksum(uint8_t *payload, size_t length, size_t at, bool ipv6, uint8_t protocol)
 {
-    const uint8_t tail[] = { (uint8_t)(length >> 8), (uint8_t)length, 0, protocol };
-    uint32_t sum = 0;
-    uint16_t end;
+    bool alone = protocol == EGRESS_ICMP;
+    uint32_t sum = alone ? 0 : net_sum_pseudo(payload - ip_bytes(ipv6), ipv6, protocol, length);
+    uint16_t end = net_sum_end(net_sum(payload, length, sum));
 
-    if (ipv6 || protocol != EGRESS_ICMP) {
-        sum = net_sum(payload - (ipv6 ? 32 : 8), ipv6 ? 32 : 8, 0);
-        sum = net_sum(tail, sizeof(tail), sum);
-    }
-    end = net_sum_end(net_sum(payload, length, sum));
     end = end || protocol != EGRESS_UDP ? end : 0xffff; /* RFC 768: no zero */
     memcpy(payload + at, &end, sizeof(end));
 }
@@ -87,10 +71,10 @@ size_t egress_make_segment(const EgressSegment *s, uint8_t *ret)
     uint8_t *tcp = begin(ret, s->mac_from, s->mac_to, &s->from, &s->to, EGRESS_TCP, TCP_BYTES);
 
     memset(tcp, 0, TCP_BYTES);
-    put16(tcp, s->from_port);
-    put16(tcp + 2, s->to_port);
-    put32(tcp + 4, s->seq);
-    put32(tcp + 8, s->flags & EGRESS_ACK ? s->ack : 0);
+    put_be16(tcp, s->from_port);
+    put_be16(tcp + 2, s->to_port);
+    put_be32(tcp + 4, s->seq);
+    put_be32(tcp + 8, s->flags & EGRESS_ACK ? s->ack : 0);
     tcp[12] = TCP_BYTES / 4 << 4;
     tcp[13] = s->flags;
     put_checksum(tcp, TCP_BYTES, 16, ipv6, EGRESS_TCP);
@@ -151,10 +135,10 @@ size_t egress_make_udp_answer(const EgressPacket *p, const uint8_t *payload, siz
         return 0;
     }
     udp = begin(ret, p->frame, p->frame + 6, &p->destination, &p->source, EGRESS_UDP, UDP_BYTES + length);
-    put16(udp, p->destination_port);
-    put16(udp + 2, p->source_port);
-    put16(udp + 4, UDP_BYTES + length);
-    put16(udp + 6, 0);
+    put_be16(udp, p->destination_port);
+    put_be16(udp + 2, p->source_port);
+    put_be16(udp + 4, (uint16_t)(UDP_BYTES + length));
+    put_be16(udp + 6, 0);
     memcpy(udp + UDP_BYTES, payload, length);
     put_checksum(udp, UDP_BYTES + length, 6, p->ipv6, EGRESS_UDP);
     return (size_t)(udp - ret) + UDP_BYTES + length;

@@ -95,14 +95,13 @@ typedef struct PolicyInfo {
     bool used_up;
     FieldList rules, connections;
 } PolicyInfo;
-static const FieldEnum default_enum = { "EgressDefault", (const char *const[]) { "deny", "allow", NULL } };
 static const FieldStruct policy_info = {
     .name = "EgressPolicyInfo",
     .size = sizeof(PolicyInfo),
     .fields =
         (const Field[]){
             F_STR("id", PolicyInfo, id, NULL, .flags = FIELD_REQUIRED, .help = "Id of the policy"),
-            F_ENUM("default", PolicyInfo, otherwise, &default_enum, 0, .flags = FIELD_REQUIRED,
+            F_ENUM("default", PolicyInfo, otherwise, &egress_default_enum, 0, .flags = FIELD_REQUIRED,
                    .help = "What becomes of what no rule is about"),
             F_LIST("rules", PolicyInfo, rules, &rule_info_element, .flags = FIELD_REQUIRED,
                    .help = "Its rules, in the order in which they are asked"),

@@ -22,12 +22,13 @@
 static guint flow_hash(gconstpointer key)
 {
     const EgressFlow *f = key;
-    guint hash = f->protocol;
+    uint32_t hash = EGRESS_HASH;
 
-    for (unsigned i = 0; i < sizeof(f->remote.bytes); i++) {
-        hash = (hash ^ f->remote.bytes[i] ^ (guint)f->guest.bytes[i] << 8) * 16777619u;
-    }
-    return (hash ^ f->guest_port ^ (guint)f->remote_port << 16) * 16777619u;
+    hash = egress_hash(hash, &f->guest, sizeof(f->guest));
+    hash = egress_hash(hash, &f->remote, sizeof(f->remote));
+    hash = egress_hash(hash, &f->guest_port, sizeof(f->guest_port));
+    hash = egress_hash(hash, &f->remote_port, sizeof(f->remote_port));
+    return egress_hash(hash, &f->protocol, sizeof(f->protocol));
 }
 
 static gboolean flow_equal(gconstpointer a, gconstpointer b)

@@ -12,6 +12,7 @@
 #include "vmm/timer.h"
 
 typedef enum EgressDefault { EGRESS_DENY, EGRESS_ALLOW } EgressDefault;
+extern const FieldEnum egress_default_enum;
 typedef enum EgressDns { EGRESS_DNS_AUTO, EGRESS_DNS_NAMES, EGRESS_DNS_ANY, EGRESS_DNS_OFF } EgressDns;
 
 typedef struct EgressAudit {
@@ -89,7 +90,7 @@ bool egress_is_host(const NetEgress *e, const EgressAddress *a);
 /* ---- egress-audit.c ---- */
 typedef struct EgressEntry {
     const NetEgress *egress;
-    const char *verdict;  /* allow, deny, closed, cut, expired */
+    const char *verdict;  /* allow, deny, answer, closed, cut, expired */
     const char *rule;
     const char *name;     /* NULL: none */
     uint8_t protocol;     /* 0: `what` says it */

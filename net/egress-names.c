@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "net/egress-rule.h"
+#include "vmm/bytes.h"
 #include "vmm/timer.h"
 
 #define HEADER       12
@@ -48,11 +49,6 @@ struct EgressNames {
     GHashTable *by_address;       /* EgressAddress to GPtrArray of Known */
     const char *names[NAMES_MAX + 1];
 };
-
-static uint16_t be16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] << 8 | p[1]);
-}
 
 /* ---- names within messages ---- */
 
@@ -100,8 +96,8 @@ static bool read_name(const uint8_t *dns, size_t length, size_t *at, bool compre
 /* Behind the question: nothing, or one OPT record (EDNS, RFC 6891) up to the end. */
 static bool is_tail(const uint8_t *dns, size_t length, size_t at)
 {
-    return be16(dns + 10) ? length >= at + OPT_MIN && !dns[at] && be16(dns + at + 1) == TYPE_OPT &&
-                                be16(dns + at + 9) == length - at - OPT_MIN
+    return get_be16(dns + 10) ? length >= at + OPT_MIN && !dns[at] && get_be16(dns + at + 1) == TYPE_OPT &&
+                                get_be16(dns + at + 9) == length - at - OPT_MIN
                           : length == at;
 }
 
@@ -110,15 +106,15 @@ bool egress_question_parse(const uint8_t *dns, size_t length, EgressQuestion *re
     size_t at = HEADER;
 
     /* One question, no answers; at most one additional record (EDNS). */
-    if (length < HEADER || length > QUESTION_MAX || dns[2] & (FLAG_RESPONSE | 0x78) || be16(dns + 4) != 1 ||
-        be16(dns + 6) || be16(dns + 8) || be16(dns + 10) > 1) {
+    if (length < HEADER || length > QUESTION_MAX || dns[2] & (FLAG_RESPONSE | 0x78) || get_be16(dns + 4) != 1 ||
+        get_be16(dns + 6) || get_be16(dns + 8) || get_be16(dns + 10) > 1) {
         return false;
     }
-    if (!read_name(dns, length, &at, false, ret->name) || at + 4 > length || be16(dns + at + 2) != CLASS_IN) {
+    if (!read_name(dns, length, &at, false, ret->name) || at + 4 > length || get_be16(dns + at + 2) != CLASS_IN) {
         return false;
     }
-    ret->id = be16(dns);
-    ret->type = be16(dns + at);
+    ret->id = get_be16(dns);
+    ret->type = get_be16(dns + at);
     ret->end = at + 4;
     return is_tail(dns, length, ret->end);
 }
@@ -161,13 +157,7 @@ static Pending *find_pending(EgressNames *names, const EgressPacket *p, uint16_t
 
 static guint address_hash(gconstpointer key)
 {
-    const EgressAddress *a = key;
-    guint hash = 2166136261u;
-
-    for (unsigned i = 0; i < sizeof(a->bytes); i++) {
-        hash = (hash ^ a->bytes[i]) * 16777619u;
-    }
-    return hash;
+    return egress_hash(EGRESS_HASH, key, sizeof(EgressAddress));
 }
 
 static gboolean address_equal(gconstpointer a, gconstpointer b)
@@ -323,10 +313,10 @@ static bool read_record(const uint8_t *dns, size_t length, size_t *at, Record *r
     if (!read_name(dns, length, at, true, r->owner) || *at + 10 > length) {
         return false;
     }
-    r->type = be16(dns + *at);
-    r->class = be16(dns + *at + 2);
-    r->ttl = (uint32_t)be16(dns + *at + 4) << 16 | be16(dns + *at + 6);
-    r->length = be16(dns + *at + 8);
+    r->type = get_be16(dns + *at);
+    r->class = get_be16(dns + *at + 2);
+    r->ttl = get_be32(dns + *at + 4);
+    r->length = get_be16(dns + *at + 8);
     r->data = *at + 10;
     *at = r->data + r->length;
     return *at <= length;
@@ -387,19 +377,19 @@ bool egress_names_answer(EgressNames *names, const EgressPacket *p, int64_t now,
     Record r;
 
     *ret_learned = 0;
-    if (length < HEADER || !(dns[2] & FLAG_RESPONSE) || be16(dns + 4) != 1 ||
+    if (length < HEADER || !(dns[2] & FLAG_RESPONSE) || get_be16(dns + 4) != 1 ||
         !read_name(dns, length, &at, false, asked) || at + 4 > length) {
         return false;
     }
-    pending = find_pending(names, p, be16(dns), now);
-    if (!pending || strcmp(pending->question.name, asked) != 0 || pending->question.type != be16(dns + at)) {
+    pending = find_pending(names, p, get_be16(dns), now);
+    if (!pending || strcmp(pending->question.name, asked) != 0 || pending->question.type != get_be16(dns + at)) {
         return false;
     }
     at += 4;
     strcpy(alias, asked);
     strcpy(name, asked);
     make_printable(name);
-    for (unsigned i = 0; i < MIN(be16(dns + 6), RECORDS_MAX); i++) {
+    for (unsigned i = 0; i < MIN(get_be16(dns + 6), RECORDS_MAX); i++) {
         if (!read_record(dns, length, &at, &r)) {
             break;
         }

@@ -11,6 +11,8 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "vmm/bytes.h"
+
 #define ETHER_BYTES 14
 #define IP4_BYTES   20
 #define IP6_BYTES   40
@@ -21,16 +23,6 @@
 enum { ETHER_IP4 = 0x0800, ETHER_ARP = 0x0806, ETHER_IP6 = 0x86dd };
 enum { ICMP_ECHO_REPLY = 0, ICMP_ECHO = 8, ICMP6_ECHO = 128, ICMP6_ECHO_REPLY = 129 };
 enum { ICMP6_ROUTER_SOLICIT = 133, ICMP6_REDIRECT = 137 };
-
-static uint16_t be16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static uint32_t be32(const uint8_t *p)
-{
-    return (uint32_t)be16(p) << 16 | be16(p + 2);
-}
 
 /* ---- addresses ---- */
 
@@ -61,6 +53,16 @@ bool egress_is_ipv4(const EgressAddress *a)
 bool egress_same(const EgressAddress *a, const EgressAddress *b)
 {
     return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+uint32_t egress_hash(uint32_t hash, const void *bytes, size_t length)
+{
+    const uint8_t *p = bytes;
+
+    for (size_t i = 0; i < length; i++) {
+        hash = (hash ^ p[i]) * 16777619u;
+    }
+    return hash;
 }
 
 bool egress_in(const EgressAddress *a, const EgressAddress *prefix, unsigned bits)
@@ -107,7 +109,7 @@ static void parse_icmp(EgressPacket *p)
     if (icmp[0] == request || icmp[0] == reply) {
         p->kind = EGRESS_FLOW;
         p->request = icmp[0] == request;
-        p->source_port = be16(icmp + 4);
+        p->source_port = get_be16(icmp + 4);
         p->payload = p->transport + ICMP_BYTES;
     } else {
         p->kind = p->ipv6 && icmp[0] >= ICMP6_ROUTER_SOLICIT && icmp[0] < ICMP6_REDIRECT ? EGRESS_LINK : EGRESS_CONTROL;
@@ -118,15 +120,16 @@ static void parse_udp(EgressPacket *p)
 {
     const uint8_t *udp = p->frame + p->transport;
 
-    if (p->end < p->transport + UDP_BYTES || be16(udp + 4) < UDP_BYTES || be16(udp + 4) > p->end - p->transport) {
+    if (p->end < p->transport + UDP_BYTES || get_be16(udp + 4) < UDP_BYTES ||
+        get_be16(udp + 4) > p->end - p->transport) {
         odd(p, "length");
         return;
     }
     p->kind = EGRESS_FLOW;
-    p->end = p->transport + be16(udp + 4);
+    p->end = p->transport + get_be16(udp + 4);
     p->payload = p->transport + UDP_BYTES;
-    p->source_port = be16(udp);
-    p->destination_port = be16(udp + 2);
+    p->source_port = get_be16(udp);
+    p->destination_port = get_be16(udp + 2);
 }
 
 static void parse_tcp(EgressPacket *p)
@@ -145,10 +148,10 @@ static void parse_tcp(EgressPacket *p)
     }
     p->kind = EGRESS_FLOW;
     p->payload = p->transport + bytes;
-    p->source_port = be16(tcp);
-    p->destination_port = be16(tcp + 2);
-    p->seq = be32(tcp + 4);
-    p->ack = be32(tcp + 8);
+    p->source_port = get_be16(tcp);
+    p->destination_port = get_be16(tcp + 2);
+    p->seq = get_be32(tcp + 4);
+    p->ack = get_be32(tcp + 8);
     p->flags = tcp[13];
 }
 
@@ -179,14 +182,14 @@ static void parse_ip4(EgressPacket *p, size_t length)
     p->source = egress_address4(address[0]);
     p->destination = egress_address4(address[1]);
     p->protocol = ip[9];
-    total = be16(ip + 2);
+    total = get_be16(ip + 2);
     p->end = ETHER_BYTES + total;
     p->transport = ETHER_BYTES + IP4_BYTES;
     if (total < IP4_BYTES || p->end > length) {
         odd(p, "length");
     } else if (ip[0] != 0x45) {
         odd(p, "options");
-    } else if (be16(ip + 6) & 0x3fff) {
+    } else if (get_be16(ip + 6) & 0x3fff) {
         odd(p, "fragment");
     } else {
         parse_transport(p);
@@ -198,7 +201,7 @@ static bool holds_ipv4(const EgressAddress *a)
     static const uint8_t zero[12];
 
     /* ::a.b.c.d, but for :: and ::1 */
-    return egress_is_ipv4(a) || (memcmp(a->bytes, zero, sizeof(zero)) == 0 && be32(a->bytes + 12) > 1);
+    return egress_is_ipv4(a) || (memcmp(a->bytes, zero, sizeof(zero)) == 0 && get_be32(a->bytes + 12) > 1);
 }
 
 static void parse_ip6(EgressPacket *p, size_t length)
@@ -214,7 +217,7 @@ static void parse_ip6(EgressPacket *p, size_t length)
     p->destination = egress_address6(ip + 24);
     p->protocol = ip[6];
     p->transport = ETHER_BYTES + IP6_BYTES;
-    p->end = p->transport + be16(ip + 4);
+    p->end = p->transport + get_be16(ip + 4);
     if (p->end > length) {
         odd(p, "length");
     } else if (holds_ipv4(&p->source) || holds_ipv4(&p->destination)) {
@@ -226,7 +229,7 @@ static void parse_ip6(EgressPacket *p, size_t length)
 
 void egress_parse(const uint8_t *frame, size_t length, EgressPacket *ret)
 {
-    uint16_t type = length >= ETHER_BYTES ? be16(frame + 12) : 0;
+    uint16_t type = length >= ETHER_BYTES ? get_be16(frame + 12) : 0;
 
     *ret = (EgressPacket) { .kind = EGRESS_NOTHING, .frame = frame, .ip = ETHER_BYTES };
     if (type == ETHER_ARP) {

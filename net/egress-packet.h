@@ -46,6 +46,9 @@ EgressAddress egress_address4(uint32_t network_order);
 EgressAddress egress_address6(const void *bytes);
 bool egress_is_ipv4(const EgressAddress *a);
 bool egress_same(const EgressAddress *a, const EgressAddress *b);
+/* Of tables: FNV-1a, to go on with; begins with EGRESS_HASH. */
+#define EGRESS_HASH 2166136261u
+uint32_t egress_hash(uint32_t hash, const void *bytes, size_t length);
 bool egress_in(const EgressAddress *a, const EgressAddress *prefix, unsigned bits);
 bool egress_is_multicast(const EgressAddress *a); /* or broadcast to all */
 const char *egress_address_text(const EgressAddress *a, char text[EGRESS_ADDRESS_TEXT]);

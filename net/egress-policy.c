@@ -266,7 +266,7 @@ bool egress_policy_each(Domain *domain, bool (*fn)(EgressPolicy *policy, void *o
     return object_each(domain, if_policy, &(EachPolicy) { fn, opaque });
 }
 
-static const FieldEnum default_enum = { "EgressDefault", (const char *const[]) { "deny", "allow", NULL } };
+const FieldEnum egress_default_enum = { "EgressDefault", (const char *const[]) { "deny", "allow", NULL } };
 static const FieldEnum dns_enum = { "EgressDns", (const char *const[]) { "auto", "names", "any", "off", NULL } };
 
 const FieldStruct egress_policy_props = {
@@ -274,7 +274,7 @@ const FieldStruct egress_policy_props = {
     .size = sizeof(EgressPolicy),
     .fields =
         (const Field[]){
-            F_ENUM("default", EgressPolicy, otherwise, &default_enum, EGRESS_DENY, .flags = FIELD_RUNTIME,
+            F_ENUM("default", EgressPolicy, otherwise, &egress_default_enum, EGRESS_DENY, .flags = FIELD_RUNTIME,
                    .help = "What becomes of what no rule is about"),
             F_LIST("allow", EgressPolicy, allow, &rule_element, .flags = FIELD_RUNTIME,
                    .help = "[tcp:|udp:|icmp:]WHERE[:PORTS] to let through: an address, a network, a name, *.NAME, *, "

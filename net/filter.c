@@ -168,7 +168,8 @@ bool net_filter_create(Object *obj, GError **error)
     int place;
 
     if (b && b->class->elsewhere) {
-        return error_set(error, "netdev '%s' (%s) takes no filters: its frames do not pass through lodge", b->id, b->class->name);
+        return error_set(error, "netdev '%s' (%s) takes no filters: its frames do not pass through lodge", b->id,
+                         b->class->name);
     }
     if (!b || !choose_place(f, b, &place, error) || !class_of(f)->open(f, error)) {
         return false;

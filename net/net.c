@@ -462,7 +462,8 @@ bool net_start_ring(NetNic *nic, const VhostRing *ring, uint64_t features)
     NetQueue *q = &nic->queue[ring->index / 2];
     NetBackend *b = nic->backend;
 
-    return q->attached && !q->filters && b->class->start_ring && net_is_up(nic) && b->class->start_ring(b, q, ring, features);
+    return q->attached && !q->filters && b->class->start_ring && net_is_up(nic) &&
+           b->class->start_ring(b, q, ring, features);
 }
 
 bool net_stop_ring(NetNic *nic, unsigned ring, uint32_t *ret_base)

@@ -157,7 +157,8 @@ bool netdev_add_text(Domain *domain, const char *text, GError **error);
 bool netdev_del(Domain *domain, const char *id, GError **error);
 /* What netdev_add() would take; NULL: no key=value text. */
 Json *netdev_json_from_text(const char *text, GError **error);
-void netdev_help(GString *out);
+/* type: its options; NULL: the types.  false: there is none. */
+bool netdev_help(const char *type, GString *out, GError **error);
 /* The n-th -nic and -net, in two steps: the backend; when there is a machine, the device. */
 bool net_add_nic(Domain *domain, unsigned n, const char *text, GError **error);
 bool net_plug_nic(Domain *domain, unsigned n, const char *text, GError **error);

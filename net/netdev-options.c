@@ -146,10 +146,10 @@ static const FieldEnum backend_enum = {
     (const char *const[]) { "bridge", "dgram", "hubport", "socket", "stream", "tap", "user", "vhost-user", NULL }
 };
 static const NetClass *const classes[] = {
-    [BACKEND_BRIDGE] = &net_bridge_class, [BACKEND_VHOST_USER] = &net_vhost_user_class,
-    [BACKEND_DGRAM] = &net_dgram_class,   [BACKEND_HUBPORT] = &net_hubport_class,
-    [BACKEND_SOCKET] = &net_socket_class, [BACKEND_STREAM] = &net_stream_class,
-    [BACKEND_TAP] = &net_tap_class,       [BACKEND_USER] = &net_user_class,
+    [BACKEND_BRIDGE] = &net_bridge_class,   [BACKEND_DGRAM] = &net_dgram_class,
+    [BACKEND_HUBPORT] = &net_hubport_class, [BACKEND_SOCKET] = &net_socket_class,
+    [BACKEND_STREAM] = &net_stream_class,   [BACKEND_TAP] = &net_tap_class,
+    [BACKEND_USER] = &net_user_class,       [BACKEND_VHOST_USER] = &net_vhost_user_class,
 };
 
 typedef struct NetdevOptions {
@@ -167,8 +167,9 @@ const FieldStruct netdev_options = {
     },
     .tag = "type",
     .cases = (const FieldCase[]) {
-        { "bridge", &bridge_options }, { "vhost-user", &vhost_user_options }, { "dgram", &dgram_options }, { "hubport", &hub_options }, { "socket", &socket_options },
-        { "stream", &stream_options }, { "tap", &tap_options }, { "user", &user_options }, { NULL, NULL },
+        { "bridge", &bridge_options }, { "dgram", &dgram_options }, { "hubport", &hub_options },
+        { "socket", &socket_options }, { "stream", &stream_options }, { "tap", &tap_options },
+        { "user", &user_options }, { "vhost-user", &vhost_user_options }, { NULL, NULL },
     },
     .variant_offset = offsetof(NetdevOptions, options),
 };
@@ -242,10 +243,31 @@ bool netdev_add_text(Domain *domain, const char *text, GError **error)
     return json && netdev_add(domain, json, true, error);
 }
 
-void netdev_help(GString *out)
+static void types_help(GString *out)
 {
     g_string_append(out, "Network backends (-netdev TYPE,id=ID,...; -netdev TYPE,help lists the options):\n");
     for (const FieldCase *c = netdev_options.cases; c->value; c++) {
         g_string_append_printf(out, "  %-10s %s\n", c->value, c->structure->help);
     }
+}
+
+bool netdev_help(const char *type, GString *out, GError **error)
+{
+    const char *nearest;
+
+    if (!type) {
+        types_help(out);
+        return true;
+    }
+    for (const FieldCase *c = netdev_options.cases; c->value; c++) {
+        if (g_str_equal(c->value, type)) {
+            g_autofree char *title = g_strdup_printf("%s options", type);
+
+            field_struct_help(c->structure, title, out);
+            return true;
+        }
+    }
+    error_set(error, "There is no network backend '%s'", type);
+    nearest = error_nearest(type, backend_enum.values);
+    return nearest ? error_hint(error, "Did you mean '%s'?", nearest) : error_hint(error, "See -netdev help.");
 }

@@ -13,6 +13,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
+#include "vmm/bytes.h"
 #include "vmm/iov.h"
 
 #define ETHERTYPE_VLAN 0x8100
@@ -25,30 +26,6 @@
 #define FLAGS_AT       13
 #define CHECK_AT       16
 enum { FLAG_FIN = 0x01, FLAG_PSH = 0x08, FLAG_CWR = 0x80 };
-
-/* ---- big-endian numbers ---- */
-
-static uint16_t be16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static void put_be16(uint8_t *p, uint16_t v)
-{
-    p[0] = (uint8_t)(v >> 8);
-    p[1] = (uint8_t)v;
-}
-
-static void put_be32(uint8_t *p, uint32_t v)
-{
-    put_be16(p, (uint16_t)(v >> 16));
-    put_be16(p + 2, (uint16_t)v);
-}
-
-static uint32_t be32(const uint8_t *p)
-{
-    return (uint32_t)be16(p) << 16 | be16(p + 2);
-}
 
 /* ---- the checksum ---- */
 
@@ -77,6 +54,15 @@ uint32_t net_sum(const void *data, size_t length, uint32_t sum)
     wide = (wide & UINT32_MAX) + (wide >> 32);
     wide = (wide & UINT32_MAX) + (wide >> 32);
     return (uint32_t)wide;
+}
+
+uint32_t net_sum_pseudo(const uint8_t *ip, bool ipv6, uint8_t protocol, size_t length)
+{
+    uint8_t tail[8];
+
+    put_be32(tail, (uint32_t)length);
+    put_be32(tail + 4, protocol);
+    return net_sum(tail, sizeof(tail), net_sum(ip + (ipv6 ? 8 : 12), ipv6 ? 32 : 8, 0));
 }
 
 uint16_t net_sum_end(uint32_t sum)
@@ -135,9 +121,10 @@ bool net_packet_is_sane(const NetPacket *packet)
 static bool find_ipv4(const uint8_t *frame, size_t length, NetTcp *ret)
 {
     const uint8_t *ip = frame + ret->ip;
-    size_t header = (size_t)(ip[0] & 15) * 4, total = be16(ip + 2);
+    size_t header = (size_t)(ip[0] & 15) * 4, total = get_be16(ip + 2);
 
-    if (ip[0] >> 4 != 4 || header < sizeof(struct ip) || ip[9] != IPPROTO_TCP || be16(ip + 6) & (IP_MF | IP_OFFMASK)) {
+    if (ip[0] >> 4 != 4 || header < sizeof(struct ip) || ip[9] != IPPROTO_TCP ||
+        get_be16(ip + 6) & (IP_MF | IP_OFFMASK)) {
         return false;
     }
     ret->tcp = ret->ip + header;
@@ -153,7 +140,7 @@ static bool find_ipv6(const uint8_t *frame, size_t length, NetTcp *ret)
     if (ret->tcp > length || ip[0] >> 4 != 6 || ip[6] != IPPROTO_TCP) {
         return false;
     }
-    ret->end = ret->tcp + be16(ip + 4);
+    ret->end = ret->tcp + get_be16(ip + 4);
     return ret->end <= length && ret->tcp + sizeof(struct tcphdr) <= ret->end;
 }
 
@@ -165,9 +152,9 @@ bool net_find_tcp(const uint8_t *frame, size_t length, NetTcp *ret)
         return false;
     }
     ret->ip = ETHER_BYTES;
-    type = be16(frame + 12);
+    type = get_be16(frame + 12);
     if (type == ETHERTYPE_VLAN) {
-        type = be16(frame + 16);
+        type = get_be16(frame + 16);
         ret->ip += VLAN_BYTES;
     }
     ret->ipv6 = type == ETHERTYPE_IPV6;
@@ -178,19 +165,13 @@ bool net_find_tcp(const uint8_t *frame, size_t length, NetTcp *ret)
     return ret->payload >= ret->tcp + sizeof(struct tcphdr) && ret->payload <= ret->end;
 }
 
-/* Of the TCP header and `payload` bytes, with the pseudo header (RFC 9293, 3.1). */
+/* Of the TCP header and `payload` bytes, with the pseudo header. */
 static uint32_t tcp_sum(const uint8_t *frame, const NetTcp *t, const uint8_t *payload, size_t bytes)
 {
-    const uint8_t *addresses = frame + t->ip + (t->ipv6 ? 8 : 12);
-    uint8_t tail[4];
-    uint32_t sum = net_sum(addresses, t->ipv6 ? 32 : 8, 0);
+    size_t header = t->payload - t->tcp;
+    uint32_t sum = net_sum_pseudo(frame + t->ip, t->ipv6, IPPROTO_TCP, header + bytes);
 
-    put_be32(tail, (uint32_t)(t->payload - t->tcp + bytes));
-    sum = net_sum(tail, sizeof(tail), sum);
-    put_be32(tail, IPPROTO_TCP);
-    sum = net_sum(tail, sizeof(tail), sum);
-    sum = net_sum(frame + t->tcp, t->payload - t->tcp, sum);
-    return net_sum(payload, bytes, sum);
+    return net_sum(payload, bytes, net_sum(frame + t->tcp, header, sum));
 }
 
 static void finish_tcp(uint8_t *frame, const NetTcp *t, const uint8_t *payload, size_t bytes)
@@ -212,11 +193,11 @@ static void head_segment(uint8_t *head, const uint8_t *frame, const NetTcp *t, s
         put_be16(ip + 4, (uint16_t)(t->payload - t->tcp + bytes));
     } else {
         put_be16(ip + 2, (uint16_t)(t->payload - t->ip + bytes));
-        put_be16(ip + ID_AT, (uint16_t)(be16(ip + ID_AT) + number));
+        put_be16(ip + ID_AT, (uint16_t)(get_be16(ip + ID_AT) + number));
         memset(ip + 10, 0, 2);
         store_sum(ip + 10, net_sum(ip, t->tcp - t->ip, 0));
     }
-    put_be32(tcp + SEQ_AT, be32(tcp + SEQ_AT) + (uint32_t)at);
+    put_be32(tcp + SEQ_AT, get_be32(tcp + SEQ_AT) + (uint32_t)at);
     if (!last) {
         tcp[FLAGS_AT] &= (uint8_t)~(FLAG_FIN | FLAG_PSH);
     }

@@ -29,4 +29,6 @@ bool net_finish(const NetPacket *packet, unsigned takes, uint8_t *frame, NetFram
 
 /* The Internet checksum (RFC 1071): a sum to go on with, and its end. */
 uint32_t net_sum(const void *data, size_t length, uint32_t sum);
+/* Of the pseudo header for `length` bytes of TCP, UDP or ICMPv6 behind the IP header (RFC 9293, 3.1; RFC 8200, 8.1). */
+uint32_t net_sum_pseudo(const uint8_t *ip, bool ipv6, uint8_t protocol, size_t length);
 uint16_t net_sum_end(uint32_t sum); /* as it is stored: in memory order */

@@ -21,6 +21,7 @@
 
 #include "net/net-commands.h"
 #include "net/socket-address.h"
+#include "vmm/bytes.h"
 #include "vmm/error.h"
 #include "vmm/iov.h"
 #include "vmm/log.h"
@@ -145,7 +146,7 @@ static bool hand_on(NetStream *s)
 {
     while (s->in_tail - s->in_head >= LENGTH_BYTES) {
         const uint8_t *p = s->in + s->in_head;
-        size_t length = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
+        size_t length = get_be32(p);
         struct iovec iov = { (void *)(p + LENGTH_BYTES), length };
         const NetPacket packet = { .iov = &iov, .n = 1, .length = length };
 
@@ -236,9 +237,8 @@ static void keep(NetStream *s, const struct iovec *iov, unsigned n, size_t from,
 static NetSent stream_send(NetBackend *b, NetQueue *q, const NetPacket *packet)
 {
     NetStream *s = net_stream(b);
-    uint8_t length[LENGTH_BYTES] = { (uint8_t)(packet->length >> 24), (uint8_t)(packet->length >> 16),
-                                     (uint8_t)(packet->length >> 8), (uint8_t)packet->length };
-    struct iovec iov[PIECES_MAX + 1] = { { length, sizeof(length) } };
+    uint8_t length[LENGTH_BYTES];
+    struct iovec iov[PIECES_MAX + 1]; /* large: only what is used is set */
     const struct msghdr message = { .msg_iov = iov, .msg_iovlen = packet->n + 1 };
     size_t all = sizeof(length) + packet->length;
     ssize_t n = 0;
@@ -250,6 +250,8 @@ static NetSent stream_send(NetBackend *b, NetQueue *q, const NetPacket *packet)
         s->full = true;
         return NET_NO_ROOM;
     }
+    put_be32(length, (uint32_t)packet->length);
+    iov[0] = (struct iovec) { length, sizeof(length) };
     memcpy(iov + 1, packet->iov, packet->n * sizeof(iov[0]));
     if (!s->out->len) {
         n = sendmsg(s->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);

@@ -190,14 +190,24 @@ void tap_close(NetBackend *b)
     g_free(tap->downscript);
 }
 
-static bool set_up(NetTap *tap, const NetTapOptions *o, GError **error)
+/* Who has made it may have chosen one, unless another is given.  TAP's interface has one, each descriptor of macvtap its
+ * own. */
+static bool set_sndbuf(NetTap *tap, const NetTapOptions *o, GError **error)
 {
-    g_autofree char *script = choose_script(o->script, DEFAULT_UP);
     int sndbuf = o->sndbuf ? (int)MIN(o->sndbuf, INT32_MAX) : INT32_MAX;
 
-    if (ioctl(tap->queue[0].fd, TUNSETSNDBUF, &sndbuf) < 0 && o->sndbuf) {
-        return error_set_errno(error, errno, "sndbuf cannot be set");
+    for (unsigned i = 0; i < tap->backend.queues && (tap->ours || o->sndbuf); i++) {
+        if (ioctl(tap->queue[i].fd, TUNSETSNDBUF, &sndbuf) < 0 && o->sndbuf) {
+            return error_set_errno(error, errno, "sndbuf cannot be set");
+        }
     }
+    return true;
+}
+
+static bool set_up(const NetTap *tap, const NetTapOptions *o, GError **error)
+{
+    g_autofree char *script = choose_script(o->script, DEFAULT_UP);
+
     return !script || host_run((const char *const[]) { script, tap->name, NULL }, error);
 }
 
@@ -248,7 +258,8 @@ bool tap_open(NetBackend *b, const void *opaque, GError **error)
     tap->vnet_hdr = o->has_vnet_hdr ? o->vnet_hdr : true;
     tap->header_bytes = sizeof(struct virtio_net_hdr);
     b->queues = 0;
-    if (!open_queues(tap, o, error) || !tap_open_vhost(tap, o, error) || !set_header(tap, error)) {
+    if (!open_queues(tap, o, error) || !set_sndbuf(tap, o, error) || !tap_open_vhost(tap, o, error) ||
+        !set_header(tap, error)) {
         tap_close_vhost(tap);
         close_queues(tap);
         return false;

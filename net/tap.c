@@ -143,12 +143,26 @@ static void tap_flush(NetBackend *b, NetQueue *q)
     write_held(&net_tap(b)->queue[q->index]);
 }
 
+/* Bytes, or -1. */
+static ssize_t write_frame(const TapQueue *t, const NetPacket *packet)
+{
+    struct virtio_net_hdr_v1 header = { .num_buffers = 0 };
+    struct iovec iov[PIECES_MAX + 1]; /* large: only what is used is set */
+    unsigned skip = t->tap->vnet_hdr ? 0 : 1;
+    ssize_t n;
+
+    memcpy(&header, &packet->header, sizeof(packet->header));
+    iov[0] = (struct iovec) { &header, t->tap->header_bytes };
+    memcpy(iov + 1, packet->iov, packet->n * sizeof(iov[0]));
+    do {
+        n = writev(t->fd, iov + skip, (int)(packet->n + 1 - skip));
+    } while (n < 0 && errno == EINTR);
+    return n;
+}
+
 static NetSent tap_send(NetBackend *b, NetQueue *q, const NetPacket *packet)
 {
     TapQueue *t = &net_tap(b)->queue[q->index];
-    struct virtio_net_hdr_v1 header = { .num_buffers = 0 };
-    struct iovec iov[PIECES_MAX + 1] = { { &header, t->tap->header_bytes } };
-    unsigned skip = net_tap(b)->vnet_hdr ? 0 : 1;
     ssize_t n;
 
     if (packet->n > PIECES_MAX) {
@@ -161,11 +175,7 @@ static NetSent tap_send(NetBackend *b, NetQueue *q, const NetPacket *packet)
         return NET_SENT;
     }
     write_held(t); /* they came before this one */
-    memcpy(&header, &packet->header, sizeof(packet->header));
-    memcpy(iov + 1, packet->iov, packet->n * sizeof(iov[0]));
-    do {
-        n = writev(t->fd, iov + skip, (int)(packet->n + 1 - skip));
-    } while (n < 0 && errno == EINTR);
+    n = write_frame(t, packet);
     if (n < 0 && errno == EAGAIN) {
         tap_set_events(t, t->events | LOOP_WRITE);
         return NET_NO_ROOM;

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "net/user.h"
+#include "vmm/bytes.h"
 #include "vmm/error.h"
 #include "vmm/state.h"
 
@@ -52,23 +53,12 @@ struct NetUserSaved {
 
 static guint connection_hash(gconstpointer key)
 {
-    const uint8_t *bytes = key;
-    guint hash = 2166136261u;
-
-    for (size_t i = 0; i < KEY_BYTES; i++) {
-        hash = (hash ^ bytes[i]) * 16777619u;
-    }
-    return hash;
+    return egress_hash(EGRESS_HASH, key, KEY_BYTES);
 }
 
 static gboolean connection_equal(gconstpointer a, gconstpointer b)
 {
     return memcmp(a, b, KEY_BYTES) == 0;
-}
-
-static uint16_t get16(const uint8_t bytes[2])
-{
-    return (uint16_t)(bytes[0] << 8 | bytes[1]);
 }
 
 /* head: its headers. */
@@ -153,8 +143,8 @@ static void ask_guest(NetUser *u, const Connection *c)
 {
     uint8_t frame[EGRESS_ANSWER_MAX];
     EgressSegment s = {
-        .mac_from = c->mac_network, .mac_to = c->mac_guest, .from_port = get16(c->remote_port),
-        .to_port = get16(c->guest_port), .flags = EGRESS_SYN,
+        .mac_from = c->mac_network, .mac_to = c->mac_guest, .from_port = get_be16(c->remote_port),
+        .to_port = get_be16(c->guest_port), .flags = EGRESS_SYN,
     };
 
     memcpy(s.from.bytes, c->remote, sizeof(c->remote));

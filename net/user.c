@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "net/user.h"
+#include "vmm/bytes.h"
 #include "vmm/error.h"
 #include "vmm/iov.h"
 #include "vmm/sandbox.h"
@@ -246,7 +247,7 @@ static void user_receive_ready(NetBackend *b, NetQueue *q)
  * became of its descriptors. */
 static bool tells_an_address(const uint8_t *frame, size_t length)
 {
-    unsigned type = length > 20 ? (unsigned)frame[12] << 8 | frame[13] : 0;
+    unsigned type = length > 20 ? get_be16(frame + 12) : 0;
 
     return type == 0x0806 /* ARP */ || (type == 0x86dd && frame[20] == IPPROTO_ICMPV6);
 }

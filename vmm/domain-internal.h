@@ -20,6 +20,7 @@ enum {
     REQUEST_POWERDOWN = 1 << 4,
     REQUEST_PANIC = 1 << 5,
     REQUEST_PAUSE = 1 << 6,
+    REQUEST_WATCHDOG = 1 << 7,
 };
 
 typedef struct EventHub EventHub; /* vmm/event.c */

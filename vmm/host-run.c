@@ -55,17 +55,23 @@ static bool take_status(const char *name, int fd, int *ret_status, GError **erro
     return n == sizeof(*ret_status) || error_set(error, "nobody knows how '%s' ended: its launcher is gone", name);
 }
 
-bool host_run(const char *const *argv, GError **error)
+/* To its end; fd: launch()'s, which may have failed. */
+static bool await(const char *name, int fd, GError **error)
 {
-    const int streams[3] = { STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO };
-    int fd = launch(argv, false, streams, error);
     int status;
-    bool ok = fd >= 0 && take_status(argv[0], fd, &status, error) && judge(argv[0], status, error);
+    bool ok = fd >= 0 && take_status(name, fd, &status, error) && judge(name, status, error);
 
     if (fd >= 0) {
         close(fd);
     }
     return ok;
+}
+
+bool host_run(const char *const *argv, GError **error)
+{
+    const int streams[3] = { STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO };
+
+    return await(argv[0], launch(argv, false, streams, error), error);
 }
 
 /* To its end; what is beyond SAID_MAX is not kept. */
@@ -84,8 +90,7 @@ static char *read_said(int fd)
 
 bool host_run_with(const char *const *argv, int input, char **ret_said, GError **error)
 {
-    int ends[2], fd, status;
-    bool ok;
+    int ends[2], fd;
 
     *ret_said = NULL;
     if (pipe2(ends, O_CLOEXEC) < 0) {
@@ -95,11 +100,7 @@ bool host_run_with(const char *const *argv, int input, char **ret_said, GError *
     close(ends[1]);
     *ret_said = fd < 0 ? NULL : read_said(ends[0]);
     close(ends[0]);
-    ok = fd >= 0 && take_status(argv[0], fd, &status, error) && judge(argv[0], status, error);
-    if (fd >= 0) {
-        close(fd);
-    }
-    return ok;
+    return await(argv[0], fd, error);
 }
 
 /* ---- commands of the shell ---- */

@@ -335,8 +335,7 @@ static bool answer_help(Options *options, const Option *o, const char *argument,
     *ret_asked = true;
     options->output = g_string_new(NULL);
     if (upper && upper->help && !key) {
-        upper->help(options->output);
-        return true;
+        return upper->help(subject, options->output, error);
     }
     if (o->topic) {
         return o->topic(subject, options->output, error);

@@ -105,7 +105,8 @@ extern const char *const option_sections[SECTIONS];
 typedef struct OptionLanguage {
     const char *option;
     const FieldStruct *language;
-    void (*help)(GString *out); /* NULL: the language's */
+    /* "-X help", "-X SUBJECT,help" (else NULL); NULL: the language's keys. */
+    bool (*help)(const char *subject, GString *out, GError **error);
 } OptionLanguage;
 
 /* languages: option NULL ends.  On failure *ret is empty and needs no options_clear(). */

@@ -443,9 +443,10 @@ static void handle_requests(void *opaque)
     if (requests & REQUEST_PANIC) {
         panic(domain, argument(&run->panic_kind));
     }
-    if ((requests & REQUEST_PAUSE) && argument(&run->pause_state) == RUN_STATE_WATCHDOG) {
+    if (requests & REQUEST_WATCHDOG) {
         watchdog(domain);
-    } else if (requests & REQUEST_PAUSE) {
+    }
+    if (requests & REQUEST_PAUSE) {
         domain_stop(domain, argument(&run->pause_state));
     }
     if (requests & REQUEST_SUSPEND) {
@@ -520,6 +521,11 @@ void domain_request_panic(Domain *domain, PanicKind kind)
 void domain_request_pause(Domain *domain, RunState why)
 {
     request_with(domain, REQUEST_PAUSE, &domain->run.pause_state, why);
+}
+
+void domain_request_watchdog(Domain *domain)
+{
+    request(domain, REQUEST_WATCHDOG);
 }
 
 /* ---- with the domain ---- */

@@ -34,12 +34,15 @@ static bool is_meant(const VhostDevice *d, const MemoryRange *range)
            (!d->ops->shared || ram_block_abilities(mr->ram) & RAM_CAN_SHARE);
 }
 
-static VhostRegion *find(const VhostDevice *d, uint64_t address)
+/* NULL: it is not in the table. */
+static VhostRegion *find(const VhostDevice *d, const MemoryRange *range)
 {
-    for (unsigned i = 0; i < d->table->len; i++) {
+    unsigned n = is_meant(d, range) ? d->table->len : 0;
+
+    for (unsigned i = 0; i < n; i++) {
         VhostRegion *r = &g_array_index(d->table, VhostRegion, i);
 
-        if (r->address == address) {
+        if (r->address == range->address) {
             return r;
         }
     }
@@ -68,7 +71,7 @@ static void remove_range(MemoryListener *l, const MemoryRange *range)
     VhostRegion *r;
 
     lock_acquire(&d->lock);
-    r = is_meant(d, range) ? find(d, range->address) : NULL;
+    r = find(d, range);
     if (r) {
         g_array_append_val(d->gone, *r);
         g_array_remove_index_fast(d->table, (unsigned)(r - (VhostRegion *)d->table->data));
@@ -259,7 +262,7 @@ static void log_start(MemoryListener *l, const MemoryRange *range)
     VhostRegion *r;
 
     lock_acquire(&d->lock);
-    r = is_meant(d, range) ? find(d, range->address) : NULL;
+    r = find(d, range);
     if (r) {
         r->logged = true;
         if (!d->log.bits && !d->unlogged && !(make_log(d, &error) && tell_log(d, &error))) {
@@ -276,7 +279,7 @@ static void log_stop(MemoryListener *l, const MemoryRange *range)
     VhostRegion *r;
 
     lock_acquire(&d->lock);
-    r = is_meant(d, range) ? find(d, range->address) : NULL;
+    r = find(d, range);
     if (r && r->logged) {
         r->logged = false;
         end_log_unless_wanted(d);
@@ -287,7 +290,7 @@ static void log_stop(MemoryListener *l, const MemoryRange *range)
 static void log_sync(MemoryListener *l, const MemoryRange *range)
 {
     VhostDevice *d = of_listener(l);
-    const VhostRegion *r = is_meant(d, range) ? find(d, range->address) : NULL;
+    const VhostRegion *r = find(d, range);
 
     /* All of these stand while LOCK_MAPPING is held. */
     if (r && d->unlogged) {

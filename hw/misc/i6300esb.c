@@ -97,7 +97,7 @@ static void fire(I6300Esb *w)
     }
     if (!(w->pci.config[CONFIG] & CONFIG_OUTPUT_OFF)) {
         w->timed_out = true;
-        domain_request_pause(w->pci.dev.domain, RUN_STATE_WATCHDOG);
+        domain_request_watchdog(w->pci.dev.domain);
     }
 }
 

@@ -9,15 +9,12 @@
 
 #include <string.h>
 
+#include "vmm/bytes.h"
+
 #define ETHERTYPE_AT 12
 #define VLAN_ID_MASK 0xfff
 #define VLANS        4096
 #define HASH_BITS    0xfff
-
-static uint16_t be16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] << 8 | p[1]);
-}
 
 static bool is_broadcast(const uint8_t *mac)
 {
@@ -63,10 +60,10 @@ static bool vlan_passes(const E1000 *e, const uint8_t *frame)
 {
     unsigned id;
 
-    if (!(e->rctl & RCTL_VFE) || be16(frame + ETHERTYPE_AT) != (uint16_t)e->vet) {
+    if (!(e->rctl & RCTL_VFE) || get_be16(frame + ETHERTYPE_AT) != (uint16_t)e->vet) {
         return true;
     }
-    id = be16(frame + ETHERTYPE_AT + 2) & VLAN_ID_MASK;
+    id = get_be16(frame + ETHERTYPE_AT + 2) & VLAN_ID_MASK;
     return e->vfta[id / 32] >> (id % 32) & 1;
 }
 

@@ -166,28 +166,26 @@ static void delay(E1000 *e, unsigned newest, uint32_t newest_delay, unsigned old
     e1000_arm(e);
 }
 
-void e1000_flush_rx(E1000 *e)
+static void flush(E1000 *e, uint32_t *delayed, unsigned newest, unsigned oldest)
 {
-    uint32_t causes = e->delayed_rx;
+    uint32_t causes = *delayed;
 
-    e->delayed_rx = 0;
-    e1000_set_due(e, DUE_RDTR, INT64_MAX);
-    e1000_set_due(e, DUE_RADV, INT64_MAX);
+    *delayed = 0;
+    e1000_set_due(e, newest, INT64_MAX);
+    e1000_set_due(e, oldest, INT64_MAX);
     if (causes) {
         e1000_raise(e, causes);
     }
 }
 
+void e1000_flush_rx(E1000 *e)
+{
+    flush(e, &e->delayed_rx, DUE_RDTR, DUE_RADV);
+}
+
 static void flush_tx(E1000 *e)
 {
-    uint32_t causes = e->delayed_tx;
-
-    e->delayed_tx = 0;
-    e1000_set_due(e, DUE_TIDV, INT64_MAX);
-    e1000_set_due(e, DUE_TADV, INT64_MAX);
-    if (causes) {
-        e1000_raise(e, causes);
-    }
+    flush(e, &e->delayed_tx, DUE_TIDV, DUE_TADV);
 }
 
 void e1000_raise_rx(E1000 *e, uint32_t causes)

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "net/offload.h"
+#include "vmm/bytes.h"
 #include "vmm/error.h"
 
 #define MACS_BYTES  12
@@ -35,12 +36,6 @@ static Sum get_sum(uint32_t context, size_t length)
 static bool sum_is_sane(const Sum *s, size_t length)
 {
     return s->start < s->end && s->offset + 2 <= length;
-}
-
-static void put_be16(uint8_t *p, uint16_t v)
-{
-    p[0] = (uint8_t)(v >> 8);
-    p[1] = (uint8_t)v;
 }
 
 /* What stands at the offset counts, unless it is to be zero. */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "net/offload.h"
+#include "vmm/bytes.h"
 
 #define ETHER_BYTES    14
 #define ETHERTYPE_VLAN 0x8100
@@ -24,11 +25,6 @@
 #define IPV4_FRAGMENT  0x3fff /* MF and the offset */
 /* RSS types in a descriptor (DS 7.1.8.1) */
 enum { RSS_NONE, RSS_TCP_IPV4, RSS_IPV4, RSS_TCP_IPV6, RSS_IPV6_EX, RSS_IPV6 };
-
-static uint16_t be16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] << 8 | p[1]);
-}
 
 /* ---- where things are ---- */
 
@@ -58,13 +54,13 @@ static void find_ipv4(E1000Packet *p)
         return;
     }
     header = (size_t)(ip[0] & 15) * 4;
-    total = be16(ip + 2);
+    total = get_be16(ip + 2);
     if (header < IPV4_BYTES || total < header || p->l3 + total > p->length) {
         return;
     }
     p->ipv4 = true;
     p->protocol = ip[9];
-    p->fragment = be16(ip + 6) & IPV4_FRAGMENT;
+    p->fragment = get_be16(ip + 6) & IPV4_FRAGMENT;
     p->end = p->l3 + total;
     find_l4(p, p->l3 + header);
 }
@@ -73,23 +69,23 @@ static void find_ipv6(E1000Packet *p)
 {
     const uint8_t *ip = p->frame + p->l3;
 
-    if (p->l3 + IPV6_BYTES > p->length || ip[0] >> 4 != 6 || p->l3 + IPV6_BYTES + be16(ip + 4) > p->length) {
+    if (p->l3 + IPV6_BYTES > p->length || ip[0] >> 4 != 6 || p->l3 + IPV6_BYTES + get_be16(ip + 4) > p->length) {
         return;
     }
     p->ipv6 = true;
     p->protocol = ip[6];
-    p->end = p->l3 + IPV6_BYTES + be16(ip + 4);
+    p->end = p->l3 + IPV6_BYTES + get_be16(ip + 4);
     find_l4(p, p->l3 + IPV6_BYTES);
 }
 
 void e1000_parse(const uint8_t *frame, size_t length, E1000Packet *ret)
 {
-    uint16_t type = be16(frame + ETHER_BYTES - 2);
+    uint16_t type = get_be16(frame + ETHER_BYTES - 2);
 
     *ret = (E1000Packet) { .frame = frame, .length = length, .l3 = ETHER_BYTES };
     if (type == ETHERTYPE_VLAN && length >= ETHER_BYTES + E1000_VLAN_BYTES) {
         ret->l3 += E1000_VLAN_BYTES;
-        type = be16(frame + ret->l3 - 2);
+        type = get_be16(frame + ret->l3 - 2);
     }
     if (type == ETHERTYPE_IPV4) {
         find_ipv4(ret);
@@ -110,16 +106,14 @@ bool e1000_ip_sum_is_right(const E1000Packet *p)
 /* UDP over IPv4 may do without (RFC 768). */
 bool e1000_l4_has_sum(const E1000Packet *p)
 {
-    return p->l4 && !(p->protocol == IPPROTO_UDP && p->ipv4 && be16(p->frame + p->l4 + 6) == 0);
+    return p->l4 && !(p->protocol == IPPROTO_UDP && p->ipv4 && get_be16(p->frame + p->l4 + 6) == 0);
 }
 
 bool e1000_l4_sum_is_right(const E1000Packet *p)
 {
     size_t length = p->end - p->l4;
-    const uint8_t tail[4] = { (uint8_t)(length >> 8), (uint8_t)length, 0, p->protocol };
-    uint32_t sum = p->ipv4 ? net_sum(p->frame + p->l3 + 12, 8, 0) : net_sum(p->frame + p->l3 + 8, 32, 0);
+    uint32_t sum = net_sum_pseudo(p->frame + p->l3, p->ipv6, p->protocol, length);
 
-    sum = net_sum(tail, sizeof(tail), sum);
     return net_sum_end(net_sum(p->frame + p->l4, length, sum)) == 0;
 }
 

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "net/offload.h"
+#include "vmm/bytes.h"
 #include "vmm/error.h"
 #include "vmm/iov.h"
 
@@ -296,14 +297,14 @@ static void tell(E1000 *e, unsigned queue, const Layout *l, size_t bytes)
 /* The tag goes out of the frame into the descriptor: `flat` then holds the rest. */
 static const uint8_t *strip_tag(E1000 *e, const uint8_t *frame, size_t *length, Verdict *v)
 {
-    if ((uint16_t)(frame[12] << 8 | frame[13]) != (uint16_t)e->vet || *length < NET_FRAME_MIN + E1000_VLAN_BYTES) {
+    if (get_be16(frame + 12) != (uint16_t)e->vet || *length < NET_FRAME_MIN + E1000_VLAN_BYTES) {
         return frame;
     }
     v->status |= RXD_VP;
     if (!(e->ctrl & CTRL_VME)) {
         return frame;
     }
-    v->tag = (uint16_t)(frame[14] << 8 | frame[15]);
+    v->tag = get_be16(frame + 14);
     memmove(e->rx_frame + 12, frame + 16, *length - 16);
     memmove(e->rx_frame, frame, 12);
     *length -= E1000_VLAN_BYTES;

@@ -55,8 +55,8 @@ bool virtio_net_takes(const VirtioNet *n, const uint8_t *head)
     if (f->promiscuous) {
         return true;
     }
-    if ((head[12] << 8 | head[13]) == ETHERTYPE_VLAN && virtio_has(&n->virtio, VIRTIO_NET_F_CTRL_VLAN)) {
-        unsigned vlan = (unsigned)(head[14] << 8 | head[15]) & VLAN_ID_MASK;
+    if (get_be16(head + 12) == ETHERTYPE_VLAN && virtio_has(&n->virtio, VIRTIO_NET_F_CTRL_VLAN)) {
+        unsigned vlan = get_be16(head + 14) & VLAN_ID_MASK;
 
         if (!(f->vlan[vlan / 8] & 1 << vlan % 8)) {
             return false;

@@ -121,7 +121,7 @@ static bool net_nic_receive(NetNic *nic, unsigned queue, const NetPacket *packet
     VirtioNet *n = of_nic(nic);
     Virtqueue *vq = n->virtio.queue[2 * queue];
     uint8_t head[HEAD_BYTES] = { 0 };
-    Buffers b = { .n = 0 };
+    Buffers b; /* large: only what is used is set */
     Room room;
 
     if (!virtqueue_running(vq)) {
@@ -135,6 +135,7 @@ static bool net_nic_receive(NetNic *nic, unsigned queue, const NetPacket *packet
         net_drop_received(&nic->queue[queue]);
         return true;
     }
+    b.n = 0;
     room = take_buffers(n, vq, NET_HEADER_BYTES + packet->length, &b);
     if (room == ROOM_LATER) {
         virtqueue_set_notification(vq, true);
@@ -228,12 +229,13 @@ static bool send_one(VirtioNet *n, Virtqueue *vq, VirtqueueChain *c, Sent *sent)
 void virtio_net_tx_ready(VirtioNet *n, Virtqueue *vq)
 {
     unsigned queue = virtqueue_index(vq) / 2, left = PER_ROUND;
-    Sent sent = { .n = 0 };
+    Sent sent;
     VirtqueueChain *c;
 
     if (queue >= __atomic_load_n(&n->current_pairs, __ATOMIC_RELAXED)) {
         return;
     }
+    sent.n = 0;
     do {
         virtqueue_set_notification(vq, false);
         net_hold(&n->nic, queue);

@@ -364,7 +364,8 @@ static bool virtio_pci_realize(Device *dev, GError **error)
     pci_set_info(&p->pci, &info);
     p->transport = (VirtioTransport) {
         .dev = dev, .dma = &p->pci.dma, .polls_reset = true, .notify_queue = notify_queue,
-        .notify_queue_soon = notify_queue_soon, .queue_bell = queue_bell, .notify_config = notify_config, .settle = settle,
+        .notify_queue_soon = notify_queue_soon, .queue_bell = queue_bell, .notify_config = notify_config,
+        .settle = settle,
     };
     p->bus.transport = &p->transport;
     bus_init(&p->bus.bus, &virtio_bus_class, dev->domain, dev, "virtio-bus");

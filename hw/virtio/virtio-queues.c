@@ -51,11 +51,6 @@ static void begin_once(bool *posted)
     (void)__atomic_exchange_n(posted, false, __ATOMIC_SEQ_CST);
 }
 
-static bool is_served(const Virtqueue *vq)
-{
-    return vq->event || vq->outside;
-}
-
 static void serve(Virtqueue *vq)
 {
     if (!virtqueue_hand_out(vq)) {
@@ -81,7 +76,7 @@ static void queue_run(void *opaque)
     Virtio *v = vq->virtio;
 
     begin_once(&vq->run);
-    if (v && vq->ring && !is_served(vq) && !is_to_stop(vq) && !__atomic_load_n(&v->paused, __ATOMIC_ACQUIRE)) {
+    if (v && vq->ring && !virtqueue_is_served(vq) && !is_to_stop(vq) && !__atomic_load_n(&v->paused, __ATOMIC_ACQUIRE)) {
         serve(vq);
     }
     unref_queue(vq);
@@ -92,7 +87,7 @@ static void queue_serve_anew(void *opaque)
     Virtqueue *vq = opaque;
 
     begin_once(&vq->anew);
-    if (vq->virtio && is_served(vq)) {
+    if (vq->virtio && virtqueue_is_served(vq)) {
         virtio_serve_anew(vq);
     }
     unref_queue(vq);
@@ -100,7 +95,7 @@ static void queue_serve_anew(void *opaque)
 
 void virtio_serve_anew(Virtqueue *vq)
 {
-    if (is_served(vq)) {
+    if (virtqueue_is_served(vq)) {
         cease(vq);
         if (!is_to_stop(vq)) {
             serve(vq);
@@ -128,7 +123,7 @@ static void queue_is_quiet(Virtqueue *vq)
 
 void virtio_queue_progress(Virtio *v, Virtqueue *vq)
 {
-    if (is_served(vq) || vq->in_flight != vq->held) {
+    if (!virtqueue_is_quiet(vq)) {
         return;
     }
     if (!vq->stopping) {

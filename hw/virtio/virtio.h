@@ -116,7 +116,7 @@ static inline bool virtio_has(const Virtio *v, unsigned feature)
 /* realize: a queue of at most `size` entries on `loop` (NULL: the main loop).  NULL: error. */
 Virtqueue *virtio_add_queue(Virtio *v, uint16_t size, Loop *loop, GError **error);
 void virtio_remove_queues(Virtio *v); /* unrealize, or when realize fails */
-/* A queue that is served is stopped, and served again by whom it may: the queue's loop; or from any thread, there soon. */
+/* A queue that is served is stopped, and served again by whom it may: the queue's loop; _soon: any thread. */
 void virtio_serve_anew(Virtqueue *vq);
 void virtio_serve_anew_soon(Virtqueue *vq);
 void virtio_config_changed(Virtio *v); /* any thread: generation and interrupt */

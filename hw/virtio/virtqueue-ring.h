@@ -111,9 +111,13 @@ void virtqueue_suspend(Virtqueue *vq);
 /* virtqueue-outside.c: instead of running it.  false: nobody takes it. */
 bool virtqueue_hand_out(Virtqueue *vq);
 void virtqueue_take_back(Virtqueue *vq); /* fine if it is not out */
+static inline bool virtqueue_is_served(const Virtqueue *vq)
+{
+    return vq->event || vq->outside;
+}
 static inline bool virtqueue_is_quiet(const Virtqueue *vq)
 {
-    return !vq->event && !vq->outside && vq->in_flight == vq->held;
+    return !virtqueue_is_served(vq) && vq->in_flight == vq->held;
 }
 
 extern const StateDesc virtqueue_state;

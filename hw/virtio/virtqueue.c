@@ -45,7 +45,7 @@ void virtqueue_free(Virtqueue *vq)
     if (!vq) {
         return;
     }
-    g_assert(!vq->ring && !vq->event && !vq->outside);
+    g_assert(!vq->ring && !virtqueue_is_served(vq));
     close(vq->doorbell);
     g_free(vq);
 }
@@ -157,7 +157,7 @@ void virtqueue_unmap(Virtqueue *vq)
     if (!vq->ring) {
         return;
     }
-    g_assert(!vq->event && !vq->outside && vq->in_flight == 0);
+    g_assert(!virtqueue_is_served(vq) && vq->in_flight == 0);
     dma_unmap(&vq->desc, 0);
     dma_unmap(&vq->driver, 0);
     dma_unmap(&vq->device, 0);

@@ -63,6 +63,8 @@ class Help(Scratch):
 
     def test_backends(self):
         self.answers(["-chardev", "help"], "socket")
+        self.answers(["-netdev", "help"], "vhost-user")
+        self.answers(["-netdev", "tap,help"], "vhostforce=")
         self.answers(["-drive", "help"], "format=")
         self.answers(["-blockdev", "help"], "raw")
         self.answers(["-object", "memory-backend-file,help"], "mem-path=")

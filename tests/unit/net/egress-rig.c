@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "hw/devices.h"
+#include "vmm/bytes.h"
 #include "vmm/error.h"
 #include "vmm/timer.h"
 
@@ -95,18 +96,6 @@ void egress_rig_at(EgressRig *r, int64_t ms)
 
 /* ---- frames ---- */
 
-static void put16(uint8_t *p, size_t v)
-{
-    p[0] = (uint8_t)(v >> 8);
-    p[1] = (uint8_t)v;
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-    put16(p, v >> 16);
-    put16(p + 2, v & 0xffff);
-}
-
 /* Where the transport's header goes. */
 static uint8_t *headers(uint8_t *frame, const char *from, const char *to, uint8_t protocol, size_t length)
 {
@@ -116,16 +105,16 @@ static uint8_t *headers(uint8_t *frame, const char *from, const char *to, uint8_
     memset(frame, 0, 14 + 40 + length);
     memcpy(frame, macs, sizeof(macs));
     if (strchr(from, ':')) {
-        put16(frame + 12, 0x86dd);
+        put_be16(frame + 12, 0x86dd);
         ip[0] = 0x60;
-        put16(ip + 4, length);
+        put_be16(ip + 4, (uint16_t)length);
         ip[6] = protocol == EGRESS_ICMP ? EGRESS_ICMPV6 : protocol;
         g_assert(inet_pton(AF_INET6, from, ip + 8) == 1 && inet_pton(AF_INET6, to, ip + 24) == 1);
         return ip + 40;
     }
-    put16(frame + 12, 0x0800);
+    put_be16(frame + 12, 0x0800);
     ip[0] = 0x45;
-    put16(ip + 2, 20 + length);
+    put_be16(ip + 2, (uint16_t)(20 + length));
     ip[8] = 64;
     ip[9] = protocol;
     g_assert(inet_pton(AF_INET, from, ip + 12) == 1 && inet_pton(AF_INET, to, ip + 16) == 1);
@@ -137,10 +126,10 @@ size_t frame_tcp(uint8_t *frame, const char *from, unsigned from_port, const cha
 {
     uint8_t *tcp = headers(frame, from, to, EGRESS_TCP, 20 + payload);
 
-    put16(tcp, from_port);
-    put16(tcp + 2, to_port);
-    put32(tcp + 4, seq);
-    put32(tcp + 8, ack);
+    put_be16(tcp, from_port);
+    put_be16(tcp + 2, to_port);
+    put_be32(tcp + 4, seq);
+    put_be32(tcp + 8, ack);
     tcp[12] = 0x50;
     tcp[13] = (uint8_t)flags;
     return (size_t)(tcp - frame) + 20 + payload;
@@ -151,9 +140,9 @@ size_t frame_udp(uint8_t *frame, const char *from, unsigned from_port, const cha
 {
     uint8_t *udp = headers(frame, from, to, EGRESS_UDP, 8 + length);
 
-    put16(udp, from_port);
-    put16(udp + 2, to_port);
-    put16(udp + 4, 8 + length);
+    put_be16(udp, from_port);
+    put_be16(udp + 2, to_port);
+    put_be16(udp + 4, (uint16_t)(8 + length));
     memcpy(udp + 8, payload, length);
     return (size_t)(udp - frame) + 8 + length;
 }
@@ -163,7 +152,7 @@ size_t frame_echo(uint8_t *frame, const char *from, const char *to, bool request
     uint8_t *icmp = headers(frame, from, to, EGRESS_ICMP, 8);
 
     icmp[0] = strchr(from, ':') ? (request ? 128 : 129) : request ? 8 : 0;
-    put16(icmp + 4, id);
+    put_be16(icmp + 4, id);
     return (size_t)(icmp - frame) + 8;
 }
 
@@ -186,12 +175,12 @@ size_t dns_question(uint8_t *dns, unsigned id, const char *name, unsigned type)
     size_t n = 12;
 
     memset(dns, 0, n);
-    put16(dns, id);
+    put_be16(dns, id);
     dns[2] = 1;
-    put16(dns + 4, 1);
+    put_be16(dns + 4, 1);
     n += put_name(dns + n, name);
-    put16(dns + n, type);
-    put16(dns + n + 2, 1);
+    put_be16(dns + n, type);
+    put_be16(dns + n + 2, 1);
     return n + 4;
 }
 
@@ -204,10 +193,10 @@ size_t dns_answer(uint8_t *dns, unsigned id, const char *name, unsigned type, un
     for (; *records; records++, count++) {
         size_t length_at;
 
-        put16(dns + n, 0xc000 | owner);
-        put16(dns + n + 2, (*records)[0] == '=' ? 5 : strchr(*records, ':') ? 28 : 1);
-        put16(dns + n + 4, 1);
-        put32(dns + n + 6, ttl);
+        put_be16(dns + n, (uint16_t)(0xc000 | owner));
+        put_be16(dns + n + 2, (*records)[0] == '=' ? 5 : strchr(*records, ':') ? 28 : 1);
+        put_be16(dns + n + 4, 1);
+        put_be32(dns + n + 6, ttl);
         length_at = n + 10;
         n += 12;
         if ((*records)[0] == '=') {
@@ -219,9 +208,9 @@ size_t dns_answer(uint8_t *dns, unsigned id, const char *name, unsigned type, un
             g_assert(inet_pton(six ? AF_INET6 : AF_INET, *records, dns + n) == 1);
             n += six ? 16 : 4;
         }
-        put16(dns + length_at, n - length_at - 2);
+        put_be16(dns + length_at, (uint16_t)(n - length_at - 2));
     }
-    put16(dns + 6, count);
+    put_be16(dns + 6, count);
     return n;
 }
 

@@ -503,6 +503,27 @@ static void test_any_thread_may_ask_for_a_pause(void **state)
     assert_true(domain_cont(f->domain, NULL));
 }
 
+static void test_a_watchdog_pauses_if_it_is_to(void **state)
+{
+    Fixture *f = *state;
+
+    domain_actions(f->domain)->watchdog = WATCHDOG_PAUSE;
+    start(f);
+    domain_request_watchdog(f->domain);
+    run_until(f, RUN_STATE_WATCHDOG);
+}
+
+static void test_a_watchdog_takes_no_pause_back(void **state)
+{
+    Fixture *f = *state;
+
+    domain_actions(f->domain)->watchdog = WATCHDOG_NONE;
+    start(f);
+    domain_request_pause(f->domain, RUN_STATE_IO_ERROR);
+    domain_request_watchdog(f->domain);
+    run_until(f, RUN_STATE_IO_ERROR);
+}
+
 static void test_quit_gives_its_status(void **state)
 {
     Fixture *f = *state;
@@ -690,6 +711,8 @@ int main(void)
         TEST(test_without_a_way_back_no_reboot_holds),
         TEST(test_a_wakeup_of_what_is_awake_does_nothing),
         TEST(test_any_thread_may_ask_for_a_pause),
+        TEST(test_a_watchdog_pauses_if_it_is_to),
+        TEST(test_a_watchdog_takes_no_pause_back),
         TEST(test_quit_gives_its_status),
         TEST(test_an_observer_that_left_is_not_told),
         TEST(test_a_call_runs_on_the_vcpus_thread),

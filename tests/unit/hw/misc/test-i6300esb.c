@@ -160,6 +160,25 @@ static void test_without_its_output_it_does_nothing(void **state)
     assert_false(fired(r));
 }
 
+static void test_a_free_running_one_counts_its_second_stage_again_and_again(void **state)
+{
+    Rig *r = *state;
+
+    domain_actions(r->domain)->watchdog = WATCHDOG_NONE;
+    preload(r, 1000, 50);
+    rig_config_write(r, DEVFN, LOCK, 6, 1);
+    for (unsigned i = 0; i < 3; i++) {
+        rig_advance(r, 45 * TICK_NS);
+        assert_false(fired(r));
+        rig_advance(r, 10 * TICK_NS);
+        assert_true(fired(r));
+        assert_int_equal(rig_config_read(r, DEVFN, LOCK, 1), 6);
+        assert_int_equal(rig_read(r, BAR + GISR, 4), 0);
+        unlock(r);
+        rig_write(r, BAR + RELOAD, 0x300, 2);
+    }
+}
+
 static void test_one_that_runs_goes_on_where_it_is_restored(void **state)
 {
     Rig *r = *state;
@@ -185,6 +204,7 @@ int main(void)
         TEST(registers_need_the_key),
         TEST(a_lock_holds_until_a_reset),
         TEST(without_its_output_it_does_nothing),
+        TEST(a_free_running_one_counts_its_second_stage_again_and_again),
         TEST(one_that_runs_goes_on_where_it_is_restored),
     };
 
