@@ -378,6 +378,13 @@ class Moved(Scratch):
         self.assertEqual(self.names("--all"), [])
         self.assertIn('type = "q35"', self.at(True, "dumpconfig", "d"))
 
+    def test_a_domain_without_a_definition_has_none_to_remove(self):
+        self.define_guest("d", b"hello")
+        self.ctl("start", "d")
+        self.ctl("undefine", "d")
+        self.ctl("migrate", "d", "ssh://there", "--undefinesource")
+        self.assertEqual(self.where(), [[], ["d"]])
+
     def test_a_paused_domain_stays_so_and_one_is_paused_on_its_way(self):
         self.define_guest("d", b"hello")
         self.ctl("start", "d")
