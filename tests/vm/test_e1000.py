@@ -51,7 +51,7 @@ CARRIER = "until grep -q {0} /sys/class/net/eth0/carrier; do sleep 1; done; echo
 
 
 def see_the_cable(vm, model):
-    console = vm.shell(f"mktemp -p {vm.scratch()} console.XXXXXX").strip()
+    console = vm.console()
     run = (NET + "lease eth0; " + CARRIER.format(1) + CARRIER.format(0) + CARRIER.format(1) +
            "ping -c 1 -w 20 10.0.2.2 && echo answered")
     job = vm.start(
@@ -120,7 +120,7 @@ class Sender:
 
     def __init__(self, vm, model, netdev, incoming=None):
         self.vm = vm
-        self.console = vm.shell(f"mktemp -p {vm.scratch()} console.XXXXXX").strip()
+        self.console = vm.console()
         run = (NET + "ip link set eth0 up; ip addr add 10.7.7.2/24 dev eth0; "
                "dd if=/dev/urandom of=/tmp/file bs=64k count=512; echo sum=$(sha256sum </tmp/file); "
                "until ping -c 1 -W 1 10.7.7.1; do sleep 1; done; echo begins; "
@@ -153,7 +153,7 @@ def move_in_mid_transfer(vm, model):
     shown = seen(vm, sender.console, "begins", 2 * BOOT)
     for _ in range(2):
         time.sleep(0.3)
-        file = vm.blank("saved", 0)
+        file = vm.blank("saved")
         sender.save(file)
         assert "sent" not in vm.shell(f"cat {sender.console}"), "it was over before it was saved"
         sender = Sender(vm, model, wire(ports, 1, 0), incoming=f"file:{file}")
@@ -179,7 +179,7 @@ def test_e1000e_keeps_a_connection_when_its_guest_is_saved_in_mid_transfer(vm):
 @needs("generic")
 @device_only
 def test_e1000e_comes_and_goes_while_the_guest_runs(vm):
-    console = vm.shell(f"mktemp -p {vm.scratch()} console.XXXXXX").strip()
+    console = vm.console()
     run = (NET + "echo waits; until [ -e /sys/class/net/eth0 ]; do sleep 1; done; lease eth0; echo plugged; "
            "while [ -e /sys/class/net/eth0 ]; do sleep 1; done; echo gone")
     job = vm.start(

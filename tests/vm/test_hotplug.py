@@ -18,7 +18,7 @@ class Plugged:
     """A guest that says what is plugged into it, and its monitor."""
 
     def __init__(self, vm, options="", append=""):
-        self.console = vm.shell(f"mktemp -p {vm.scratch()} console.XXXXXX").strip()
+        self.console = vm.console()
         self.vm = vm
         self.job = vm.start(
             f"-accel {vm.accel} -cpu {vm.cpu()} -M q35 -m 256M -nodefaults -display none -serial file:{self.console} "

@@ -167,7 +167,7 @@ def test_passt_gives_a_lease_and_carries_files(vm):
 @lodge_only
 @device_only
 def test_guest_and_host_announce_the_nic_when_that_is_asked_for(vm):
-    folder = vm.shell("mktemp -d /tmp/announce-XXXXXX").strip()
+    folder = vm.folder()
     here = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     here.bind(f"{folder}/here")
     job = vm.guest(

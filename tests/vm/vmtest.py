@@ -156,6 +156,7 @@ class Vm:
         self.peer = peer
         self.jobs = []              # of this test, for its report and its end
         self.commands = []
+        self._made = []             # files and folders that go with the test
 
     def path(self, name):
         return self.place.path(name)
@@ -163,9 +164,22 @@ class Vm:
     def writable(self, name):
         return self.place.writable(name)
 
-    def blank(self, name, size_mib):
-        """A new sparse file of zeros, where the VMM runs."""
-        return self.shell(f"f=$(mktemp -p {self.scratch()} {name}.XXXXXX); truncate -s {size_mib}M $f; echo $f").strip()
+    def blank(self, name, size_mib=0):
+        """A new sparse file of zeros, where the VMM runs. It is removed at the test's end."""
+        return self._make(f"f=$(mktemp -p {self.scratch()} {name}.XXXXXX); truncate -s {size_mib}M $f; echo $f")
+
+    def console(self):
+        """A new empty file for what a guest says at a serial port."""
+        return self.blank("console")
+
+    def folder(self):
+        """A new folder where the VMM runs, its path short enough for sockets, which any user can get to once its mode
+        lets it. It is removed at the test's end."""
+        return self._make("mktemp -d /tmp/lodge-vm-XXXXXX")
+
+    def _make(self, script):
+        self._made.append(self.shell(script).strip())
+        return self._made[-1]
 
     def scratch(self):
         """A directory on a real disk for files that the VMM writes."""
@@ -201,11 +215,14 @@ class Vm:
     def give_up_place(self):
         """Go on in a new place, where this one is stuck. What the test wrote in the old one is lost."""
         self.jobs.clear()
+        self._made.clear()
         self.place = self._new_place()
 
     def finish(self):
         for job in self.jobs:
             job.kill()
+        if self._made:
+            self.place.run(shlex.join(["rm", "-rf", *self._made]))
 
 
 def ended_well(job, timeout=BOOT):
