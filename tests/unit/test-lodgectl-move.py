@@ -5,15 +5,14 @@ more pair of folders, where what stands for ssh runs lodgectl.
     test-lodgectl-move.py BUILD/lodge BUILD/lodgectl
 """
 
-import json
 import os
 import pathlib
 import signal
-import struct
 import subprocess
 import unittest
 
 from lodgectl_rig import LODGE, LODGECTL, Pretender, Scratch, qmp
+from saved_format import put_header, take_header
 
 SSH = """#!/usr/bin/env python3
 # Runs what ssh would run there: "lodgectl migrate-receive".  It breaks with the byte that follows so many, in or out.
@@ -71,15 +70,6 @@ while os.path.exists(f"/proc/{{pid}}") and folder.exists():
 """
 
 
-def crc32c(data):
-    crc = 0xffffffff
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
-    return crc ^ 0xffffffff
-
-
 def kill(process):
     """Whether it still ran."""
     try:
@@ -94,10 +84,8 @@ def kill(process):
 def change_header(path, **members):
     """Of a saved domain; what is inside of it stays where it is."""
     data = path.read_bytes()
-    length = struct.unpack_from("<I", data, 12)[0]
-    text = json.dumps(json.loads(data[24:24 + length]) | members).encode()
-    prefix = data[:12] + struct.pack("<II", len(text), crc32c(text))
-    path.write_bytes(prefix + struct.pack("<I", crc32c(prefix)) + text + data[24 + len(text):])
+    head = put_header(take_header(data)[0] | members)
+    path.write_bytes(head + data[len(head):])
 
 
 class Saved(Scratch):
@@ -177,7 +165,7 @@ class Saved(Scratch):
         self.assertIn("could be restored", self.ctl("restore", "--check", str(file)))
         self.assertEqual(self.names(), [])
         self.assertEqual([p.name for p in self.run_dir.iterdir() if p.is_dir()], [])
-        header = json.loads(file.read_bytes()[24:24 + struct.unpack_from("<I", file.read_bytes(), 12)[0]])
+        header, _ = take_header(file.read_bytes())
         for changed, words in (
                 ({"machine": "pc-q35-99"}, "its machine is 'pc-q35-99', that of this domain"),
                 ({"cpus": 3}, "it has 3 CPUs, this domain 1"),
