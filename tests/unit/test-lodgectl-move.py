@@ -403,6 +403,19 @@ class Moved(Scratch):
         self.ctl("migrate", "d", "ssh://there")
         self.assertEqual(self.where(), [[], ["d"]])
 
+    def test_a_slow_move_is_given_up_by_somebody_else(self):
+        self.define_guest("d", bytes(range(1, 256)) * 4096)     # 3 MiB of code
+        self.ctl("start", "d")
+        move = subprocess.Popen([LODGECTL, "migrate", "d", "ssh://there", "--bandwidth", "1"], env=self.environment,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(self.end, move)
+        self.eventually(lambda: "active" in self.ctl("domjobinfo", "d"))
+        self.ctl("domjobabort", "d")
+        self.assertIn("Failed to move domain 'd'", move.communicate(timeout=40)[1])
+        self.assertEqual(move.returncode, 1)
+        self.assertRegex(self.ctl("domjobinfo", "d"), "Job status: +cancelled")
+        self.eventually(lambda: self.where() == [["d"], []])
+
     def test_a_domain_that_may_run_there_does_not_run_here(self):
         """What comes back: {} (7 bytes), three records of lodge (21 each) and its end (5), and {} when it runs."""
         self.define_guest("d", b"hello")
