@@ -22,8 +22,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 
-import golden
-from saved_format import crc32c, put_header, record, take_header
+import golden  # noqa: E402
+from saved_format import crc32c, put_header, record, take_header  # noqa: E402
 
 RECORD, SECTION = 16, 12
 STATE, END, RAM = 4, 5, 1
