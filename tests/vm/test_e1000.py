@@ -56,23 +56,14 @@ def see_the_cable(vm, model):
            "ping -c 1 -w 20 10.0.2.2 && echo answered")
     job = vm.start(
         f"-accel {vm.accel} -cpu {vm.cpu()} -nodefaults -display none -serial file:{console} -qmp stdio {MACHINE} "
-        f"-netdev user,id=n -device {model},netdev=n,id=nic -kernel {vm.path('generic/vmlinuz')} "
-        f"-initrd {vm.path('generic/initrd')} -append 'console=ttyS0 quiet quiet-init run=\"{run}\"'")
+        f"-netdev user,id=n -device {model},netdev=n,id=nic {vm.boot(run, 'generic')}")
     qmp = Qmp(job, BOOT)
-    seen(vm, console, "carrier=1")
+    vm.hear(console, "carrier=1")
     qmp.execute("set_link", {"name": "nic", "up": False})
-    seen(vm, console, "carrier=0")
+    vm.hear(console, "carrier=0")
     qmp.execute("set_link", {"name": "nic", "up": True})
-    seen(vm, console, "answered")
+    vm.hear(console, "answered")
     assert job.wait(BOOT).status == 0
-
-
-def seen(vm, console, text, timeout=BOOT):
-    deadline = time.monotonic() + timeout
-    while text not in (shown := vm.shell(f"cat {console}")):
-        assert time.monotonic() < deadline, f"'{text}' does not come: {shown[-800:]}"
-        time.sleep(0.2)
-    return shown
 
 
 @needs("generic")
@@ -128,8 +119,7 @@ class Sender:
         self.job = vm.start(
             f"-accel {vm.accel} -cpu {vm.cpu()} -nodefaults -display none -serial file:{self.console} -qmp stdio "
             f"{MACHINE} -netdev {netdev} -device {model},netdev=n,mac=52:54:00:00:00:02 "
-            f"-kernel {vm.path('generic/vmlinuz')} -initrd {vm.path('generic/initrd')} "
-            f"-append 'console=ttyS0 quiet quiet-init run=\"{run}\"'" + (f" -incoming {incoming}" if incoming else ""))
+            f"{vm.boot(run, 'generic')}" + (f" -incoming {incoming}" if incoming else ""))
         self.qmp = Qmp(self.job, BOOT)
 
     def save(self, file):
@@ -150,7 +140,7 @@ def move_in_mid_transfer(vm, model):
                                   f"nc -l -p {PORT} >/tmp/heard; echo heard=$(sha256sum </tmp/heard)")
     receiver.expect("listens", BOOT)
     sender = Sender(vm, model, wire(ports, 1, 0))
-    shown = seen(vm, sender.console, "begins", 2 * BOOT)
+    shown = vm.hear(sender.console, "begins", 2 * BOOT)
     for _ in range(2):
         time.sleep(0.3)
         file = vm.blank("saved")
@@ -159,7 +149,7 @@ def move_in_mid_transfer(vm, model):
         sender = Sender(vm, model, wire(ports, 1, 0), incoming=f"file:{file}")
     digest = re.search(r"^sum=(\w+)", shown, re.MULTILINE).group(1)
     assert f"heard={digest}" in ended_well(receiver, 2 * BOOT)
-    seen(vm, sender.console, "sent")
+    vm.hear(sender.console, "sent")
 
 
 @needs("generic")
@@ -184,15 +174,14 @@ def test_e1000e_comes_and_goes_while_the_guest_runs(vm):
            "while [ -e /sys/class/net/eth0 ]; do sleep 1; done; echo gone")
     job = vm.start(
         f"-accel {vm.accel} -cpu {vm.cpu()} -nodefaults -display none -serial file:{console} -qmp stdio {MACHINE} "
-        f"-device pcie-root-port,id=rp,chassis=1 -kernel {vm.path('generic/vmlinuz')} "
-        f"-initrd {vm.path('generic/initrd')} -append 'console=ttyS0 quiet quiet-init run=\"{run}\"'")
+        f"-device pcie-root-port,id=rp,chassis=1 {vm.boot(run, 'generic')}")
     qmp = Qmp(job, BOOT)
-    seen(vm, console, "waits")
+    vm.hear(console, "waits")
     qmp.execute("netdev_add", {"type": "user", "id": "n"})
     qmp.execute("device_add", {"driver": "e1000e", "netdev": "n", "id": "nic", "bus": "rp"})
-    assert "lease: address=10.0.2.15/24" in seen(vm, console, "plugged")
+    assert "lease: address=10.0.2.15/24" in vm.hear(console, "plugged")
     qmp.execute("device_del", {"id": "nic"})
     qmp.event("DEVICE_DELETED", BOOT, device="nic")
     qmp.execute("netdev_del", {"id": "n"})
-    seen(vm, console, "gone")
+    vm.hear(console, "gone")
     assert job.wait(BOOT).status == 0

@@ -39,8 +39,7 @@ class Plugged:
                       timeout + 30)
 
     def wait_until_up(self):
-        self.vm.shell(f"i=0; until grep -q @@ready {self.console}; do i=$((i + 1)); [ $i -lt {BOOT * 5} ] || exit 1; "
-                      "sleep 0.2; done", BOOT + 30)
+        self.vm.hear(self.console, "@@ready")
 
     def add_disk(self, number, bus):
         image = self.vm.blank(f"plugged{number}", 8)

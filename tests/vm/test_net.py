@@ -116,8 +116,7 @@ def test_tap_carries_large_segments_both_ways_from_an_iothread(vm):
            f"{transfer('10.5.5.1:8080')} && echo packets=$(cat /sys/class/net/eth0/statistics/rx_packets)")
     command = (f"{vm.program} -accel {vm.accel} -cpu {vm.cpu()} -nodefaults -nographic -serial stdio {MACHINE} "
                f"-object iothread,id=t -netdev tap,id=n,ifname=tap7,script={folder}/up,downscript=no "
-               f"-device virtio-net-pci,netdev=n,iothread=t -kernel {vm.path('cloud/vmlinuz')} "
-               f"-initrd {vm.path('cloud/initrd')} -append 'console=ttyS0 quiet quiet-init run=\"{run}\"'")
+               f"-device virtio-net-pci,netdev=n,iothread=t {vm.boot(run)}")
     vm.commands.append(command)
     vm.shell(f"cat >{folder}/run <<'END'\ncd {folder}; busybox httpd -f -p 8080 -h {folder} & server=$!\n"
              f"{command}\nstatus=$?; kill $server; exit $status\nEND")

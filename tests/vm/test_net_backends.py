@@ -25,8 +25,7 @@ def backend_program(vm):
 
 def guest_command(vm, options, run):
     return (f"{vm.program} -accel {vm.accel} -cpu {vm.cpu()} -nodefaults -nographic -serial stdio {MACHINE} {options} "
-            f"-kernel {vm.path('cloud/vmlinuz')} -initrd {vm.path('cloud/initrd')} "
-            f"-append 'console=ttyS0 quiet quiet-init run=\"{run}\"'")
+            f"{vm.boot(run)}")
 
 
 def in_namespace(vm, before, options, run, unshare="-n"):

@@ -172,6 +172,12 @@ class Vm:
         """A new empty file for what a guest says at a serial port."""
         return self.blank("console")
 
+    def hear(self, console, text, timeout=BOOT):
+        """Wait until the text has been said there; all that has."""
+        self.shell(f"i=0; until grep -qaF '{text}' {console}; do i=$((i + 1)); "
+                   f"[ $i -lt {timeout * 5} ] || {{ tail -c 800 {console}; exit 1; }}; sleep 0.2; done", timeout + 30)
+        return self.shell(f"cat {console}")
+
     def folder(self):
         """A new folder where the VMM runs, its path short enough for sockets, which any user can get to once its mode
         lets it. It is removed at the test's end."""
@@ -208,6 +214,11 @@ class Vm:
         append = shlex.quote(f'{append} quiet run="{run}"')
         return self.start(f"-accel {self.accel} -cpu {self.cpu()} -nodefaults -nographic -serial stdio {options} "
                           f"-kernel {self.path(kernel)}/vmlinuz -initrd {self.path(kernel)}/initrd -append {append}")
+
+    def boot(self, run, kernel="cloud"):
+        """Options of a guest that runs these shell commands, where its console does not lead to the job's output."""
+        return (f"-kernel {self.path(kernel)}/vmlinuz -initrd {self.path(kernel)}/initrd "
+                f"-append 'console=ttyS0 quiet quiet-init run=\"{run}\"'")
 
     def cpu(self):
         return "host" if self.accel == "kvm" else "max"
