@@ -366,17 +366,9 @@ Chardev *chardev_add_text(Domain *domain, const char *text, GError **error)
 
 /* ---- short forms ---- */
 
-/* A path may hold commas, which -chardev text doubles. */
-static char *double_commas(const char *text)
-{
-    g_auto(GStrv) parts = g_strsplit(text, ",", -1);
-
-    return g_strjoinv(",,", parts);
-}
-
 static char *expand_path(const char *backend, const char *path)
 {
-    g_autofree char *escaped = double_commas(path);
+    g_autofree char *escaped = keyval_quote(path);
 
     return g_strdup_printf("%s,path=%s", backend, escaped);
 }

@@ -209,6 +209,8 @@ bool field_unknown(GError **error, const char *name, const FieldStruct *desc);
 /* key=value text to a JSON object of strings (nested by dots; "key" alone is "key=on"), or a JSON
  * object as it is when text begins with '{'. */
 Json *keyval_parse(const char *text, const char *implied, GError **error);
+/* A value for such text, its commas doubled; the caller's. */
+char *keyval_quote(const char *value);
 /* Is text a question: an item "help" or "?", one of these for the implied key, or KEY=?  *ret_subject
  * is the value of the implied key ("virtio-blk-pci,help"), *ret_key the key asked about ("format=?");
  * NULL: none.  The caller frees both. */

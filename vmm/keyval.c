@@ -21,6 +21,13 @@
 #define KEYVAL_DEPTH_MAX 32
 #define KEYVAL_NAME_MAX  127
 
+char *keyval_quote(const char *value)
+{
+    g_auto(GStrv) parts = g_strsplit(value, ",", -1);
+
+    return g_strjoinv(",,", parts);
+}
+
 /* The value that begins at *text, ",," undone; *text moves past the comma that ends it. */
 static char *take_value(const char **text)
 {

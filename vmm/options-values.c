@@ -208,14 +208,12 @@ bool option_machine(Options *options, const char *argument, GError **error)
 static char *long_global(const char *text)
 {
     const char *dot = strchr(text, '.'), *equals = strchr(text, '=');
-    g_auto(GStrv) parts = NULL;
     g_autofree char *value = NULL;
 
     if (!dot || !equals || dot > equals) {
         return NULL;
     }
-    parts = g_strsplit(equals + 1, ",", -1);
-    value = g_strjoinv(",,", parts);
+    value = keyval_quote(equals + 1);
     return g_strdup_printf("driver=%.*s,property=%.*s,value=%s", (int)(dot - text), text, (int)(equals - dot - 1),
                            dot + 1, value);
 }

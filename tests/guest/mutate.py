@@ -11,7 +11,6 @@ says is looked through, too.
 
 import argparse
 import contextlib
-import json
 import random
 import struct
 import subprocess
@@ -21,33 +20,23 @@ import threading
 import time
 from pathlib import Path
 
-import golden
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 
-PREFIX, RECORD, SECTION = 24, 16, 12
+import golden  # noqa: E402
+from saved_format import crc32c, put_header, record, take_header  # noqa: E402
+
+RECORD, SECTION = 16, 12
 STATE, END, RAM = 4, 5, 1
 PATIENCE = 60
-TABLE = []
-for n in range(256):
-    for _ in range(8):
-        n = n >> 1 ^ (0x82f63b78 if n & 1 else 0)
-    TABLE.append(n)
-
-
-def crc32c(data):
-    crc = 0xffffffff
-    for byte in data:
-        crc = crc >> 8 ^ TABLE[(crc ^ byte) & 255]
-    return crc ^ 0xffffffff
 
 
 class Container:
     """Its parts; `bytes` puts them together, with right checksums."""
 
     def __init__(self, data):
-        length, = struct.unpack_from("<I", data, 12)
-        self.header = json.loads(data[PREFIX:PREFIX + length])
+        self.header, rest = take_header(data)
         self.records = []
-        at = PREFIX + length
+        at = len(data) - len(rest)
         while at < len(data):
             kind, size = struct.unpack_from("<II", data, at)
             self.records.append([kind, bytearray(data[at + RECORD:at + RECORD + size]), data[at:at + RECORD + size]])
@@ -71,17 +60,10 @@ class Container:
         for at, length in self.sections():
             struct.pack_into("<I", state, at + 8, crc32c(state[at + SECTION:at + SECTION + length]))
 
-    @staticmethod
-    def record(kind, payload):
-        head = struct.pack("<III", kind, len(payload), crc32c(payload))
-        return head + struct.pack("<I", crc32c(head)) + bytes(payload)
-
     def bytes(self):
-        text = json.dumps(self.header).encode()
-        prefix = b"LODGESAV" + struct.pack("<III", 1, len(text), crc32c(text))
-        body = [whole if whole and whole[RECORD:] == payload else self.record(kind, payload)
+        body = [whole if whole and whole[RECORD:] == payload else record(kind, payload)
                 for kind, payload, whole in self.records]
-        return prefix + struct.pack("<I", crc32c(prefix)) + text + b"".join(body)
+        return put_header(self.header) + b"".join(body)
 
 
 class Trial:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the tests of saving and moving share: a lodge and its monitor, records as they are on the wire.
+"""What the tests of saving and moving share: a lodge and its monitor, a guest that counts.
 
     test-migrate-NAME.py BUILD/lodge BUILD/lodgectl
 """
@@ -20,23 +20,8 @@ LODGE = pathlib.Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else None
 LODGECTL = pathlib.Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else None
 PATIENCE = 30
 
-
 RECORD = 16
 HELLO, LOADED, GO, RUNNING, ABORT = 16, 18, 19, 20, 21
-
-
-def crc32c(data):
-    crc = 0xffffffff
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
-    return crc ^ 0xffffffff
-
-
-def record(kind, payload=b""):
-    head = struct.pack("<III", kind, len(payload), crc32c(payload))
-    return head + struct.pack("<I", crc32c(head)) + payload
 
 
 def guest(pages, pause=0, first=0x1000000):

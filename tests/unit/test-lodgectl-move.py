@@ -5,15 +5,14 @@ more pair of folders, where what stands for ssh runs lodgectl.
     test-lodgectl-move.py BUILD/lodge BUILD/lodgectl
 """
 
-import json
 import os
 import pathlib
 import signal
-import struct
 import subprocess
 import unittest
 
 from lodgectl_rig import LODGE, LODGECTL, Pretender, Scratch, qmp
+from saved_format import put_header, take_header
 
 SSH = """#!/usr/bin/env python3
 # Runs what ssh would run there: "lodgectl migrate-receive".  It breaks with the byte that follows so many, in or out.
@@ -71,15 +70,6 @@ while os.path.exists(f"/proc/{{pid}}") and folder.exists():
 """
 
 
-def crc32c(data):
-    crc = 0xffffffff
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
-    return crc ^ 0xffffffff
-
-
 def kill(process):
     """Whether it still ran."""
     try:
@@ -94,10 +84,8 @@ def kill(process):
 def change_header(path, **members):
     """Of a saved domain; what is inside of it stays where it is."""
     data = path.read_bytes()
-    length = struct.unpack_from("<I", data, 12)[0]
-    text = json.dumps(json.loads(data[24:24 + length]) | members).encode()
-    prefix = data[:12] + struct.pack("<II", len(text), crc32c(text))
-    path.write_bytes(prefix + struct.pack("<I", crc32c(prefix)) + text + data[24 + len(text):])
+    head = put_header(take_header(data)[0] | members)
+    path.write_bytes(head + data[len(head):])
 
 
 class Saved(Scratch):
@@ -177,7 +165,7 @@ class Saved(Scratch):
         self.assertIn("could be restored", self.ctl("restore", "--check", str(file)))
         self.assertEqual(self.names(), [])
         self.assertEqual([p.name for p in self.run_dir.iterdir() if p.is_dir()], [])
-        header = json.loads(file.read_bytes()[24:24 + struct.unpack_from("<I", file.read_bytes(), 12)[0]])
+        header, _ = take_header(file.read_bytes())
         for changed, words in (
                 ({"machine": "pc-q35-99"}, "its machine is 'pc-q35-99', that of this domain"),
                 ({"cpus": 3}, "it has 3 CPUs, this domain 1"),
@@ -378,6 +366,13 @@ class Moved(Scratch):
         self.assertEqual(self.names("--all"), [])
         self.assertIn('type = "q35"', self.at(True, "dumpconfig", "d"))
 
+    def test_a_domain_without_a_definition_has_none_to_remove(self):
+        self.define_guest("d", b"hello")
+        self.ctl("start", "d")
+        self.ctl("undefine", "d")
+        self.ctl("migrate", "d", "ssh://there", "--undefinesource")
+        self.assertEqual(self.where(), [[], ["d"]])
+
     def test_a_paused_domain_stays_so_and_one_is_paused_on_its_way(self):
         self.define_guest("d", b"hello")
         self.ctl("start", "d")
@@ -407,6 +402,19 @@ class Moved(Scratch):
             del self.environment[variable]
         self.ctl("migrate", "d", "ssh://there")
         self.assertEqual(self.where(), [[], ["d"]])
+
+    def test_a_slow_move_is_given_up_by_somebody_else(self):
+        self.define_guest("d", bytes(range(1, 256)) * 4096)     # 3 MiB of code
+        self.ctl("start", "d")
+        move = subprocess.Popen([LODGECTL, "migrate", "d", "ssh://there", "--bandwidth", "1"], env=self.environment,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(self.end, move)
+        self.eventually(lambda: "active" in self.ctl("domjobinfo", "d"))
+        self.ctl("domjobabort", "d")
+        self.assertIn("Failed to move domain 'd'", move.communicate(timeout=40)[1])
+        self.assertEqual(move.returncode, 1)
+        self.assertRegex(self.ctl("domjobinfo", "d"), "Job status: +cancelled")
+        self.eventually(lambda: self.where() == [["d"], []])
 
     def test_a_domain_that_may_run_there_does_not_run_here(self):
         """What comes back: {} (7 bytes), three records of lodge (21 each) and its end (5), and {} when it runs."""

@@ -5,13 +5,13 @@ refused; hostile peers.
     test-migrate-multifd.py BUILD/lodge BUILD/lodgectl
 """
 
-import json
 import socket
 import struct
 import time
 import unittest
 
-from migrate_rig import HELLO, PATIENCE, RECORD, MigrateCase, Process, crc32c, record
+from migrate_rig import HELLO, PATIENCE, RECORD, MigrateCase, Process
+from saved_format import crc32c, put_header, record, take_header
 
 RAM, ZERO, PASS, STATE, END, ZLIB, ZSTD, LAST = range(1, 9)
 REFUSED = 17
@@ -115,16 +115,12 @@ class MultifdTest(MigrateCase):
 
     def stand_in(self, channels=2):
         """A destination, and this test, its source: the connection that the header has gone through."""
-        length, = struct.unpack_from("<I", (stream := self.inline_stream()), 12)
-        header = json.loads(stream[24:24 + length])
-        header.update({"return-path": True, "channels": channels, "token": 77})
-        text = json.dumps(header).encode()
-        prefix = b"LODGESAV" + struct.pack("<III", 1, len(text), crc32c(text))
+        header, rest = take_header(self.inline_stream())
         destination = Process(self, "-incoming", self.unix())
         source = self.connect()
-        source.sendall(prefix + struct.pack("<I", crc32c(prefix)) + text)
+        source.sendall(put_header(header | {"return-path": True, "channels": channels, "token": 77}))
         self.assertEqual(source.recv(RECORD, socket.MSG_WAITALL), record(HELLO))
-        return source, destination, stream[24 + length:]
+        return source, destination, rest
 
     def connect(self):
         s = socket.socket(socket.AF_UNIX)

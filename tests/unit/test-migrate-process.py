@@ -6,17 +6,15 @@ them, what is refused and how, and lodgectl.
 """
 
 import fcntl
-import json
 import os
 import signal
 import socket
-import struct
 import subprocess
 import time
 import unittest
 
-from migrate_rig import (ABORT, GO, HELLO, LODGE, LODGECTL, LOADED, PATIENCE, RECORD, RUNNING, MigrateCase, Process,
-                         crc32c, record)
+from migrate_rig import (ABORT, GO, HELLO, LODGE, LODGECTL, LOADED, PATIENCE, RECORD, RUNNING, MigrateCase, Process)
+from saved_format import put_header, record, take_header
 
 
 class MigrateTest(MigrateCase):
@@ -221,20 +219,15 @@ class MigrateTest(MigrateCase):
 
     def to_the_last_word(self):
         """A destination that has everything, and this test, its source, which has not said GO."""
-        stream = self.inline_stream()
-        length, = struct.unpack_from("<I", stream, 12)
-        header = json.loads(stream[24:24 + length])
-        header["return-path"] = True
-        text = json.dumps(header).encode()
-        prefix = b"LODGESAV" + struct.pack("<III", 1, len(text), crc32c(text))
+        header, rest = take_header(self.inline_stream())
         destination = Process(self, "-incoming", f"unix:{self.directory}/move")
         source = socket.socket(socket.AF_UNIX)
         self.addCleanup(source.close)
         source.settimeout(PATIENCE)
         source.connect(f"{self.directory}/move")
-        source.sendall(prefix + struct.pack("<I", crc32c(prefix)) + text)
+        source.sendall(put_header(header | {"return-path": True}))
         self.assertEqual(source.recv(RECORD, socket.MSG_WAITALL), record(HELLO))
-        source.sendall(stream[24 + length:])
+        source.sendall(rest)
         self.assertEqual(source.recv(RECORD, socket.MSG_WAITALL), record(LOADED))
         self.assertEqual(destination.state(), "inmigrate")
         return source, destination

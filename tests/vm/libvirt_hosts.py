@@ -7,7 +7,7 @@ import contextlib
 import shutil
 import subprocess
 
-from libvirt import QEMU_CONF, Failed, Libvirtd, lacking
+from libvirt import QEMU_CONF, Libvirtd, lacking
 from vmtest import Skip
 
 UUID = "2f1d8c0e-6a4b-4e0f-9d53-7c1be0a5e90{n}"

@@ -183,8 +183,10 @@ class Worker:
             if test.on_host:
                 with direct.Direct(self.images, self.program_tree()) as place:
                     vm = self.vm(place)
-                    test.function(vm)
-                    vm.finish()
+                    try:
+                        test.function(vm)
+                    finally:
+                        vm.finish()
             else:
                 if not self.place:
                     self.open()

@@ -51,28 +51,19 @@ CARRIER = "until grep -q {0} /sys/class/net/eth0/carrier; do sleep 1; done; echo
 
 
 def see_the_cable(vm, model):
-    console = vm.shell(f"mktemp -p {vm.scratch()} console.XXXXXX").strip()
+    console = vm.console()
     run = (NET + "lease eth0; " + CARRIER.format(1) + CARRIER.format(0) + CARRIER.format(1) +
            "ping -c 1 -w 20 10.0.2.2 && echo answered")
     job = vm.start(
         f"-accel {vm.accel} -cpu {vm.cpu()} -nodefaults -display none -serial file:{console} -qmp stdio {MACHINE} "
-        f"-netdev user,id=n -device {model},netdev=n,id=nic -kernel {vm.path('generic/vmlinuz')} "
-        f"-initrd {vm.path('generic/initrd')} -append 'console=ttyS0 quiet quiet-init run=\"{run}\"'")
+        f"-netdev user,id=n -device {model},netdev=n,id=nic {vm.boot(run, 'generic')}")
     qmp = Qmp(job, BOOT)
-    seen(vm, console, "carrier=1")
+    vm.hear(console, "carrier=1")
     qmp.execute("set_link", {"name": "nic", "up": False})
-    seen(vm, console, "carrier=0")
+    vm.hear(console, "carrier=0")
     qmp.execute("set_link", {"name": "nic", "up": True})
-    seen(vm, console, "answered")
+    vm.hear(console, "answered")
     assert job.wait(BOOT).status == 0
-
-
-def seen(vm, console, text, timeout=BOOT):
-    deadline = time.monotonic() + timeout
-    while text not in (shown := vm.shell(f"cat {console}")):
-        assert time.monotonic() < deadline, f"'{text}' does not come: {shown[-800:]}"
-        time.sleep(0.2)
-    return shown
 
 
 @needs("generic")
@@ -120,7 +111,7 @@ class Sender:
 
     def __init__(self, vm, model, netdev, incoming=None):
         self.vm = vm
-        self.console = vm.shell(f"mktemp -p {vm.scratch()} console.XXXXXX").strip()
+        self.console = vm.console()
         run = (NET + "ip link set eth0 up; ip addr add 10.7.7.2/24 dev eth0; "
                "dd if=/dev/urandom of=/tmp/file bs=64k count=512; echo sum=$(sha256sum </tmp/file); "
                "until ping -c 1 -W 1 10.7.7.1; do sleep 1; done; echo begins; "
@@ -128,8 +119,7 @@ class Sender:
         self.job = vm.start(
             f"-accel {vm.accel} -cpu {vm.cpu()} -nodefaults -display none -serial file:{self.console} -qmp stdio "
             f"{MACHINE} -netdev {netdev} -device {model},netdev=n,mac=52:54:00:00:00:02 "
-            f"-kernel {vm.path('generic/vmlinuz')} -initrd {vm.path('generic/initrd')} "
-            f"-append 'console=ttyS0 quiet quiet-init run=\"{run}\"'" + (f" -incoming {incoming}" if incoming else ""))
+            f"{vm.boot(run, 'generic')}" + (f" -incoming {incoming}" if incoming else ""))
         self.qmp = Qmp(self.job, BOOT)
 
     def save(self, file):
@@ -150,16 +140,16 @@ def move_in_mid_transfer(vm, model):
                                   f"nc -l -p {PORT} >/tmp/heard; echo heard=$(sha256sum </tmp/heard)")
     receiver.expect("listens", BOOT)
     sender = Sender(vm, model, wire(ports, 1, 0))
-    shown = seen(vm, sender.console, "begins", 2 * BOOT)
+    shown = vm.hear(sender.console, "begins", 2 * BOOT)
     for _ in range(2):
         time.sleep(0.3)
-        file = vm.blank("saved", 0)
+        file = vm.blank("saved")
         sender.save(file)
         assert "sent" not in vm.shell(f"cat {sender.console}"), "it was over before it was saved"
         sender = Sender(vm, model, wire(ports, 1, 0), incoming=f"file:{file}")
     digest = re.search(r"^sum=(\w+)", shown, re.MULTILINE).group(1)
     assert f"heard={digest}" in ended_well(receiver, 2 * BOOT)
-    seen(vm, sender.console, "sent")
+    vm.hear(sender.console, "sent")
 
 
 @needs("generic")
@@ -179,20 +169,19 @@ def test_e1000e_keeps_a_connection_when_its_guest_is_saved_in_mid_transfer(vm):
 @needs("generic")
 @device_only
 def test_e1000e_comes_and_goes_while_the_guest_runs(vm):
-    console = vm.shell(f"mktemp -p {vm.scratch()} console.XXXXXX").strip()
+    console = vm.console()
     run = (NET + "echo waits; until [ -e /sys/class/net/eth0 ]; do sleep 1; done; lease eth0; echo plugged; "
            "while [ -e /sys/class/net/eth0 ]; do sleep 1; done; echo gone")
     job = vm.start(
         f"-accel {vm.accel} -cpu {vm.cpu()} -nodefaults -display none -serial file:{console} -qmp stdio {MACHINE} "
-        f"-device pcie-root-port,id=rp,chassis=1 -kernel {vm.path('generic/vmlinuz')} "
-        f"-initrd {vm.path('generic/initrd')} -append 'console=ttyS0 quiet quiet-init run=\"{run}\"'")
+        f"-device pcie-root-port,id=rp,chassis=1 {vm.boot(run, 'generic')}")
     qmp = Qmp(job, BOOT)
-    seen(vm, console, "waits")
+    vm.hear(console, "waits")
     qmp.execute("netdev_add", {"type": "user", "id": "n"})
     qmp.execute("device_add", {"driver": "e1000e", "netdev": "n", "id": "nic", "bus": "rp"})
-    assert "lease: address=10.0.2.15/24" in seen(vm, console, "plugged")
+    assert "lease: address=10.0.2.15/24" in vm.hear(console, "plugged")
     qmp.execute("device_del", {"id": "nic"})
     qmp.event("DEVICE_DELETED", BOOT, device="nic")
     qmp.execute("netdev_del", {"id": "n"})
-    seen(vm, console, "gone")
+    vm.hear(console, "gone")
     assert job.wait(BOOT).status == 0

@@ -18,7 +18,7 @@ class Plugged:
     """A guest that says what is plugged into it, and its monitor."""
 
     def __init__(self, vm, options="", append=""):
-        self.console = vm.shell(f"mktemp -p {vm.scratch()} console.XXXXXX").strip()
+        self.console = vm.console()
         self.vm = vm
         self.job = vm.start(
             f"-accel {vm.accel} -cpu {vm.cpu()} -M q35 -m 256M -nodefaults -display none -serial file:{self.console} "
@@ -39,8 +39,7 @@ class Plugged:
                       timeout + 30)
 
     def wait_until_up(self):
-        self.vm.shell(f"i=0; until grep -q @@ready {self.console}; do i=$((i + 1)); [ $i -lt {BOOT * 5} ] || exit 1; "
-                      "sleep 0.2; done", BOOT + 30)
+        self.vm.hear(self.console, "@@ready")
 
     def add_disk(self, number, bus):
         image = self.vm.blank(f"plugged{number}", 8)

@@ -26,7 +26,7 @@ class Moving:
     def __init__(self, vm, disk=None, incoming=None, options="-m 192M", kernel=None,
                  accel=None, cpu=None):
         self.vm = vm
-        self.console = vm.shell(f"mktemp -p {vm.scratch()} console.XXXXXX").strip()
+        self.console = vm.console()
         drive = f"-drive file={disk},format=raw,if=virtio" if disk else ""
         self.job = vm.start(
             f"-accel {accel or vm.accel} -cpu {cpu or vm.cpu()} -M q35 -nodefaults -display none "

@@ -9,7 +9,7 @@ from vmtest import device_only, lodge_only, needs
 @device_only
 @lodge_only
 def test_a_guest_goes_through_gzip_and_comes_back(vm):
-    file = f"{vm.scratch()}/saved.gz"
+    file = f"{vm.folder()}/saved.gz"
     first = Moving(vm)
     first.goes_on()
     first.migrate(f"exec:gzip -1 -c > {file}")

@@ -15,11 +15,10 @@ class Controlled:
 
     def __init__(self, vm, options="", loop="i=0; while :; do i=$((i + 1)); echo count $i; sleep 1; done"):
         self.vm = vm
-        self.console = vm.shell(f"mktemp -p {vm.scratch()} console.XXXXXX").strip()
+        self.console = vm.console()
         self.job = vm.start(
             f"-accel {vm.accel} -cpu {vm.cpu()} -M q35 -m 256M -nodefaults -display none -serial file:{self.console} "
-            f"-qmp stdio {options} -kernel {vm.path('cloud/vmlinuz')} -initrd {vm.path('cloud/initrd')} "
-            f"-append 'console=ttyS0 quiet quiet-init run=\"{loop}\"'")
+            f"-qmp stdio {options} {vm.boot(loop)}")
         self.qmp = Qmp(self.job, BOOT)
 
     def count(self):

@@ -17,7 +17,7 @@ def some_port():
 def web_folder(vm, megabytes):
     """What a web server offers: a file of random text (wget uploads no other), and a program that answers with the
     checksum of an upload."""
-    folder = vm.shell("mktemp -d /tmp/net-XXXXXX").strip()
+    folder = vm.folder()
     vm.shell(f"base64 /dev/urandom | head -c {megabytes}M >{folder}/file; mkdir {folder}/cgi-bin; "
              "printf '%s\\n' '#!/bin/sh' "
              "'printf \"Content-Type: text/plain\\\\r\\\\n\\\\r\\\\n\"; head -c $CONTENT_LENGTH | sha256sum' "
@@ -116,8 +116,7 @@ def test_tap_carries_large_segments_both_ways_from_an_iothread(vm):
            f"{transfer('10.5.5.1:8080')} && echo packets=$(cat /sys/class/net/eth0/statistics/rx_packets)")
     command = (f"{vm.program} -accel {vm.accel} -cpu {vm.cpu()} -nodefaults -nographic -serial stdio {MACHINE} "
                f"-object iothread,id=t -netdev tap,id=n,ifname=tap7,script={folder}/up,downscript=no "
-               f"-device virtio-net-pci,netdev=n,iothread=t -kernel {vm.path('cloud/vmlinuz')} "
-               f"-initrd {vm.path('cloud/initrd')} -append 'console=ttyS0 quiet quiet-init run=\"{run}\"'")
+               f"-device virtio-net-pci,netdev=n,iothread=t {vm.boot(run)}")
     vm.commands.append(command)
     vm.shell(f"cat >{folder}/run <<'END'\ncd {folder}; busybox httpd -f -p 8080 -h {folder} & server=$!\n"
              f"{command}\nstatus=$?; kill $server; exit $status\nEND")
@@ -148,7 +147,8 @@ def test_two_guests_talk_over_a_socket(vm):
 @needs("cloud")
 @device_only
 def test_user_network_serves_files_and_asks_for_names_in_the_sandbox(vm):
-    folder = vm.shell("f=$(mktemp -d /tmp/tftp-XXXXXX); chmod 755 $f; echo by tftp >$f/boot; echo $f").strip()
+    folder = vm.folder()
+    vm.shell(f"chmod 755 {folder}; echo by tftp >{folder}/boot")
     # Whether there is an answer from a name server is the host's matter; that the domain survives the question is not.
     output = ended_well(vm.guest(
         MACHINE + f"-nic user,tftp={folder},bootfile=boot,guestfwd=tcp:10.0.2.100:80-cmd:true -sandbox on,spawn=allow",

@@ -25,8 +25,7 @@ def backend_program(vm):
 
 def guest_command(vm, options, run):
     return (f"{vm.program} -accel {vm.accel} -cpu {vm.cpu()} -nodefaults -nographic -serial stdio {MACHINE} {options} "
-            f"-kernel {vm.path('cloud/vmlinuz')} -initrd {vm.path('cloud/initrd')} "
-            f"-append 'console=ttyS0 quiet quiet-init run=\"{run}\"'")
+            f"{vm.boot(run)}")
 
 
 def in_namespace(vm, before, options, run, unshare="-n"):
@@ -167,7 +166,7 @@ def test_passt_gives_a_lease_and_carries_files(vm):
 @lodge_only
 @device_only
 def test_guest_and_host_announce_the_nic_when_that_is_asked_for(vm):
-    folder = vm.shell("mktemp -d /tmp/announce-XXXXXX").strip()
+    folder = vm.folder()
     here = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     here.bind(f"{folder}/here")
     job = vm.guest(

@@ -43,11 +43,6 @@ NAME_SERVER = """
 """
 
 
-def heard(vm, console, text):
-    vm.shell(f"i=0; until grep -qa '{text}' {console}; do i=$((i + 1)); [ $i -lt {BOOT * 5} ] || exit 1; "
-             "sleep 0.2; done", BOOT + 30)
-
-
 class World:
     """A folder that becomes the world's: a guest starts within it, its monitor on the job's standard streams."""
 
@@ -55,7 +50,7 @@ class World:
         if vm.shell("unshare -n -m true 2>/dev/null && command -v python3 || true").strip() == "":
             raise Skip("no network namespace, or no python3 for a name server")
         self.vm = vm
-        self.folder = vm.shell("mktemp -d /tmp/world-XXXXXX").strip()
+        self.folder = vm.folder()
         self.audit = f"{self.folder}/audit"
         vm.shell(f"cd {self.folder} && mkdir web && base64 /dev/urandom | head -c 4M >web/file && "
                  "echo served >web/page && echo nameserver 127.0.0.1 >resolv.conf && "
@@ -65,8 +60,7 @@ class World:
         """A guest that runs these commands; the job is its monitor (QMP), its console a file."""
         vm = self.vm
         command = (f"{vm.program} -accel {vm.accel} -cpu {vm.cpu()} {MACHINE} -serial file:{self.folder}/console "
-                   f"-qmp stdio {options} -kernel {vm.path('cloud/vmlinuz')} -initrd {vm.path('cloud/initrd')} "
-                   f"-append 'console=ttyS0 quiet quiet-init run=\"{run}\"'")
+                   f"-qmp stdio {options} {vm.boot(run)}")
         vm.commands.append(command)
         vm.shell(f"cat >{self.folder}/run <<'END'\n"
                  "mount --bind $PWD/resolv.conf $(realpath /etc/resolv.conf)\n"
@@ -83,7 +77,7 @@ class World:
         return self.vm.shell(f"tr -d '\\r' <{self.folder}/console")
 
     def wait_for(self, text):
-        heard(self.vm, f"{self.folder}/console", text)
+        self.vm.hear(f"{self.folder}/console", text)
 
     def end(self, job):
         """The guest has powered off by itself; what it said."""
@@ -190,27 +184,26 @@ def test_a_quota_ends_a_download_and_may_be_raised(vm):
 def test_a_dump_taken_while_the_guest_runs_is_read_by_tcpdump(vm):
     if vm.shell("command -v tcpdump || true").strip() == "":
         raise Skip("no tcpdump")
-    console = vm.shell("mktemp /tmp/console-XXXXXX").strip()
+    folder = vm.folder()
+    console = f"{folder}/console"
     job = vm.start(f"-accel {vm.accel} -cpu {vm.cpu()} {MACHINE} -serial file:{console} -qmp stdio -sandbox on "
                    f"-netdev user,id=n -device virtio-net-pci,netdev=n "
-                   f"-object filter-dump,id=f0,netdev=n,file={console}.0 -kernel {vm.path('cloud/vmlinuz')} "
-                   f"-initrd {vm.path('cloud/initrd')} -append 'console=ttyS0 quiet "
-                   f"quiet-init run=\"{NET} echo @@up; while ping -c 1 -w 2 10.0.2.2 >/tmp/p; do sleep 0.2; done\"'")
+                   f"-object filter-dump,id=f0,netdev=n,file={folder}/0 "
+                   + vm.boot(NET + "echo @@up; while ping -c 1 -w 2 10.0.2.2 >/tmp/p; do sleep 0.2; done"))
     qmp = Qmp(job, BOOT)
-    heard(vm, console, "@@up")
-    qmp.execute("object-add", {"qom-type": "filter-dump", "id": "f1", "netdev": "n", "file": f"{console}.1",
-                               "maxlen": 60})
+    vm.hear(console, "@@up")
+    qmp.execute("object-add", {"qom-type": "filter-dump", "id": "f1", "netdev": "n", "file": f"{folder}/1", "maxlen": 60})
     vm.shell("sleep 3")
     qmp.execute("object-del", {"id": "f1"})
-    size = vm.shell(f"stat -c %s {console}.1")
+    size = vm.shell(f"stat -c %s {folder}/1")
     vm.shell("sleep 1")
-    assert vm.shell(f"stat -c %s {console}.1") == size
+    assert vm.shell(f"stat -c %s {folder}/1") == size
     qmp.execute("quit")
     assert job.wait(60).status == 0
-    whole = vm.shell(f"tcpdump -nr {console}.0 2>&1")
+    whole = vm.shell(f"tcpdump -nr {folder}/0 2>&1")
     assert "BOOTP/DHCP, Request" in whole and "BOOTP/DHCP, Reply" in whole
     assert whole.index("BOOTP/DHCP, Request") < whole.index("BOOTP/DHCP, Reply")
-    part = vm.shell(f"tcpdump -nr {console}.1 2>&1")
+    part = vm.shell(f"tcpdump -nr {folder}/1 2>&1")
     assert "10.0.2.15 > 10.0.2.2: ICMP echo request" in part and "10.0.2.2 > 10.0.2.15: ICMP echo reply" in part
     assert "BOOTP" not in part and "truncated" not in whole + part
 
@@ -236,26 +229,26 @@ def test_a_rate_holds_and_is_changed_while_the_guest_runs(vm):
 @needs("cloud")
 @device_only
 def test_a_restored_guest_learns_that_its_connections_are_gone(vm):
-    port, file = some_port(), vm.shell(f"mktemp -p {vm.scratch()} saved.XXXXXX").strip()
-    consoles = [vm.shell("mktemp /tmp/console-XXXXXX").strip() for _ in range(2)]
+    port, file = some_port(), vm.blank("saved")
+    consoles = [vm.console(), vm.console()]
     vm.jobs.append(vm.place.start(f"(echo hello; sleep 600) | busybox nc -l -p {port}"))
+
+    boot = vm.boot(NET + f"mkfifo /tmp/f; sleep 999 >/tmp/f & nc 10.0.2.2 {port} </tmp/f; echo @@gone; "
+                         "ping -c 1 -w 20 10.0.2.2")
 
     def start(console, more):
         job = vm.start(f"-accel {vm.accel} -cpu {vm.cpu()} {MACHINE} -serial file:{console} -qmp stdio "
-                       f"-netdev user,id=n -device virtio-net-pci,netdev=n -kernel {vm.path('cloud/vmlinuz')} "
-                       f"-initrd {vm.path('cloud/initrd')} -append 'console=ttyS0 quiet quiet-init run=\"{NET} "
-                       f"mkfifo /tmp/f; sleep 999 >/tmp/f & nc 10.0.2.2 {port} </tmp/f; echo @@gone; "
-                       f"ping -c 1 -w 20 10.0.2.2\"' {more}")
+                       f"-netdev user,id=n -device virtio-net-pci,netdev=n {boot} {more}")
         return job, Qmp(job, BOOT)
 
     job, qmp = start(consoles[0], "")
-    heard(vm, consoles[0], "hello")
+    vm.hear(consoles[0], "hello")
     qmp.execute("migrate", {"uri": f"file:{file}"})
     while qmp.execute("query-migrate")["status"] != "completed":
         vm.shell("sleep 0.2")
     qmp.execute("quit")
     assert job.wait(60).status == 0
     job, qmp = start(consoles[1], f"-incoming file:{file}")
-    heard(vm, consoles[1], "@@gone")
+    vm.hear(consoles[1], "@@gone")
     assert job.wait(BOOT).status == 0
     assert "1 packets received" in vm.shell(f"cat {consoles[1]}")

@@ -16,8 +16,8 @@ class Sleeper:
 
     def __init__(self, vm, kernel="cloud", sleeps=1):
         self.vm = vm
-        self.console = vm.shell(f"mktemp -p {vm.scratch()} console.XXXXXX").strip()
-        self.heard = vm.shell(f"mktemp -p {vm.scratch()} port.XXXXXX").strip()
+        self.console = vm.console()
+        self.heard = vm.blank("port")
         disk = vm.blank("disk", 4)
         vm.shell(f"dd if=/dev/urandom of={disk} bs=1M count=4 conv=notrunc 2>/dev/null")
         self.job = vm.start(

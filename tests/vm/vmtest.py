@@ -156,6 +156,7 @@ class Vm:
         self.peer = peer
         self.jobs = []              # of this test, for its report and its end
         self.commands = []
+        self._made = []             # files and folders that go with the test
 
     def path(self, name):
         return self.place.path(name)
@@ -163,9 +164,28 @@ class Vm:
     def writable(self, name):
         return self.place.writable(name)
 
-    def blank(self, name, size_mib):
-        """A new sparse file of zeros, where the VMM runs."""
-        return self.shell(f"f=$(mktemp -p {self.scratch()} {name}.XXXXXX); truncate -s {size_mib}M $f; echo $f").strip()
+    def blank(self, name, size_mib=0):
+        """A new sparse file of zeros, where the VMM runs. It is removed at the test's end."""
+        return self._make(f"f=$(mktemp -p {self.scratch()} {name}.XXXXXX); truncate -s {size_mib}M $f; echo $f")
+
+    def console(self):
+        """A new empty file for what a guest says at a serial port."""
+        return self.blank("console")
+
+    def hear(self, console, text, timeout=BOOT):
+        """Wait until the text has been said there; all that has."""
+        self.shell(f"i=0; until grep -qaF '{text}' {console}; do i=$((i + 1)); "
+                   f"[ $i -lt {timeout * 5} ] || {{ tail -c 800 {console}; exit 1; }}; sleep 0.2; done", timeout + 30)
+        return self.shell(f"cat {console}")
+
+    def folder(self):
+        """A new folder where the VMM runs, its path short enough for sockets, which any user can get to once its mode
+        lets it. It is removed at the test's end."""
+        return self._make("mktemp -d /tmp/lodge-vm-XXXXXX")
+
+    def _make(self, script):
+        self._made.append(self.shell(script).strip())
+        return self._made[-1]
 
     def scratch(self):
         """A directory on a real disk for files that the VMM writes."""
@@ -195,17 +215,25 @@ class Vm:
         return self.start(f"-accel {self.accel} -cpu {self.cpu()} -nodefaults -nographic -serial stdio {options} "
                           f"-kernel {self.path(kernel)}/vmlinuz -initrd {self.path(kernel)}/initrd -append {append}")
 
+    def boot(self, run, kernel="cloud"):
+        """Options of a guest that runs these shell commands, where its console does not lead to the job's output."""
+        return (f"-kernel {self.path(kernel)}/vmlinuz -initrd {self.path(kernel)}/initrd "
+                f"-append 'console=ttyS0 quiet quiet-init run=\"{run}\"'")
+
     def cpu(self):
         return "host" if self.accel == "kvm" else "max"
 
     def give_up_place(self):
         """Go on in a new place, where this one is stuck. What the test wrote in the old one is lost."""
         self.jobs.clear()
+        self._made.clear()
         self.place = self._new_place()
 
     def finish(self):
         for job in self.jobs:
             job.kill()
+        if self._made:
+            self.place.run(shlex.join(["rm", "-rf", *self._made]))
 
 
 def ended_well(job, timeout=BOOT):

@@ -15,6 +15,7 @@
 #include "tools/lodgectl/print.h"
 #include "tools/lodgectl/tuning.h"
 #include "vmm/error.h"
+#include "vmm/field.h"
 #include "vmm/registry.h"
 
 /* ---- the command line ---- */
@@ -49,21 +50,13 @@ static bool needs_console(const Options *o)
            !any_has(o->machine, "isa-serial=off") && !(o->machine_type && g_str_equal(o->machine_type, "none"));
 }
 
-/* A comma inside a value is written as two. */
-static char *quote(const char *text)
-{
-    g_auto(GStrv) parts = g_strsplit(text, ",", -1);
-
-    return g_strjoinv(",,", parts);
-}
-
 /* incoming: what it goes on from; NULL: it boots.  log NULL: there is none. */
 static GPtrArray *command_line(const char *name, const char *definition, const char *incoming, const Options *o,
                                bool paused, const char *log)
 {
     GPtrArray *argv = g_ptr_array_new_with_free_func(g_free);
     g_autofree char *root = registry_root();
-    g_autofree char *quoted = quote(name);
+    g_autofree char *quoted = keyval_quote(name);
 
     g_ptr_array_add(argv, find_lodge());
     g_ptr_array_add(argv, g_strdup("-readconfig"));
@@ -82,7 +75,7 @@ static GPtrArray *command_line(const char *name, const char *definition, const c
     }
     if (root && needs_console(o)) {
         g_autofree char *path = g_build_filename(root, name, REGISTRY_CONSOLE, NULL);
-        g_autofree char *quoted_path = quote(path);
+        g_autofree char *quoted_path = keyval_quote(path);
 
         g_ptr_array_add(argv, g_strdup("-serial"));
         g_ptr_array_add(argv, g_strdup_printf("unix:%s,server=on,wait=off", quoted_path));

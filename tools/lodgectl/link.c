@@ -23,6 +23,27 @@ static bool gone(GError **error)
     return error_set(error, "The connection to the other host is gone");
 }
 
+/* ---- the way to lodge ---- */
+
+char *link_make_place(GError **error)
+{
+    g_autofree char *folder = g_dir_make_tmp("lodge-migrate-XXXXXX", NULL);
+
+    if (!folder) {
+        error_set_errno(error, errno, "Cannot make a folder in '%s'", g_get_tmp_dir());
+        return NULL;
+    }
+    return g_build_filename(folder, "stream", NULL);
+}
+
+void link_remove_place(const char *path)
+{
+    g_autofree char *folder = g_path_get_dirname(path);
+
+    unlink(path);
+    rmdir(folder);
+}
+
 /* ---- bytes ---- */
 
 static bool wait_for(int fd, short events)

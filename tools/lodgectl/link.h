@@ -34,6 +34,10 @@ typedef struct Link {
     bool end_sent;
 } Link;
 
+/* A path for a socket between lodge and us that nobody else can get to, the caller's.  NULL: error is set. */
+char *link_make_place(GError **error);
+void link_remove_place(const char *path);
+
 /* Takes the reply object; a frame is written whole or the connection is gone. */
 bool link_send(const Link *link, Json *json, GError **error);
 bool link_send_error(const Link *link, const GError *what);

@@ -2,7 +2,6 @@
 /*
  * The other side of `migrate ssh://` (tools/lodgectl/link.h): migrate-receive, on standard input and output.
  */
-#include <errno.h>
 #include <unistd.h>
 
 #include "tools/lodgectl/definitions.h"
@@ -50,12 +49,11 @@ static bool read_request(Arrival *a, const Json *request, GError **error)
 /* It waits for the stream, which comes through us, and runs when it is told to. */
 static bool start(Arrival *a, GError **error)
 {
-    g_autofree char *folder = g_dir_make_tmp("lodge-migrate-XXXXXX", NULL);
-    g_autofree char *path = folder ? g_build_filename(folder, "stream", NULL) : NULL;
+    g_autofree char *path = link_make_place(error);
     g_autofree char *uri = g_strconcat("unix:", path, NULL);
 
-    if (!folder) {
-        return error_set_errno(error, errno, "Cannot make a folder in '%s'", g_get_tmp_dir());
+    if (!path) {
+        return false;
     }
     if (saved_launch_by(a->name, a->definition, uri, true, error)) {
         a->dom = domains_named(a->name); /* a name may be another domain's id */
@@ -66,8 +64,7 @@ static bool start(Arrival *a, GError **error)
             follow_kill(a->name);
         }
     }
-    unlink(path);
-    rmdir(folder);
+    link_remove_place(path);
     return a->link.stream >= 0;
 }
 

@@ -5,12 +5,10 @@
  */
 #include "tools/lodgectl/remote.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -158,18 +156,17 @@ static Json *describe(const Cmd *cmd, Dom *dom, Client *client, GError **error)
 
 /* ---- sending it ---- */
 
-/* lodge connects to a socket that nobody else can reach. */
+/* lodge connects to us. */
 static bool begin(const Cmd *cmd, Remote *remote, Client *client, GError **error)
 {
-    g_autofree char *folder = g_dir_make_tmp("lodge-migrate-XXXXXX", NULL);
-    g_autofree char *path = folder ? g_build_filename(folder, "stream", NULL) : NULL;
+    g_autofree char *path = link_make_place(error);
     g_autofree char *uri = g_strconcat("unix:", path, NULL);
     struct pollfd p = { -1, POLLIN, 0 };
 
-    p.fd = path ? host_listen_unix(path, error) : -1;
     if (!path) {
-        return error_set_errno(error, errno, "Cannot make a folder in '%s'", g_get_tmp_dir());
+        return false;
     }
+    p.fd = host_listen_unix(path, error);
     if (p.fd >= 0 && follow_begin(client, uri, NULL, cmd_number(cmd, "bandwidth", 0), error)) {
         remote->link.stream = poll(&p, 1, CONNECT_MS) > 0 ? accept(p.fd, NULL, NULL) : -1;
         if (remote->link.stream < 0) {
@@ -178,9 +175,8 @@ static bool begin(const Cmd *cmd, Remote *remote, Client *client, GError **error
     }
     if (p.fd >= 0) {
         close(p.fd);
-        unlink(path);
     }
-    rmdir(folder);
+    link_remove_place(path);
     return remote->link.stream >= 0;
 }
 

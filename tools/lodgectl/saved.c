@@ -16,6 +16,7 @@
 #include "tools/lodgectl/launch.h"
 #include "tools/lodgectl/managed.h"
 #include "vmm/error.h"
+#include "vmm/field.h"
 #include "vmm/registry.h"
 #include "vmm/state-format.h"
 
@@ -109,8 +110,7 @@ bool saved_launch_by(const char *name, const char *definition, const char *incom
 
 bool saved_restore(const MigrateHeader *header, const char *path, bool paused, GError **error)
 {
-    g_auto(GStrv) parts = g_strsplit(path, ",", -1);
-    g_autofree char *quoted = g_strjoinv(",,", parts); /* a comma inside a value is written as two */
+    g_autofree char *quoted = keyval_quote(path);
     g_autofree char *incoming = g_strconcat("file:", quoted, NULL);
 
     if (!header->name || !header->definition) {

@@ -7,6 +7,7 @@
 #include "tools/lodgectl/definitions.h"
 #include "tools/lodgectl/domains.h"
 #include "tools/lodgectl/follow.h"
+#include "tools/lodgectl/launch.h"
 #include "tools/lodgectl/print.h"
 #include "tools/lodgectl/remote.h"
 #include "tools/lodgectl/reply.h"
@@ -39,6 +40,20 @@ static bool move_to_lodge(const Cmd *cmd, const Dom *dom, Client *client, GError
     return follow_end(client, error);
 }
 
+static bool undefine_source(const Dom *dom, GError **error)
+{
+    if (!dom->persistent) {
+        return true;
+    }
+    if (!definition_remove(dom->name, error)) {
+        return false;
+    }
+    if (dom->autostart) {
+        launch_tell_systemd(dom->name, false);
+    }
+    return true;
+}
+
 static bool migrate(const Cmd *cmd, GError **error)
 {
     const char *uri = cmd_text(cmd, "desturi");
@@ -57,7 +72,7 @@ static bool migrate(const Cmd *cmd, GError **error)
         return false;
     }
     say(cmd, checks ? "Domain '%s' could move to %s" : "Domain '%s' moved to %s", dom->name, uri);
-    return checks || !cmd_flag(cmd, "undefinesource") || definition_remove(dom->name, error);
+    return checks || !cmd_flag(cmd, "undefinesource") || undefine_source(dom, error);
 }
 
 /* ---- domjobinfo, domjobabort ---- */

@@ -45,6 +45,13 @@ static void test_two_commas_are_one_in_a_value(void **state)
     assert_parsed("a=x,,y,b=,,", NULL, "{\"a\": \"x,y\", \"b\": \",\"}");
 }
 
+static void test_a_quoted_value_comes_back(void **state)
+{
+    g_autofree char *quoted = keyval_quote(",a,,b"), *text = g_strdup_printf("a=%s,b=1", quoted);
+
+    assert_parsed(text, NULL, "{\"a\": \",a,,b\", \"b\": \"1\"}");
+}
+
 static void test_a_value_may_hold_equal_signs(void **state)
 {
     assert_parsed("a=b=c", NULL, "{\"a\": \"b=c\"}");
@@ -230,6 +237,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values_are_strings),
         cmocka_unit_test(test_two_commas_are_one_in_a_value),
+        cmocka_unit_test(test_a_quoted_value_comes_back),
         cmocka_unit_test(test_a_value_may_hold_equal_signs),
         cmocka_unit_test(test_first_value_goes_to_the_implied_key),
         cmocka_unit_test(test_a_key_instead_of_the_implied_value),

@@ -56,6 +56,30 @@ void nic_finish(Nic *n)
     close(n->wire);
 }
 
+static int setup(void **state, const char *model)
+{
+    *state = g_new0(Nic, 1);
+    nic_init(*state, model);
+    return 0;
+}
+
+int nic_setup_e1000(void **state)
+{
+    return setup(state, "e1000");
+}
+
+int nic_setup_e1000e(void **state)
+{
+    return setup(state, "e1000e");
+}
+
+int nic_teardown(void **state)
+{
+    nic_finish(*state);
+    g_free(*state);
+    return 0;
+}
+
 void nic_move(Nic *n, const char *model)
 {
     g_autoptr(GByteArray) saved = NULL;

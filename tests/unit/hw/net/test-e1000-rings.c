@@ -6,34 +6,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "e1000-driver.h"
 #include "net/backend.h"
 #include "net/offload.h"
-
-static int setup_old(void **state)
-{
-    *state = g_new0(Nic, 1);
-    nic_init(*state, "e1000");
-    return 0;
-}
-
-static int setup_new(void **state)
-{
-    *state = g_new0(Nic, 1);
-    nic_init(*state, "e1000e");
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    nic_finish(*state);
-    g_free(*state);
-    return 0;
-}
 
 /* ---- transmit ---- */
 
@@ -394,8 +372,8 @@ static void test_a_phy_in_loopback_gives_frames_back(void **state)
     assert_memory_equal(nic_rx_buffer(n, 0), frame, sizeof(frame));
 }
 
-#define OLD(NAME) cmocka_unit_test_setup_teardown(NAME, setup_old, teardown)
-#define NEW(NAME) cmocka_unit_test_setup_teardown(NAME, setup_new, teardown)
+#define OLD(NAME) cmocka_unit_test_setup_teardown(NAME, nic_setup_e1000, nic_teardown)
+#define NEW(NAME) cmocka_unit_test_setup_teardown(NAME, nic_setup_e1000e, nic_teardown)
 
 int main(void)
 {

@@ -6,34 +6,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "e1000-driver.h"
 #include "net/backend.h"
-#include "net/offload.h"
-
-static int setup_old(void **state)
-{
-    *state = g_new0(Nic, 1);
-    nic_init(*state, "e1000");
-    return 0;
-}
-
-static int setup_new(void **state)
-{
-    *state = g_new0(Nic, 1);
-    nic_init(*state, "e1000e");
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    nic_finish(*state);
-    g_free(*state);
-    return 0;
-}
 
 /* ---- EEPROM and PHY ---- */
 
@@ -305,8 +282,8 @@ static void test_the_filter_can_be_looked_at(void **state)
     g_array_unref(filter.vlans);
 }
 
-#define OLD(NAME) cmocka_unit_test_setup_teardown(NAME, setup_old, teardown)
-#define NEW(NAME) cmocka_unit_test_setup_teardown(NAME, setup_new, teardown)
+#define OLD(NAME) cmocka_unit_test_setup_teardown(NAME, nic_setup_e1000, nic_teardown)
+#define NEW(NAME) cmocka_unit_test_setup_teardown(NAME, nic_setup_e1000e, nic_teardown)
 
 int main(void)
 {

@@ -13,20 +13,6 @@
 
 #define MSIX_CONTROL_ENABLE 0x8000
 
-static int setup(void **state)
-{
-    *state = g_new0(Nic, 1);
-    nic_init(*state, "e1000e");
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    nic_finish(*state);
-    g_free(*state);
-    return 0;
-}
-
 static unsigned find_capability(Nic *n, unsigned id)
 {
     unsigned at = rig_config_read(n->rig, NIC_DEVFN, 0x34, 1);
@@ -293,7 +279,7 @@ static void test_it_is_what_drivers_look_for(void **state)
     assert_int_equal(rig_config_read(n->rig, NIC_DEVFN, find_capability(n, 0x11) + 2, 2), 4); /* five vectors */
 }
 
-#define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, setup, teardown)
+#define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, nic_setup_e1000e, nic_teardown)
 
 int main(void)
 {
