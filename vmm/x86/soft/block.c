@@ -52,14 +52,13 @@ static uint64_t next_page(SoftCpu *cpu, uint64_t linear)
     return soft_in_64bit_code(cpu) ? linear : (uint32_t)linear;
 }
 
-/* Without the lock: chains lose blocks but never lead astray (block.h). */
 static Block *find(SoftCpu *cpu, const Source *s)
 {
-    SoftCode *code = cpu->vm->code;
-    Block *block = __atomic_load_n(&code->hash[soft_block_hash(s->code, s->mode)], __ATOMIC_ACQUIRE);
+    const SoftCode *code = cpu->vm->code;
+    Block *block = soft_block_next(code, &code->hash[soft_block_hash(s->code, s->mode)]);
 
     while (block && (block->code != s->code || block->mode != s->mode || block->code2 != s->code2)) {
-        block = __atomic_load_n(&block->hash_next, __ATOMIC_ACQUIRE);
+        block = soft_block_next(code, &block->hash_next);
     }
     return block;
 }
@@ -67,10 +66,11 @@ static Block *find(SoftCpu *cpu, const Source *s)
 /* Whether the instruction there is known to cross into the next page; then any block of it tells. */
 static bool known_to_cross(SoftCpu *cpu, const Source *s)
 {
-    Block *block = __atomic_load_n(&cpu->vm->code->hash[soft_block_hash(s->code, s->mode)], __ATOMIC_ACQUIRE);
+    const SoftCode *code = cpu->vm->code;
+    const Block *block = soft_block_next(code, &code->hash[soft_block_hash(s->code, s->mode)]);
 
     while (block && (block->code != s->code || block->mode != s->mode)) {
-        block = __atomic_load_n(&block->hash_next, __ATOMIC_ACQUIRE);
+        block = soft_block_next(code, &block->hash_next);
     }
     return block && block->code2;
 }
@@ -154,21 +154,21 @@ static void enter_page(SoftVm *vm, Block *block, unsigned n)
     SoftCodePage *page = soft_code_page(vm, n ? block->code2 : block->code);
 
     block->page_next[n] = page->blocks;
-    page->blocks = block;
+    page->blocks = soft_block_ref(vm->code, block);
 }
 
 static Block *publish(SoftVm *vm, const Source *s)
 {
     const SoftDecode *d = &vm->code->decode;
     Block *block = soft_block_alloc(vm, d->n);
-    Block **head = &vm->code->hash[soft_block_hash(s->code, s->mode)];
+    BlockRef *head = &vm->code->hash[soft_block_hash(s->code, s->mode)];
 
     if (!block) {
         return NULL;
     }
     block->mode = s->mode;
     block->length = (uint16_t)d->length;
-    block->count = (uint16_t)d->count;
+    block->count = (uint8_t)d->count;
     block->code = s->code;
     block->code2 = s->code2;
     soft_copy(block->op, d->op, d->n * sizeof(Op));
@@ -178,7 +178,7 @@ static Block *publish(SoftVm *vm, const Source *s)
         enter_page(vm, block, 1);
     }
     block->hash_next = *head;
-    __atomic_store_n(head, block, __ATOMIC_RELEASE);
+    __atomic_store_n(head, soft_block_ref(vm->code, block), __ATOMIC_RELEASE);
     return block;
 }
 
@@ -247,8 +247,8 @@ static Block *make_from_device(SoftCpu *cpu, uint64_t linear, uint32_t mode)
 
             block->mode = MODE_DEAD; /* of nobody's cache */
             block->length = (uint16_t)d->length;
-            block->count = (uint16_t)d->count;
-            block->ops = (uint16_t)d->n;
+            block->count = (uint8_t)d->count;
+            block->ops = (uint8_t)d->n;
             block->code = NULL;
             soft_copy(block->op, d->op, d->n * sizeof(Op));
         }
@@ -268,13 +268,14 @@ static bool may_link(const SoftCpu *cpu, const Block *from, const Block *to)
 
 static void link_blocks(SoftCpu *cpu, Block *to)
 {
+    const SoftCode *code = cpu->vm->code;
     Block *from = cpu->linked_from;
     unsigned slot = cpu->linked_slot;
 
     soft_vm_lock(cpu);
     if (from->mode != (uint32_t)MODE_DEAD && to->mode != (uint32_t)MODE_DEAD && !from->link[slot]) {
         from->in_next[slot] = to->in;
-        to->in = (Block *)((uintptr_t)from | slot);
+        to->in = soft_block_ref(code, from) << 1 | slot;
         __atomic_store_n(&from->link[slot], to, __ATOMIC_RELEASE);
     }
     soft_vm_unlock(cpu);
@@ -292,15 +293,29 @@ static void remember(SoftCpu *cpu, Block *block, uint64_t linear)
     }
 }
 
+/* As soft_goto() does it: after an interrupt, say, it is the jump cache that is warm. */
+static Block *remembered(const SoftCpu *cpu, uint32_t mode)
+{
+    const JumpEntry *entry = soft_jump_entry(cpu, cpu->rip);
+
+    if (entry->tag == (cpu->rip ^ cpu->jump_tag) && mode == cpu->mode && entry->block->mode == mode) {
+        return entry->block;
+    }
+    return NULL;
+}
+
 Block *soft_lookup(SoftCpu *cpu)
 {
     Source s = { .mode = soft_next_mode(cpu) };
     uint32_t flushes = cpu->flushes;
     bool crosses = false;
-    Block *block;
+    Block *block = remembered(cpu, s.mode);
 
     cpu->ip = cpu->next_ip = cpu->rip;
     cpu->count[COUNT_LOOKUPS]++;
+    if (block && !cpu->linked_from) {
+        return block;
+    }
     s.linear = fetch_address(cpu, &s.mode);
     s.code = soft_code(cpu, s.linear);
     if (UNLIKELY(!s.code)) {
@@ -323,7 +338,7 @@ Block *soft_lookup(SoftCpu *cpu)
     if (!block || cpu->flushes != flushes) {
         return NULL;
     }
-    if (cpu->rip + block->length - 1 > cpu->segment[X86_CS].limit && !soft_in_64bit_code(cpu)) {
+    if (cpu->rip + soft_block_length(block) - 1 > cpu->segment[X86_CS].limit && !soft_in_64bit_code(cpu)) {
         soft_raise_error(cpu, VECTOR_GP, 0);
     }
     remember(cpu, block, s.linear);

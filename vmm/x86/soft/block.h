@@ -26,8 +26,8 @@ typedef struct CodeRegion {
     bool touched;        /* has memory of the host */
 } CodeRegion;
 
-#define REST_HANDLER_BITS 10
-#define REST_HANDLERS     (1 << REST_HANDLER_BITS)
+#define REST_HANDLERS  512
+#define REST_SEEN_BITS 12
 
 /* code-rest.c */
 typedef struct SoftRest {
@@ -36,7 +36,9 @@ typedef struct SoftRest {
     uint64_t enough;         /* atomic: no tidying below so many bytes of blocks; 0: never tidied */
     unsigned left;           /* atomic: regions still to be emptied */
     bool tidied;             /* since the last look */
-    OpFn *handlers[REST_HANDLERS]; /* atomic: of blocks since the last tidying; hashed, one of several */
+    unsigned n_handlers;     /* atomic */
+    OpFn *handlers[REST_HANDLERS]; /* atomic: those that blocks since the last tidying use, as far as there is room */
+    uint64_t seen[(1 << REST_SEEN_BITS) / 64]; /* the hashes of them: one that shares its with another is left out */
 } SoftRest;
 
 typedef struct SoftCode {
@@ -47,9 +49,28 @@ typedef struct SoftCode {
     bool resetting;          /* everything is being dropped, for the stubs: nothing is made until that is over */
     SoftRest rest;
     uint64_t made, dropped, drops_by_writes, regions_reused;
-    Block *hash[1 << HASH_BITS]; /* atomic, as are Block.hash_next: vCPUs search without the lock */
+    BlockRef hash[1 << HASH_BITS]; /* atomic, as are Block.hash_next: vCPUs search without the lock */
     SoftDecode decode;
 } SoftCode;
+
+#define BLOCK_UNIT 32 /* blocks begin at multiples: no op is in two cache lines */
+#define CODE_BYTES_MAX ((UINT64_C(1) << 31) * BLOCK_UNIT) /* twice a BlockRef is one, too */
+
+static inline Block *soft_block_at(const SoftCode *code, BlockRef ref)
+{
+    return ref ? (Block *)(code->arena + (uint64_t)(ref - 1) * BLOCK_UNIT) : NULL;
+}
+
+static inline BlockRef soft_block_ref(const SoftCode *code, const Block *block)
+{
+    return (BlockRef)((uint64_t)((const uint8_t *)block - code->arena) / BLOCK_UNIT) + 1;
+}
+
+/* The first of those that may be that one.  Without the lock, chains lose blocks but never lead astray. */
+static inline Block *soft_block_next(const SoftCode *code, const BlockRef *at)
+{
+    return soft_block_at(code, __atomic_load_n(at, __ATOMIC_ACQUIRE));
+}
 
 static inline unsigned soft_block_hash(const uint8_t *code, uint32_t mode)
 {

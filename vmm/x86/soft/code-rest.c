@@ -72,9 +72,8 @@ static void begin_tidying(SoftVm *vm)
         code->region[next].touched = true;
         __atomic_store_n(&code->rest.left, CODE_REGIONS - 1, __ATOMIC_RELAXED);
         code->rest.tidied = true;
-        for (unsigned i = 0; i < REST_HANDLERS; i++) {
-            __atomic_store_n(&code->rest.handlers[i], NULL, __ATOMIC_RELAXED);
-        }
+        __atomic_store_n(&code->rest.n_handlers, 0, __ATOMIC_RELAXED);
+        soft_zero(code->rest.seen, sizeof(code->rest.seen));
     }
 }
 
@@ -131,23 +130,29 @@ void soft_code_rest(SoftCpu *cpu)
 
 void soft_code_made(SoftCode *code, const Block *block)
 {
-    for (unsigned i = 0; i < block->ops; i++) {
-        uint64_t hash = (uintptr_t)block->op[i].fn * UINT64_C(0x9e3779b97f4a7c15);
+    SoftRest *rest = &code->rest;
 
-        __atomic_store_n(&code->rest.handlers[hash >> (64 - REST_HANDLER_BITS)], block->op[i].fn, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < block->ops && rest->n_handlers < REST_HANDLERS; i++) {
+        uint64_t hash = (uintptr_t)block->op[i].fn * UINT64_C(0x9e3779b97f4a7c15) >> (64 - REST_SEEN_BITS);
+
+        if (!(rest->seen[hash / 64] >> hash % 64 & 1)) {
+            rest->seen[hash / 64] |= UINT64_C(1) << hash % 64;
+            __atomic_store_n(&rest->handlers[rest->n_handlers], block->op[i].fn, __ATOMIC_RELAXED);
+            __atomic_store_n(&rest->n_handlers, rest->n_handlers + 1, __ATOMIC_RELAXED);
+        }
     }
 }
 
 /* As data: that brings them, and where their pages are, half the way. */
 static void fetch_handlers_ahead(const SoftRest *rest)
 {
-    for (unsigned i = 0; i < REST_HANDLERS; i++) {
+    unsigned n = __atomic_load_n(&rest->n_handlers, __ATOMIC_RELAXED);
+
+    for (unsigned i = 0; i < n; i++) {
         const uint8_t *at = (const uint8_t *)(uintptr_t)__atomic_load_n(&rest->handlers[i], __ATOMIC_RELAXED);
 
-        if (at) {
-            __builtin_prefetch(at, 0, 2);
-            __builtin_prefetch(at + CACHE_LINE, 0, 2);
-        }
+        __builtin_prefetch(at, 0, 2);
+        __builtin_prefetch(at + CACHE_LINE, 0, 2);
     }
 }
 
@@ -168,6 +173,7 @@ void soft_code_wake(SoftCpu *cpu)
         bytes <= AHEAD_BYTES) {
         fetch_ahead(region->start, bytes);
         fetch_handlers_ahead(&code->rest);
+        fetch_ahead(cpu->tlb, sizeof(*cpu->tlb));
         fetch_ahead(cpu->jumps, JUMP_CACHE * sizeof(*cpu->jumps));
     }
 }

@@ -52,10 +52,11 @@ bool soft_code_forgotten(SoftVm *vm, uint32_t generation)
 
 static void unhash(SoftCode *code, Block *block)
 {
-    Block **at = &code->hash[soft_block_hash(block->code, block->mode)];
+    BlockRef *at = &code->hash[soft_block_hash(block->code, block->mode)];
+    BlockRef me = soft_block_ref(code, block);
 
-    while (*at != block) {
-        at = &(*at)->hash_next;
+    while (*at != me) {
+        at = &soft_block_at(code, *at)->hash_next;
     }
     __atomic_store_n(at, block->hash_next, __ATOMIC_RELEASE);
 }
@@ -64,11 +65,14 @@ static void leave_page(SoftVm *vm, Block *block, unsigned n)
 {
     const uint8_t *host = n ? block->code2 : block->code;
     SoftCodePage *page = soft_code_page(vm, host);
-    Block **at = &page->blocks;
+    BlockRef *at = &page->blocks;
+    BlockRef me = soft_block_ref(vm->code, block);
 
     /* A block that is on two pages uses its second link for its second one. */
-    while (*at != block) {
-        at = &(*at)->page_next[(*at)->code2 && ((uintptr_t)(*at)->code2 ^ (uintptr_t)host) < PAGE_SIZE];
+    while (*at != me) {
+        Block *other = soft_block_at(vm->code, *at);
+
+        at = &other->page_next[other->code2 && ((uintptr_t)other->code2 ^ (uintptr_t)host) < PAGE_SIZE];
     }
     *at = block->page_next[n];
     if (!page->blocks) {
@@ -79,37 +83,26 @@ static void leave_page(SoftVm *vm, Block *block, unsigned n)
     }
 }
 
-/* `in` and `in_next` hold a block and, in bit 0, which of its two links is meant. */
-static Block *link_block(const Block *in)
-{
-    return (Block *)((uintptr_t)in & ~(uintptr_t)1);
-}
-
-static unsigned link_slot(const Block *in)
-{
-    return (uintptr_t)in & 1;
-}
-
-static void unlink_outgoing(Block *block, unsigned slot)
+static void unlink_outgoing(const SoftCode *code, Block *block, unsigned slot)
 {
     Block *to = block->link[slot];
-    Block *me = (Block *)((uintptr_t)block | slot);
-    Block **at;
+    BlockRef me = soft_block_ref(code, block) << 1 | slot;
+    BlockRef *at;
 
     if (!to) {
         return;
     }
-    for (at = &to->in; *at != me; at = &link_block(*at)->in_next[link_slot(*at)]) {
+    for (at = &to->in; *at != me; at = &soft_block_at(code, *at >> 1)->in_next[*at & 1]) {
     }
     *at = block->in_next[slot];
     __atomic_store_n(&block->link[slot], NULL, __ATOMIC_RELEASE);
 }
 
-static void unlink_incoming(Block *block)
+static void unlink_incoming(const SoftCode *code, Block *block)
 {
     while (block->in) {
-        Block *from = link_block(block->in);
-        unsigned slot = link_slot(block->in);
+        Block *from = soft_block_at(code, block->in >> 1);
+        unsigned slot = block->in & 1;
 
         block->in = from->in_next[slot];
         __atomic_store_n(&from->link[slot], NULL, __ATOMIC_RELEASE);
@@ -126,9 +119,9 @@ void soft_block_drop(SoftVm *vm, Block *block)
     if (block->code2) {
         leave_page(vm, block, 1);
     }
-    unlink_outgoing(block, 0);
-    unlink_outgoing(block, 1);
-    unlink_incoming(block);
+    unlink_outgoing(vm->code, block, 0);
+    unlink_outgoing(vm->code, block, 1);
+    unlink_incoming(vm->code, block);
     __atomic_store_n(&block->mode, (uint32_t)MODE_DEAD, __ATOMIC_RELEASE);
     for (unsigned i = 0; i < block->ops; i++) {
         __atomic_store_n(&block->op[i].fn, soft_op_leave, __ATOMIC_RELEASE);
@@ -140,7 +133,7 @@ void soft_block_drop(SoftVm *vm, Block *block)
 
 static uint64_t block_bytes(unsigned ops)
 {
-    return (sizeof(Block) + ops * sizeof(Op) + 31) & ~UINT64_C(31); /* no op is in two cache lines */
+    return sizeof(Block) + ops * sizeof(Op);
 }
 
 void soft_region_empty(SoftVm *vm, CodeRegion *region)
@@ -197,7 +190,7 @@ Block *soft_block_alloc(SoftVm *vm, unsigned n)
     block = (Block *)region->next;
     __atomic_store_n(&region->next, region->next + bytes, __ATOMIC_RELAXED);
     soft_zero(block, sizeof(*block));
-    block->ops = (uint16_t)n;
+    block->ops = (uint8_t)n;
     code->made++;
     return block;
 }
@@ -220,13 +213,14 @@ void soft_code_drop_range(SoftVm *vm, const uint8_t *host, uint64_t size)
     const uint8_t *start = (const uint8_t *)((uintptr_t)host & PAGE_MASK);
     Block *next;
 
-    for (Block *block = page->blocks; block; block = next) {
+    for (Block *block = soft_block_at(vm->code, page->blocks); block; block = next) {
         bool second = block->code2 && (uintptr_t)block->code2 - (uintptr_t)start < PAGE_SIZE;
         const uint8_t *from = second ? block->code2 : block->code;
         uint64_t first_length = PAGE_SIZE - ((uintptr_t)block->code & (PAGE_SIZE - 1));
-        uint64_t length = !block->code2 ? block->length : second ? block->length - first_length : first_length;
+        uint64_t all = soft_block_length(block);
+        uint64_t length = !block->code2 ? all : second ? all - first_length : first_length;
 
-        next = block->page_next[second];
+        next = soft_block_at(vm->code, block->page_next[second]);
         if (from < host + size && host < from + length) {
             soft_block_drop(vm, block);
             vm->code->drops_by_writes++;
@@ -284,7 +278,7 @@ bool soft_code_init(SoftVm *vm, uint64_t bytes, GError **error)
     SoftCode *code = g_new0(SoftCode, 1);
     uint64_t part;
 
-    code->bytes = MAX(bytes ? bytes : BYTES_DEFAULT, BYTES_MIN);
+    code->bytes = CLAMP(bytes ? bytes : BYTES_DEFAULT, BYTES_MIN, CODE_BYTES_MAX);
     part = code->bytes / CODE_REGIONS & PAGE_MASK;
     code->arena = mmap(NULL, code->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (code->arena == MAP_FAILED) {

@@ -35,6 +35,7 @@
 
 typedef struct Op Op;
 typedef struct Block Block;
+typedef uint32_t BlockRef; /* its place in the store, block.h; 0: none */
 
 /* ---- slots: 8-byte words that an effective address may be made of ---- */
 enum { SLOT_ZERO = X86_GPRS, SLOT_EA, SLOT_RIP, SLOTS = 20 };

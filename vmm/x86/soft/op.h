@@ -53,20 +53,26 @@ static inline unsigned op_address_bytes(const Op *op) { return 1u << (op->flags 
 
 #define BLOCK_INSTRUCTIONS 64
 
+#define BLOCK_SHOWN (1u << 15)
+
 struct Block {
     uint32_t mode;               /* key; atomic: MODE_DEAD once dropped */
-    uint16_t length;             /* bytes of guest code */
-    uint16_t count;              /* instructions */
+    uint16_t length;             /* bytes of guest code; atomic: with BLOCK_SHOWN once -d in_asm has shown it */
+    uint8_t count, ops;          /* of instructions; of ops */
     const uint8_t *code;         /* key: host address of the first byte */
     const uint8_t *code2;        /* first byte on the second page, of one instruction that crosses; NULL */
-    Block *hash_next;            /* atomic */
-    Block *page_next[2];         /* of the code pages it is on */
     Block *link[2];              /* atomic: where direct branches within the page lead; [0] not taken or unconditional */
-    Block *in, *in_next[2];      /* blocks with a link to this one, and the rest of those lists */
-    uint16_t ops;
-    bool traced;                 /* atomic: -d in_asm has shown it */
+    BlockRef hash_next;          /* atomic */
+    BlockRef page_next[2];       /* of the code pages it is on */
+    BlockRef in, in_next[2];     /* blocks with a link to this one, and the rest of those lists; * 2 + which of its links */
     Op op[];
 };
+_Static_assert(sizeof(Block) == 64 && BLOCK_INSTRUCTIONS * 15 < BLOCK_SHOWN, "a header is as long as two ops");
+
+static inline unsigned soft_block_length(const Block *block)
+{
+    return __atomic_load_n(&block->length, __ATOMIC_RELAXED) & ~BLOCK_SHOWN;
+}
 
 #ifdef SOFT_DISPATCH_LOOP
 #define SOFT_RUN(cpu, op) return (op)

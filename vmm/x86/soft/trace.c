@@ -79,7 +79,7 @@ static void trace_code(const SoftCpu *cpu, const Block *block, uint32_t mode)
 {
     uint8_t bytes[PAGE_SIZE + ZYDIS_MAX_INSTRUCTION_LENGTH];
     unsigned page = PAGE_SIZE - (unsigned)((uintptr_t)block->code & (PAGE_SIZE - 1));
-    unsigned first = MIN(block->length, page);
+    unsigned size = soft_block_length(block), first = MIN(size, page);
     ZydisDecoder decoder;
     ZydisFormatter formatter;
 
@@ -90,18 +90,17 @@ static void trace_code(const SoftCpu *cpu, const Block *block, uint32_t mode)
     }
     soft_copy(bytes, block->code, first);
     if (block->code2) {
-        soft_copy(bytes + first, block->code2, block->length - first);
+        soft_copy(bytes + first, block->code2, size - first);
     }
     init_decoder(&decoder, mode);
     ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
-    for (unsigned at = 0; at < block->length;) {
+    for (unsigned at = 0; at < size;) {
         ZydisDecodedInstruction insn;
         ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
         char text[128] = "(bad)";
         unsigned length = 1;
 
-        if (ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, bytes + at, block->length - at, &insn,
-                                                operands))) {
+        if (ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, bytes + at, size - at, &insn, operands))) {
             length = insn.length;
             ZydisFormatterFormatInstruction(&formatter, &insn, operands, insn.operand_count_visible, text, sizeof(text),
                                             cpu->rip + at, ZYAN_NULL);
@@ -148,7 +147,8 @@ void soft_trace_block(SoftCpu *cpu, Block *block)
     uint32_t mode = cpu->mode;
 
     soft_outside_begin(cpu);
-    if (vm->trace & SOFT_TRACE_ASM && (!__atomic_exchange_n(&block->traced, true, __ATOMIC_RELAXED) || !block->code)) {
+    if (vm->trace & SOFT_TRACE_ASM &&
+        (!(__atomic_fetch_or(&block->length, BLOCK_SHOWN, __ATOMIC_RELAXED) & BLOCK_SHOWN) || !block->code)) {
         trace_code(cpu, block, mode);
     }
     if (vm->trace & SOFT_TRACE_EXEC) {

@@ -53,8 +53,8 @@ const SoftRange *soft_map_find(const SoftCpu *cpu, uint64_t gpa);
 #define CODE_CHUNK 16
 typedef struct SoftCodePage {
     uint64_t chunks[PAGE_SIZE / CODE_CHUNK / 64]; /* atomic: pieces of CODE_CHUNK bytes that blocks were made of */
-    Block *blocks;                                /* under lock: blocks with bytes on this page */
-    uint64_t unused[3];
+    BlockRef blocks;                              /* under lock: blocks with bytes on this page */
+    uint32_t unused[7];
 } SoftCodePage;
 SoftCodePage *soft_code_page(SoftVm *vm, const void *host);
 

@@ -13,7 +13,7 @@
 #include "soft-rig.h"
 #include "vmm/x86/soft/block.h"
 
-#define JUMPS 12000 /* blocks, of more than a megabyte */
+#define JUMPS 16000 /* blocks, of more than a megabyte */
 #define BUSY  (UINT64_C(1) << 32)
 #define SMALL_REGION (176 * 1024)
 
