@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the chardev core (chardev.c), its option language (chardev-options.c) and
- * its backends share.
+ * What the chardev core (chardev.c, chardev-output.c), its option language
+ * (chardev-options.c) and its backends share.
  *
  *   chardev_write()  -> [copy to logfile] -> class->write, what does not go out at
  *   (any thread)        once is kept in `out` and follows when the host takes it
@@ -39,6 +39,8 @@ struct ChardevClass {
     int (*take_fd)(Chardev *chr);
     int (*borrow_socket)(Chardev *chr);
     void (*hang_up)(Chardev *chr); /* the peer is gone, as write() may have said, or is to go */
+    int (*output_fd)(const Chardev *chr); /* polled at the domain's end; -1: closed */
+    size_t (*unread)(Chardev *chr); /* what the peer has yet to read, and loses when the chardev is closed */
     /* A mux: front ends and output are its own matter. */
     bool (*attach)(Chardev *chr, const ChardevFrontend *fe, GError **error);
     bool (*detach)(Chardev *chr, void *opaque);
@@ -74,6 +76,12 @@ struct Chardev {
     unsigned work;       /* atomic: ChardevWork that a post is under way for */
     bool removed;        /* the post frees it */
 };
+
+/* ---- between the parts of the core ---- */
+void chardev_lock_front(Chardev *chr);
+void chardev_unlock_front(Chardev *chr);
+void chardev_leave_work(Chardev *chr, ChardevWork work);
+void chardev_tell_writable(Chardev *chr);
 
 /* ---- for backends, main thread ---- */
 void chardev_event(Chardev *chr, ChardevEvent event);
@@ -156,3 +164,4 @@ void chardev_fd_close(ChardevFd *c);
 ssize_t chardev_fd_write(Chardev *chr, const uint8_t *data, size_t length);
 void chardev_fd_watch_output(Chardev *chr, bool on);
 void chardev_fd_resume_input(Chardev *chr);
+int chardev_fd_output_fd(const Chardev *chr);

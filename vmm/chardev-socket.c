@@ -23,6 +23,7 @@
 #include "vmm/log.h"
 
 #define PASSED_MAX   16
+#define DISCARDS_MAX 64
 #define WAIT_STEP_MS 100 /* between looks for a signal, while start-up waits for a peer */
 
 typedef struct Connect Connect;
@@ -395,11 +396,21 @@ static bool open_client(Socket *s, const ChardevSocketOptions *o, GError **error
     return fd >= 0;
 }
 
+/* Closed with something unread, a TCP socket resets the connection, and what is under way to the peer is lost. */
+static void discard_input(int fd)
+{
+    char data[CHARDEV_INPUT_MAX];
+
+    for (int i = 0; i < DISCARDS_MAX && recv(fd, data, sizeof(data), MSG_DONTWAIT) > 0; i++) {
+    }
+}
+
 static void socket_close(Chardev *chr)
 {
     Socket *s = (Socket *)chr;
 
     chardev_output_ready(chr);
+    discard_input(s->fd.in);
     if (s->connect) {
         s->connect->socket = NULL;
     }
@@ -463,6 +474,7 @@ const ChardevClass chardev_socket_class = {
     .write = chardev_fd_write,
     .watch_output = chardev_fd_watch_output,
     .resume_input = chardev_fd_resume_input,
+    .output_fd = chardev_fd_output_fd,
     .filename = socket_filename,
     .take_fd = socket_take_fd,
     .borrow_socket = socket_borrow,

@@ -278,8 +278,12 @@ int domain_main(Domain *domain)
     if (!domain->run.quit) {
         loop_run(domain->loop);
     }
-    go_quiet(domain);
+    if (!domain->run.quiet) {
+        vcpus_park(domain);
+        loop_run_once(domain->loop, false); /* queues whose bell was rung last */
+    }
     notify(domain, RUN_EVENT_EXIT, REASON_NONE);
+    go_quiet(domain);
     return domain->run.status;
 }
 
