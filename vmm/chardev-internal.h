@@ -15,11 +15,14 @@
 
 #include "vmm/chardev.h"
 #include "vmm/domain.h"
+#include "vmm/socket-address.h"
 
 typedef struct ChardevClass ChardevClass;
 
 #define CHARDEV_OUT_MAX   65536 /* bytes kept for a host that is slow to take them */
 #define CHARDEV_INPUT_MAX 4096  /* bytes read at once */
+#define CHARDEV_ENCODE_MAX  512  /* bytes encoded at once, and what becomes of them at most */
+#define CHARDEV_ENCODED_MAX (2 * CHARDEV_ENCODE_MAX + 1)
 
 struct ChardevClass {
     const char *name; /* of the backend: "stdio" */
@@ -73,6 +76,9 @@ struct Chardev {
     Lock lock;           /* LOCK_LEAF */
     uint8_t *out;        /* ring of CHARDEV_OUT_MAX; NULL until needed */
     size_t out_head, out_used;
+    /* For a line with a language of its own: writes at most CHARDEV_ENCODED_MAX bytes for `length`, which is
+     * CHARDEV_ENCODE_MAX or less.  Lock held.  NULL: what is written goes as it is. */
+    size_t (*encode)(Chardev *chr, const uint8_t *data, size_t length, uint8_t *out);
     unsigned work;       /* atomic: ChardevWork that a post is under way for */
     bool removed;        /* the post frees it */
 };
@@ -88,6 +94,8 @@ void chardev_event(Chardev *chr, ChardevEvent event);
 /* What the front end takes now; 0 blocks input until it asks for more. */
 size_t chardev_input_room(Chardev *chr);
 void chardev_input(Chardev *chr, const uint8_t *data, size_t length);
+/* Words of the line's own, behind what waits, not encoded: all or, where there is no room, none.  Any thread. */
+void chardev_say(Chardev *chr, const uint8_t *data, size_t length);
 /* The host takes output again. */
 void chardev_output_ready(Chardev *chr);
 /* The peer is gone: what waits for it is dropped. */
@@ -121,21 +129,17 @@ typedef struct ChardevRingbufOptions {
     ChardevCommonOptions common;
     uint64_t size;
 } ChardevRingbufOptions;
-typedef struct ChardevSocketAddress { /* of chardev-add */
-    int type;
-    void *data;
-} ChardevSocketAddress;
 typedef struct ChardevSocketOptions {
     ChardevCommonOptions common;
-    char *path;       /* unix */
-    bool abstract;
-    char *host, *port; /* tcp */
-    bool ipv4, ipv6, has_ipv4, has_ipv6;
+    SocketAddress addr;     /* of chardev-add; without data: one of the next three */
+    UnixSocketAddress local;
+    InetSocketAddress inet;
     char *fd;
-    bool server, wait, has_wait, nowait, nodelay;
+    bool server, wait, has_wait, nowait, nodelay, telnet;
     uint32_t reconnect; /* s; 0: never */
-    ChardevSocketAddress addr;
 } ChardevSocketOptions;
+/* Checks them, and says what address they name; the caller clears it.  Untouched on failure. */
+bool chardev_socket_address(const ChardevSocketOptions *o, SocketAddress *ret, GError **error);
 typedef struct ChardevMuxOptions {
     ChardevCommonOptions common;
     char *chardev;

@@ -80,6 +80,34 @@ static void log_output(Chardev *chr, const uint8_t *data, size_t length)
     }
 }
 
+/* Lock held.  Goes out or is kept, to the last byte: half of an escape would be something else. */
+static void put_whole(Chardev *chr, const uint8_t *data, size_t length)
+{
+    size_t n = write_now(chr, data, length);
+
+    keep(chr, data + n, length - n);
+}
+
+/* Lock held. */
+static size_t room(const Chardev *chr)
+{
+    return CHARDEV_OUT_MAX - chr->out_used;
+}
+
+static size_t write_encoded(Chardev *chr, const uint8_t *data, size_t length)
+{
+    uint8_t piece[CHARDEV_ENCODED_MAX];
+    size_t taken = 0;
+
+    while (taken < length && room(chr) >= sizeof(piece)) {
+        size_t n = MIN(length - taken, CHARDEV_ENCODE_MAX);
+
+        put_whole(chr, piece, chr->encode(chr, data + taken, n, piece));
+        taken += n;
+    }
+    return taken;
+}
+
 size_t chardev_write(Chardev *chr, const uint8_t *data, size_t length)
 {
     size_t taken = length;
@@ -89,7 +117,9 @@ size_t chardev_write(Chardev *chr, const uint8_t *data, size_t length)
         return chr->class->pass(chr, data, length);
     }
     lock_acquire(&chr->lock);
-    if (chardev_connected(chr)) {
+    if (chardev_connected(chr) && chr->encode) {
+        taken = write_encoded(chr, data, length);
+    } else if (chardev_connected(chr)) {
         taken = write_now(chr, data, length);
         taken += keep(chr, data + taken, length - taken);
     }
@@ -100,6 +130,21 @@ size_t chardev_write(Chardev *chr, const uint8_t *data, size_t length)
         chardev_leave_work(chr, CHARDEV_WORK_OUTPUT);
     }
     return taken;
+}
+
+void chardev_say(Chardev *chr, const uint8_t *data, size_t length)
+{
+    bool pending;
+
+    lock_acquire(&chr->lock);
+    if (room(chr) >= length) {
+        put_whole(chr, data, length);
+    }
+    pending = chr->out_used > 0;
+    lock_release(&chr->lock);
+    if (pending) {
+        chardev_leave_work(chr, CHARDEV_WORK_OUTPUT);
+    }
 }
 
 void chardev_want_write(Chardev *chr)
