@@ -204,8 +204,8 @@ static void test_tcp_peer_that_was_not_listened_to_gets_all(void **state)
     Reader reader;
     int peer;
 
-    rig_add(r, "socket,id=c,host=127.0.0.1,port=47114,server=on,wait=off");
-    peer = host_connect_tcp("127.0.0.1", "47114", true, false, NULL);
+    rig_add(r, "socket,id=c,host=127.0.0.1,port=47116,server=on,wait=off");
+    peer = host_connect_tcp("127.0.0.1", "47116", true, false, NULL);
     assert_true(peer >= 0);
     fcntl(peer, F_SETFL, 0);
     rig_settle(r);
