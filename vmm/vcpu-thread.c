@@ -5,7 +5,8 @@
  * A request (park, call, quit) is written under vcpu->mutex, then the vCPU is
  * kicked.  No wakeup is lost: the accelerator promises that a kick makes the present
  * or the next run() return, and the loop looks at the requests after each return,
- * under the mutex.  Nobody polls: a parked or halted vCPU sleeps on vcpu->cond.
+ * under the mutex.  Nobody polls: a parked vCPU sleeps on vcpu->cond, a halted one, which wakes often, on
+ * vcpu->kicked alone.
  *
  * A vCPU whose run ends badly (triple fault, failure, breakpoint) asks the domain
  * for what follows and parks itself; the main loop unparks it when it is to go on.
@@ -131,16 +132,20 @@ static void park_self(Vcpu *vcpu, bool stopped)
     pthread_mutex_unlock(&vcpu->mutex);
 }
 
-/* Without a LAPIC in the kernel: sleeps until vcpu_kick(), a request, or what the CPU itself waits for. */
+/* Without a LAPIC in the kernel: sleeps until vcpu_kick(), which follows every request, or what the CPU itself waits
+ * for. */
 static void halt(Vcpu *vcpu)
 {
-    pthread_mutex_lock(&vcpu->mutex);
+    int64_t until = vcpu->halt_until;
+
+    epoch_offline();
     __atomic_store_n(&vcpu->halted, true, __ATOMIC_SEQ_CST);
-    while (!__atomic_load_n(&vcpu->kicked, __ATOMIC_SEQ_CST) && !vcpu->park_wanted && !vcpu->quit &&
-           g_queue_is_empty(&vcpu->work) && vcpu_wait_until(vcpu, vcpu->halt_until)) {
+    while (!__atomic_load_n(&vcpu->kicked, __ATOMIC_SEQ_CST) &&
+           (until == INT64_MAX || until > clock_ns(clock_realtime))) {
+        thread_wait_while(&vcpu->kicked, 0, until);
     }
     __atomic_store_n(&vcpu->halted, false, __ATOMIC_SEQ_CST);
-    pthread_mutex_unlock(&vcpu->mutex);
+    epoch_online();
 }
 
 static void fail(Vcpu *vcpu, GError *error)
@@ -188,7 +193,7 @@ static void run(Vcpu *vcpu)
     GError *error = NULL;
     VcpuExit why = VCPU_EXIT_FAILED;
 
-    __atomic_store_n(&vcpu->kicked, false, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&vcpu->kicked, 0, __ATOMIC_SEQ_CST);
     vcpu->halt_until = INT64_MAX;
     if (!vcpu->dirty || vcpu_accel(vcpu)->store(vcpu, vcpu->full, &error)) {
         vcpu->dirty = false;
@@ -281,11 +286,9 @@ void vcpu_call(Vcpu *vcpu, void (*fn)(Vcpu *vcpu, void *opaque), void *opaque)
 /* No wakeup is lost: run() forgets it before it looks at what was signalled, halt() after. */
 void vcpu_wake(Vcpu *vcpu)
 {
-    __atomic_store_n(&vcpu->kicked, true, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&vcpu->kicked, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&vcpu->halted, __ATOMIC_SEQ_CST)) {
-        pthread_mutex_lock(&vcpu->mutex);
-        pthread_cond_broadcast(&vcpu->cond);
-        pthread_mutex_unlock(&vcpu->mutex);
+        thread_wake_all(&vcpu->kicked);
     }
 }
 
