@@ -26,6 +26,8 @@
     X(isa_serial_class) \
     X(mc146818_class) \
     X(pc_testdev_class) \
+    X(pci_bridge_plain_class) \
+    X(pcie_pci_bridge_class) \
     X(pcie_root_port_class) \
     X(pvpanic_class) \
     X(q35_host_class) \

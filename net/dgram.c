@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "net/socket-address.h"
+#include "net/netdev-options.h"
 #include "vmm/error.h"
 #include "vmm/log.h"
 
@@ -24,7 +24,7 @@ typedef struct NetDgram {
     NetBackend backend; /* first */
     int fd;
     HostAddress remote; /* length 0: the socket is connected */
-    NetAddress local;   /* data NULL: nothing to remove */
+    SocketAddress local;   /* data NULL: nothing to remove */
     /* The loop's */
     NetQueue *queue;    /* NULL: no NIC */
     LoopFd *watch;
@@ -148,23 +148,23 @@ static void dgram_close(NetBackend *b)
 
     close(d->fd);
     if (d->local.data) {
-        net_address_unlink(&d->local);
-        net_address_clear(&d->local);
+        socket_address_unlink(&d->local);
+        socket_address_clear(&d->local);
     }
 }
 
-static bool open_at(NetDgram *d, const NetAddress *local, const NetAddress *remote, GError **error)
+static bool open_at(NetDgram *d, const SocketAddress *local, const SocketAddress *remote, GError **error)
 {
     g_autofree char *here = NULL, *there = NULL;
 
-    d->fd = net_address_dgram(local, remote, &d->remote, error);
+    d->fd = socket_address_dgram(local, remote, &d->remote, error);
     if (d->fd < 0) {
         return false;
     }
     fcntl(d->fd, F_SETFL, fcntl(d->fd, F_GETFL) | O_NONBLOCK);
-    d->local = net_address_copy(local);
-    here = net_address_text(local);
-    there = remote ? net_address_text(remote) : NULL;
+    d->local = socket_address_copy(local);
+    here = socket_address_text(local);
+    there = remote ? socket_address_text(remote) : NULL;
     d->backend.info = there ? g_strdup_printf("local=%s,remote=%s", here, there) : g_strdup(here);
     return true;
 }
@@ -179,17 +179,17 @@ static bool dgram_open(NetBackend *b, const void *opaque, GError **error)
 static bool socket_dgram_open(NetBackend *b, const void *opaque, GError **error)
 {
     const NetSocketOptions *o = opaque;
-    NetAddress local = { 0 }, remote = { 0 };
+    SocketAddress local = { 0 }, remote = { 0 };
     bool ok;
 
     if (!o->udp || !o->localaddr || o->fd || o->listen || o->connect) {
         error_set(error, "udp and localaddr go together, and with nothing else");
         return error_hint(error, "Write udp=HOST:PORT,localaddr=HOST:PORT.");
     }
-    ok = net_address_parse(o->localaddr, &local, error) && net_address_parse(o->udp, &remote, error) &&
+    ok = socket_address_parse(o->localaddr, &local, error) && socket_address_parse(o->udp, &remote, error) &&
          open_at(net_dgram(b), &local, &remote, error);
-    net_address_clear(&local);
-    net_address_clear(&remote);
+    socket_address_clear(&local);
+    socket_address_clear(&remote);
     return ok;
 }
 

@@ -231,12 +231,12 @@ static bool announce_self(CommandCall *call, const void *opaque, void *ret, GErr
 
 /* ---- streams ---- */
 
-typedef struct StreamEvent { char *id; NetAddress addr; } StreamEvent;
+typedef struct StreamEvent { char *id; SocketAddress addr; } StreamEvent;
 static const FieldStruct stream_connected = {
     .name = "NetdevStreamConnected", .size = sizeof(StreamEvent),
     .fields = (const Field[]) {
         F_STR("netdev-id", StreamEvent, id, NULL, .flags = FIELD_REQUIRED, .help = "Id of the netdev"),
-        F_STRUCT("addr", StreamEvent, addr, &net_address_struct, .flags = FIELD_REQUIRED, .help = "Its address"),
+        F_STRUCT("addr", StreamEvent, addr, &socket_address_struct, .flags = FIELD_REQUIRED, .help = "Its address"),
         FIELD_END
     },
 };
@@ -253,7 +253,7 @@ const EventType event_netdev_stream_disconnected = {
     .name = "NETDEV_STREAM_DISCONNECTED", .data = &stream_disconnected, .help = "The peer of a stream netdev went",
 };
 
-void net_stream_connected(NetBackend *b, const NetAddress *address)
+void net_stream_connected(NetBackend *b, const SocketAddress *address)
 {
     event_emit(b->domain, &event_netdev_stream_connected, &(StreamEvent) { .id = b->id, .addr = *address });
 }

@@ -12,7 +12,7 @@ extern const Command net_commands[];
 extern const EventType event_nic_rx_filter_changed, event_netdev_stream_connected, event_netdev_stream_disconnected;
 
 /* A stream's peer came, or went. */
-void net_stream_connected(NetBackend *b, const NetAddress *address);
+void net_stream_connected(NetBackend *b, const SocketAddress *address);
 void net_stream_disconnected(NetBackend *b);
 
 void net_info(Domain *domain, GString *out); /* `info network` */

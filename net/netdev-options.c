@@ -89,42 +89,17 @@ static const FieldStruct vhost_user_options = TABLE("NetdevVhostUserOptions", Ne
     F_UINT("queues", NetVhostUserOptions, queues, 1, FIELD_HAS(NetVhostUserOptions, has_queues), .min = 1, .max = 128,
            .help = "Queues (default: 1)"));
 
-static const FieldEnum address_enum = { "SocketAddressType", (const char *const[]) { "inet", "unix", "fd", NULL } };
-static const FieldStruct inet_address = TABLE("InetSocketAddress", NetInetAddress, "An internet address",
-    F_STR("host", NetInetAddress, host, NULL, .flags = FIELD_REQUIRED, .help = "Host name or address"),
-    F_STR("port", NetInetAddress, port, NULL, .flags = FIELD_REQUIRED, .help = "Port number or service"),
-    F_BOOL("ipv4", NetInetAddress, ipv4, false, FIELD_HAS(NetInetAddress, has_ipv4), .help = "Use IPv4"),
-    F_BOOL("ipv6", NetInetAddress, ipv6, false, FIELD_HAS(NetInetAddress, has_ipv6), .help = "Use IPv6"));
-static const FieldStruct unix_address = TABLE("UnixSocketAddress", NetUnixAddress, "A local address",
-    F_STR("path", NetUnixAddress, path, NULL, .flags = FIELD_REQUIRED, .help = "Path of the socket"),
-    F_BOOL("abstract", NetUnixAddress, abstract, false, .help = "The path is a name in the abstract namespace"));
-static const FieldStruct fd_address = TABLE("FdSocketAddress", NetFdAddress, "A descriptor that was passed",
-    F_STR("str", NetFdAddress, str, NULL, .flags = FIELD_REQUIRED,
-           .help = "Name that getfd gave to it, or its number"));
-const FieldStruct net_address_struct = {
-    .name = "SocketAddress", .size = sizeof(NetAddress), .help = "The address of a socket",
-    .fields = (const Field[]) {
-        F_ENUM("type", NetAddress, type, &address_enum, 0, .flags = FIELD_REQUIRED, .help = "Kind of address"),
-        FIELD_END,
-    },
-    .tag = "type",
-    .cases = (const FieldCase[]) {
-        { "inet", &inet_address }, { "unix", &unix_address }, { "fd", &fd_address }, { NULL, NULL },
-    },
-    .variant_offset = offsetof(NetAddress, data),
-};
-
 static const FieldStruct stream_options = TABLE("NetdevStreamOptions", NetStreamOptions,
     "A stream socket, to another virtual machine, passt or a switch",
-    F_STRUCT("addr", NetStreamOptions, addr, &net_address_struct, .flags = FIELD_REQUIRED, .help = "Its address"),
+    F_STRUCT("addr", NetStreamOptions, addr, &socket_address_struct, .flags = FIELD_REQUIRED, .help = "Its address"),
     F_BOOL("server", NetStreamOptions, server, false, .help = "Listen instead of connecting"),
     F_UINT("reconnect", NetStreamOptions, reconnect, 0, .help = "Seconds between attempts to connect; 0: one attempt"));
 
 static const FieldStruct dgram_options = TABLE("NetdevDgramOptions", NetDgramOptions,
     "A datagram socket, to another virtual machine or a switch",
-    F_STRUCT("local", NetDgramOptions, local, &net_address_struct, .flags = FIELD_POINTER,
+    F_STRUCT("local", NetDgramOptions, local, &socket_address_struct, .flags = FIELD_POINTER,
              .help = "Its own address, or a descriptor"),
-    F_STRUCT("remote", NetDgramOptions, remote, &net_address_struct, .flags = FIELD_POINTER,
+    F_STRUCT("remote", NetDgramOptions, remote, &socket_address_struct, .flags = FIELD_POINTER,
              .help = "Where it sends to"));
 
 static const FieldStruct socket_options = TABLE("NetdevSocketOptions", NetSocketOptions,

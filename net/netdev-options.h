@@ -6,6 +6,7 @@
 #pragma once
 
 #include "net/backend.h"
+#include "vmm/socket-address.h"
 
 typedef struct NetString { char *str; } NetString; /* what QMP wraps a listed string in */
 
@@ -37,24 +38,13 @@ typedef struct NetVhostUserOptions {
     uint32_t queues;
 } NetVhostUserOptions;
 
-/* What QEMU calls SocketAddress. */
-typedef enum NetAddressKind { NET_ADDRESS_INET, NET_ADDRESS_UNIX, NET_ADDRESS_FD } NetAddressKind;
-typedef struct NetInetAddress { char *host, *port; bool ipv4, ipv6, has_ipv4, has_ipv6; } NetInetAddress;
-typedef struct NetUnixAddress { char *path; bool abstract; } NetUnixAddress;
-typedef struct NetFdAddress { char *str; } NetFdAddress;
-typedef struct NetAddress {
-    int type;
-    void *data;
-} NetAddress;
-extern const FieldStruct net_address_struct;
-
 typedef struct NetStreamOptions {
-    NetAddress addr;
+    SocketAddress addr;
     bool server;
     uint32_t reconnect; /* s; 0: never */
 } NetStreamOptions;
 
-typedef struct NetDgramOptions { NetAddress *local, *remote; } NetDgramOptions;
+typedef struct NetDgramOptions { SocketAddress *local, *remote; } NetDgramOptions;
 
 typedef struct NetSocketOptions { char *fd, *listen, *connect, *udp, *localaddr; } NetSocketOptions;
 

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "net/net-commands.h"
-#include "net/socket-address.h"
+#include "net/netdev-options.h"
 #include "vmm/bytes.h"
 #include "vmm/error.h"
 #include "vmm/iov.h"
@@ -35,7 +35,7 @@ typedef struct Connect Connect;
 
 typedef struct NetStream {
     NetBackend backend; /* first */
-    NetAddress address;
+    SocketAddress address;
     bool server;
     uint32_t reconnect_s;
     int listener, fd; /* -1: none */
@@ -55,7 +55,7 @@ typedef struct NetStream {
 struct Connect {
     LoopIo io; /* first */
     NetStream *stream; /* NULL: it is gone */
-    NetAddress address;
+    SocketAddress address;
     int fd;
     GError *error;
 };
@@ -286,7 +286,7 @@ static int try_to_connect(void *opaque)
 {
     Connect *c = opaque;
 
-    c->fd = net_address_connect(&c->address, &c->error);
+    c->fd = socket_address_connect(&c->address, &c->error);
     return 0;
 }
 
@@ -310,7 +310,7 @@ static void connect_done(LoopIo *io, int result)
         close(c->fd);
     }
     g_clear_error(&c->error);
-    net_address_clear(&c->address);
+    socket_address_clear(&c->address);
     g_free(c);
 }
 
@@ -321,7 +321,7 @@ static void start_connecting(void *opaque)
 
     c->io = (LoopIo) { .op = LOOP_IO_CALL, .call = try_to_connect, .opaque = c, .done = connect_done };
     c->stream = s;
-    c->address = net_address_copy(&s->address);
+    c->address = socket_address_copy(&s->address);
     s->connect = c;
     loop_submit(domain_loop(s->backend.domain), &c->io);
 }
@@ -342,16 +342,16 @@ static void stream_close(NetBackend *b)
     loop_remove_fd(s->listener_watch);
     if (s->listener >= 0) {
         close(s->listener);
-        net_address_unlink(&s->address);
+        socket_address_unlink(&s->address);
     }
-    net_address_clear(&s->address);
+    socket_address_clear(&s->address);
     g_byte_array_unref(s->out);
     g_free(s->in);
 }
 
 static bool open_server(NetStream *s, GError **error)
 {
-    s->listener = net_address_listen(&s->address, error);
+    s->listener = socket_address_listen(&s->address, error);
     if (s->listener < 0) {
         return false;
     }
@@ -369,7 +369,7 @@ static bool open_client(NetStream *s, GError **error)
         start_connecting(s);
         return true;
     }
-    fd = net_address_connect(&s->address, error);
+    fd = socket_address_connect(&s->address, error);
     if (fd >= 0) {
         set_connected(s, fd);
     }
@@ -378,12 +378,12 @@ static bool open_client(NetStream *s, GError **error)
 
 static bool open_at(NetStream *s, const NetStreamOptions *o, GError **error)
 {
-    g_autofree char *text = net_address_text(&o->addr);
+    g_autofree char *text = socket_address_text(&o->addr);
 
-    if (o->reconnect && (o->server || o->addr.type == NET_ADDRESS_FD)) {
+    if (o->reconnect && (o->server || o->addr.type == SOCKET_ADDRESS_FD)) {
         return error_set(error, "reconnect is for clients that have an address");
     }
-    s->address = net_address_copy(&o->addr);
+    s->address = socket_address_copy(&o->addr);
     s->server = o->server;
     s->reconnect_s = o->reconnect;
     s->listener = s->fd = -1;
@@ -405,8 +405,8 @@ static bool stream_open(NetBackend *b, const void *opaque, GError **error)
 static bool socket_open(NetBackend *b, const void *opaque, GError **error)
 {
     const NetSocketOptions *o = opaque;
-    NetFdAddress fd = { o->fd };
-    NetStreamOptions stream = { .addr = { NET_ADDRESS_FD, &fd }, .server = o->listen != NULL };
+    FdSocketAddress fd = { o->fd };
+    NetStreamOptions stream = { .addr = { SOCKET_ADDRESS_FD, &fd }, .server = o->listen != NULL };
     bool ok;
 
     if ((o->fd != NULL) + (o->listen != NULL) + (o->connect != NULL) != 1) {
@@ -417,9 +417,9 @@ static bool socket_open(NetBackend *b, const void *opaque, GError **error)
         return open_at(net_stream(b), &stream, error);
     }
     stream.addr.data = NULL;
-    ok = net_address_parse(o->listen ? o->listen : o->connect, &stream.addr, error) &&
+    ok = socket_address_parse(o->listen ? o->listen : o->connect, &stream.addr, error) &&
          open_at(net_stream(b), &stream, error);
-    net_address_clear(&stream.addr);
+    socket_address_clear(&stream.addr);
     return ok;
 }
 

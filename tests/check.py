@@ -19,6 +19,7 @@ TOP = Path(__file__).resolve().parent.parent
 BUILDS = TOP / "build-check"
 FUZZ_SECONDS = 15
 INSTRUCTION_SECONDS = 300
+TESTS_AT_A_TIME = 2 * os.cpu_count()    # unit tests wait for most of their time
 ASSERT = "-Ddebug_locks=true"
 INSTRUCTION_COUNT = 14_000_000  # what two free cores do in that time: a faster machine runs the same cases, not others
 
@@ -75,7 +76,7 @@ def build(name, compiler, *options):
 def meson_tests(path, name, *selection):
     """Run a build's tests; a record for each, with the cases that cmocka counts inside."""
     status, output = call(["meson", "test", "-C", path, "--no-rebuild", "--logbase", name, "--print-errorlogs",
-                           "--no-suite", "nightly", *selection], SANITIZER_ENV)
+                           "--no-suite", "nightly", "--num-processes", str(TESTS_AT_A_TIME), *selection], SANITIZER_ENV)
     log = path / "meson-logs" / f"{name}.json"
     if not log.exists():
         if "No tests defined" in output or "No suitable tests" in output:
@@ -205,6 +206,14 @@ def guest_tests(accel):
     return [{**r, "words": "" if r["outcome"] == "failed" else r["words"]} for r in json.loads(results.read_text())]
 
 
+def begin_images():
+    """Images of guests are made while other stages run: that waits for a mirror and for disks more than it computes."""
+    with open(BUILDS / "images.log", "wb") as log:
+        return subprocess.Popen(["nice", sys.executable, TOP / "tests/vm/run.py", "--prepare"], cwd=TOP,
+                                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+
+
+GUEST_STAGES = {"tcg", "guests"}
 STAGES = {"gcc": stage_gcc, "clang": stage_clang, "asan": stage_asan, "fuzz": stage_fuzz, "tsan": stage_tsan,
           "instructions": stage_instructions, "tcg": stage_tcg, "guests": stage_guests}
 
@@ -215,12 +224,15 @@ def main():
         if name.partition("=")[0] not in STAGES:
             sys.exit(f"There is no stage '{name}'; the stages are {', '.join(STAGES)}.")
     BUILDS.mkdir(exist_ok=True)
+    images = begin_images() if GUEST_STAGES.intersection(wanted) else None
     records = []
     durations = []
     for argument in wanted:
         name, _, value = argument.partition("=")
         print(f"== {name}: {STAGES[name].__doc__}", flush=True)
         began = time.monotonic()
+        if name in GUEST_STAGES:
+            images.wait()   # what could not be made is said by the tests that need it
         try:
             done = STAGES[name](*[value] if value else [])
         except StageFailed as e:

@@ -4,7 +4,7 @@
  * surroundings (SoftHooks) and the local APIC of its CPU (LapicOps); registers in and
  * out; debugging.
  *
- * A vCPU that halts sleeps in its run loop (vmm/vcpu.c), no longer than its local APIC's
+ * A vCPU that halts sleeps in its run loop (vmm/vcpu-thread.c), no longer than its local APIC's
  * timer says.  Whoever signals it sets the request first and wakes it then; the loop
  * forgets wakes before it looks at requests.
  *

@@ -109,6 +109,11 @@ void chardev_fd_watch_output(Chardev *chr, bool on)
     }
 }
 
+int chardev_fd_output_fd(const Chardev *chr)
+{
+    return ((const ChardevFd *)chr)->out;
+}
+
 /* ---- opening and closing ---- */
 
 static void ignore_hang_up(ChardevFd *c)
@@ -157,7 +162,7 @@ void chardev_fd_close(ChardevFd *c)
 
 static void fd_close(Chardev *chr)
 {
-    chardev_output_ready(chr); /* the last words, as far as the host takes them now */
+    chardev_output_ready(chr); /* as far as the host takes it now: chardev_flush_all() waits */
     chardev_fd_close((ChardevFd *)chr);
 }
 
@@ -192,6 +197,7 @@ const ChardevClass chardev_file_class = {
     .write = chardev_fd_write,
     .watch_output = chardev_fd_watch_output,
     .resume_input = chardev_fd_resume_input,
+    .output_fd = chardev_fd_output_fd,
 };
 
 /* ---- pipe: PATH.in and PATH.out, or PATH both ways ---- */
@@ -234,4 +240,5 @@ const ChardevClass chardev_pipe_class = {
     .write = chardev_fd_write,
     .watch_output = chardev_fd_watch_output,
     .resume_input = chardev_fd_resume_input,
+    .output_fd = chardev_fd_output_fd,
 };

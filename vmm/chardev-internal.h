@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the chardev core (chardev.c), its option language (chardev-options.c) and
- * its backends share.
+ * What the chardev core (chardev.c, chardev-output.c), its option language
+ * (chardev-options.c) and its backends share.
  *
  *   chardev_write()  -> [copy to logfile] -> class->write, what does not go out at
  *   (any thread)        once is kept in `out` and follows when the host takes it
@@ -15,11 +15,14 @@
 
 #include "vmm/chardev.h"
 #include "vmm/domain.h"
+#include "vmm/socket-address.h"
 
 typedef struct ChardevClass ChardevClass;
 
 #define CHARDEV_OUT_MAX   65536 /* bytes kept for a host that is slow to take them */
 #define CHARDEV_INPUT_MAX 4096  /* bytes read at once */
+#define CHARDEV_ENCODE_MAX  512  /* bytes encoded at once, and what becomes of them at most */
+#define CHARDEV_ENCODED_MAX (2 * CHARDEV_ENCODE_MAX + 1)
 
 struct ChardevClass {
     const char *name; /* of the backend: "stdio" */
@@ -39,6 +42,8 @@ struct ChardevClass {
     int (*take_fd)(Chardev *chr);
     int (*borrow_socket)(Chardev *chr);
     void (*hang_up)(Chardev *chr); /* the peer is gone, as write() may have said, or is to go */
+    int (*output_fd)(const Chardev *chr); /* polled at the domain's end; -1: closed */
+    size_t (*unread)(Chardev *chr); /* what the peer has yet to read, and loses when the chardev is closed */
     /* A mux: front ends and output are its own matter. */
     bool (*attach)(Chardev *chr, const ChardevFrontend *fe, GError **error);
     bool (*detach)(Chardev *chr, void *opaque);
@@ -71,15 +76,26 @@ struct Chardev {
     Lock lock;           /* LOCK_LEAF */
     uint8_t *out;        /* ring of CHARDEV_OUT_MAX; NULL until needed */
     size_t out_head, out_used;
+    /* For a line with a language of its own: writes at most CHARDEV_ENCODED_MAX bytes for `length`, which is
+     * CHARDEV_ENCODE_MAX or less.  Lock held.  NULL: what is written goes as it is. */
+    size_t (*encode)(Chardev *chr, const uint8_t *data, size_t length, uint8_t *out);
     unsigned work;       /* atomic: ChardevWork that a post is under way for */
     bool removed;        /* the post frees it */
 };
+
+/* ---- between the parts of the core ---- */
+void chardev_lock_front(Chardev *chr);
+void chardev_unlock_front(Chardev *chr);
+void chardev_leave_work(Chardev *chr, ChardevWork work);
+void chardev_tell_writable(Chardev *chr);
 
 /* ---- for backends, main thread ---- */
 void chardev_event(Chardev *chr, ChardevEvent event);
 /* What the front end takes now; 0 blocks input until it asks for more. */
 size_t chardev_input_room(Chardev *chr);
 void chardev_input(Chardev *chr, const uint8_t *data, size_t length);
+/* Words of the line's own, behind what waits, not encoded: all or, where there is no room, none.  Any thread. */
+void chardev_say(Chardev *chr, const uint8_t *data, size_t length);
 /* The host takes output again. */
 void chardev_output_ready(Chardev *chr);
 /* The peer is gone: what waits for it is dropped. */
@@ -113,21 +129,17 @@ typedef struct ChardevRingbufOptions {
     ChardevCommonOptions common;
     uint64_t size;
 } ChardevRingbufOptions;
-typedef struct ChardevSocketAddress { /* of chardev-add */
-    int type;
-    void *data;
-} ChardevSocketAddress;
 typedef struct ChardevSocketOptions {
     ChardevCommonOptions common;
-    char *path;       /* unix */
-    bool abstract;
-    char *host, *port; /* tcp */
-    bool ipv4, ipv6, has_ipv4, has_ipv6;
+    SocketAddress addr;     /* of chardev-add; without data: one of the next three */
+    UnixSocketAddress local;
+    InetSocketAddress inet;
     char *fd;
-    bool server, wait, has_wait, nowait, nodelay;
+    bool server, wait, has_wait, nowait, nodelay, telnet;
     uint32_t reconnect; /* s; 0: never */
-    ChardevSocketAddress addr;
 } ChardevSocketOptions;
+/* Checks them, and says what address they name; the caller clears it.  Untouched on failure. */
+bool chardev_socket_address(const ChardevSocketOptions *o, SocketAddress *ret, GError **error);
 typedef struct ChardevMuxOptions {
     ChardevCommonOptions common;
     char *chardev;
@@ -156,3 +168,4 @@ void chardev_fd_close(ChardevFd *c);
 ssize_t chardev_fd_write(Chardev *chr, const uint8_t *data, size_t length);
 void chardev_fd_watch_output(Chardev *chr, bool on);
 void chardev_fd_resume_input(Chardev *chr);
+int chardev_fd_output_fd(const Chardev *chr);

@@ -67,24 +67,6 @@ static const FieldStruct add_mux = TABLE("ChardevMux", ChardevMuxOptions, "A mul
     F_STR("chardev", ChardevMuxOptions, chardev, NULL, .flags = FIELD_REQUIRED, .help = "Id of the chardev below"),
     LOG_FIELDS(ChardevMuxOptions));
 
-typedef enum AddressKind { ADDRESS_INET, ADDRESS_UNIX, ADDRESS_FD } AddressKind;
-static const FieldEnum address_enum = { "SocketAddressType", (const char *const[]) { "inet", "unix", "fd", NULL } };
-
-/* Addresses lie in a ChardevSocketOptions of their own, from which resolve_address() takes them. */
-static const FieldStruct inet_address = TABLE("InetSocketAddress", ChardevSocketOptions, "A TCP address",
-    F_STR("host", ChardevSocketOptions, host, NULL, .flags = FIELD_REQUIRED, .help = "Host name or address"),
-    F_STR("port", ChardevSocketOptions, port, NULL, .flags = FIELD_REQUIRED, .help = "Port number or service"),
-    F_BOOL("ipv4", ChardevSocketOptions, ipv4, false, FIELD_HAS(ChardevSocketOptions, has_ipv4), .help = "Use IPv4"),
-    F_BOOL("ipv6", ChardevSocketOptions, ipv6, false, FIELD_HAS(ChardevSocketOptions, has_ipv6), .help = "Use IPv6"));
-
-static const FieldStruct unix_address = TABLE("UnixSocketAddress", ChardevSocketOptions, "A local address",
-    F_STR("path", ChardevSocketOptions, path, NULL, .flags = FIELD_REQUIRED, .help = "Path of the socket"),
-    F_BOOL("abstract", ChardevSocketOptions, abstract, false, .help = "The path is a name in the abstract namespace"));
-
-static const FieldStruct fd_address = TABLE("FdSocketAddress", ChardevSocketOptions, "A descriptor that was passed",
-    F_STR("str", ChardevSocketOptions, fd, NULL, .flags = FIELD_REQUIRED,
-          .help = "Name that getfd gave to it, or its number"));
-
 /* { "data": { ... } } around a struct, at the same place in memory. */
 typedef struct SocketWrapper { ChardevSocketOptions data; } SocketWrapper;
 typedef struct CommonWrapper { ChardevCommonOptions data; } CommonWrapper;
@@ -98,30 +80,14 @@ typedef struct MuxWrapper { ChardevMuxOptions data; } MuxWrapper;
     static const FieldStruct VARIABLE = TABLE(                                                                         \
         NAME, T, "The options", F_STRUCT("data", T, data, &TABLE_OF, .flags = FIELD_REQUIRED, .help = "The options"))
 
-WRAPPER(inet_wrapper, "InetSocketAddressWrapper", SocketWrapper, inet_address);
-WRAPPER(unix_wrapper, "UnixSocketAddressWrapper", SocketWrapper, unix_address);
-WRAPPER(fd_wrapper, "FdSocketAddressWrapper", SocketWrapper, fd_address);
-
-static const FieldStruct socket_address = {
-    .name = "SocketAddressLegacy", .size = sizeof(ChardevSocketAddress), .help = "The address of a socket",
-    .fields = (const Field[]) {
-        F_ENUM("type", ChardevSocketAddress, type, &address_enum, 0, .flags = FIELD_REQUIRED,
-               .help = "Kind of address"),
-        FIELD_END,
-    },
-    .tag = "type",
-    .cases = (const FieldCase[]) {
-        { "inet", &inet_wrapper }, { "unix", &unix_wrapper }, { "fd", &fd_wrapper }, { NULL, NULL },
-    },
-    .variant_offset = offsetof(ChardevSocketAddress, data),
-};
-
 static const FieldStruct add_socket = TABLE("ChardevSocket", ChardevSocketOptions, "A stream socket",
-    F_STRUCT("addr", ChardevSocketOptions, addr, &socket_address, .flags = FIELD_REQUIRED, .help = "Its address"),
+    F_STRUCT("addr", ChardevSocketOptions, addr, &socket_address_legacy_struct, .flags = FIELD_REQUIRED,
+             .help = "Its address"),
     F_BOOL("server", ChardevSocketOptions, server, true, .help = "Listen instead of connecting"),
     F_BOOL("wait", ChardevSocketOptions, wait, false, FIELD_HAS(ChardevSocketOptions, has_wait),
         .help = "False: whoever comes later is welcome"),
     F_BOOL("nodelay", ChardevSocketOptions, nodelay, false, .help = "Send small packets at once"),
+    F_BOOL("telnet", ChardevSocketOptions, telnet, false, .help = "Speak the TELNET protocol"),
     F_UINT("reconnect", ChardevSocketOptions, reconnect, 0,
            .help = "Seconds between attempts to connect; 0: one attempt"),
     LOG_FIELDS(ChardevSocketOptions));
@@ -205,18 +171,21 @@ static const FieldStruct text_mux = TABLE("ChardevTextMux", ChardevMuxOptions, "
     LOG_FIELDS(ChardevMuxOptions));
 
 static const FieldStruct text_socket = TABLE("ChardevTextSocket", ChardevSocketOptions, "A stream socket, local or TCP",
-    F_STR("path", ChardevSocketOptions, path, NULL, .help = "Path of a local socket"),
-    F_BOOL("abstract", ChardevSocketOptions, abstract, false, .help = "The path is a name in the abstract namespace"),
-    F_STR("host", ChardevSocketOptions, host, NULL, .help = "Host name or address; empty: any"),
-    F_STR("port", ChardevSocketOptions, port, NULL, .help = "TCP port number or service"),
-    F_BOOL("ipv4", ChardevSocketOptions, ipv4, false, FIELD_HAS(ChardevSocketOptions, has_ipv4), .help = "Use IPv4"),
-    F_BOOL("ipv6", ChardevSocketOptions, ipv6, false, FIELD_HAS(ChardevSocketOptions, has_ipv6), .help = "Use IPv6"),
+    F_STR("path", ChardevSocketOptions, local.path, NULL, .help = "Path of a local socket"),
+    F_BOOL("abstract", ChardevSocketOptions, local.abstract, false, .help = "The path is a name in the abstract namespace"),
+    F_STR("host", ChardevSocketOptions, inet.host, NULL, .help = "Host name or address; empty: any"),
+    F_STR("port", ChardevSocketOptions, inet.port, NULL, .help = "TCP port number or service"),
+    F_BOOL("ipv4", ChardevSocketOptions, inet.ipv4, false, FIELD_HAS(ChardevSocketOptions, inet.has_ipv4),
+           .help = "Use IPv4"),
+    F_BOOL("ipv6", ChardevSocketOptions, inet.ipv6, false, FIELD_HAS(ChardevSocketOptions, inet.has_ipv6),
+           .help = "Use IPv6"),
     F_STR("fd", ChardevSocketOptions, fd, NULL, .help = "Number of an inherited descriptor"),
     F_BOOL("server", ChardevSocketOptions, server, false, .help = "Listen instead of connecting"),
     F_BOOL("wait", ChardevSocketOptions, wait, true, FIELD_HAS(ChardevSocketOptions, has_wait),
         .help = "Wait for a peer before going on (servers; default: on)"),
     F_BOOL("nowait", ChardevSocketOptions, nowait, false, .flags = FIELD_HIDDEN, .help = "Older spelling of wait=off"),
     F_BOOL("nodelay", ChardevSocketOptions, nodelay, false, .help = "Send small packets at once"),
+    F_BOOL("telnet", ChardevSocketOptions, telnet, false, .help = "Speak the TELNET protocol"),
     F_UINT("reconnect", ChardevSocketOptions, reconnect, 0,
            .help = "Seconds between attempts to connect; 0: one attempt"),
     LOG_FIELDS(ChardevSocketOptions), MUX_FIELD(ChardevSocketOptions));
@@ -268,57 +237,91 @@ bool chardev_backend_help(const char *backend, GString *out, GError **error)
     return nearest ? error_hint(error, "Did you mean '%s'?", nearest) : error_hint(error, "See -chardev help.");
 }
 
-/* ---- making them ---- */
+/* ---- what a socket is told ---- */
 
-/* The address of chardev-add moves to where the flat form has it. */
-static void resolve_address(ChardevSocketOptions *o)
+static bool check_socket(const ChardevSocketOptions *o, GError **error)
 {
-    ChardevSocketOptions *from = o->addr.data;
-
-    o->path = g_steal_pointer(&from->path);
-    o->abstract = from->abstract;
-    o->host = g_steal_pointer(&from->host);
-    o->port = g_steal_pointer(&from->port);
-    o->fd = g_steal_pointer(&from->fd);
-    o->ipv4 = from->ipv4;
-    o->has_ipv4 = from->has_ipv4;
-    o->ipv6 = from->ipv6;
-    o->has_ipv6 = from->has_ipv6;
-    o->nowait = o->server && !o->has_wait;
+    if (!o->server && (o->has_wait || o->nowait)) {
+        return error_set(error, "'wait' needs 'server=on'");
+    }
+    if (o->server && o->reconnect) {
+        return error_set(error, "'reconnect' is for clients, 'server=on' makes a server");
+    }
+    return true;
 }
 
-static void forget_address(ChardevSocketOptions *o)
+static bool check_address(const ChardevSocketOptions *o, const SocketAddress *a, GError **error)
 {
-    g_clear_pointer(&o->path, g_free);
-    g_clear_pointer(&o->host, g_free);
-    g_clear_pointer(&o->port, g_free);
-    g_clear_pointer(&o->fd, g_free);
+    if (a->type == SOCKET_ADDRESS_FD && o->reconnect) {
+        return error_set(error, "'reconnect' needs an address, 'fd' has none");
+    }
+    if (a->type == SOCKET_ADDRESS_UNIX && o->nodelay) {
+        return error_set(error, "'nodelay' is for TCP");
+    }
+    return true;
+}
+
+/* What the flat form says: one of three.  Borrowed. */
+static bool flat_address(const ChardevSocketOptions *o, InetSocketAddress *inet, FdSocketAddress *fd, SocketAddress *ret,
+                         GError **error)
+{
+    bool tcp = o->inet.host || o->inet.port;
+
+    if ((o->local.path != NULL) + tcp + (o->fd != NULL) != 1) {
+        error_set(error, "a socket needs one of 'path', 'host' with 'port', and 'fd'");
+        return error_hint(error, "For example path=/run/x.sock,server=on,wait=off.");
+    }
+    if (tcp && !o->inet.port) {
+        return error_set(error, "'port' is missing");
+    }
+    if (!o->local.path && o->local.abstract) {
+        return error_set(error, "'abstract' needs 'path'");
+    }
+    *inet = o->inet;
+    inet->host = inet->host ? inet->host : (char *)"";
+    *fd = (FdSocketAddress) { o->fd };
+    *ret = (SocketAddress) { tcp ? SOCKET_ADDRESS_INET : o->fd ? SOCKET_ADDRESS_FD : SOCKET_ADDRESS_UNIX,
+                             tcp ? (void *)inet : o->fd ? (void *)fd : (void *)&o->local };
+    return true;
+}
+
+bool chardev_socket_address(const ChardevSocketOptions *o, SocketAddress *ret, GError **error)
+{
+    SocketAddress address = o->addr;
+    InetSocketAddress inet;
+    FdSocketAddress fd;
+
+    if ((!address.data && !flat_address(o, &inet, &fd, &address, error)) || !check_socket(o, error) ||
+        !check_address(o, &address, error)) {
+        return false;
+    }
+    *ret = socket_address_copy(&address);
+    return true;
+}
+
+/* ---- making them ---- */
+
+/* Nobody waits while the domain runs. */
+static bool check_added_socket(ChardevSocketOptions *o, GError **error)
+{
+    if (o->has_wait && o->wait) {
+        error_set(error, "'wait' is for the start: the domain would stand still until somebody connects");
+        return error_hint(error, "Say wait=false.");
+    }
+    o->nowait = o->server && !o->has_wait;
+    return true;
 }
 
 Chardev *chardev_add(Domain *domain, const Json *json, GError **error)
 {
     AddOptions options;
-    Chardev *chr;
-    bool is_socket;
+    Chardev *chr = NULL;
 
     if (!field_struct_parse(&chardev_options, json, FIELD_STRICT, &options, error)) {
         return NULL;
     }
-    is_socket = options.backend.type == BACKEND_SOCKET;
-    if (is_socket) {
-        const ChardevSocketOptions *o = options.backend.data;
-
-        if (o->has_wait && o->wait) {
-            error_set(error, "'wait' is for the start: the domain would stand still until somebody connects");
-            error_hint(error, "Say wait=false.");
-            field_struct_clear(&chardev_options, &options);
-            return NULL;
-        }
-        resolve_address(options.backend.data);
-    }
-    chr = chardev_create(domain, options.id, classes[options.backend.type], options.backend.data, error);
-    if (is_socket) {
-        forget_address(options.backend.data);
+    if (options.backend.type != BACKEND_SOCKET || check_added_socket(options.backend.data, error)) {
+        chr = chardev_create(domain, options.id, classes[options.backend.type], options.backend.data, error);
     }
     field_struct_clear(&chardev_options, &options);
     return chr;
@@ -373,17 +376,18 @@ static char *expand_path(const char *backend, const char *path)
     return g_strdup_printf("%s,path=%s", backend, escaped);
 }
 
-/* HOST:PORT[,...]; an IPv6 address is in brackets. */
-static char *expand_tcp(const char *rest, GError **error)
+/* tcp:HOST:PORT[,...] or telnet:; an IPv6 address is in brackets. */
+static char *expand_tcp(const char *text, GError **error)
 {
+    const char *rest = strchr(text, ':') + 1;
     size_t length = strcspn(rest, ",");
     const char *colon = g_strrstr_len(rest, length, ":");
     const char *host = rest;
     size_t host_length;
 
     if (!colon) {
-        error_set(error, "'tcp:%s' has no port", rest);
-        error_hint(error, "Use tcp:HOST:PORT[,server=on][,wait=off].");
+        error_set(error, "'%s' has no port", text);
+        error_hint(error, "Use %.*sHOST:PORT[,server=on][,wait=off].", (int)(rest - text), text);
         return NULL;
     }
     host_length = colon - rest;
@@ -391,7 +395,8 @@ static char *expand_tcp(const char *rest, GError **error)
         host++;
         host_length -= 2;
     }
-    return g_strdup_printf("socket,host=%.*s,port=%s", (int)host_length, host, colon + 1);
+    return g_strdup_printf("socket,host=%.*s,port=%s%s", (int)host_length, host, colon + 1,
+                           g_str_has_prefix(text, "telnet:") ? ",telnet=on" : "");
 }
 
 /* The -chardev text of a short form, still without id. */
@@ -411,13 +416,13 @@ static char *expand(const char *text, GError **error)
     if (g_str_has_prefix(text, "unix:")) {
         return g_strdup_printf("socket,path=%s", text + strlen("unix:"));
     }
-    if (g_str_has_prefix(text, "tcp:")) {
-        return expand_tcp(text + strlen("tcp:"), error);
+    if (g_str_has_prefix(text, "tcp:") || g_str_has_prefix(text, "telnet:")) {
+        return expand_tcp(text, error);
     }
     error_set(error, "'%s' is no character device", text);
     error_hint(error,
         "Use none, null, stdio, pty, file:PATH, pipe:PATH, unix:PATH[,server=on], tcp:HOST:PORT[,server=on], "
-        "mon: before one of these, or chardev:ID.");
+        "telnet:HOST:PORT[,server=on], mon: before one of these, or chardev:ID.");
     return NULL;
 }
 

@@ -5,11 +5,15 @@
  * Without a peer the master only ever says "hung up", which would keep the loop
  * busy; so it is looked at once a second until somebody opens the other side, and
  * watched from then on.
+ *
+ * What the peer has not read yet goes with the master, other than with pipes and
+ * sockets; so the domain's end waits for that, too.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -18,12 +22,14 @@
 #include "vmm/log.h"
 
 #define LOOK_NS NS_PER_SEC
+#define SETTLED 2 /* looks that find nothing unread: the kernel takes a moment from our side to the peer's */
 
 typedef struct Pty {
     ChardevFd fd; /* first */
     int master;   /* while nobody is there; else it is fd's */
     char *name;
     Timer *look;
+    unsigned looks_at_nothing; /* one after the other, at what the peer has not read */
 } Pty;
 
 static void look_again(Pty *pty)
@@ -115,6 +121,28 @@ static void pty_close(Chardev *chr)
     g_free(pty->name);
 }
 
+/* 1 stands for what may still be on its way. */
+static size_t pty_unread(Chardev *chr)
+{
+    Pty *pty = (Pty *)chr;
+    struct pollfd p = { .fd = pty->fd.out };
+    int peer, bytes = 0;
+
+    if (poll(&p, 1, 0) < 0 || (p.revents & POLLHUP)) {
+        return 0;
+    }
+    peer = ioctl(pty->fd.out, TIOCGPTPEER, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    if (peer < 0) {
+        return 0;
+    }
+    if (ioctl(peer, FIONREAD, &bytes) < 0) {
+        bytes = 0;
+    }
+    close(peer);
+    pty->looks_at_nothing = bytes ? 0 : pty->looks_at_nothing + 1;
+    return bytes || pty->looks_at_nothing >= SETTLED ? bytes : 1;
+}
+
 static char *pty_filename(const Chardev *chr)
 {
     return g_strdup_printf("pty:%s", ((const Pty *)chr)->name);
@@ -128,5 +156,7 @@ const ChardevClass chardev_pty_class = {
     .write = chardev_fd_write,
     .watch_output = chardev_fd_watch_output,
     .resume_input = chardev_fd_resume_input,
+    .output_fd = chardev_fd_output_fd,
     .filename = pty_filename,
+    .unread = pty_unread,
 };

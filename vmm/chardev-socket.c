@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Stream sockets: local and TCP, server and client, one peer at a time.
+ * Stream sockets: local and TCP, server and client, one peer at a time, who may speak
+ * TELNET (vmm/telnet.h).
  *
  * A server listens while it has no peer.  A client that is told to reconnect does
  * so from a worker thread, since looking a name up and connecting may take long;
@@ -21,17 +22,19 @@
 #include "vmm/error.h"
 #include "vmm/host.h"
 #include "vmm/log.h"
+#include "vmm/telnet.h"
 
 #define PASSED_MAX   16
+#define DISCARDS_MAX 64
 #define WAIT_STEP_MS 100 /* between looks for a signal, while start-up waits for a peer */
 
 typedef struct Connect Connect;
 
 typedef struct Socket {
     ChardevFd fd; /* first */
-    char *path;   /* local: "@NAME" is abstract; NULL: TCP or a given descriptor */
-    char *host, *port;
-    bool ipv4, ipv6, server, nodelay;
+    SocketAddress address;
+    bool server, nodelay, speaks_telnet;
+    Telnet telnet; /* the chardev's lock protects it, since a vCPU encodes */
     uint32_t reconnect_s;
     int listener;
     LoopFd *listener_watch;
@@ -46,8 +49,7 @@ typedef struct Socket {
 struct Connect {
     LoopIo io; /* first */
     Socket *socket; /* NULL: the chardev is gone */
-    char *path, *host, *port;
-    bool ipv4, ipv6;
+    SocketAddress address;
     int fd;
     GError *error;
 };
@@ -120,12 +122,89 @@ static int socket_take_fd(Chardev *chr)
 
 static int socket_borrow(Chardev *chr)
 {
-    return ((Socket *)chr)->host || ((Socket *)chr)->port ? -1 : ((ChardevFd *)chr)->in;
+    const Socket *s = (const Socket *)chr;
+
+    return s->address.type == SOCKET_ADDRESS_INET || s->speaks_telnet ? -1 : s->fd.in;
 }
 
 static ssize_t socket_send(ChardevFd *c, const uint8_t *data, size_t length)
 {
     return send(c->out, data, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* ---- TELNET ---- */
+
+G_STATIC_ASSERT(TELNET_ENCODED_MAX(CHARDEV_ENCODE_MAX) <= CHARDEV_ENCODED_MAX);
+
+static size_t socket_encode(Chardev *chr, const uint8_t *data, size_t length, uint8_t *out)
+{
+    return telnet_encode(&((Socket *)chr)->telnet, data, length, out);
+}
+
+/* The break comes between the bytes before it and those behind it. */
+static void deliver_break(Socket *s, const uint8_t *data, size_t length)
+{
+    if (length) {
+        chardev_input(&s->fd.chr, data, length);
+    }
+    chardev_event(&s->fd.chr, CHARDEV_BREAK);
+}
+
+/* Decodes in place; returns what is still to be delivered. */
+static size_t decode(Socket *s, uint8_t *data, size_t length)
+{
+    g_autoptr(GByteArray) answer = g_byte_array_new();
+    size_t used = 0, got = 0;
+
+    while (used < length) {
+        TelnetInput in;
+
+        lock_acquire(&s->fd.chr.lock);
+        in = telnet_decode(&s->telnet, data + used, length - used, data + got, answer);
+        lock_release(&s->fd.chr.lock);
+        used += in.used;
+        got += in.length;
+        if (in.is_break) {
+            deliver_break(s, data, got);
+            got = 0;
+        }
+    }
+    if (answer->len) {
+        chardev_say(&s->fd.chr, answer->data, answer->len);
+    }
+    return got;
+}
+
+static ssize_t telnet_receive(ChardevFd *c, uint8_t *data, size_t length)
+{
+    ssize_t n = socket_receive(c, data, length);
+    size_t got = n > 0 ? decode((Socket *)c, data, (size_t)n) : 0;
+
+    if (n > 0 && !got) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return n > 0 ? (ssize_t)got : n;
+}
+
+/* A client's data mark is urgent; out of line it would leave its command without its second byte. */
+static void begin_telnet(Socket *s, int fd)
+{
+    g_autoptr(GByteArray) offers = g_byte_array_new();
+    int on = 1;
+
+    setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+    lock_acquire(&s->fd.chr.lock);
+    telnet_start(&s->telnet, s->server, offers);
+    lock_release(&s->fd.chr.lock);
+    chardev_say(&s->fd.chr, offers->data, offers->len);
+}
+
+static void socket_send_break(Chardev *chr)
+{
+    if (((Socket *)chr)->speaks_telnet && chardev_connected(chr)) {
+        chardev_say(chr, telnet_break, sizeof(telnet_break));
+    }
 }
 
 /* ---- the peer comes and goes ---- */
@@ -140,6 +219,9 @@ static void set_connected(Socket *s, int fd)
     }
     s->complained = false;
     chardev_fd_open(&s->fd, fd, fd);
+    if (s->speaks_telnet) {
+        begin_telnet(s, fd);
+    }
     chardev_event(&s->fd.chr, CHARDEV_OPENED);
 }
 
@@ -189,8 +271,7 @@ static int try_to_connect(void *opaque)
 {
     Connect *c = opaque;
 
-    c->fd = c->path ? host_connect_unix(c->path, &c->error)
-                    : host_connect_tcp(c->host, c->port, c->ipv4, c->ipv6, &c->error);
+    c->fd = socket_address_connect(&c->address, &c->error);
     return 0;
 }
 
@@ -219,9 +300,7 @@ static void connect_done(LoopIo *io, int result)
         close(c->fd);
     }
     g_clear_error(&c->error);
-    g_free(c->path);
-    g_free(c->host);
-    g_free(c->port);
+    socket_address_clear(&c->address);
     g_free(c);
 }
 
@@ -232,100 +311,20 @@ static void start_connecting(void *opaque)
 
     c->io = (LoopIo) { .op = LOOP_IO_CALL, .call = try_to_connect, .opaque = c, .done = connect_done };
     c->socket = s;
-    c->path = g_strdup(s->path);
-    c->host = g_strdup(s->host);
-    c->port = g_strdup(s->port);
-    c->ipv4 = s->ipv4;
-    c->ipv6 = s->ipv6;
+    c->address = socket_address_copy(&s->address);
     s->connect = c;
     loop_submit(domain_loop(s->fd.chr.domain), &c->io);
 }
 
 /* ---- opening ---- */
 
-static bool check_options(const ChardevSocketOptions *o, GError **error)
-{
-    unsigned ways = (o->path != NULL) + (o->host || o->port) + (o->fd != NULL);
-
-    if (ways != 1) {
-        error_set(error, "a socket needs one of 'path', 'host' with 'port', and 'fd'");
-        return error_hint(error, "For example path=/run/x.sock,server=on,wait=off.");
-    }
-    if ((o->host || o->port) && !o->port) {
-        return error_set(error, "'port' is missing");
-    }
-    if (!o->path && o->abstract) {
-        return error_set(error, "'abstract' needs 'path'");
-    }
-    if (!o->server && (o->has_wait || o->nowait)) {
-        return error_set(error, "'wait' needs 'server=on'");
-    }
-    if (o->server && o->reconnect) {
-        return error_set(error, "'reconnect' is for clients, 'server=on' makes a server");
-    }
-    if (o->fd && o->reconnect) {
-        return error_set(error, "'reconnect' needs an address, 'fd' has none");
-    }
-    if (o->path && o->nodelay) {
-        return error_set(error, "'nodelay' is for TCP");
-    }
-    return true;
-}
-
-/* A passed descriptor that is none would only be seen by an endless row of failures. */
-static bool is_stream_socket(int fd, bool listens, GError **error)
-{
-    int type = 0, accepts = 0;
-    socklen_t length = sizeof(int);
-
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0 || type != SOCK_STREAM) {
-        return error_set(error, "the descriptor is no stream socket");
-    }
-    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &length);
-    if (listens && !accepts) {
-        error_set(error, "the socket does not listen");
-        return error_hint(error, "Say server=off if it is connected.");
-    }
-    if (!listens && accepts) {
-        error_set(error, "the socket listens, it is not connected");
-        return error_hint(error, "Say server=on.");
-    }
-    return true;
-}
-
-static int open_passed(const Socket *s, const char *text, GError **error)
-{
-    int fd = host_passed_fd(text, error);
-
-    if (fd >= 0 && !is_stream_socket(fd, s->server, error)) {
-        if (!g_ascii_isdigit(text[0])) { /* one by number may be anybody's */
-            close(fd);
-        }
-        fd = -1;
-    }
-    return fd;
-}
-
-static int open_descriptor(const Socket *s, const ChardevSocketOptions *o, GError **error)
-{
-    if (o->fd) {
-        return open_passed(s, o->fd, error);
-    }
-    if (s->server) {
-        return s->path ? host_listen_unix(s->path, error) : host_listen_tcp(s->host, s->port, s->ipv4, s->ipv6, error);
-    }
-    return s->path ? host_connect_unix(s->path, error) : host_connect_tcp(s->host, s->port, s->ipv4, s->ipv6, error);
-}
-
 static char *address_text(const Socket *s)
 {
-    const char *role = s->server ? ",server=on" : "";
+    g_autofree char *text = socket_address_text(&s->address);
 
-    if (s->path) {
-        return g_strdup_printf("unix:%s%s", s->path, role);
-    }
-    return s->port ? g_strdup_printf("tcp:%s:%s%s", s->host ? s->host : "", s->port, role)
-                   : g_strdup_printf("fd%s", role);
+    const char *kind = s->speaks_telnet ? "telnet:" : "tcp:";
+
+    return g_strconcat(s->address.type == SOCKET_ADDRESS_INET ? kind : "", text, s->server ? ",server=on" : "", NULL);
 }
 
 static char *socket_filename(const Chardev *chr)
@@ -369,7 +368,7 @@ static bool open_server(Socket *s, const ChardevSocketOptions *o, GError **error
 {
     bool wait = o->has_wait ? o->wait : !o->nowait;
 
-    s->listener = open_descriptor(s, o, error);
+    s->listener = socket_address_listen(&s->address, error);
     if (s->listener < 0 || (wait && !wait_for_peer(s, error))) {
         return false;
     }
@@ -379,7 +378,7 @@ static bool open_server(Socket *s, const ChardevSocketOptions *o, GError **error
     return true;
 }
 
-static bool open_client(Socket *s, const ChardevSocketOptions *o, GError **error)
+static bool open_client(Socket *s, GError **error)
 {
     int fd;
 
@@ -388,11 +387,20 @@ static bool open_client(Socket *s, const ChardevSocketOptions *o, GError **error
         start_connecting(s);
         return true;
     }
-    fd = open_descriptor(s, o, error);
+    fd = socket_address_connect(&s->address, error);
     if (fd >= 0) {
         set_connected(s, fd);
     }
     return fd >= 0;
+}
+
+/* Closed with something unread, a TCP socket resets the connection, and what is under way to the peer is lost. */
+static void discard_input(int fd)
+{
+    char data[CHARDEV_INPUT_MAX];
+
+    for (int i = 0; i < DISCARDS_MAX && recv(fd, data, sizeof(data), MSG_DONTWAIT) > 0; i++) {
+    }
 }
 
 static void socket_close(Chardev *chr)
@@ -400,6 +408,7 @@ static void socket_close(Chardev *chr)
     Socket *s = (Socket *)chr;
 
     chardev_output_ready(chr);
+    discard_input(s->fd.in);
     if (s->connect) {
         s->connect->socket = NULL;
     }
@@ -409,22 +418,9 @@ static void socket_close(Chardev *chr)
     drop_passed(s);
     if (s->listener >= 0) {
         close(s->listener);
-        if (s->path && s->path[0] != '@') {
-            unlink(s->path);
-        }
+        socket_address_unlink(&s->address);
     }
-    g_free(s->path);
-    g_free(s->host);
-    g_free(s->port);
-}
-
-/* host.h knows an abstract name by its '@', so a path that begins with one is spelled out. */
-static char *local_name(const ChardevSocketOptions *o)
-{
-    if (!o->path) {
-        return NULL;
-    }
-    return g_strconcat(o->abstract ? "@" : o->path[0] == '@' ? "./" : "", o->path, NULL);
+    socket_address_clear(&s->address);
 }
 
 static bool socket_open(Chardev *chr, const void *opaque, GError **error)
@@ -432,23 +428,17 @@ static bool socket_open(Chardev *chr, const void *opaque, GError **error)
     const ChardevSocketOptions *o = opaque;
     Socket *s = (Socket *)chr;
 
-    if (!check_options(o, error)) {
-        return false;
-    }
-    s->path = local_name(o);
-    s->host = g_strdup(o->host);
-    s->port = g_strdup(o->port);
-    s->ipv4 = o->has_ipv4 ? o->ipv4 : !(o->has_ipv6 && o->ipv6);
-    s->ipv6 = o->has_ipv6 ? o->ipv6 : !(o->has_ipv4 && o->ipv4);
     s->server = o->server;
     s->nodelay = o->nodelay;
     s->reconnect_s = o->reconnect;
     s->listener = -1;
     s->fd.in = s->fd.out = -1;
-    s->fd.receive = socket_receive;
+    s->fd.receive = o->telnet ? telnet_receive : socket_receive;
+    s->speaks_telnet = o->telnet;
+    chr->encode = o->telnet ? socket_encode : NULL;
     s->fd.send = socket_send;
     s->fd.hung_up = socket_hung_up;
-    if (o->server ? open_server(s, o, error) : open_client(s, o, error)) {
+    if (chardev_socket_address(o, &s->address, error) && (o->server ? open_server(s, o, error) : open_client(s, error))) {
         return true;
     }
     socket_close(chr);
@@ -463,7 +453,9 @@ const ChardevClass chardev_socket_class = {
     .write = chardev_fd_write,
     .watch_output = chardev_fd_watch_output,
     .resume_input = chardev_fd_resume_input,
+    .output_fd = chardev_fd_output_fd,
     .filename = socket_filename,
+    .send_break = socket_send_break,
     .take_fd = socket_take_fd,
     .borrow_socket = socket_borrow,
     .hang_up = socket_hang_up,

@@ -187,4 +187,5 @@ const ChardevClass chardev_stdio_class = {
     .write = chardev_fd_write,
     .watch_output = chardev_fd_watch_output,
     .resume_input = chardev_fd_resume_input,
+    .output_fd = chardev_fd_output_fd,
 };

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The chardev core: the table of a domain's chardevs, front ends, buffered output
- * and the way of input.  vmm/chardev-internal.h draws it.
+ * The chardev core: the table of a domain's chardevs, front ends and the way of input;
+ * that of output is in chardev-output.c.  vmm/chardev-internal.h draws it.
  */
 #include "vmm/chardev.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,18 +12,17 @@
 #include "vmm/chardev-internal.h"
 #include "vmm/error.h"
 #include "vmm/host.h"
-#include "vmm/log.h"
 
 /* ---- work that other threads leave to the main loop ---- */
 
-static void take_front_end_lock(Chardev *chr)
+void chardev_lock_front(Chardev *chr)
 {
     if (chr->fe.lock) {
         lock_acquire(chr->fe.lock);
     }
 }
 
-static void drop_front_end_lock(Chardev *chr)
+void chardev_unlock_front(Chardev *chr)
 {
     if (chr->fe.lock) {
         lock_release(chr->fe.lock);
@@ -42,32 +40,12 @@ static void chardev_free(Chardev *chr)
     g_free(chr);
 }
 
-static bool has_room(Chardev *chr)
-{
-    bool room;
-
-    lock_acquire(&chr->lock);
-    room = chr->out_used < CHARDEV_OUT_MAX / 2;
-    lock_release(&chr->lock);
-    return room;
-}
-
-static void tell_writable(Chardev *chr)
-{
-    if (chr->attached && chr->fe.writable && has_room(chr)
-        && __atomic_exchange_n(&chr->wants_write, false, __ATOMIC_SEQ_CST)) {
-        take_front_end_lock(chr);
-        chr->fe.writable(chr->fe.opaque);
-        drop_front_end_lock(chr);
-    }
-}
-
 static void tell_front_end(Chardev *chr, ChardevEvent event)
 {
     if (chr->attached && chr->fe.event) {
-        take_front_end_lock(chr);
+        chardev_lock_front(chr);
         chr->fe.event(chr->fe.opaque, event);
-        drop_front_end_lock(chr);
+        chardev_unlock_front(chr);
     }
 }
 
@@ -91,12 +69,12 @@ static void do_work(void *opaque)
         chr->class->resume_input(chr);
     }
     if (work & CHARDEV_WORK_WRITABLE) {
-        tell_writable(chr);
+        chardev_tell_writable(chr);
     }
 }
 
 /* One post at a time is under way; what comes meanwhile joins it.  Any thread. */
-static void leave_work(Chardev *chr, ChardevWork work)
+void chardev_leave_work(Chardev *chr, ChardevWork work)
 {
     if (!__atomic_fetch_or(&chr->work, work, __ATOMIC_SEQ_CST)) {
         loop_post(domain_loop(chr->domain), do_work, chr);
@@ -280,7 +258,7 @@ bool chardev_attach(Chardev *chr, const ChardevFrontend *fe, GError **error)
     chr->attached = true;
     chr->announced = false;
     chr->frontend_open = true;
-    leave_work(chr, CHARDEV_WORK_OPENED | CHARDEV_WORK_INPUT);
+    chardev_leave_work(chr, CHARDEV_WORK_OPENED | CHARDEV_WORK_INPUT);
     return true;
 }
 
@@ -332,9 +310,9 @@ size_t chardev_input_room(Chardev *chr)
 
     __atomic_store_n(&chr->input_blocked, true, __ATOMIC_SEQ_CST);
     if (chr->attached && chr->fe.receive) {
-        take_front_end_lock(chr);
+        chardev_lock_front(chr);
         room = chr->fe.can_receive ? chr->fe.can_receive(chr->fe.opaque) : CHARDEV_INPUT_MAX;
-        drop_front_end_lock(chr);
+        chardev_unlock_front(chr);
     }
     if (room) {
         __atomic_store_n(&chr->input_blocked, false, __ATOMIC_SEQ_CST);
@@ -345,9 +323,9 @@ size_t chardev_input_room(Chardev *chr)
 void chardev_input(Chardev *chr, const uint8_t *data, size_t length)
 {
     if (chr->attached && chr->fe.receive) {
-        take_front_end_lock(chr);
+        chardev_lock_front(chr);
         chr->fe.receive(chr->fe.opaque, data, length);
-        drop_front_end_lock(chr);
+        chardev_unlock_front(chr);
     }
 }
 
@@ -356,10 +334,10 @@ void chardev_accept_input(Chardev *chr)
     Chardev *below = chr->class->below ? chr->class->below(chr) : NULL;
 
     if (below) {
-        leave_work(chr, CHARDEV_WORK_INPUT); /* what the mux itself holds comes first */
+        chardev_leave_work(chr, CHARDEV_WORK_INPUT); /* what the mux itself holds comes first */
     } else if (__atomic_load_n(&chr->input_blocked, __ATOMIC_SEQ_CST)
         && __atomic_exchange_n(&chr->input_blocked, false, __ATOMIC_SEQ_CST)) {
-        leave_work(chr, CHARDEV_WORK_INPUT);
+        chardev_leave_work(chr, CHARDEV_WORK_INPUT);
     }
 }
 
@@ -381,133 +359,4 @@ void chardev_hang_up(Chardev *chr)
     if (chr->class->hang_up) {
         chr->class->hang_up(chr);
     }
-}
-
-/* ---- output ---- */
-
-/* Lock held. */
-static size_t keep(Chardev *chr, const uint8_t *data, size_t length)
-{
-    size_t n = MIN(length, CHARDEV_OUT_MAX - chr->out_used);
-    size_t tail = (chr->out_head + chr->out_used) % CHARDEV_OUT_MAX;
-    size_t first = MIN(n, CHARDEV_OUT_MAX - tail);
-
-    if (n && !chr->out) {
-        chr->out = g_malloc(CHARDEV_OUT_MAX);
-    }
-    if (n) {
-        memcpy(chr->out + tail, data, first);
-        memcpy(chr->out, data + first, n - first);
-    }
-    chr->out_used += n;
-    return n;
-}
-
-/* Lock held.  Bytes written; the rest may be kept. */
-static size_t write_now(Chardev *chr, const uint8_t *data, size_t length)
-{
-    ssize_t n = chr->out_used ? 0 : chr->class->write(chr, data, length);
-
-    if (n < 0) {
-        __atomic_store_n(&chr->lost, true, __ATOMIC_SEQ_CST);
-        return length; /* nobody can read it any more */
-    }
-    return (size_t)n;
-}
-
-/* Lock held. */
-static void log_output(Chardev *chr, const uint8_t *data, size_t length)
-{
-    if (chr->log_fd >= 0 && length && write(chr->log_fd, data, length) < 0) {
-        log_warning("%s: cannot write the log file: %s; it ends here", chr->id, g_strerror(errno));
-        close(chr->log_fd);
-        chr->log_fd = -1;
-    }
-}
-
-size_t chardev_write(Chardev *chr, const uint8_t *data, size_t length)
-{
-    size_t taken = length;
-    bool pending;
-
-    if (chr->class->pass) {
-        return chr->class->pass(chr, data, length);
-    }
-    lock_acquire(&chr->lock);
-    if (chardev_connected(chr)) {
-        taken = write_now(chr, data, length);
-        taken += keep(chr, data + taken, length - taken);
-    }
-    log_output(chr, data, taken);
-    pending = chr->out_used > 0;
-    lock_release(&chr->lock);
-    if (pending) {
-        leave_work(chr, CHARDEV_WORK_OUTPUT);
-    }
-    return taken;
-}
-
-void chardev_want_write(Chardev *chr)
-{
-    Chardev *below = chr->class->below ? chr->class->below(chr) : NULL;
-
-    __atomic_store_n(&chr->wants_write, true, __ATOMIC_SEQ_CST);
-    if (below) {
-        chardev_want_write(below);
-    } else {
-        leave_work(chr, CHARDEV_WORK_WRITABLE);
-    }
-}
-
-void chardev_send_break(Chardev *chr)
-{
-    if (chr->class->below) {
-        chardev_send_break(chr->class->below(chr));
-    } else if (chr->class->send_break) {
-        chr->class->send_break(chr);
-    }
-}
-
-bool chardev_output_pending(Chardev *chr)
-{
-    bool pending;
-
-    lock_acquire(&chr->lock);
-    pending = chr->out_used > 0;
-    lock_release(&chr->lock);
-    return pending;
-}
-
-void chardev_output_ready(Chardev *chr)
-{
-    ssize_t n = 1;
-    bool empty;
-
-    lock_acquire(&chr->lock);
-    while (chr->out_used && n > 0) {
-        size_t length = MIN(chr->out_used, CHARDEV_OUT_MAX - chr->out_head);
-
-        n = chr->class->write(chr, chr->out + chr->out_head, length);
-        if (n < 0) {
-            chr->out_used = 0;
-            __atomic_store_n(&chr->lost, true, __ATOMIC_SEQ_CST);
-        } else {
-            chr->out_head = (chr->out_head + n) % CHARDEV_OUT_MAX;
-            chr->out_used -= n;
-        }
-    }
-    empty = chr->out_used == 0;
-    lock_release(&chr->lock);
-    if (empty) {
-        chr->class->watch_output(chr, false);
-    }
-    tell_writable(chr);
-}
-
-void chardev_drop_output(Chardev *chr)
-{
-    lock_acquire(&chr->lock);
-    chr->out_used = 0;
-    lock_release(&chr->lock);
-    tell_writable(chr);
 }

@@ -8,12 +8,10 @@
 #include "vmm/locks.h"
 
 #include <glib.h>
-#include <limits.h>
-#include <linux/futex.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+
+#include "vmm/thread.h"
 
 typedef struct Effect {
     void (*deliver)(void *opaque);
@@ -120,16 +118,6 @@ static void forget(const Lock *lock)
 
 #define SPINS 50 /* some microseconds: device locks are held for less */
 
-static void wait_while(const unsigned *word, unsigned value)
-{
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
-}
-
-static void wake_all(const unsigned *word)
-{
-    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
-}
-
 static bool has_queue(const Lock *lock)
 {
     return __atomic_load_n(&lock->last_ticket, __ATOMIC_RELAXED) != __atomic_load_n(&lock->serving, __ATOMIC_RELAXED);
@@ -143,12 +131,12 @@ static void take_turn(Lock *lock)
     unsigned ticket = __atomic_fetch_add(&lock->last_ticket, 1, __ATOMIC_SEQ_CST), serving;
 
     while ((serving = __atomic_load_n(&lock->serving, __ATOMIC_SEQ_CST)) != ticket) {
-        wait_while(&lock->serving, serving);
+        thread_wait_while(&lock->serving, serving, INT64_MAX);
     }
     pthread_mutex_lock(&lock->mutex);
     __atomic_store_n(&lock->serving, ticket + 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&lock->last_ticket, __ATOMIC_SEQ_CST) != ticket + 1) {
-        wake_all(&lock->serving);
+        thread_wake_all(&lock->serving);
     }
 }
 

@@ -191,6 +191,13 @@ static void stop(Domain *domain, Monitors *monitors)
     domain_free(domain);
 }
 
+static void on_run_event(Domain *domain, RunEvent event, RequestReason reason, void *opaque)
+{
+    if (event == RUN_EVENT_EXIT) {
+        chardev_flush_all(domain);
+    }
+}
+
 static int run_domain(const Options *options, const MachineClass *class, const Listing *listing, GError **error)
 {
     int status = EXIT_FAILURE;
@@ -205,6 +212,7 @@ static int run_domain(const Options *options, const MachineClass *class, const L
     }
     signals = signals_attach(domain, error);
     if (signals && start(options, domain, class, listing, &monitors, error)) {
+        domain_observe(domain, on_run_event, NULL); /* the last: monitors have had their say */
         status = domain_main(domain);
     } else if (*error) { /* before a monitor's connection ends: who is at its other end reads the log then */
         log_error(*error);

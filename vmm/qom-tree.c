@@ -55,7 +55,9 @@ static bool add_object(Object *obj, void *nodes)
 
 static GArray *collect(Domain *domain)
 {
-    static const char *const containers[] = { "/", "/objects", "/machine/peripheral", "/machine/unattached" };
+    static const char *const containers[] = {
+        "/", "/objects", "/machine/peripheral", "/machine/peripheral-anon", "/machine/unattached",
+    };
     GArray *nodes = g_array_new(FALSE, FALSE, sizeof(Node));
 
     g_array_set_clear_func(nodes, clear_node);

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * -readconfig: INI text as QEMU reads and writes it.
+ * -readconfig: INI text as QEMU reads it.
  *
  *     # comment
  *     [group "id"]          or [group]
- *       key = "value"
+ *       key = "value"       # comment
+ *
+ * A value ends at the quote behind which nothing but a comment follows, so there may be quotes in it, which QEMU (up to 7.2)
+ * wrote but did not read; no character has a meaning of its own there.  What is no such line is an error; QEMU passes over
+ * some.
  *
  * A group is one use of the option whose row names it; the id becomes its id key,
  * or, for -object and -device, theirs.  Keys with dots reach into objects.
@@ -92,27 +96,50 @@ static bool begin_group(Reader *r, const char *group, const char *id, GError **e
     return true;
 }
 
+const char *options_config_end(const char *line, char closing)
+{
+    for (const char *p = strchr(line, closing); p; p = strchr(p + 1, closing)) {
+        size_t blanks = strspn(p + 1, " \t\r\n");
+
+        if (!p[1 + blanks] || (blanks && p[1 + blanks] == '#')) {
+            return p;
+        }
+    }
+    return NULL;
+}
+
+/* "text", which may be followed by a comment if it ends with the line; NULL: it is not in quotes. */
+static char *unquote(char *text)
+{
+    char *end;
+
+    if (text[0] != '"') {
+        return NULL;
+    }
+    end = (char *)options_config_end(text + 1, '"');
+    if (end) {
+        *end = '\0';
+    }
+    return end ? text + 1 : NULL;
+}
+
 /* [group] or [group "id"] */
 static bool read_heading(Reader *r, char *line, GError **error)
 {
-    size_t n = strlen(line);
-    char *space, *id = NULL;
+    char *end = (char *)options_config_end(line, ']'), *space, *id = NULL;
 
-    if (line[n - 1] != ']') {
+    if (!end) {
         return fail_line(r, error, "a group does not end in ']'");
     }
-    line[n - 1] = '\0';
+    *end = '\0';
     line++;
     space = strchr(line, ' ');
     if (space) {
-        id = g_strstrip(space + 1);
         *space = '\0';
-        n = strlen(id);
-        if (n < 3 || id[0] != '"' || id[n - 1] != '"') {
+        id = unquote(g_strstrip(space + 1));
+        if (!id || !*id) {
             return fail_line(r, error, "the id of a group stands in double quotes");
         }
-        id[n - 1] = '\0';
-        id++;
     }
     return end_group(r, error) && begin_group(r, line, id, error);
 }
@@ -121,7 +148,6 @@ static bool read_heading(Reader *r, char *line, GError **error)
 static bool read_key(Reader *r, char *line, GError **error)
 {
     char *equals = strchr(line, '='), *value;
-    size_t n;
 
     if (!equals) {
         return fail_line(r, error, "this is neither [group] nor key = \"value\"");
@@ -131,16 +157,14 @@ static bool read_key(Reader *r, char *line, GError **error)
     }
     *equals = '\0';
     g_strchomp(line);
-    value = g_strstrip(equals + 1);
-    n = strlen(value);
-    if (n < 2 || value[0] != '"' || value[n - 1] != '"') {
+    value = unquote(g_strstrip(equals + 1));
+    if (!value) {
         return fail_line(r, error, "the value of '%s' stands in double quotes", line);
     }
     if (line[strcspn(line, ",=")]) {
         return fail_line(r, error, "'%s' is no key", line);
     }
-    value[n - 1] = '\0';
-    append_key(r, line, value + 1);
+    append_key(r, line, value);
     return true;
 }
 

@@ -3,7 +3,13 @@
 #include "vmm/thread.h"
 
 #include <glib.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "vmm/timer.h"
 
 static const int caused_signals[] = { SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP };
 
@@ -20,4 +26,17 @@ int thread_create(pthread_t *ret, const pthread_attr_t *attr, void *(*fn)(void *
     err = pthread_create(ret, attr, fn, opaque);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return err;
+}
+
+void thread_wait_while(const unsigned *word, unsigned value, int64_t until_ns)
+{
+    struct timespec until = { .tv_sec = until_ns / NS_PER_SEC, .tv_nsec = until_ns % NS_PER_SEC };
+
+    syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value, until_ns == INT64_MAX ? NULL : &until, NULL,
+            FUTEX_BITSET_MATCH_ANY);
+}
+
+void thread_wake_all(const unsigned *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }

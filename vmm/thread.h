@@ -7,6 +7,13 @@
 #pragma once
 
 #include <pthread.h>
+#include <stdint.h>
 
 /* pthread_create() with the signals of a thread of ours. */
 int thread_create(pthread_t *ret, const pthread_attr_t *attr, void *(*fn)(void *opaque), void *opaque);
+
+/* futex(2): sleeps while *word is `value`, at most until a time of CLOCK_MONOTONIC (ns; INT64_MAX: for ever).  May
+ * return for no reason: the caller looks again. */
+void thread_wait_while(const unsigned *word, unsigned value, int64_t until_ns);
+/* Wakes all who wait like that; *word has changed. */
+void thread_wake_all(const unsigned *word);

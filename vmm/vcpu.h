@@ -47,7 +47,8 @@ struct Vcpu {
     bool fetched;           /* cpu holds the state; the accelerator's is stale once dirty */
     bool dirty;             /* write cpu back before the next run */
     bool full;              /* ... all of it: after a reset */
-    bool halted, kicked;    /* atomics */
+    bool halted;            /* atomic, as is the next */
+    unsigned kicked;
     int64_t halt_until;     /* when VCPU_EXIT_HALTED ends by itself, by clock_realtime; INT64_MAX: never */
     VcpuStop stop;          /* why run() ended with VCPU_EXIT_DEBUG; its thread writes */
     /* Under mutex; cond tells of every change. */

@@ -102,7 +102,7 @@ static bool is_master(const PciDevice *pci)
 /* Requests from behind the bridge get through it. */
 static bool forwards(PciDevice *bridge)
 {
-    return is_master(bridge) && !__atomic_load_n(&pci_bridge_secondary(bridge)->off, __ATOMIC_ACQUIRE);
+    return is_master(bridge) && pci_bridge_is_open(bridge);
 }
 
 /* The function, and what is behind it if it is a bridge, whose own path to the root is `open`. */

@@ -6,8 +6,13 @@
  * addresses; each open window is an alias of them in the containers of the bus
  * above, so nothing outside of a window is forwarded.
  *
- * Not modelled: VGA and ISA forwarding, secondary bus reset (its bit reads 0), the
- * latency timers.
+ * Secondary bus reset: while its bit is set nothing behind the bridge can be reached,
+ * and the main loop resets what is there.  Where software clears the bit before that is
+ * done, the bus comes back when it is.
+ *
+ *   vCPU: bit set --bridge_control_wrote()--> resetting -> device_post() -> main loop, no lock: reset_behind()
+ *
+ * Not modelled: VGA and ISA forwarding, the latency timer of the primary side.
  */
 #include "hw/pci/pci-bridge.h"
 
@@ -16,7 +21,7 @@
 #include "hw/pci/pci-internal.h"
 #include "vmm/domain.h"
 
-#define BRIDGE_CONTROL_WRITABLE (PCI_BRIDGE_CTL_PARITY | PCI_BRIDGE_CTL_SERR)
+#define BRIDGE_CONTROL_WRITABLE (PCI_BRIDGE_CTL_PARITY | PCI_BRIDGE_CTL_SERR | PCI_BRIDGE_CTL_BUS_RESET)
 
 static const char *const window_name[PCI_WINDOW_KINDS] = { "pci-bridge-io", "pci-bridge-mem", "pci-bridge-pref-mem" };
 
@@ -134,8 +139,7 @@ void pci_bridge_update_windows(PciDevice *pci)
 {
     PciBridge *bridge = pci_bridge(pci);
     PciBus *above = pci_bus(pci);
-    bool visible = __atomic_load_n(&pci->visible, __ATOMIC_RELAXED) &&
-                   !__atomic_load_n(&bridge->secondary.off, __ATOMIC_RELAXED);
+    bool visible = __atomic_load_n(&pci->visible, __ATOMIC_RELAXED) && pci_bridge_is_open(pci);
     uint16_t command = pci_config_word(pci, PCI_COMMAND);
 
     for (unsigned i = 0; i < PCI_WINDOW_KINDS; i++) {
@@ -160,6 +164,92 @@ void pci_bridge_update_windows(PciDevice *pci)
     }
 }
 
+/* ---- secondary bus reset ---- */
+bool pci_bridge_is_open(PciDevice *pci)
+{
+    PciBridge *bridge = pci_bridge(pci);
+
+    return !__atomic_load_n(&bridge->secondary.off, __ATOMIC_ACQUIRE) &&
+           !__atomic_load_n(&bridge->resetting, __ATOMIC_ACQUIRE) &&
+           !(pci_config_byte(pci, PCI_BRIDGE_CONTROL) & PCI_BRIDGE_CTL_BUS_RESET);
+}
+
+static bool is_behind(const Device *dev, const Device *bridge)
+{
+    const Device *up = dev;
+
+    while (up && up != bridge) {
+        up = up->bus ? up->bus->parent : up->parent;
+    }
+    return up && dev != bridge;
+}
+
+static bool collect_behind(Device *dev, void *opaque)
+{
+    GPtrArray *behind = opaque;
+
+    if (is_behind(dev, g_ptr_array_index(behind, 0))) {
+        g_ptr_array_add(behind, dev);
+    }
+    return true;
+}
+
+/* Main thread, no lock held. */
+static void reset_behind(void *opaque)
+{
+    g_autoptr(GPtrArray) behind = g_ptr_array_new(); /* the bridge itself, then what is there, as it was realized */
+    PciDevice *pci = opaque;
+    bool quiet = pci->dev.paused;
+
+    if (!__atomic_load_n(&pci_bridge(pci)->resetting, __ATOMIC_ACQUIRE)) {
+        return; /* the machine's reset came first */
+    }
+    g_ptr_array_add(behind, pci);
+    device_each(pci->dev.domain, collect_behind, behind);
+    for (unsigned i = behind->len - 1; i > 0; i--) {
+        device_pause(behind->pdata[i]);
+    }
+    for (unsigned i = 1; i < behind->len; i++) {
+        device_reset(behind->pdata[i]);
+    }
+    for (unsigned i = 1; !quiet && i < behind->len; i++) {
+        device_resume(behind->pdata[i]);
+    }
+    lock_acquire(pci->dev.lock);
+    __atomic_store_n(&pci_bridge(pci)->resetting, false, __ATOMIC_RELEASE);
+    pci_update_mapping(pci);
+    lock_release(pci->dev.lock);
+}
+
+static void reset_is_due(Device *dev)
+{
+    effect_post(reset_behind, dev);
+}
+
+void pci_bridge_control_wrote(PciDevice *pci, uint8_t old)
+{
+    uint8_t begun = pci_config_byte(pci, PCI_BRIDGE_CONTROL) & ~old & PCI_BRIDGE_CTL_BUS_RESET;
+
+    if (begun && !__atomic_exchange_n(&pci_bridge(pci)->resetting, true, __ATOMIC_ACQ_REL)) {
+        device_post(&pci->dev, reset_is_due);
+    }
+    pci_update_mapping(pci);
+}
+
+/* The domain goes quiet, perhaps to be saved: a stream has no reset that is under way. */
+static void bridge_pause(Device *dev)
+{
+    reset_behind(dev);
+}
+
+static void bridge_reset(Device *dev)
+{
+    PciBridge *bridge = pci_bridge(pci_device(dev));
+
+    __atomic_store_n(&bridge->resetting, false, __ATOMIC_RELEASE);
+    pci_update_mapping(&bridge->pci);
+}
+
 /* No guest state beyond the function's config space. */
 const DeviceClass pci_bridge_class = {
     .name = "pci-bridge-device",
@@ -170,4 +260,6 @@ const DeviceClass pci_bridge_class = {
     .size = sizeof(PciBridge),
     .state = &state_none,
     .abstract = true,
+    .pause = bridge_pause,
+    .reset = bridge_reset,
 };

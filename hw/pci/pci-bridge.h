@@ -24,6 +24,7 @@ typedef struct PciBridge {
     MemoryRegion alias[PCI_WINDOW_KINDS];
     PciWindow window[PCI_WINDOW_KINDS];
     bool open[PCI_WINDOW_KINDS];
+    bool resetting; /* derived, atomic: a reset of what is behind is under way */
     /* Room kept for what is plugged later, bytes */
     uint64_t reserve[PCI_WINDOW_KINDS];
 } PciBridge;

@@ -235,7 +235,7 @@ static bool leads_to(const PciDevice *bridge, uint8_t number)
     return first && first <= number && number <= last; /* 0: not numbered yet */
 }
 
-/* Down the bridges whose range holds `number`.  A guest may number buses in circles or twice; the
+/* Down the bridges that are open and whose range holds `number`.  A guest may number buses in circles or twice; the
  * depth is that of the tree, whatever it writes. */
 PciBus *pci_find_bus(PciBus *root, uint8_t number)
 {
@@ -248,7 +248,7 @@ PciBus *pci_find_bus(PciBus *root, uint8_t number)
             PciDevice *pci = function_at(bus, i);
 
             if (pci && __atomic_load_n(&pci->visible, __ATOMIC_ACQUIRE) && pci_is_bridge(pci) &&
-                leads_to(pci, number)) {
+                leads_to(pci, number) && pci_bridge_is_open(pci)) {
                 next = pci_bridge_secondary(pci);
             }
         }
@@ -260,7 +260,7 @@ PciBus *pci_find_bus(PciBus *root, uint8_t number)
 PciDevice *pci_find_function(PciBus *root, uint8_t number, uint8_t devfn)
 {
     PciBus *bus = pci_find_bus(root, number);
-    PciDevice *pci = bus && !__atomic_load_n(&bus->off, __ATOMIC_ACQUIRE) ? function_at(bus, devfn) : NULL;
+    PciDevice *pci = bus ? function_at(bus, devfn) : NULL;
 
     return pci && __atomic_load_n(&pci->visible, __ATOMIC_ACQUIRE) ? pci : NULL;
 }

@@ -19,6 +19,8 @@ extern const StateDesc pci_msix_state; /* of PciDevice, needed when it has MSI-X
 /* Publishes the windows of a bridge: inside memory_begin() and memory_commit(). */
 void pci_bridge_update_windows(PciDevice *pci);
 PciBus *pci_bridge_secondary(PciDevice *pci);
+bool pci_bridge_is_open(PciDevice *pci); /* what is behind it can be reached.  Any thread */
+void pci_bridge_control_wrote(PciDevice *pci, uint8_t old); /* lock held; not after a load */
 
 /* ---- pci-bus.c ---- */
 void pci_bus_connect_pin(PciDevice *pci);

@@ -80,6 +80,8 @@ static void config_took_effect(PciDevice *pci, unsigned offset, unsigned size)
 
 void pci_config_write(PciDevice *pci, unsigned offset, uint32_t value, unsigned size)
 {
+    uint8_t control = pci_config_byte(pci, PCI_BRIDGE_CONTROL);
+
     log_if(LOG_PCI, "%s: config write %#x/%u = %#x", device_name(&pci->dev), offset, size, value);
     for (unsigned i = 0; i < size; i++) {
         uint8_t byte = (uint8_t)(value >> (8 * i)), old = pci->config[offset + i];
@@ -88,6 +90,9 @@ void pci_config_write(PciDevice *pci, unsigned offset, uint32_t value, unsigned 
         pci_config_put(pci, offset + i, ((old & ~w) | (byte & w)) & ~(byte & pci->w1cmask[offset + i]), 1);
     }
     config_took_effect(pci, offset, size);
+    if (pci_is_bridge(pci) && pci_touches(offset, size, PCI_BRIDGE_CONTROL, 2)) {
+        pci_bridge_control_wrote(pci, control);
+    }
     pci_msi_wrote(pci, offset, size);
     if (pci->config_wrote) {
         pci->config_wrote(pci, offset, size);
@@ -163,6 +168,9 @@ void pci_add_express(PciDevice *pci, uint8_t port_type)
 {
     uint8_t *c, *w, *w1c;
 
+    if (pci_bus(pci)->conventional) {
+        return;
+    }
     if (port_type == PCI_EXP_TYPE_ENDPOINT && !pci_bus(pci)->bridge) {
         port_type = PCI_EXP_TYPE_RC_END;
     }

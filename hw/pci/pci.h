@@ -6,7 +6,7 @@
  *   pci.c         the function: config space, capabilities, reset, saved state
  *   pci-bar.c     what COMMAND, BARs and bridge windows map, in one transaction each
  *   pci-bus.c     the bus: addresses, finding functions, INTx swizzling
- *   pci-bridge.c  type 1 headers: secondary bus and windows
+ *   pci-bridge.c  type 1 headers: secondary bus, windows and reset
  *   pci-assign.c  the firmware's part: bus numbers, addresses
  *   msi.c         MSI and MSI-X
  *
@@ -92,6 +92,7 @@ struct PciBus {
     PciDevice *bridge;   /* NULL: root */
     uint8_t slot_min;    /* first slot handed out */
     uint8_t slot_max;    /* last one there is: 31, or 0 below a PCIe port */
+    bool conventional;   /* no PCI Express: functions on it have no such capability, and 256 bytes of config space */
     bool off;            /* atomic: its slot has no power, nothing on it can be reached */
     MemoryRegion *memory, *ports; /* BARs are mapped here */
     AddressSpace *dma_space;
@@ -127,7 +128,8 @@ uint8_t pci_add_capability(PciDevice *pci, uint8_t id, uint8_t size);
 uint16_t pci_add_ext_capability(PciDevice *pci, uint16_t id, uint8_t version, uint16_t size);
 void pci_set_intx_pin(PciDevice *pci, uint8_t pin); /* 1..4: INTA..INTD */
 void pci_add_pm(PciDevice *pci);
-/* port_type: PCI_EXP_TYPE_*; an endpoint on a root bus becomes a root complex integrated one. */
+/* port_type: PCI_EXP_TYPE_*; an endpoint on a root bus becomes a root complex integrated one, and one on a conventional
+ * bus has none of it. */
 void pci_add_express(PciDevice *pci, uint8_t port_type);
 bool pci_add_msi(PciDevice *pci, unsigned vectors, bool address64, bool per_vector_mask, GError **error);
 /* Table and PBA in BAR `bar`, at table_offset and pba_offset of the container mr. */

@@ -7,10 +7,12 @@ Bad input is one sentence on standard error that begins with "lodge: " and exit 
 with status 0.
 """
 
+import json
 import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -223,6 +225,54 @@ class Running(Scratch):
         self.addCleanup(os.environ.pop, "LODGE_RUNTIME_DIR")
         process, _ = self.start("-name", "web,process=lodge-web")
         self.assertEqual(pathlib.Path(f"/proc/{process.pid}/comm").read_text(), "lodge-web\n")
+
+
+class LastWords(Scratch):
+    """What was said before the end reaches who reads slowly."""
+
+    def connect(self, name):
+        client = socket.socket(socket.AF_UNIX)
+        self.addCleanup(client.close)
+        client.settimeout(30)
+        for _ in range(600):
+            try:
+                client.connect(str(self.directory / name))
+                break
+            except OSError:
+                time.sleep(0.05)
+        client.sendall(b'{"execute": "qmp_capabilities"}')
+        return client
+
+    def start(self):
+        monitors = [f"unix:{self.directory / name},server=on,wait=off" for name in ("slow", "other")]
+        process = subprocess.Popen([LODGE, "-accel", "tcg", "-M", "none", "-S", "-display", "none", "-qmp", monitors[0],
+                                    "-qmp", monitors[1]], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        return process
+
+    def test_slow_client_hears_all_that_it_asked_for_and_the_end(self):
+        process = self.start()
+        slow = self.connect("slow")
+        slow.sendall(b'{"execute": "query-qmp-schema"}' * 8)
+        time.sleep(0.5)
+        self.connect("other").sendall(b'{"execute": "quit"}')
+        time.sleep(0.2)
+        replies = b"".join(iter(lambda: slow.recv(1 << 16), b"")).decode().split("\r\n")
+        self.assertEqual(replies.pop(), "")
+        self.assertGreater(sum(map(len, replies)), 1 << 18, "no more than the socket holds, which proves nothing")
+        self.assertEqual(json.loads(replies[-1])["event"], "SHUTDOWN")
+        self.assertEqual(process.wait(30), 0)
+
+    def test_client_that_never_reads_delays_the_end_by_a_second_and_is_named(self):
+        process = self.start()
+        self.connect("slow").sendall(b'{"execute": "query-qmp-schema"}' * 8)
+        time.sleep(0.5)
+        began = time.monotonic()
+        self.connect("other").sendall(b'{"execute": "quit"}')
+        self.assertEqual(process.wait(30), 0)
+        self.assertLess(time.monotonic() - began, 5)
+        self.assertRegex(process.stderr.read(), r"warning: compat_monitor0: its reader is slow: the last \d+ bytes are lost")
 
 
 class DeviceTree(Scratch):

@@ -339,6 +339,37 @@ class Driven(Scratch):
                          r"VCPU:           0\nCPU:            \d+\nState:          running\n")
         self.assertEqual(self.ctl("vcpucount", "x"), "current      live           1\n\n")
 
+    def test_statistics_have_the_names_of_virsh(self):
+        schema = [{"provider": "tcg", "target": "vcpu", "stats": [{"name": "halts", "type": "cumulative", "exponent": 0},
+                                                                  {"name": "odd", "type": "log2-histogram"}]},
+                  {"provider": "tcg", "target": "vm", "stats": [{"name": "code_bytes", "type": "instant"},
+                                                                {"name": "most", "type": "peak"}]}]
+        values = [{"provider": "tcg", "qom-path": "/c0", "stats": [{"name": "halts", "value": 3}, {"name": "code_bytes",
+                   "value": 5}, {"name": "most", "value": 6}, {"name": "odd", "value": [1, 2]}]}]
+        counters = {"packets": 2, "bytes": 300, "dropped": 1, "errors": 0}
+        queue = {"sent": counters, "received": counters | {"bytes": 4000}}
+        Pretender(self, "x", qmp({
+            "query-status": {"running": True, "status": "running"},
+            "query-cpus-fast": [{"cpu-index": 0, "thread-id": os.getpid(), "qom-path": "/c0"}],
+            "query-hotpluggable-cpus": [{"vcpus-count": 1}] * 4, "query-stats-schemas": schema, "query-stats": values,
+            "query-nics": [{"name": "net0", "queues": [queue, queue]}],
+            "query-block": [{"device": "", "qdev": "/d", "inserted": {
+                "file": "/d/x.img", "write_threshold": 0, "image": {"virtual-size": 1 << 20, "actual-size": 4096}}}],
+            "query-blockstats": [{"device": "", "qdev": "/d", "stats": {"rd_operations": 5},
+                                  "parent": {"stats": {"wr_highest_offset": 512}}}]}))
+        said = json.loads(self.ctl("domstats", "x", "--json"))["stats"]
+        for name, value in {"vcpu.current": 1, "vcpu.maximum": 4, "vcpu.0.state": 1, "vcpu.0.halts.sum": 3, "net.count": 1,
+                            "net.0.name": "net0", "net.0.rx.bytes": 8000, "net.0.rx.pkts": 4, "net.0.rx.errs": 0,
+                            "net.0.rx.drop": 2, "net.0.tx.bytes": 600, "net.0.tx.pkts": 4, "net.0.tx.errs": 0,
+                            "net.0.tx.drop": 2, "block.0.name": "/d", "block.0.path": "/d/x.img", "block.0.rd.reqs": 5,
+                            "block.0.allocation": 512, "block.0.capacity": 1 << 20, "block.0.physical": 4096,
+                            "vm.code_bytes.cur": 5, "vm.most.max": 6}.items():
+            self.assertEqual(said.get(name), value, name)
+        self.assertLessEqual({"vcpu.0.time", "vcpu.0.wait", "vcpu.0.delay"}, set(said))
+        self.assertFalse({name for name in said if "odd" in name or "threshold" in name})
+        lines = self.ctl("domstats", "x", "--interface").splitlines()
+        self.assertEqual([line.split("=")[0] for line in lines[:3]], ["Domain: 'x'", "  net.count", "  net.0.name"])
+
     def test_pinning(self):
         self.define_guest("x", b"")
         self.ctl("start", "x")

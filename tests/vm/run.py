@@ -20,6 +20,7 @@ import threading
 import time
 import traceback
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -257,6 +258,18 @@ class Worker:
         return "\n".join(lines)
 
 
+def prepare():
+    """Make the images that are lacking, whole Debians beside the rest."""
+    def make(names):
+        available = {}
+        vmtest.trees_for(names, available)
+        return [f"{name}: {why}" for name, why in available.items() if why]
+    rest = [name for name in vmtest.IMAGES if name not in LONG]
+    with ThreadPoolExecutor() as pool:
+        for lacking in pool.map(make, [[name] for name in sorted(LONG)] + [rest]):
+            print("".join(f"{line}\n" for line in lacking), end="")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pattern", nargs="*", help="run only tests whose name contains one of these")
@@ -271,8 +284,12 @@ def main():
     parser.add_argument("--tail", type=int, default=25, metavar="N", help="lines of guest output that a failure shows")
     parser.add_argument("--json", metavar="FILE", help="write the results there too")
     parser.add_argument("--list", action="store_true", help="list the tests")
+    parser.add_argument("--prepare", action="store_true", help="make the images that tests need, and run nothing")
     args = parser.parse_args()
 
+    if args.prepare:
+        prepare()
+        return 0
     tests = discover(args.pattern)
     if args.list:
         for test in tests:

@@ -39,6 +39,23 @@ def test_e1000_gets_a_lease_and_carries_files_both_ways(vm):
 
 @needs("generic")
 @device_only
+def test_e1000_works_behind_a_bridge_to_conventional_pci_and_after_a_reset_of_that_bus(vm):
+    """Its interrupt goes through two bridges.  The driver is bound anew, since it knows nothing of such a reset."""
+    port = some_port()
+    digest = web_server(vm, port, 1)
+    reset = ("cd /sys/bus/pci/devices/0000:02:01.0 && echo 0000:02:01.0 >driver/unbind && echo bus >reset_method && "
+             "echo 1 >reset && echo 0000:02:01.0 >/sys/bus/pci/drivers/e1000/bind && cd / && ")
+    output = ended_well(vm.guest(
+        MACHINE + "-device pcie-root-port,id=port,addr=2 -device pcie-pci-bridge,id=pci.2,bus=port "
+        "-netdev user,id=n -device e1000,netdev=n,bus=pci.2", kernel="generic",
+        run=NET + f"{reset}lease eth0 && {transfer(f'10.0.2.2:{port}')} && cat /proc/interrupts"), 2 * BOOT)
+    assert "0000:01:00.0 0x060400 0x1b36 0x000e" in output
+    arrived(output, digest)
+    assert interrupts(output, "eth0") > 20
+
+
+@needs("generic")
+@device_only
 def test_e1000e_gets_a_lease_and_carries_files_both_ways_with_a_vector_for_each_queue(vm):
     output = copy_both_ways(vm, "e1000e", "cat /proc/interrupts")
     assert "PCI-MSI" in output

@@ -113,6 +113,22 @@ def test_libvirt_starts_domains_of_every_kind(vm):
 @lodge_only
 @tcg_only
 @one_at_a_time
+def test_libvirt_places_conventional_cards_where_the_guest_finds_them(vm):
+    """Without an address they go behind a bridge to conventional PCI, which libvirt adds."""
+    cards = "<interface type='user'><model type='e1000'/></interface><watchdog model='i6300esb' action='poweroff'/>"
+    with libvirt(vm) as daemon:
+        daemon.virsh("create", domain(daemon, "cards", serial=SERIAL_FILE, devices=cards,
+                                      run="cat /sys/bus/pci/devices/*/device"))
+        assert "model='pcie-to-pci-bridge'" in daemon.virsh("dumpxml", "cards")
+        for device in ("0x000e", "0x100e", "0x25ab"):
+            wait_for_serial(daemon, device)
+        daemon.virsh("destroy", "cards")
+
+
+@needs("cloud")
+@lodge_only
+@tcg_only
+@one_at_a_time
 def test_libvirt_outlives_its_domain_and_the_domain_outlives_libvirt(vm):
     with libvirt(vm) as daemon:
         daemon.virsh("define", domain(daemon, "hardy"))

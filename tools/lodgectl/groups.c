@@ -6,23 +6,35 @@
 
 #include <string.h>
 
+#include "vmm/options.h"
+
 /* A group is its heading and the lines to its last key; comments and empty lines behind that are nobody's. */
 typedef struct Group {
     const char *begin, *end;
     bool right_kind, right_id;
 } Group;
 
+/* "value", and perhaps a comment */
+static bool is_quoted(const char *text, const char *value)
+{
+    const char *end = *text == '"' ? options_config_end(text + 1, '"') : NULL;
+    size_t length = strlen(value);
+
+    return end && (size_t)(end - text - 1) == length && strncmp(text + 1, value, length) == 0;
+}
+
 /* key = "value" */
 static bool line_says(const char *line, const char *key, const char *value)
 {
     g_auto(GStrv) parts = g_strsplit(line, "=", 2);
-    g_autofree char *quoted = g_strdup_printf("\"%s\"", value);
 
-    return parts[0] && parts[1] && g_str_equal(g_strstrip(parts[0]), key) && g_str_equal(g_strstrip(parts[1]), quoted);
+    return parts[0] && parts[1] && g_str_equal(g_strstrip(parts[0]), key) && is_quoted(g_strstrip(parts[1]), value);
 }
 
-static void begin_group(Group *g, const char *begin, const char *heading, const char *kind, const char *id)
+static void begin_group(Group *g, const char *begin, const char *line, const char *kind, const char *id)
 {
+    const char *end = options_config_end(line, ']');
+    g_autofree char *heading = g_strndup(line, end ? (size_t)(end + 1 - line) : strlen(line));
     g_autofree char *plain = g_strdup_printf("[%s]", kind);
     g_autofree char *prefix = g_strdup_printf("[%s ", kind);
     g_autofree char *quoted = g_strdup_printf("\"%s\"]", id);

@@ -10,18 +10,41 @@
 #include <unistd.h>
 
 /* To the nanosecond, where stat(5) counts ticks.  0: not known. */
-static uint64_t exact_time(pid_t pid, pid_t tid)
+static uint64_t exact_time(pid_t pid)
 {
-    g_autofree char *path = g_strdup_printf("/proc/%d/task/%d/schedstat", pid, tid);
-    g_autofree char *text = NULL;
     struct timespec t;
     clockid_t clock;
 
-    if (!tid) {
-        return clock_getcpuclockid(pid, &clock) == 0 && clock_gettime(clock, &t) == 0
-                   ? (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec : 0;
+    return clock_getcpuclockid(pid, &clock) == 0 && clock_gettime(clock, &t) == 0
+               ? (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec : 0;
+}
+
+static char *read_of_task(pid_t pid, pid_t tid, const char *name)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/task/%d/%s", pid, tid, name);
+    char *text;
+
+    return g_file_get_contents(path, &text, NULL, NULL) ? text : NULL;
+}
+
+/* A line of /proc/PID/task/TID/sched: its name (with what older kernels have in front), a colon, ms. */
+static uint64_t scheduler_wait(const char *sched)
+{
+    const char *line = sched ? strstr(sched, "wait_sum") : NULL, *colon = line ? strchr(line, ':') : NULL;
+
+    return colon ? (uint64_t)(g_ascii_strtod(colon + 1, NULL) * 1e6) : 0;
+}
+
+static void look_at_task(pid_t pid, pid_t tid, ProcessTimes *ret)
+{
+    g_autofree char *schedstat = read_of_task(pid, tid, "schedstat"), *sched = read_of_task(pid, tid, "sched");
+    unsigned long long ran, delayed;
+
+    if (schedstat && sscanf(schedstat, "%llu %llu", &ran, &delayed) == 2) {
+        ret->total_ns = ran;
+        ret->delay_ns = delayed;
     }
-    return g_file_get_contents(path, &text, NULL, NULL) ? g_ascii_strtoull(text, NULL, 10) : 0;
+    ret->wait_ns = scheduler_wait(sched);
 }
 
 bool process_times(pid_t pid, pid_t tid, ProcessTimes *ret)
@@ -43,7 +66,11 @@ bool process_times(pid_t pid, pid_t tid, ProcessTimes *ret)
     }
     ret->user_ns = user * (1000000000 / (uint64_t)sysconf(_SC_CLK_TCK));
     ret->system_ns = system * (1000000000 / (uint64_t)sysconf(_SC_CLK_TCK));
-    ret->total_ns = exact_time(pid, tid);
+    ret->total_ns = tid ? 0 : exact_time(pid);
+    ret->delay_ns = ret->wait_ns = 0;
+    if (tid) {
+        look_at_task(pid, tid, ret);
+    }
     if (!ret->total_ns) {
         ret->total_ns = ret->user_ns + ret->system_ns;
     }

@@ -13,6 +13,9 @@ typedef struct ProcessTimes {
     uint64_t total_ns;           /* exact */
     uint64_t user_ns, system_ns; /* in ticks of the host */
     int cpu;                     /* on which it ran last */
+    /* Of a thread; 0: the kernel does not count them */
+    uint64_t delay_ns;           /* ready, and another ran */
+    uint64_t wait_ns;            /* the same as its scheduler has it, where that is asked to (sched_schedstats) */
 } ProcessTimes;
 
 /* tid 0: of the whole process. */

@@ -11,6 +11,7 @@
 
 #include "tools/lodgectl/balloon.h"
 #include "tools/lodgectl/domains.h"
+#include "tools/lodgectl/domstats.h"
 #include "tools/lodgectl/print.h"
 #include "tools/lodgectl/process.h"
 #include "tools/lodgectl/reply.h"
@@ -18,13 +19,6 @@
 #include "vmm/error.h"
 
 /* ---- CPUs ---- */
-
-static int64_t thread_of(const Json *cpu)
-{
-    int64_t tid = 0;
-
-    return reply_int(cpu, "thread-id", &tid) && tid > 0 && tid <= G_MAXINT ? tid : 0;
-}
 
 static char *affinity_text(pid_t tid)
 {
@@ -52,7 +46,7 @@ static bool vcpuinfo(const Cmd *cmd, GError **error)
     }
     state = dom_state_by(client);
     for (size_t i = 0; i < reply_length(cpus); i++) {
-        pid_t tid = (pid_t)thread_of(json_array_get(cpus, i));
+        pid_t tid = (pid_t)stats_thread(json_array_get(cpus, i));
         g_autofree char *affinity = tid ? affinity_text(tid) : NULL;
         int64_t index = (int64_t)i;
         ProcessTimes times;
@@ -89,21 +83,6 @@ static bool vcpucount(const Cmd *cmd, GError **error)
 
 /* ---- disks ---- */
 
-/* What a disk is called: its drive, its device, its node. */
-static const char *disk_name(const Json *item)
-{
-    static const char *const members[] = { "device", "qdev", "node-name" };
-
-    for (size_t i = 0; i < G_N_ELEMENTS(members); i++) {
-        const char *name = reply_text(item, members[i]);
-
-        if (name && *name) {
-            return name;
-        }
-    }
-    return "-";
-}
-
 static const char *disk_source(const Json *item)
 {
     const Json *inserted = reply_member(item, "inserted", JSON_OBJECT);
@@ -125,23 +104,11 @@ static bool domblklist(const Cmd *cmd, GError **error)
     for (size_t i = 0; i < reply_length(disks); i++) {
         const Json *item = json_array_get(disks, i);
 
-        table_row(table, disk_name(item), disk_source(item));
+        table_row(table, stats_disk_name(item), disk_source(item));
     }
     table_print(table);
     return true;
 }
-
-/* virsh's name for domblkstat, for domstats, and the member of query-blockstats. */
-static const struct { const char *stat, *key, *member; } disk_stats[] = {
-    { "rd_req", "rd.reqs", "rd_operations" },
-    { "rd_bytes", "rd.bytes", "rd_bytes" },
-    { "rd_total_times", "rd.times", "rd_total_time_ns" },
-    { "wr_req", "wr.reqs", "wr_operations" },
-    { "wr_bytes", "wr.bytes", "wr_bytes" },
-    { "wr_total_times", "wr.times", "wr_total_time_ns" },
-    { "flush_operations", "fl.reqs", "flush_operations" },
-    { "flush_total_times", "fl.times", "flush_total_time_ns" },
-};
 
 static bool domblkstat(const Cmd *cmd, GError **error)
 {
@@ -155,17 +122,17 @@ static bool domblkstat(const Cmd *cmd, GError **error)
     }
     for (size_t i = 0; i < reply_length(disks); i++) {
         const Json *item = json_array_get(disks, i), *stats = reply_member(item, "stats", JSON_OBJECT);
-        g_autofree char *name = clean_text(disk_name(item), "");
+        g_autofree char *name = clean_text(stats_disk_name(item), "");
 
-        if (device && !g_str_equal(device, disk_name(item))) {
+        if (device && !g_str_equal(device, stats_disk_name(item))) {
             continue;
         }
         found = true;
-        for (size_t k = 0; k < G_N_ELEMENTS(disk_stats); k++) {
+        for (const DiskStat *k = disk_stats; k->stat; k++) {
             int64_t n;
 
-            if (reply_int(stats, disk_stats[k].member, &n)) {
-                printf("%s %s %" G_GINT64_FORMAT "\n", name, disk_stats[k].stat, n);
+            if (reply_int(stats, k->member, &n)) {
+                printf("%s %s %" G_GINT64_FORMAT "\n", name, k->stat, n);
             }
         }
     }
@@ -210,106 +177,12 @@ static bool dommemstat(const Cmd *cmd, GError **error)
 
 /* ---- domstats ---- */
 
-static void put_int(Json *out, const char *key, int64_t value)
-{
-    json_object_put_member(out, key, json_new_int(value));
-}
-
-static void put_cpu(Json *out, Client *client)
-{
-    ProcessTimes times;
-
-    if (process_times(client_pid(client), 0, &times)) {
-        put_int(out, "cpu.time", (int64_t)times.total_ns);
-        put_int(out, "cpu.user", (int64_t)times.user_ns);
-        put_int(out, "cpu.system", (int64_t)times.system_ns);
-    }
-}
-
-static void put_balloon_stat(const char *name, const char *key, int64_t value, void *out)
-{
-    put_int(out, key, value);
-}
-
-static void put_balloon(Json *out, Client *client)
-{
-    g_autoptr(Json) memory = client_run(client, "query-memory-size-summary", NULL, NULL);
-    g_autoptr(Json) balloon = client_run(client, "query-balloon", NULL, NULL);
-    uint64_t rss;
-    int64_t n;
-
-    if (reply_int(balloon, "actual", &n) || reply_int(memory, "base-memory", &n)) {
-        put_int(out, "balloon.current", n / 1024);
-    }
-    if (reply_int(memory, "base-memory", &n)) {
-        put_int(out, "balloon.maximum", n / 1024);
-    }
-    balloon_each_stat(client, put_balloon_stat, out);
-    if (process_rss(client_pid(client), &rss)) {
-        put_int(out, "balloon.rss", (int64_t)(rss / 1024));
-    }
-}
-
-static void put_vcpus(Json *out, Client *client)
-{
-    g_autoptr(Json) cpus = client_run(client, "query-cpus-fast", NULL, NULL);
-
-    if (!cpus) {
-        return;
-    }
-    put_int(out, "vcpu.current", (int64_t)reply_length(cpus));
-    for (size_t i = 0; i < reply_length(cpus); i++) {
-        pid_t tid = (pid_t)thread_of(json_array_get(cpus, i));
-        ProcessTimes times;
-
-        if (tid && process_times(client_pid(client), tid, &times)) {
-            g_autofree char *state = g_strdup_printf("vcpu.%zu.state", i);
-            g_autofree char *time = g_strdup_printf("vcpu.%zu.time", i);
-
-            put_int(out, state, 1);
-            put_int(out, time, (int64_t)times.total_ns);
-        }
-    }
-}
-
-static void put_disk(Json *out, size_t i, const Json *item)
-{
-    const Json *stats = reply_member(item, "stats", JSON_OBJECT);
-    g_autofree char *name = g_strdup_printf("block.%zu.name", i);
-
-    json_object_put_member(out, name, json_new_string(disk_name(item)));
-    for (size_t k = 0; k < G_N_ELEMENTS(disk_stats); k++) {
-        g_autofree char *key = g_strdup_printf("block.%zu.%s", i, disk_stats[k].key);
-        int64_t n;
-
-        if (reply_int(stats, disk_stats[k].member, &n)) {
-            put_int(out, key, n);
-        }
-    }
-}
-
-static void put_disks(Json *out, Client *client)
-{
-    g_autoptr(Json) disks = client_run(client, "query-blockstats", NULL, NULL);
-
-    if (disks) {
-        put_int(out, "block.count", (int64_t)reply_length(disks));
-    }
-    for (size_t i = 0; i < reply_length(disks); i++) {
-        put_disk(out, i, json_array_get(disks, i));
-    }
-}
-
-static const struct { const char *flag; void (*put)(Json *out, Client *client); } groups[] = {
-    { "cpu-total", put_cpu }, { "balloon", put_balloon }, { "vcpu", put_vcpus }, { "block", put_disks },
-};
-
 static bool wants(const Cmd *cmd, const char *flag)
 {
     bool any = cmd_flag(cmd, "state");
 
-    for (size_t i = 0; i < G_N_ELEMENTS(groups); i++) {
-        any = any || cmd_flag(cmd, groups[i].flag);
+    for (const StatsGroup *g = stats_groups; g->flag; g++) {
+        any = any || cmd_flag(cmd, g->flag);
     }
     return !any || cmd_flag(cmd, flag);
 }
@@ -322,12 +195,12 @@ static Json *collect(const Cmd *cmd, const Dom *dom)
     if (wants(cmd, "state")) {
         DomState state = client ? dom_state_by(client) : dom_state(dom);
 
-        put_int(out, "state.state", state.number);
-        put_int(out, "state.reason", state.reason_number);
+        stats_put(out, "state.state", state.number);
+        stats_put(out, "state.reason", state.reason_number);
     }
-    for (size_t i = 0; client && i < G_N_ELEMENTS(groups); i++) {
-        if (wants(cmd, groups[i].flag)) {
-            groups[i].put(out, client);
+    for (const StatsGroup *g = stats_groups; client && g->flag; g++) {
+        if (wants(cmd, g->flag)) {
+            g->put(out, client);
         }
     }
     return out;
@@ -424,7 +297,9 @@ const Verb stats_verbs[] = {
                        { "cpu-total", ARG_FLAG, .help = "Time of its process, in ns" },
                        { "balloon", ARG_FLAG, .help = "Memory, in KiB" },
                        { "vcpu", ARG_FLAG, .help = "Its CPUs" },
+                       { "interface", ARG_FLAG, .help = "Its network interfaces" },
                        { "block", ARG_FLAG, .help = "Its disks" },
+                       { "vm", ARG_FLAG, .help = "What its accelerator counts for all of it" },
                        { "json", ARG_FLAG, .help = "Print an object a line" },
                        { "watch", ARG_FLAG, .help = "Again and again, until interrupted" },
                        { "interval", ARG_NUMBER, .help = "Seconds between rounds of --watch (1)" }),

@@ -54,6 +54,28 @@ static void test_chardev_add_names_what_is_wrong(void **state)
     assert_non_null(strstr(error->message, "path"));
 }
 
+static char *refusal_of_socket_option(Rig *r, const char *option)
+{
+    g_autofree char *text = g_strdup_printf("{\"id\": \"c\", \"backend\": {\"type\": \"socket\", \"data\": {\"addr\": "
+                                            "{\"type\": \"unix\", \"data\": {\"path\": \"%s\"}}, \"%s\": true}}}",
+                                            r->path, option);
+    g_autoptr(GError) error = NULL;
+
+    assert_null(add_json(r, text, &error));
+    return g_strdup(error->message);
+}
+
+static void test_protocols_that_are_not_there_are_refused_by_name(void **state)
+{
+    Rig *r = *state;
+    g_autofree char *websocket = refusal_of_socket_option(r, "websocket"), *tn3270 = refusal_of_socket_option(r, "tn3270");
+    g_autofree char *flat = rig_error(r, "socket,id=c,path=/x,websocket=on");
+
+    assert_non_null(strstr(websocket, "websocket' is unknown"));
+    assert_non_null(strstr(tn3270, "tn3270' is unknown"));
+    assert_non_null(strstr(flat, "'websocket'"));
+}
+
 static void test_table_has_no_mistakes(void **state)
 {
     g_autofree char *mistakes = field_struct_check(&chardev_options);
@@ -102,6 +124,7 @@ static void test_short_forms(void **state)
     assert_true(g_file_test(odd, G_FILE_TEST_EXISTS));
     check_short(r, local, local_name);
     check_short(r, "tcp:127.0.0.1:47114,server=on,wait=off", "disconnected:tcp:127.0.0.1:47114,server=on");
+    check_short(r, "telnet:127.0.0.1:47114,server=on,wait=off", "disconnected:telnet:127.0.0.1:47114,server=on");
     check_short(r, "tcp::47114,server=on,wait=off", "disconnected:tcp::47114,server=on");
     check_short(r, "tcp:[::1]:47114,server=on,wait=off", "disconnected:tcp:::1:47114,server=on");
     assert_true(chardev_add_short(r->domain, "s", "none", &chr, NULL));
@@ -114,8 +137,8 @@ static void test_short_form_that_is_none_is_refused_with_the_list(void **state)
     g_autoptr(GError) error = NULL;
     Chardev *chr;
 
-    assert_false(chardev_add_short(r->domain, "s", "telnet:localhost:1", &chr, &error));
-    assert_non_null(strstr(error->message, "telnet:"));
+    assert_false(chardev_add_short(r->domain, "s", "websocket:localhost:1", &chr, &error));
+    assert_non_null(strstr(error->message, "websocket:"));
     assert_non_null(strstr(error_get_hint(error), "unix:"));
 }
 
@@ -127,6 +150,7 @@ int main(void)
         ROW(test_chardev_add_makes_a_socket),
         ROW(test_chardev_add_makes_a_file_and_a_pty),
         ROW(test_chardev_add_names_what_is_wrong),
+        ROW(test_protocols_that_are_not_there_are_refused_by_name),
         cmocka_unit_test(test_table_has_no_mistakes),
         cmocka_unit_test(test_help_lists_backends_with_their_options),
         ROW(test_short_forms),

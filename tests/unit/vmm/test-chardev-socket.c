@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* vmm/chardev-socket.c: servers, clients, descriptors. */
+/* vmm/chardev-socket.c: servers, clients, descriptors, TELNET. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -168,6 +168,119 @@ static void test_tcp_goes_both_ways(void **state)
     close(peer);
 }
 
+/* ---- TELNET ---- */
+
+#define OFFERS "\xff\xfb\x01\xff\xfb\x03\xff\xfb\x00\xff\xfd\x00"
+
+static int begin_telnet(Rig *r)
+{
+    g_autofree char *text = g_strdup_printf("socket,id=c,path=%s,server=on,wait=off,telnet=on", r->path);
+    char offers[sizeof(OFFERS) - 1];
+    int peer;
+
+    rig_add(r, text);
+    peer = host_connect_unix(r->path, NULL);
+    assert_true(peer >= 0);
+    rig_settle(r);
+    assert_int_equal(read(peer, offers, sizeof(offers)), sizeof(offers));
+    assert_memory_equal(offers, OFFERS, sizeof(offers));
+    return peer;
+}
+
+static void test_telnet_client_is_asked_for_keys_and_bytes(void **state)
+{
+    Rig *r = *state;
+    g_autofree char *got = NULL;
+    int peer = begin_telnet(r);
+
+    assert_int_equal(write(peer, "\xff\xfd\x03k\xff\xfb\x18\xff\xfb\x00\xff\xff", 12), 12);
+    rig_settle(r);
+    assert_string_equal(r->in, "k\xff");
+    rig_say(r, "<\xff>");
+    got = rig_drain(peer);
+    assert_string_equal(got, "\xff\xfe\x18<\xff\xff>");
+    close(peer);
+}
+
+static void test_telnet_commands_alone_are_no_end_of_the_stream(void **state)
+{
+    Rig *r = *state;
+    int peer = begin_telnet(r);
+
+    assert_int_equal(write(peer, "\xff\xf1", 2), 2);
+    rig_settle(r);
+    assert_int_equal(write(peer, "k", 1), 1);
+    rig_settle(r);
+    assert_string_equal(r->in, "k");
+    assert_string_equal(r->events, "O");
+    close(peer);
+}
+
+static void test_telnet_break_is_one_of_the_line(void **state)
+{
+    Rig *r = *state;
+    int peer = begin_telnet(r);
+
+    assert_int_equal(write(peer, "a\xff\xf3" "b", 4), 4);
+    rig_settle(r);
+    assert_string_equal(r->in, "ab");
+    assert_string_equal(r->events, "OB");
+    close(peer);
+}
+
+static void test_break_of_the_line_is_one_of_telnet(void **state)
+{
+    Rig *r = *state;
+    g_autofree char *got = NULL;
+    int peer = begin_telnet(r);
+
+    chardev_send_break(r->chr);
+    rig_settle(r);
+    got = rig_drain(peer);
+    assert_string_equal(got, "\xff\xf3");
+    close(peer);
+}
+
+static void test_telnet_output_that_waits_is_cut_at_no_escape(void **state)
+{
+    Rig *r = *state;
+    g_autofree uint8_t *block = g_malloc(1 << 20);
+    g_autofree char *got = NULL;
+    size_t taken;
+    int peer = begin_telnet(r);
+
+    memset(block, 0xff, 1 << 20);
+    taken = chardev_write(r->chr, block, 1 << 20);
+    assert_true(taken > 65536 / 2 && taken < 1 << 20);
+    rig_settle(r);
+    got = rig_drain(peer);
+    rig_settle(r);
+    {
+        g_autofree char *rest = rig_drain(peer);
+
+        assert_int_equal(strlen(got) + strlen(rest), 2 * taken);
+    }
+    close(peer);
+}
+
+static void test_urgent_data_mark_is_no_key(void **state)
+{
+    Rig *r = *state;
+    int peer;
+
+    rig_add(r, "socket,id=c,host=127.0.0.1,port=47115,server=on,wait=off,telnet=on");
+    peer = host_connect_tcp("127.0.0.1", "47115", true, false, NULL);
+    assert_true(peer >= 0);
+    rig_settle(r);
+    assert_int_equal(send(peer, "a\xff\xf2", 3, MSG_OOB), 3);
+    assert_int_equal(write(peer, "b", 1), 1);
+    rig_settle(r);
+    assert_string_equal(r->in, "ab");
+    close(peer);
+}
+
+/* ---- kinds of sockets ---- */
+
 static void test_abstract_socket_leaves_no_file(void **state)
 {
     Rig *r = *state;
@@ -233,13 +346,11 @@ static void test_socket_options_that_contradict_are_refused(void **state)
     g_autofree char *both = rig_error(r, "socket,id=c,path=/x,host=h,port=1");
     g_autofree char *wait = rig_error(r, "socket,id=c,path=/x,wait=on");
     g_autofree char *reconnect = rig_error(r, "socket,id=c,path=/x,server=on,reconnect=1");
-    g_autofree char *telnet = rig_error(r, "socket,id=c,path=/x,telnet=on");
 
     assert_non_null(strstr(none, "'path'"));
     assert_non_null(strstr(both, "one of"));
     assert_non_null(strstr(wait, "'wait'"));
     assert_non_null(strstr(reconnect, "'reconnect'"));
-    assert_non_null(strstr(telnet, "telnet"));
 }
 
 static void test_socket_in_use_is_refused_and_a_dead_one_replaced(void **state)
@@ -267,6 +378,12 @@ int main(void)
         ROW(test_client_reconnects),
         ROW(test_client_removed_while_it_connects_leaves_nothing),
         ROW(test_tcp_goes_both_ways),
+        ROW(test_telnet_client_is_asked_for_keys_and_bytes),
+        ROW(test_telnet_commands_alone_are_no_end_of_the_stream),
+        ROW(test_telnet_break_is_one_of_the_line),
+        ROW(test_break_of_the_line_is_one_of_telnet),
+        ROW(test_telnet_output_that_waits_is_cut_at_no_escape),
+        ROW(test_urgent_data_mark_is_no_key),
         ROW(test_abstract_socket_leaves_no_file),
         ROW(test_given_descriptor_is_used),
         ROW(test_waiting_server_is_added_when_the_peer_is_there),

@@ -426,12 +426,27 @@ static void test_config_groups_are_options(void **state)
     options_clear(&o);
 }
 
+static void test_config_values_may_hold_quotes_and_comments_follow(void **state)
+{
+    Options o;
+
+    assert_true(read_config(&o,
+                            "[device \"a\"] # first\n  driver = \"x\" # of \"a\"\n"
+                            "  note = \"say \"hi\", \\n #1\"\n  empty = \"\"\n  hash = \"a#b\"\t# \"c\"\r\n", NULL));
+    assert_string_equal(item(o.devices, 0), "id=a,driver=x,note=say \"hi\",, \\n #1,empty=,hash=a#b");
+    options_clear(&o);
+}
+
 static void test_config_mistakes_name_file_and_line(void **state)
 {
     assert_config_refused("\n[devcie]\n", "vm.cfg:2: there is no group 'devcie'. Did you mean 'device'?");
     assert_config_refused("[device\n", "vm.cfg:1: a group does not end in ']'");
     assert_config_refused("a = \"b\"\n", "vm.cfg:1: a key stands before the first [group]");
     assert_config_refused("[device]\na = b\n", "vm.cfg:2: the value of 'a' stands in double quotes");
+    assert_config_refused("[device]\na = \"b\n", "vm.cfg:2: the value of 'a' stands in double quotes");
+    assert_config_refused("[device]\na = \"b\"c\n", "vm.cfg:2: the value of 'a' stands in double quotes");
+    assert_config_refused("[device]\na = \"\n", "vm.cfg:2: the value of 'a' stands in double quotes");
+    assert_config_refused("[device \"\"]\n", "vm.cfg:1: the id of a group stands in double quotes");
     assert_config_refused("[device]\nnonsense\n", "vm.cfg:2: this is neither [group] nor key = \"value\"");
     assert_config_refused("[device x]\n", "vm.cfg:1: the id of a group stands in double quotes");
     assert_config_refused("[device]\na,b = \"c\"\n", "vm.cfg:2: 'a,b' is no key");
@@ -493,6 +508,7 @@ int main(void)
         cmocka_unit_test(test_manual_page_has_every_option),
         cmocka_unit_test(test_languages_of_the_table_have_no_mistakes),
         cmocka_unit_test(test_config_groups_are_options),
+        cmocka_unit_test(test_config_values_may_hold_quotes_and_comments_follow),
         cmocka_unit_test(test_config_mistakes_name_file_and_line),
         cmocka_unit_test(test_config_values_are_checked),
         cmocka_unit_test(test_missing_config_file),

@@ -87,6 +87,7 @@ static void test_the_tree_has_a_path_for_everything(void **state)
     machine_rig_ask(state, LIST("/machine/peripheral"),
                     RETURN("[{\"name\": \"type\", \"type\": \"string\"}, "
                            "{\"name\": \"rng0\", \"type\": \"child<virtio-rng-pci>\"}]"));
+    machine_rig_ask(state, LIST("/machine/peripheral-anon"), RETURN("[{\"name\": \"type\", \"type\": \"string\"}]"));
     device = machine_rig_answer(state, LIST("/machine/peripheral/rng0"));
     assert_has(device, "{\"name\": \"virtio-backend\", \"type\": \"child<virtio-rng-device>\"}");
     assert_has(device, "{\"name\": \"addr\", \"type\": ");

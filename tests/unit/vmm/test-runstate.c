@@ -217,6 +217,22 @@ static void test_power_off_ends_the_domain_with_status_0(void **state)
     assert_true(vcpus_parked(f->domain));
 }
 
+static void hear_bell(void *opaque)
+{
+    g_string_append_c(((Fixture *)opaque)->events, 'b');
+}
+
+static void test_what_was_rung_for_last_is_done_before_the_end(void **state)
+{
+    Fixture *f = *state;
+
+    start(f);
+    domain_quit(f->domain, 0);
+    loop_post(domain_loop(f->domain), hear_bell, f);
+    assert_int_equal(domain_main(f->domain), 0);
+    assert_string_equal(f->events->str, "Rbe");
+}
+
 static void test_no_shutdown_keeps_the_domain_until_it_is_reset(void **state)
 {
     Fixture *f = *state;
@@ -691,6 +707,7 @@ int main(void)
         TEST(test_no_reboot_turns_a_reset_into_the_end),
         TEST(test_a_reset_of_a_stopped_domain_leaves_it_in_prelaunch),
         TEST(test_power_off_ends_the_domain_with_status_0),
+        TEST(test_what_was_rung_for_last_is_done_before_the_end),
         TEST(test_no_shutdown_keeps_the_domain_until_it_is_reset),
         TEST(test_a_signal_ends_the_domain_despite_no_shutdown),
         TEST(test_panic_ends_the_domain_by_default),

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Between runstate.c and runstate-requests.c; nothing else includes it.  Main thread.
+ */
+#pragma once
+
+#include "vmm/runstate.h"
+
+void run_set_state(Domain *domain, RunState state);
+/* Tells observers.  One may come or go meanwhile. */
+void run_notify(Domain *domain, RunEvent event, RequestReason reason);
+/* Quiet, and back; a domain that is so already stays so. */
+void run_go_quiet(Domain *domain);
+void run_go_on(Domain *domain);
+/* Guest time. */
+void run_stop_time(Domain *domain);
+void run_start_time(Domain *domain);
