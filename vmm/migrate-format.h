@@ -47,8 +47,9 @@
  *     done; what goes wrong before RUNNING  ABORT at any time before GO: gives up
  *     leaves a source that can resume
  *
- * A destination that has sent LOADED and reads the end of a local socket runs without GO: a source that lives says
- * GO or ABORT before it closes.  That holds for the source's own end of it: a relay that dies says nothing.
+ * A destination that has sent LOADED and reads the end of the connection runs without GO if it knows that the source
+ * has died, not a relay between them (vmm/migrate-lifeline.h): a source that lives says GO or ABORT before it closes.
+ * Likewise a source that has said GO and hears nothing goes on only if it knows that the destination has died.
  *
  * Versions: a later program reads what an earlier one wrote.  The version of the container grows when a program that
  * does not know of a change could misread it; members of the header are only added.

@@ -21,6 +21,8 @@
 #include "vmm/state-format.h"
 #include "vmm/timer.h"
 
+#define FATE_MS 2000 /* a process that ends closes its descriptors one by one */
+
 /* ---- the thread ---- */
 
 static bool answer(Migration *m, MigrateType type, const char *text, GError **error)
@@ -47,7 +49,7 @@ static bool fits(Migration *m, const MigrateHeader *theirs, GError **error)
     return migrate_header_fits(theirs, &m->header, error) && migrate_ram_arrange(m->ram, theirs, error);
 }
 
-/* The source has given up, or has gone: on this host only a source that has died goes without a word. */
+/* The source has given up, or has gone: one that lives says so before it goes. */
 static bool wait_for_go(Migration *m, GError **error)
 {
     g_autoptr(GError) reason = NULL;
@@ -58,7 +60,8 @@ static bool wait_for_go(Migration *m, GError **error)
         return true;
     }
     if (!migrate_take_answer(migration_read, m, &type, &text, &reason)) {
-        if (migrate_channel_ended(m->channel) && migrate_channel_is_local(m->channel)) {
+        if (migrate_channel_ended(m->channel) &&
+            migrate_lifeline_fate(m->lifeline, m->channel, FATE_MS) == MIGRATE_FATE_DEAD) {
             log_warning("the source has died after it had sent everything: the domain runs here");
             m->header.return_path = false;
             return true;
@@ -90,6 +93,7 @@ static bool work_inline(Migration *m, GError **error)
         return false;
     }
     m->header.return_path = theirs.return_path;
+    m->lifeline = migrate_lifeline_take(m->channel);
     ok = theirs.layout == MIGRATE_INLINE
              ? fits(m, &theirs, error)
              : error_set(error, "the saved domain has the mapped layout: name it as file:PATH");
@@ -105,16 +109,18 @@ static bool step_activate(Migration *m, GError **error)
     return migrate_storage_activate(m->control, error);
 }
 
-/* On this host only a source that has died does not hear it, and there is no other domain than this one. */
+/* A source that has said GO goes on only if it knows that this end has died, or by its user's word.  So the domain runs
+ * here, whether that is heard or not. */
 static bool say_running(Migration *m, GError **error)
 {
     g_autoptr(GError) reason = NULL;
 
+    migrate_lifeline_say(m->lifeline);
     if (answer(m, MIGRATE_RUNNING, "", &reason)) {
         return true;
     }
-    if (migrate_channel_is_local(m->channel) && !migrate_channel_cancelled(m->channel)) {
-        log_warning("the source has died after it had handed over the domain: it runs here");
+    if (!migrate_channel_cancelled(m->channel)) {
+        log_warning("the source does not hear that it has handed over the domain: it runs here");
         return true;
     }
     g_propagate_error(error, g_steal_pointer(&reason));

@@ -266,6 +266,7 @@ void migration_close(Migration *m)
     }
     g_clear_pointer(&m->in, multifd_in_free);
     migrate_channel_close(m->channel);
+    g_clear_pointer(&m->lifeline, migrate_lifeline_free);
     if (m->file >= 0) {
         close(m->file);
         m->file = -1;
