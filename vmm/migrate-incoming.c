@@ -168,9 +168,42 @@ static bool read_file(void *opaque, void *data, size_t length, GError **error)
     return true;
 }
 
+/* Before anything looks at memory. */
+static bool step_fill(Migration *m, GError **error)
+{
+    int rc = ram_fill_start(m->control->fill, m->uri.lazy == MIGRATE_LAZY_PREFAULT);
+
+    return rc == 0 || error_set_errno(error, rc, "cannot start a thread that brings memory");
+}
+
+static bool map_memory(Migration *m, GError **error)
+{
+    struct MigrateControl *control = m->control;
+    MigrateMapped mapped;
+
+    if (control->userfault >= 0 && m->uri.lazy != MIGRATE_LAZY_OFF) {
+        control->fill = ram_fill_new(control->userfault, m->file);
+        control->userfault = -1;
+    }
+    if (!migrate_ram_map(m->ram, m->file, m->uri.lazy, control->fill, &mapped, error)) {
+        return false;
+    }
+    if (mapped.filled) {
+        log_info("%" G_GUINT64_FORMAT " MiB of memory are shared, and come by userfaultfd", mapped.filled >> 20);
+    } else {
+        g_clear_pointer(&control->fill, ram_fill_free);
+    }
+    if (mapped.read && m->uri.lazy != MIGRATE_LAZY_OFF) {
+        bool denied = control->userfault == -EPERM || control->userfault == -EACCES;
+
+        log_info("%" G_GUINT64_FORMAT " MiB of memory were read at once: they are shared, or of a special kind%s",
+                 mapped.read >> 20, denied ? ", and this user may not use userfaultfd" : "");
+    }
+    return !mapped.filled || migration_on_main(m, step_fill, error);
+}
+
 static bool load_mapped(Migration *m, const MigrateHeader *theirs, GError **error)
 {
-    uint64_t eager;
     struct stat st;
 
     if (fstat(m->file, &st) < 0) {
@@ -186,14 +219,7 @@ static bool load_mapped(Migration *m, const MigrateHeader *theirs, GError **erro
         return error_set(error, "the saved domain is damaged: the devices' state has a wrong checksum");
     }
     m->run_state = g_strdup(theirs->run_state);
-    if (!migrate_ram_map(m->ram, m->file, m->uri.lazy, &eager, error)) {
-        return false;
-    }
-    if (eager && m->uri.lazy != MIGRATE_LAZY_OFF) {
-        log_info("%" G_GUINT64_FORMAT " MiB of memory were read at once: they are shared, or of a special kind",
-                 eager >> 20);
-    }
-    return migration_on_main(m, step_load, error);
+    return map_memory(m, error) && migration_on_main(m, step_load, error);
 }
 
 /* Whoever saves to it sees that it is in use; the mapping keeps the lock. */
@@ -297,6 +323,21 @@ static bool start(Migration *m, bool file, GError **error)
     migrate_header_collect(m->domain, &m->header);
     migrate_ram_describe(m->ram, MIGRATE_ALIGN, &m->header);
     return migration_start(m, error);
+}
+
+static void note_fillable(RamBlock *block, void *opaque)
+{
+    *(bool *)opaque |= ram_block_can_fill(block);
+}
+
+void migrate_prepare_incoming(Domain *domain)
+{
+    bool fillable = false;
+
+    ram_block_each(note_fillable, &fillable);
+    if (fillable) {
+        migrate_control(domain)->userfault = ram_fill_open();
+    }
 }
 
 bool migrate_incoming_set_run(Domain *domain, bool run)

@@ -115,6 +115,8 @@ struct MigrateControl {
     bool incoming, run;            /* -incoming; run when it is there, if it ran */
     bool cont;                     /* somebody has said so since: it runs even if it was paused */
     void (*ready)(void);           /* of migrate_incoming(), until it is called */
+    int userfault;                 /* for shared memory; negative errno: it cannot be had */
+    RamFill *fill;                 /* what comes as it is touched; NULL: nothing */
     struct LoopFd *listener;
     int listen_fd;
     char *listen_path;

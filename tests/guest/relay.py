@@ -180,7 +180,7 @@ def main():
     parser.add_argument("--random", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    args.cpu, args.cpus, args.tsc_hz = "x86-64-v1", 1, 0
+    args.cpu, args.cpus, args.tsc_hz, args.shared = "x86-64-v1", 1, 0, False
     with tempfile.TemporaryDirectory() as directory:
         run = None
         try:

@@ -269,7 +269,7 @@ static void check_mapped(MigrateLazy lazy, uint64_t eager)
 {
     MigrateRam *source = new_ram("source"), *destination = new_ram("destination");
     MigrateHeader header;
-    uint64_t bytes;
+    MigrateMapped mapped;
     uint8_t there;
     int fd;
 
@@ -278,8 +278,9 @@ static void check_mapped(MigrateLazy lazy, uint64_t eager)
     fd = stored_file(source, &header);
     assert_true(migrate_check_mapped(&header, header.state_offset, NULL));
     assert_true(migrate_ram_arrange(destination, &header, NULL));
-    assert_true(migrate_ram_map(destination, fd, lazy, &bytes, NULL));
-    assert_int_equal(bytes, eager);
+    assert_true(migrate_ram_map(destination, fd, lazy, NULL, &mapped, NULL));
+    assert_int_equal(mapped.read, eager);
+    assert_int_equal(mapped.filled, 0);
     assert_memory_equal(host_of(source), host_of(destination), SIZE);
     host_of(destination)[GUEST_PAGE_SIZE] ^= 0xff;
     assert_int_equal(pread(fd, &there, 1, (off_t)(MIGRATE_ALIGN + GUEST_PAGE_SIZE)), 1);
