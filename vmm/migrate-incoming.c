@@ -46,7 +46,7 @@ static bool step_load(Migration *m, GError **error)
 
 static bool fits(Migration *m, const MigrateHeader *theirs, GError **error)
 {
-    return migrate_header_fits(theirs, &m->header, error) && migrate_ram_arrange(m->ram, theirs, error);
+    return migrate_domain_fits(m->domain, theirs, &m->header, error) && migrate_ram_arrange(m->ram, theirs, error);
 }
 
 /* The source has given up, or has gone: one that lives says so before it goes. */

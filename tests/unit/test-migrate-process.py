@@ -217,6 +217,15 @@ class MigrateTest(MigrateCase):
             connection.sendall(record(RUNNING))
             source.wait("completed")
 
+    def test_a_frequency_that_cannot_be_had_is_named_before_anything_comes(self):
+        process = Process(self, *self.guest_options(16), machine="q35")
+        header = process.ask("x-query-migrate-header")
+        self.assertEqual(process.ask("x-migrate-check", header=header), {})
+        header["tsc-khz"] += header["tsc-khz"] // 100
+        self.assertIn(f"needs a TSC of {header['tsc-khz']} kHz", process.ask("x-migrate-check", header=header))
+        del header["tsc-khz"]   # an earlier release does not say
+        self.assertEqual(process.ask("x-migrate-check", header=header), {})
+
     def to_the_last_word(self, passed=()):
         """A destination that has everything, and this test, its source, which has not said GO."""
         header, rest = take_header(self.inline_stream())
