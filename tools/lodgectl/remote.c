@@ -281,6 +281,19 @@ static bool move(const Cmd *cmd, Dom *dom, Client *client, Remote *remote, GErro
     return ok && follow_end(client, error);
 }
 
+/* Who hangs up before it has heard everything may have said why. */
+static Json *request(Remote *remote, Json *what, GError **error)
+{
+    bool sent = link_send(&remote->link, what, NULL);
+    Json *reply = link_receive(&remote->link, error);
+
+    if (!sent && reply) {
+        error_set(error, "The other host did not hear what it was asked");
+        g_clear_pointer(&reply, json_unref);
+    }
+    return reply;
+}
+
 bool remote_migrate(const Cmd *cmd, Dom *dom, Client *client, GError **error)
 {
     const char *uri = cmd_text(cmd, "desturi");
@@ -293,8 +306,8 @@ bool remote_migrate(const Cmd *cmd, Dom *dom, Client *client, GError **error)
         json_unref(what);
         return false;
     }
-    ok = link_send(&remote.link, what, error) && (ready = link_receive(&remote.link, error)) &&
-         (cmd_flag(cmd, "check") || move(cmd, dom, client, &remote, error));
+    ready = request(&remote, what, error);
+    ok = ready && (cmd_flag(cmd, "check") || move(cmd, dom, client, &remote, error));
     end_ssh(&remote);
     return ok;
 }
