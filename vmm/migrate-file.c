@@ -48,6 +48,11 @@ bool migrate_file_open(Migration *m, GError **error)
     return ftruncate(fd, 0) == 0 || error_set_errno(error, errno, "cannot write '%s'", m->uri.path);
 }
 
+bool migrate_file_sync(Migration *m, GError **error)
+{
+    return fdatasync(m->file) == 0 || error_set_errno(error, errno, "cannot write '%s'", m->uri.path);
+}
+
 /* Prefix and header come when everything else is on the disk. */
 bool migrate_file_finish(Migration *m, GError **error)
 {

@@ -164,7 +164,9 @@ bool migrate_accept_channels(Migration *m, const MigrateHeader *theirs, GError *
 bool migrate_wait_channels(void *migration, GError **error); /* a MigrateCompleteFn */
 /* Source: after a pass in which so many bytes went out, so many are dirty. */
 bool migrate_converge(Migration *m, uint64_t dirty, uint64_t sent, GError **error);
-/* Source, file: the devices' state, then what makes it whole. */
+/* Source, file: what is in it is on the disk, before the guest has to wait for that. */
+bool migrate_file_sync(Migration *m, GError **error);
+/* ... the devices' state, then what makes it whole. */
 bool migrate_file_finish(Migration *m, GError **error);
 /* exec: all is written; waits for the command's end.  True at once where there is no command. */
 bool migrate_command_finish(Migration *m, GError **error);

@@ -380,7 +380,8 @@ static void hear_refusal(Migration *m, GError **error)
 
 static bool work(Migration *m, GError **error)
 {
-    bool ok = open_channel(m, error) && greet(m, error) && copy_live(m, error) && switch_over(m, error);
+    bool ok = open_channel(m, error) && greet(m, error) && copy_live(m, error) &&
+              (!mapped(m) || migrate_file_sync(m, error)) && switch_over(m, error);
 
     g_clear_pointer(&m->out, multifd_out_free);
     migrate_ram_log_stop(m->ram);
