@@ -119,7 +119,7 @@ bool kvm_vcpu_set_cpuid(Vcpu *vcpu, const X86Cpuid *cpuid, unsigned n, GError **
     if (vcpu->model && cpu_model_tsc_khz(vcpu->model)) {
         uint32_t khz = cpu_model_tsc_khz(vcpu->model);
 
-        if (kvm_ioctl(kv->fd, KVM_SET_TSC_KHZ, (void *)(uintptr_t)khz) < 0) {
+        if (!kvm_tsc_set_khz(kv, khz)) {
             error_set_errno(error, errno, "-cpu: this host's TSC cannot be made to run at %" PRIu32 " kHz", khz);
             return error_hint(error, "Leave 'tsc-frequency' out.");
         }

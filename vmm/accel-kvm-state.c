@@ -372,32 +372,45 @@ static bool lapic_store(KvmVcpu *kv, const X86Cpu *cpu, GError **error)
 }
 
 /* ---- TSC frequency ---- */
-static uint32_t tsc_khz_now(KvmVcpu *kv)
+/* Asked for once: KVM_RUN keeps every other request of the vCPU waiting. */
+uint32_t kvm_tsc_khz(const Vcpu *vcpu)
 {
-    int khz = kvm_ioctl(kv->fd, KVM_GET_TSC_KHZ, NULL);
+    return __atomic_load_n(&kvm_vcpu_of(vcpu)->tsc_khz, __ATOMIC_RELAXED);
+}
 
-    return khz > 0 ? khz : 0;
+bool kvm_tsc_set_khz(KvmVcpu *kv, uint32_t khz)
+{
+    if (kvm_ioctl(kv->fd, KVM_SET_TSC_KHZ, (void *)(uintptr_t)khz) < 0) {
+        return false;
+    }
+    __atomic_store_n(&kv->tsc_khz, khz, __ATOMIC_RELAXED);
+    return true;
 }
 
 /* A guest may have measured the frequency it was saved with: another one is a refusal, unless the
  * difference is what crystals differ by (250 parts in a million, as KVM's own tolerance). */
-static bool tsc_khz_store(KvmVcpu *kv, const X86Cpu *cpu, GError **error)
+static bool as_fast(const Vcpu *vcpu, uint32_t khz, GError **error)
 {
-    uint32_t now = tsc_khz_now(kv);
-    uint64_t difference = now > cpu->tsc_khz ? now - cpu->tsc_khz : cpu->tsc_khz - now;
+    uint32_t now = kvm_tsc_khz(vcpu);
+    uint64_t difference = now > khz ? now - khz : khz - now;
 
-    if (!cpu->tsc_khz || now == cpu->tsc_khz) {
-        return true;
-    }
-    if (kv->kvm->tsc_control && kvm_ioctl(kv->fd, KVM_SET_TSC_KHZ, (void *)(uintptr_t)cpu->tsc_khz) == 0) {
-        return true;
-    }
-    if (difference * 1000000 <= (uint64_t)cpu->tsc_khz * 250) {
+    if (!khz || difference * 1000000 <= (uint64_t)khz * 250) {
         return true;
     }
     error_set(error, "vCPU %u needs a TSC of %" PRIu32 " kHz, this host's runs at %" PRIu32 " kHz and cannot be scaled",
-              kv->vcpu->index, cpu->tsc_khz, now);
+              vcpu->index, khz, now);
     return error_hint(error, "Use a host whose TSC has this frequency or can be scaled.");
+}
+
+bool kvm_tsc_fits(const Vcpu *vcpu, uint32_t khz, GError **error)
+{
+    return kvm_vcpu_of(vcpu)->kvm->tsc_control || as_fast(vcpu, khz, error);
+}
+
+static bool tsc_khz_store(KvmVcpu *kv, const X86Cpu *cpu, GError **error)
+{
+    return !cpu->tsc_khz || cpu->tsc_khz == kvm_tsc_khz(kv->vcpu) ||
+           (kv->kvm->tsc_control && kvm_tsc_set_khz(kv, cpu->tsc_khz)) || as_fast(kv->vcpu, cpu->tsc_khz, error);
 }
 
 bool kvm_fetch(Vcpu *vcpu, GError **error)
@@ -410,7 +423,7 @@ bool kvm_fetch(Vcpu *vcpu, GError **error)
         !kvm_msrs_fetch(kv, cpu, error) || !lapic_fetch(kv, cpu, error)) {
         return false;
     }
-    cpu->tsc_khz = tsc_khz_now(kv);
+    cpu->tsc_khz = kvm_tsc_khz(vcpu);
     return true;
 }
 

@@ -87,6 +87,7 @@ static KvmVcpu *vcpu_make(Kvm *kvm, Vcpu *vcpu, GError **error)
         kv->coalesced = (void *)((uint8_t *)kv->run + (size_t)coalesced * GUEST_PAGE_SIZE);
     }
     kvm_dirty_map_ring(kv);
+    kv->tsc_khz = (uint32_t)MAX(kvm_ioctl(kv->fd, KVM_GET_TSC_KHZ, NULL), 0);
     if (kvm->stats_fd) {
         kv->stats_fd = kvm_ioctl(kv->fd, KVM_GET_STATS_FD, NULL);
     }

@@ -72,6 +72,7 @@ typedef struct KvmVcpu {
     bool inside;             /* atomic: in KVM_RUN, or about to be */
     bool tsc_stopped;        /* guest time stands still: its TSC, which runs on in KVM, is saved as it was then */
     uint64_t stopped_tsc;
+    uint32_t tsc_khz;        /* atomic; 0: KVM does not tell */
     /* Debugging from outside. */
     bool stepping;
     unsigned watches;        /* debug registers in use */
@@ -128,7 +129,7 @@ static inline Kvm *kvm_of(Accel *accel)
     return (Kvm *)accel;
 }
 
-static inline KvmVcpu *kvm_vcpu_of(Vcpu *vcpu)
+static inline KvmVcpu *kvm_vcpu_of(const Vcpu *vcpu)
 {
     return vcpu->accel;
 }
@@ -161,6 +162,9 @@ void kvm_drain_coalesced(KvmVcpu *kv);
 /* ---- accel-kvm-state.c, accel-kvm-msr.c ---- */
 bool kvm_fetch(Vcpu *vcpu, GError **error);
 bool kvm_store(Vcpu *vcpu, bool full, GError **error);
+uint32_t kvm_tsc_khz(const Vcpu *vcpu);
+bool kvm_tsc_fits(const Vcpu *vcpu, uint32_t khz, GError **error);
+bool kvm_tsc_set_khz(KvmVcpu *kv, uint32_t khz); /* false: KVM refuses, errno says why */
 bool kvm_msrs_probe(KvmVcpu *kv, GError **error); /* first vCPU: fills kvm->msrs */
 bool kvm_msrs_fetch(KvmVcpu *kv, X86Cpu *cpu, GError **error);
 /* All but the TSC deadline; `full`: clocks too. */

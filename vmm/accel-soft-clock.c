@@ -122,16 +122,21 @@ uint64_t soft_clock_tsc(const SoftVcpu *sv)
     return __atomic_load_n(&sv->soft->stopped, __ATOMIC_ACQUIRE) ? sv->stopped_tsc : soft_cpu_tsc(sv->cpu);
 }
 
-bool soft_clock_check_khz(const SoftVcpu *sv, uint32_t khz, GError **error)
+uint32_t soft_tsc_khz(const Vcpu *vcpu)
 {
-    uint32_t now = sv->soft->tsc_khz;
+    return soft_vcpu_of(vcpu)->soft->tsc_khz;
+}
+
+bool soft_tsc_fits(const Vcpu *vcpu, uint32_t khz, GError **error)
+{
+    uint32_t now = soft_tsc_khz(vcpu);
     uint64_t difference = now > khz ? now - khz : khz - now;
 
     if (!khz || difference * 1000000 <= (uint64_t)khz * 250) { /* what crystals differ by */
         return true;
     }
     error_set(error, "vCPU %u needs a TSC of %" PRIu32 " kHz, this host's runs at %" PRIu32 " kHz and is not scaled",
-              sv->vcpu->index, khz, now);
+              vcpu->index, khz, now);
     return error_hint(error, "Use a host whose TSC has this frequency.");
 }
 

@@ -259,7 +259,7 @@ bool soft_vcpu_set_cpuid(Vcpu *vcpu, const X86Cpuid *cpuid, unsigned n, GError *
             features.phys_bits = CLAMP(cpuid[i].eax & 0xff, 32, 52);
         }
     }
-    if (!soft_clock_check_khz(sv, wanted, NULL)) {
+    if (!soft_tsc_fits(vcpu, wanted, NULL)) {
         error_set(error, "-cpu: the software CPU's TSC runs at the host's %" PRIu32 " kHz, not at %" PRIu32 " kHz",
                   sv->soft->tsc_khz, wanted);
         return error_hint(error, "Leave 'tsc-frequency' out.");
@@ -338,7 +338,7 @@ bool soft_vcpu_fetch(Vcpu *vcpu, GError **error)
     soft_cpu_save(sv->cpu, &vcpu->cpu);
     lapic_save(sv->lapic, &vcpu->cpu);
     soft_clock_save(sv, &vcpu->cpu);
-    vcpu->cpu.tsc_khz = sv->soft->tsc_khz;
+    vcpu->cpu.tsc_khz = soft_tsc_khz(vcpu);
     return true;
 }
 
@@ -348,7 +348,7 @@ bool soft_vcpu_store(Vcpu *vcpu, bool full, GError **error)
     const X86Cpu *cpu = &vcpu->cpu;
     uint64_t offset = soft_cpu_tsc_offset(sv->cpu);
 
-    if (full && !soft_clock_check_khz(sv, cpu->tsc_khz, error)) {
+    if (full && !soft_tsc_fits(vcpu, cpu->tsc_khz, error)) {
         return false;
     }
     if (full) {

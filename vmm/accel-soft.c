@@ -236,9 +236,9 @@ const AccelClass accel_soft_class = {
     .supported_cpuid = soft_cpuid_supported, .supported_msr_features = soft_msr_features,
     .vcpu_create = soft_vcpu_create, .vcpu_destroy = soft_vcpu_destroy, .vcpu_begin = soft_vcpu_begin,
     .vcpu_set_cpuid = soft_vcpu_set_cpuid, .run = soft_vcpu_run, .kick = soft_vcpu_kick,
-    .fetch = soft_vcpu_fetch, .store = soft_vcpu_store, .nmi = soft_vcpu_nmi, .smi = soft_vcpu_smi,
-    .set_smm_space = soft_set_smm_space, .dirty_log = soft_can_log_dirty,
-    .clock_get = soft_clock_get, .clock_set = soft_clock_set,
+    .fetch = soft_vcpu_fetch, .store = soft_vcpu_store, .tsc_khz = soft_tsc_khz, .tsc_fits = soft_tsc_fits,
+    .nmi = soft_vcpu_nmi, .smi = soft_vcpu_smi, .set_smm_space = soft_set_smm_space,
+    .dirty_log = soft_can_log_dirty, .clock_get = soft_clock_get, .clock_set = soft_clock_set,
     .set_eoi_handler = soft_set_eoi_handler, .set_extint = soft_set_extint,
     .set_breakpoints = soft_set_breakpoints, .stats = soft_stats,
 };

@@ -83,7 +83,7 @@ static inline SoftAccel *soft_of(Accel *accel)
     return (SoftAccel *)accel;
 }
 
-static inline SoftVcpu *soft_vcpu_of(Vcpu *vcpu)
+static inline SoftVcpu *soft_vcpu_of(const Vcpu *vcpu)
 {
     return vcpu->accel;
 }
@@ -115,7 +115,8 @@ uint64_t soft_clock_tsc(const SoftVcpu *sv);
 bool soft_clock_get(Accel *accel, uint64_t *kvmclock_ns, GError **error);
 bool soft_clock_set(Accel *accel, uint64_t kvmclock_ns, GError **error);
 /* A loaded state's frequency is this host's, as far as a guest can tell. */
-bool soft_clock_check_khz(const SoftVcpu *sv, uint32_t khz, GError **error);
+uint32_t soft_tsc_khz(const Vcpu *vcpu);
+bool soft_tsc_fits(const Vcpu *vcpu, uint32_t khz, GError **error);
 /* kvmclock's MSRs; false: none of them. */
 bool soft_clock_msr_read(SoftVcpu *sv, uint32_t index, uint64_t *ret_value);
 bool soft_clock_msr_write(SoftVcpu *sv, uint32_t index, uint64_t value);

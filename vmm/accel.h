@@ -101,6 +101,8 @@ struct AccelClass {
     void (*kick)(Vcpu *vcpu);                                      /* any thread */
     bool (*fetch)(Vcpu *vcpu, GError **error);                     /* into vcpu->cpu */
     bool (*store)(Vcpu *vcpu, bool full, GError **error);          /* from vcpu->cpu; full: reset or load */
+    uint32_t (*tsc_khz)(const Vcpu *vcpu);                         /* of the guest; any thread; NULL: nobody can tell */
+    bool (*tsc_fits)(const Vcpu *vcpu, uint32_t khz, GError **error); /* whether a load can make it that; any thread */
     bool (*nmi)(Vcpu *vcpu, GError **error);
     bool (*smi)(Vcpu *vcpu, GError **error);
     /* What vCPUs in system management mode see; false: this accelerator has no SMM.  Main thread, before vCPUs. */

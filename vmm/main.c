@@ -168,6 +168,9 @@ static bool start(const Options *options, Domain *domain, const MachineClass *cl
     if (!sandbox_permits_privileges()) {
         host_launcher_drop_privileges(); /* the bridge helper of the start may have needed them */
     }
+    if (options->incoming) {
+        migrate_prepare_incoming(domain);
+    }
     if (!sandbox_enter(SANDBOX_MAIN, error)) {
         return false;
     }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,7 +23,9 @@ struct MigrateChannel {
     MigrateChannel *first; /* whose cancel and cancelled are meant: itself, or another */
     int fd, cancel; /* cancel: an eventfd */
     int flags;      /* of the descriptor as it came */
-    bool socket, local, ended;
+    bool socket, unix_socket, ended;
+    int passed;     /* a descriptor that goes with the next write, or came with the first read; -1 */
+    bool may_come;  /* one may still come */
     bool cancelled;     /* atomic */
     uint64_t written;   /* atomic */
     uint64_t limit;     /* atomic */
@@ -35,7 +38,7 @@ MigrateChannel *migrate_channel_new(void)
     MigrateChannel *channel = g_new0(MigrateChannel, 1);
 
     channel->first = channel;
-    channel->fd = -1;
+    channel->fd = channel->passed = -1;
     channel->cancel = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (channel->cancel < 0) {
         g_error("cannot make an eventfd: %s", g_strerror(errno));
@@ -48,7 +51,7 @@ MigrateChannel *migrate_channel_new_beside(MigrateChannel *first)
     MigrateChannel *channel = g_new0(MigrateChannel, 1);
 
     channel->first = first;
-    channel->fd = channel->cancel = -1;
+    channel->fd = channel->cancel = channel->passed = -1;
     return channel;
 }
 
@@ -63,7 +66,7 @@ bool migrate_channel_adopt(MigrateChannel *channel, int fd, GError **error)
     channel->fd = fd;
     channel->flags = flags;
     channel->socket = getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0;
-    channel->local = channel->socket && domain == AF_UNIX;
+    channel->unix_socket = channel->may_come = channel->socket && domain == AF_UNIX;
     return true;
 }
 
@@ -76,10 +79,19 @@ void migrate_channel_close(MigrateChannel *channel)
     }
 }
 
+static void drop_passed(MigrateChannel *channel)
+{
+    if (channel->passed >= 0) {
+        close(channel->passed);
+        channel->passed = -1;
+    }
+}
+
 void migrate_channel_free(MigrateChannel *channel)
 {
     if (channel) {
         migrate_channel_close(channel);
+        drop_passed(channel);
         if (channel->cancel >= 0) {
             close(channel->cancel);
         }
@@ -97,9 +109,9 @@ bool migrate_channel_is_socket(const MigrateChannel *channel)
     return channel->socket;
 }
 
-bool migrate_channel_is_local(const MigrateChannel *channel)
+bool migrate_channel_is_unix(const MigrateChannel *channel)
 {
-    return channel->local;
+    return channel->unix_socket;
 }
 
 bool migrate_channel_ended(const MigrateChannel *channel)
@@ -180,11 +192,31 @@ static void account(MigrateChannel *channel, uint64_t bytes)
     __atomic_fetch_add(&channel->written, bytes, __ATOMIC_RELAXED);
 }
 
-static ssize_t write_some(const MigrateChannel *channel, const struct iovec *iov, int n)
+typedef union Ancillary {
+    struct cmsghdr align;
+    char space[CMSG_SPACE(sizeof(int))];
+} Ancillary;
+
+static ssize_t write_some(MigrateChannel *channel, const struct iovec *iov, int n)
 {
     struct msghdr message = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n };
+    Ancillary ancillary = { 0 };
+    ssize_t written;
 
-    return channel->socket ? sendmsg(channel->fd, &message, MSG_NOSIGNAL) : writev(channel->fd, iov, n);
+    if (!channel->socket) {
+        return writev(channel->fd, iov, n);
+    }
+    if (channel->passed >= 0) {
+        message.msg_control = &ancillary;
+        message.msg_controllen = sizeof(ancillary);
+        ancillary.align = (struct cmsghdr) { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS };
+        memcpy(CMSG_DATA(&ancillary.align), &channel->passed, sizeof(int));
+    }
+    written = sendmsg(channel->fd, &message, MSG_NOSIGNAL);
+    if (written > 0) {
+        drop_passed(channel);
+    }
+    return written;
 }
 
 bool migrate_channel_write(MigrateChannel *channel, const void *head, size_t head_length, const void *data,
@@ -243,12 +275,65 @@ bool migrate_channel_is_readable(MigrateChannel *channel, int timeout_ms)
     return poll(fds, 2, timeout_ms) > 0 && !migrate_channel_cancelled(channel);
 }
 
+/* The room may be enough for two; the first one is meant. */
+static void take_passed(MigrateChannel *channel, struct msghdr *message)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+        size_t n = c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int)
+                                                                             : 0;
+
+        for (size_t i = 0; i < n; i++) {
+            int fd;
+
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+            if (channel->passed < 0) {
+                channel->passed = fd;
+            } else {
+                close(fd);
+            }
+        }
+    }
+}
+
+static ssize_t read_some(MigrateChannel *channel, void *data, size_t length)
+{
+    struct iovec iov = { data, length };
+    Ancillary ancillary;
+    struct msghdr message = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ancillary, .msg_controllen = sizeof(ancillary),
+    };
+    ssize_t n;
+
+    if (!channel->may_come) {
+        return read(channel->fd, data, length);
+    }
+    n = recvmsg(channel->fd, &message, MSG_CMSG_CLOEXEC);
+    if (n >= 0) {
+        take_passed(channel, &message);
+    }
+    return n;
+}
+
+void migrate_channel_attach(MigrateChannel *channel, int fd)
+{
+    channel->passed = fd;
+}
+
+int migrate_channel_detach(MigrateChannel *channel)
+{
+    int fd = channel->passed;
+
+    channel->passed = -1;
+    channel->may_come = false;
+    return fd;
+}
+
 bool migrate_channel_read(MigrateChannel *channel, void *data, size_t length, GError **error)
 {
     uint8_t *p = data;
 
     while (length) {
-        ssize_t n = read(channel->fd, p, length);
+        ssize_t n = read_some(channel, p, length);
 
         if (n < 0 && errno == EAGAIN) {
             if (!wait_for(channel, POLLIN, error)) {
@@ -256,7 +341,7 @@ bool migrate_channel_read(MigrateChannel *channel, void *data, size_t length, GE
             }
             continue;
         }
-        if (n == 0 || (n < 0 && errno == ECONNRESET && channel->local)) { /* reset: it has not read all of ours */
+        if (n == 0 || (n < 0 && errno == ECONNRESET && channel->unix_socket)) { /* reset: it has not read all of ours */
             channel->ended = true;
             return error_set(error, channel->socket ? "the other end of the migration has closed the channel too early"
                                                     : "the saved domain is cut off");

@@ -21,12 +21,16 @@ bool migrate_channel_adopt(MigrateChannel *channel, int fd, GError **error); /* 
 void migrate_channel_close(MigrateChannel *channel); /* what it has counted stays */
 void migrate_channel_free(MigrateChannel *channel); /* closes; NULL is fine */
 bool migrate_channel_is_socket(const MigrateChannel *channel);
-bool migrate_channel_is_local(const MigrateChannel *channel); /* a socket of this host */
+bool migrate_channel_is_unix(const MigrateChannel *channel); /* a socket that passes descriptors */
 /* Ends reading and writing, of whatever thread, with an error; a socket.  Any thread. */
 void migrate_channel_shutdown(MigrateChannel *channel);
 /* All of it, or an error. */
 bool migrate_channel_write(MigrateChannel *channel, const void *head, size_t head_length, const void *data,
                            size_t length, GError **error);
+/* The next write takes a descriptor along, which is the channel's from now on; a unix socket. */
+void migrate_channel_attach(MigrateChannel *channel, int fd);
+/* What came along with what has been read so far, the caller's; -1: none.  None is taken from now on. */
+int migrate_channel_detach(MigrateChannel *channel);
 /* For who writes to the descriptor by itself: so many bytes are written. */
 bool migrate_channel_pace(MigrateChannel *channel, uint64_t bytes, GError **error);
 /* Tries once, even when cancelled: the last words. */

@@ -41,7 +41,7 @@ static bool check(CommandCall *call, const void *opaque, void *ret, GError **err
     bool fits;
 
     describe(call->domain, &ours);
-    fits = migrate_header_fits(args->header, &ours, error);
+    fits = migrate_domain_fits(call->domain, args->header, &ours, error);
     migrate_header_clear(&ours);
     return fits;
 }

@@ -47,8 +47,9 @@
  *     done; what goes wrong before RUNNING  ABORT at any time before GO: gives up
  *     leaves a source that can resume
  *
- * A destination that has sent LOADED and reads the end of a local socket runs without GO: a source that lives says
- * GO or ABORT before it closes.  That holds for the source's own end of it: a relay that dies says nothing.
+ * A destination that has sent LOADED and reads the end of the connection runs without GO if it knows that the source
+ * has died, not a relay between them (vmm/migrate-lifeline.h): a source that lives says GO or ABORT before it closes.
+ * Likewise a source that has said GO and hears nothing goes on only if it knows that the destination has died.
  *
  * Versions: a later program reads what an earlier one wrote.  The version of the container grows when a program that
  * does not know of a change could misread it; members of the header are only added.
@@ -93,6 +94,7 @@ typedef struct MigrateHeader {
     char *program, *name, *machine, *accelerator, *cpu;
     uint32_t cpus;
     FieldList features; /* MigrateFeatures */
+    uint32_t tsc_khz;   /* 0: nobody says */
     FieldList ram;      /* MigrateBlockInfo */
     FieldList devices;  /* MigrateDeviceInfo */
     int layout;
@@ -120,6 +122,9 @@ bool migrate_header_read(const uint8_t *data, uint32_t length, uint32_t checksum
 bool migrate_header_holds(const MigrateHeader *header, Domain *domain, GError **error);
 /* Whether a domain like `ours` can be what `theirs` tells of; one sentence that names the difference. */
 bool migrate_header_fits(const MigrateHeader *theirs, const MigrateHeader *ours, GError **error);
+
+/* The same, and whether its accelerator can go on as it was there; any thread, while the domain has its CPUs. */
+bool migrate_domain_fits(Domain *domain, const MigrateHeader *theirs, const MigrateHeader *ours, GError **error);
 
 void migrate_greeting_write(uint8_t out[MIGRATE_GREETING], uint64_t token, uint32_t number);
 bool migrate_greeting_read(const uint8_t in[MIGRATE_GREETING], uint64_t token, uint32_t *ret_number, GError **error);

@@ -64,6 +64,7 @@ const FieldStruct migrate_header = {
         F_STR("cpu", MigrateHeader, cpu, NULL, .help = "CPU model as it was asked for"),
         F_UINT("cpus", MigrateHeader, cpus, 0, .flags = FIELD_REQUIRED, .help = "Number of CPUs"),
         F_LIST("features", MigrateHeader, features, &features_element, .help = "CPUID, as far as it names features"),
+        F_UINT("tsc-khz", MigrateHeader, tsc_khz, 0, .help = "Frequency of the CPUs' TSC"),
         F_LIST("ram", MigrateHeader, ram, &block_element, .help = "Blocks of memory"),
         F_LIST("devices", MigrateHeader, devices, &device_element, .help = "Whose state is in it"),
         F_ENUM("layout", MigrateHeader, layout, &layout_enum, 0, .flags = FIELD_REQUIRED, .help = "How RAM lies in it"),
@@ -122,6 +123,11 @@ static void collect_devices(const StateList *list, MigrateHeader *ret)
     }
 }
 
+static bool has_tsc(Domain *domain)
+{
+    return domain_vcpus(domain) && domain_accel(domain)->class->tsc_khz;
+}
+
 void migrate_header_collect(Domain *domain, MigrateHeader *ret)
 {
     const Machine *machine = domain_machine(domain);
@@ -135,6 +141,9 @@ void migrate_header_collect(Domain *domain, MigrateHeader *ret)
     ret->cpus = domain_vcpus(domain);
     if (machine && machine->cpu_model) {
         collect_features(machine, ret);
+    }
+    if (has_tsc(domain)) {
+        ret->tsc_khz = domain_accel(domain)->class->tsc_khz(domain_vcpu(domain, 0));
     }
     collect_devices(domain_state(domain), ret);
 }
@@ -367,4 +376,10 @@ bool migrate_header_fits(const MigrateHeader *theirs, const MigrateHeader *ours,
         return error_set(error, "it has %u CPUs, this domain %u", theirs->cpus, ours->cpus);
     }
     return fits_ram(theirs, ours, error) && fits_features(theirs, ours, error) && fits_devices(theirs, ours, error);
+}
+
+bool migrate_domain_fits(Domain *domain, const MigrateHeader *theirs, const MigrateHeader *ours, GError **error)
+{
+    return migrate_header_fits(theirs, ours, error) &&
+           (!has_tsc(domain) || domain_accel(domain)->class->tsc_fits(domain_vcpu(domain, 0), theirs->tsc_khz, error));
 }

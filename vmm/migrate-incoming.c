@@ -21,6 +21,8 @@
 #include "vmm/state-format.h"
 #include "vmm/timer.h"
 
+#define FATE_MS 2000 /* a process that ends closes its descriptors one by one */
+
 /* ---- the thread ---- */
 
 static bool answer(Migration *m, MigrateType type, const char *text, GError **error)
@@ -44,10 +46,10 @@ static bool step_load(Migration *m, GError **error)
 
 static bool fits(Migration *m, const MigrateHeader *theirs, GError **error)
 {
-    return migrate_header_fits(theirs, &m->header, error) && migrate_ram_arrange(m->ram, theirs, error);
+    return migrate_domain_fits(m->domain, theirs, &m->header, error) && migrate_ram_arrange(m->ram, theirs, error);
 }
 
-/* The source has given up, or has gone: on this host only a source that has died goes without a word. */
+/* The source has given up, or has gone: one that lives says so before it goes. */
 static bool wait_for_go(Migration *m, GError **error)
 {
     g_autoptr(GError) reason = NULL;
@@ -58,7 +60,8 @@ static bool wait_for_go(Migration *m, GError **error)
         return true;
     }
     if (!migrate_take_answer(migration_read, m, &type, &text, &reason)) {
-        if (migrate_channel_ended(m->channel) && migrate_channel_is_local(m->channel)) {
+        if (migrate_channel_ended(m->channel) &&
+            migrate_lifeline_fate(m->lifeline, m->channel, FATE_MS) == MIGRATE_FATE_DEAD) {
             log_warning("the source has died after it had sent everything: the domain runs here");
             m->header.return_path = false;
             return true;
@@ -90,6 +93,7 @@ static bool work_inline(Migration *m, GError **error)
         return false;
     }
     m->header.return_path = theirs.return_path;
+    m->lifeline = migrate_lifeline_take(m->channel);
     ok = theirs.layout == MIGRATE_INLINE
              ? fits(m, &theirs, error)
              : error_set(error, "the saved domain has the mapped layout: name it as file:PATH");
@@ -105,16 +109,18 @@ static bool step_activate(Migration *m, GError **error)
     return migrate_storage_activate(m->control, error);
 }
 
-/* On this host only a source that has died does not hear it, and there is no other domain than this one. */
+/* A source that has said GO goes on only if it knows that this end has died, or by its user's word.  So the domain runs
+ * here, whether that is heard or not. */
 static bool say_running(Migration *m, GError **error)
 {
     g_autoptr(GError) reason = NULL;
 
+    migrate_lifeline_say(m->lifeline);
     if (answer(m, MIGRATE_RUNNING, "", &reason)) {
         return true;
     }
-    if (migrate_channel_is_local(m->channel) && !migrate_channel_cancelled(m->channel)) {
-        log_warning("the source has died after it had handed over the domain: it runs here");
+    if (!migrate_channel_cancelled(m->channel)) {
+        log_warning("the source does not hear that it has handed over the domain: it runs here");
         return true;
     }
     g_propagate_error(error, g_steal_pointer(&reason));
@@ -162,9 +168,42 @@ static bool read_file(void *opaque, void *data, size_t length, GError **error)
     return true;
 }
 
+/* Before anything looks at memory. */
+static bool step_fill(Migration *m, GError **error)
+{
+    int rc = ram_fill_start(m->control->fill, m->uri.lazy == MIGRATE_LAZY_PREFAULT);
+
+    return rc == 0 || error_set_errno(error, rc, "cannot start a thread that brings memory");
+}
+
+static bool map_memory(Migration *m, GError **error)
+{
+    struct MigrateControl *control = m->control;
+    MigrateMapped mapped;
+
+    if (control->userfault >= 0 && m->uri.lazy != MIGRATE_LAZY_OFF) {
+        control->fill = ram_fill_new(control->userfault, m->file);
+        control->userfault = -1;
+    }
+    if (!migrate_ram_map(m->ram, m->file, m->uri.lazy, control->fill, &mapped, error)) {
+        return false;
+    }
+    if (mapped.filled) {
+        log_info("%" G_GUINT64_FORMAT " MiB of memory are shared, and come by userfaultfd", mapped.filled >> 20);
+    } else {
+        g_clear_pointer(&control->fill, ram_fill_free);
+    }
+    if (mapped.read && m->uri.lazy != MIGRATE_LAZY_OFF) {
+        bool denied = control->userfault == -EPERM || control->userfault == -EACCES;
+
+        log_info("%" G_GUINT64_FORMAT " MiB of memory were read at once: they are shared, or of a special kind%s",
+                 mapped.read >> 20, denied ? ", and this user may not use userfaultfd" : "");
+    }
+    return !mapped.filled || migration_on_main(m, step_fill, error);
+}
+
 static bool load_mapped(Migration *m, const MigrateHeader *theirs, GError **error)
 {
-    uint64_t eager;
     struct stat st;
 
     if (fstat(m->file, &st) < 0) {
@@ -180,14 +219,7 @@ static bool load_mapped(Migration *m, const MigrateHeader *theirs, GError **erro
         return error_set(error, "the saved domain is damaged: the devices' state has a wrong checksum");
     }
     m->run_state = g_strdup(theirs->run_state);
-    if (!migrate_ram_map(m->ram, m->file, m->uri.lazy, &eager, error)) {
-        return false;
-    }
-    if (eager && m->uri.lazy != MIGRATE_LAZY_OFF) {
-        log_info("%" G_GUINT64_FORMAT " MiB of memory were read at once: they are shared, or of a special kind",
-                 eager >> 20);
-    }
-    return migration_on_main(m, step_load, error);
+    return map_memory(m, error) && migration_on_main(m, step_load, error);
 }
 
 /* Whoever saves to it sees that it is in use; the mapping keeps the lock. */
@@ -291,6 +323,21 @@ static bool start(Migration *m, bool file, GError **error)
     migrate_header_collect(m->domain, &m->header);
     migrate_ram_describe(m->ram, MIGRATE_ALIGN, &m->header);
     return migration_start(m, error);
+}
+
+static void note_fillable(RamBlock *block, void *opaque)
+{
+    *(bool *)opaque |= ram_block_can_fill(block);
+}
+
+void migrate_prepare_incoming(Domain *domain)
+{
+    bool fillable = false;
+
+    ram_block_each(note_fillable, &fillable);
+    if (fillable) {
+        migrate_control(domain)->userfault = ram_fill_open();
+    }
 }
 
 bool migrate_incoming_set_run(Domain *domain, bool run)

@@ -8,6 +8,8 @@
  *   migrate-connect.c   more connections (vmm/migrate-multifd.h)
  *   migrate-converge.c  auto-converge
  *   migrate-exec.c      exec:
+ *   migrate-file.c      file:, outgoing
+ *   migrate-lifeline.c  whether the other end lives (vmm/migrate-lifeline.h)
  *   migrate-commands.c  QMP
  */
 #pragma once
@@ -15,6 +17,7 @@
 #include <pthread.h>
 
 #include "vmm/domain-internal.h"
+#include "vmm/migrate-lifeline.h"
 #include "vmm/migrate-multifd.h"
 #include "vmm/migrate-ram.h"
 #include "vmm/migrate.h"
@@ -70,6 +73,7 @@ struct Migration {
     void (*failed)(Migration *m, GError *error); /* main thread */
     MigrateUri uri;
     MigrateChannel *channel;
+    MigrateLifeline *lifeline; /* NULL: nothing proves that the channel ends in the other process */
     struct HostCommand *command; /* exec:, it has the channel's other end; NULL: none */
     MultifdOptions multifd_options;
     MultifdOut *out;          /* the thread's; NULL: one channel is all */
@@ -111,6 +115,8 @@ struct MigrateControl {
     bool incoming, run;            /* -incoming; run when it is there, if it ran */
     bool cont;                     /* somebody has said so since: it runs even if it was paused */
     void (*ready)(void);           /* of migrate_incoming(), until it is called */
+    int userfault;                 /* for shared memory; negative errno: it cannot be had */
+    RamFill *fill;                 /* what comes as it is touched; NULL: nothing */
     struct LoopFd *listener;
     int listen_fd;
     char *listen_path;
@@ -137,6 +143,9 @@ bool migrate_storage_activate(struct MigrateControl *control, GError **error);
 /* exec: starts m->uri.command, which reads the stream or writes it. */
 bool migrate_command_start(Migration *m, bool reads, GError **error);
 
+/* Source, file: */
+bool migrate_file_open(Migration *m, GError **error);
+
 /* Source: whether several connections are asked for, and possible. */
 bool migrate_prepare_multifd(Migration *m, GError **error);
 
@@ -155,6 +164,10 @@ bool migrate_accept_channels(Migration *m, const MigrateHeader *theirs, GError *
 bool migrate_wait_channels(void *migration, GError **error); /* a MigrateCompleteFn */
 /* Source: after a pass in which so many bytes went out, so many are dirty. */
 bool migrate_converge(Migration *m, uint64_t dirty, uint64_t sent, GError **error);
+/* Source, file: what is in it is on the disk, before the guest has to wait for that. */
+bool migrate_file_sync(Migration *m, GError **error);
+/* ... the devices' state, then what makes it whole. */
+bool migrate_file_finish(Migration *m, GError **error);
 /* exec: all is written; waits for the command's end.  True at once where there is no command. */
 bool migrate_command_finish(Migration *m, GError **error);
 /* exec: if the command has failed, that takes the place of the error that its pipe gave. */

@@ -101,26 +101,24 @@ static void clear_pages(uint8_t *host, uint64_t n)
     }
 }
 
-/* Whether the record's length is that of its kind with so many pages, which then are at `host`. */
-static bool unpack(MigrateLoader *l, const MigrateRecord *r, uint8_t *host, uint64_t n)
+/* A record of another type than RAM, whose length must be right for its kind and so many pages. */
+static bool unpack(MigrateLoader *l, const MigrateRecord *r, uint8_t *host, uint64_t n, GError **error)
 {
     const uint8_t *data = l->buffer + MIGRATE_RUN_HEADER;
     size_t length = r->length - MIGRATE_RUN_HEADER, bytes = n * GUEST_PAGE_SIZE;
+    bool ok = length == 0;
 
     switch (r->type) {
-    case MIGRATE_RAM:
-        if (length == bytes) {
-            memcpy(host, data, bytes);
-        }
-        return length == bytes;
     case MIGRATE_ZLIB:
-        return migrate_decompress(l->decompressor, MIGRATE_COMPRESS_ZLIB, data, length, host, bytes);
+        ok = migrate_decompress(l->decompressor, MIGRATE_COMPRESS_ZLIB, data, length, host, bytes);
+        break;
     case MIGRATE_ZSTD:
-        return migrate_decompress(l->decompressor, MIGRATE_COMPRESS_ZSTD, data, length, host, bytes);
+        ok = migrate_decompress(l->decompressor, MIGRATE_COMPRESS_ZSTD, data, length, host, bytes);
+        break;
     default:
         clear_pages(host, n);
-        return length == 0;
     }
+    return ok || damaged(error, "a record does not hold the pages that it is for");
 }
 
 static bool is_pages(const MigrateRecord *r)
@@ -128,8 +126,33 @@ static bool is_pages(const MigrateRecord *r)
     return r->type == MIGRATE_RAM || r->type == MIGRATE_ZERO || r->type == MIGRATE_ZLIB || r->type == MIGRATE_ZSTD;
 }
 
+/* What says where the pages of a RAM record belong, so that they can go there at once. */
+static bool take_run_header(MigrateLoader *l, const MigrateRecord *r, GError **error)
+{
+    if (r->length > BUFFER) {
+        return damaged(error, "a record is too long");
+    }
+    return l->read(l->opaque, l->buffer, MIN(r->length, (uint32_t)MIGRATE_RUN_HEADER), error);
+}
+
+/* Who finds the checksum wrong gives up the domain, so nobody minds what is there then. */
+static bool take_pages(MigrateLoader *l, const MigrateRecord *r, uint8_t *host, uint64_t n, GError **error)
+{
+    uint32_t crc = state_crc32c(l->buffer, MIGRATE_RUN_HEADER);
+
+    if (r->length != MIGRATE_RUN_HEADER + n * GUEST_PAGE_SIZE) {
+        return damaged(error, "a record does not hold the pages that it is for");
+    }
+    if (!l->read(l->opaque, host, n * GUEST_PAGE_SIZE, error)) {
+        return false;
+    }
+    return state_crc32c_more(crc, host, n * GUEST_PAGE_SIZE) == r->checksum ||
+           damaged(error, "a record has a wrong checksum");
+}
+
 bool migrate_load_pages(MigrateLoader *l, const MigrateRecord *r, GError **error)
 {
+    bool plain = r->type == MIGRATE_RAM;
     MigrateBlock *b;
     uint64_t page, n;
     uint8_t *host;
@@ -137,15 +160,15 @@ bool migrate_load_pages(MigrateLoader *l, const MigrateRecord *r, GError **error
     if (!is_pages(r)) {
         return damaged(error, "it has a record of an unknown type");
     }
-    if (!migrate_loader_payload(l, r, BUFFER, error)) {
+    if (plain ? !take_run_header(l, r, error) : !migrate_loader_payload(l, r, BUFFER, error)) {
         return false;
     }
     host = find_run(l, r, &b, &page, &n);
     if (!host || n > MIGRATE_RUN_MAX) {
         return damaged(error, "it has pages where this domain has no memory");
     }
-    if (!unpack(l, r, host, n)) {
-        return damaged(error, "a record does not hold the pages that it is for");
+    if (plain ? !take_pages(l, r, host, n, error) : !unpack(l, r, host, n, error)) {
+        return false;
     }
     ram_dirty_set(b->block, page * GUEST_PAGE_SIZE, n * GUEST_PAGE_SIZE);
     __atomic_fetch_add(r->type == MIGRATE_ZERO ? &l->ram->count.zero : &l->ram->count.normal, n, __ATOMIC_RELAXED);

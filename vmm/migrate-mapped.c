@@ -44,26 +44,52 @@ bool migrate_check_mapped(const MigrateHeader *header, uint64_t file_size, GErro
     return true;
 }
 
-static bool read_block(const MigrateBlock *b, int fd, GError **error)
+/* Where the file's next hole (SEEK_HOLE) or what lies between two (SEEK_DATA) begins, `end` at most; a file system that
+ * cannot tell has no holes. */
+static uint64_t next_of(int fd, uint64_t at, uint64_t end, int whence)
 {
-    uint8_t *host = ram_block_host(b->block);
-    uint64_t size = b->pages * GUEST_PAGE_SIZE;
+    off_t next = lseek(fd, (off_t)at, whence);
 
-    for (uint64_t at = 0; at < size;) {
-        ssize_t n = pread(fd, host + at, MIN(size - at, CHUNK), (off_t)(b->offset + at));
+    if (next < 0) {
+        return errno == ENXIO || whence == SEEK_HOLE ? end : at;
+    }
+    return MIN((uint64_t)next, end);
+}
+
+static bool read_at(const MigrateBlock *b, int fd, uint64_t from, uint64_t to, GError **error)
+{
+    while (from < to) {
+        ssize_t n = pread(fd, ram_block_host(b->block) + (from - b->offset), MIN(to - from, CHUNK), (off_t)from);
 
         if (n == 0 || (n < 0 && errno != EINTR)) {
             return error_set_errno(error, n ? errno : EIO, "cannot read memory '%s' of the saved domain", b->id);
         }
-        at += n > 0 ? (uint64_t)n : 0;
+        from += n > 0 ? (uint64_t)n : 0;
     }
-    ram_dirty_set(b->block, 0, size);
     return true;
 }
 
-bool migrate_ram_map(MigrateRam *ram, int fd, MigrateLazy lazy, uint64_t *ret_read, GError **error)
+/* A hole is zero: what is zero here already need not be there. */
+static bool read_block(const MigrateBlock *b, int fd, GError **error)
 {
-    *ret_read = 0;
+    uint64_t at = b->offset, end = b->offset + b->pages * GUEST_PAGE_SIZE;
+
+    while (at < end) {
+        uint64_t data = next_of(fd, at, end, SEEK_DATA), hole = next_of(fd, data, end, SEEK_HOLE);
+
+        ram_block_clear(b->block, at - b->offset, data - at);
+        if (!read_at(b, fd, data, hole, error)) {
+            return false;
+        }
+        at = hole;
+    }
+    ram_dirty_set(b->block, 0, end - b->offset);
+    return true;
+}
+
+bool migrate_ram_map(MigrateRam *ram, int fd, MigrateLazy lazy, RamFill *fill, MigrateMapped *ret, GError **error)
+{
+    *ret = (MigrateMapped) { 0 };
     for (unsigned i = 0; i < ram->n; i++) {
         const MigrateBlock *b = &ram->block[i];
         uint64_t size = b->pages * GUEST_PAGE_SIZE;
@@ -72,11 +98,13 @@ bool migrate_ram_map(MigrateRam *ram, int fd, MigrateLazy lazy, uint64_t *ret_re
         if (rc < 0 && rc != -ENOTSUP) {
             return error_set_errno(error, rc, "cannot map memory '%s' of the saved domain", b->id);
         }
-        if (rc < 0) {
+        if (rc < 0 && lazy != MIGRATE_LAZY_OFF && fill && ram_fill_add(fill, b->block, b->offset) == 0) {
+            ret->filled += size;
+        } else if (rc < 0) {
             if (!read_block(b, fd, error)) {
                 return false;
             }
-            *ret_read += size;
+            ret->read += size;
         } else if (lazy == MIGRATE_LAZY_PREFAULT) {
             madvise(ram_block_host(b->block), size, MADV_WILLNEED);
         }

@@ -5,15 +5,13 @@
  * rest and the devices' state follow.
  *
  * Until the destination has said RUNNING the source can go on.  It does, by itself,
- * unless nobody can tell whether the destination runs: a connection to another host that
- * breaks between GO and RUNNING.  Then it waits in state postmigrate for who knows.
+ * unless nobody can tell whether the destination runs: a connection that breaks between
+ * GO and RUNNING, but for one that is known to end in the destination (vmm/migrate-lifeline.h).
+ * Then it waits in state postmigrate for who knows.
  *
  * The thread does all of it, but for steps that begin with "step_".
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/bytes.h"
@@ -28,6 +26,7 @@
 #define PASSES_STOPPED 8
 #define PAGES_FEW   256 /* that are not worth another pass */
 #define REASON_MS   1000 /* until a destination that closes has said why */
+#define FATE_MS     10000 /* until a destination that cannot answer runs, or has ended */
 
 static int64_t now_ns(void)
 {
@@ -50,41 +49,6 @@ static bool mapped(const Migration *m)
 }
 
 /* ---- the channel ---- */
-
-static bool lock_file(int fd, const char *path, GError **error)
-{
-    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-
-    if (fcntl(fd, F_OFD_SETLK, &lock) < 0 && (errno == EAGAIN || errno == EACCES)) {
-        error_set(error, "'%s' is the memory of a domain that runs", path);
-        return error_hint(error, "Save to another file.");
-    }
-    return true;
-}
-
-/* What was there stays until it is known that it may be overwritten. */
-static bool open_file(Migration *m, GError **error)
-{
-    struct stat st;
-    int fd = host_open(m->uri.path, O_RDWR | O_CREAT | O_EXCL, 0600, NULL);
-
-    m->created = fd >= 0;
-    if (fd < 0) {
-        fd = host_open(m->uri.path, O_RDWR, 0600, error);
-    }
-    if (fd < 0) {
-        return false;
-    }
-    m->file = fd;
-    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-        error_set(error, "'%s' is no regular file", m->uri.path);
-        return error_hint(error, "Use fd: for pipes and devices.");
-    }
-    if (!lock_file(fd, m->uri.path, error)) {
-        return false;
-    }
-    return ftruncate(fd, 0) == 0 || error_set_errno(error, errno, "cannot write '%s'", m->uri.path);
-}
 
 static bool open_channel(Migration *m, GError **error)
 {
@@ -134,8 +98,17 @@ static bool greet(Migration *m, GError **error)
     }
     m->header.return_path = migrate_channel_is_socket(m->channel) && m->control->capability[MIGRATE_RETURN_PATH];
     header = migrate_header_write(&m->header);
-    return migrate_channel_write(m->channel, header->data, header->len, NULL, 0, error) &&
-           (!m->header.return_path || expect(m, MIGRATE_HELLO, error)) && migrate_connect_channels(m, error);
+    if (m->lifeline && m->header.return_path && migrate_channel_is_unix(m->channel)) {
+        migrate_lifeline_pass(m->lifeline, m->channel);
+    }
+    if (!migrate_channel_write(m->channel, header->data, header->len, NULL, 0, error) ||
+        (m->header.return_path && !expect(m, MIGRATE_HELLO, error))) {
+        return false;
+    }
+    if (m->lifeline && !migrate_lifeline_is_taken(m->lifeline)) {
+        g_clear_pointer(&m->lifeline, migrate_lifeline_free);
+    }
+    return migrate_connect_channels(m, error);
 }
 
 /* ---- memory ---- */
@@ -303,29 +276,6 @@ static bool send_rest(Migration *m, GError **error)
     return error_set(error, "memory changes though the domain stands still");
 }
 
-/* Prefix and header come when everything else is on the disk. */
-static bool finish_file(Migration *m, GError **error)
-{
-    const MigrateBlock *last = m->ram->n ? &m->ram->block[m->ram->n - 1] : NULL;
-    uint64_t end = last ? last->offset + last->pages * GUEST_PAGE_SIZE : MIGRATE_ALIGN;
-    g_autoptr(GByteArray) header = NULL;
-
-    m->header.state_offset = end;
-    m->header.state_length = m->state->len;
-    m->header.checksum = state_crc32c(m->state->data, m->state->len);
-    m->header.run_state = g_strdup(m->run_state);
-    header = migrate_header_write(&m->header);
-    if (header->len > MIGRATE_ALIGN) {
-        return error_set(error, "the list of devices is too long for '%s'", m->uri.path);
-    }
-    if (pwrite(m->file, m->state->data, m->state->len, (off_t)end) != (ssize_t)m->state->len ||
-        fdatasync(m->file) < 0 || pwrite(m->file, header->data, header->len, 0) != (ssize_t)header->len ||
-        fdatasync(m->file) < 0) {
-        return error_set_errno(error, errno, "cannot write '%s'", m->uri.path);
-    }
-    return true;
-}
-
 static bool step_commit(Migration *m, GError **error)
 {
     m->committed = goes_on(m, error);
@@ -346,6 +296,18 @@ static bool send_end(Migration *m, GError **error)
     return ok;
 }
 
+/* It was told to go on, and has not answered. */
+static bool runs_all_the_same(Migration *m, GError **error)
+{
+    MigrateFate fate = m->refused ? MIGRATE_FATE_DEAD : migrate_lifeline_fate(m->lifeline, m->channel, FATE_MS);
+
+    m->uncertain = fate == MIGRATE_FATE_UNKNOWN;
+    if (fate == MIGRATE_FATE_SPOKEN) {
+        g_clear_error(error);
+    }
+    return fate == MIGRATE_FATE_SPOKEN;
+}
+
 static bool hand_over(Migration *m, GError **error)
 {
     if ((m->out && !multifd_out_finish(m->out, error)) || !migrate_send_state(m->channel, m->state, error) ||
@@ -358,11 +320,8 @@ static bool hand_over(Migration *m, GError **error)
     if (!expect(m, MIGRATE_LOADED, error) || !migration_on_main(m, step_commit, error)) {
         return false;
     }
-    if (!migrate_send_record(m->channel, MIGRATE_GO, NULL, 0, error) || !expect(m, MIGRATE_RUNNING, error)) {
-        m->uncertain = !m->refused && !migrate_channel_ended(m->channel) && !migrate_channel_is_local(m->channel);
-        return false;
-    }
-    return true;
+    return (migrate_send_record(m->channel, MIGRATE_GO, NULL, 0, error) && expect(m, MIGRATE_RUNNING, error)) ||
+           runs_all_the_same(m, error);
 }
 
 /* An image that cannot be flushed is said when it is handed over. */
@@ -384,7 +343,7 @@ static bool switch_over(Migration *m, GError **error)
         return false;
     }
     return send_rest(m, error) &&
-           (mapped(m) ? finish_file(m, error) && migration_on_main(m, step_commit, error) : hand_over(m, error));
+           (mapped(m) ? migrate_file_finish(m, error) && migration_on_main(m, step_commit, error) : hand_over(m, error));
 }
 
 /* ---- the thread ---- */
@@ -395,7 +354,11 @@ static void say_no(Migration *m, const GError *error)
     uint8_t record[MIGRATE_RECORD + MIGRATE_TEXT_MAX];
     size_t length = MIN(strlen(error->message), (size_t)MIGRATE_TEXT_MAX);
 
-    if (m->sent_all && m->header.return_path && !m->uncertain) {
+    if (m->uncertain) {
+        return;
+    }
+    migrate_lifeline_say(m->lifeline);
+    if (m->sent_all && m->header.return_path) {
         memcpy(record + MIGRATE_RECORD, error->message, length);
         migrate_record_write(record, MIGRATE_ABORT, (uint32_t)length, state_crc32c(record + MIGRATE_RECORD, length));
         migrate_channel_say(m->channel, record, MIGRATE_RECORD + length);
@@ -417,7 +380,8 @@ static void hear_refusal(Migration *m, GError **error)
 
 static bool work(Migration *m, GError **error)
 {
-    bool ok = open_channel(m, error) && greet(m, error) && copy_live(m, error) && switch_over(m, error);
+    bool ok = open_channel(m, error) && greet(m, error) && copy_live(m, error) &&
+              (!mapped(m) || migrate_file_sync(m, error)) && switch_over(m, error);
 
     g_clear_pointer(&m->out, multifd_out_free);
     migrate_ram_log_stop(m->ram);
@@ -492,7 +456,8 @@ bool migrate_outgoing_begin(Domain *domain, MigrateUri *uri, const char *definit
     m->header.layout = m->uri.kind == MIGRATE_TO_FILE ? MIGRATE_MAPPED : MIGRATE_INLINE;
     m->header.definition = g_strdup(definition);
     migrate_ram_describe(m->ram, MIGRATE_ALIGN, &m->header);
-    ok = migrate_prepare_multifd(m, error) && (m->uri.kind != MIGRATE_TO_FILE || open_file(m, error)) &&
+    m->lifeline = m->uri.kind == MIGRATE_TO_FILE ? NULL : migrate_lifeline_new();
+    ok = migrate_prepare_multifd(m, error) && (m->uri.kind != MIGRATE_TO_FILE || migrate_file_open(m, error)) &&
          (!m->uri.command || migrate_command_start(m, true, error)) &&
          (m->uri.fd < 0 || migrate_channel_adopt(m->channel, m->uri.fd, error));
     if (ok) {

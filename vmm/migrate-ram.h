@@ -16,7 +16,7 @@
 #include "vmm/migrate-channel.h"
 #include "vmm/migrate-compress.h"
 #include "vmm/migrate-format.h"
-#include "vmm/ram.h"
+#include "vmm/ram-fill.h"
 
 typedef struct MigrateBlock {
     char *id;
@@ -108,5 +108,7 @@ bool migrate_take_answer(MigrateReadFn read, void *opaque, MigrateType *ret, cha
 typedef enum MigrateLazy { MIGRATE_LAZY_ON, MIGRATE_LAZY_OFF, MIGRATE_LAZY_PREFAULT } MigrateLazy;
 /* Whether the file is long enough for what its header says, and the places are sound. */
 bool migrate_check_mapped(const MigrateHeader *header, uint64_t file_size, GError **error);
-/* Maps each block, or reads it where that is not possible (*ret_read: bytes that were read). */
-bool migrate_ram_map(MigrateRam *ram, int fd, MigrateLazy lazy, uint64_t *ret_read, GError **error);
+/* Bytes that were read at once, and that are to come as they are touched. */
+typedef struct MigrateMapped { uint64_t read, filled; } MigrateMapped;
+/* Maps each block, or, where that is not possible, leaves it to fill (NULL: that cannot be had) or reads it. */
+bool migrate_ram_map(MigrateRam *ram, int fd, MigrateLazy lazy, RamFill *fill, MigrateMapped *ret, GError **error);

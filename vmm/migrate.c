@@ -11,6 +11,7 @@
  */
 #include "vmm/migrate.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -266,6 +267,7 @@ void migration_close(Migration *m)
     }
     g_clear_pointer(&m->in, multifd_in_free);
     migrate_channel_close(m->channel);
+    g_clear_pointer(&m->lifeline, migrate_lifeline_free);
     if (m->file >= 0) {
         close(m->file);
         m->file = -1;
@@ -319,6 +321,7 @@ struct MigrateControl *migrate_control(Domain *domain)
         control->capability[MIGRATE_EVENTS] = true;
         control->capability[MIGRATE_RETURN_PATH] = true;
         control->listen_fd = -1;
+        control->userfault = -ENOSYS;
     }
     return control;
 }
@@ -364,6 +367,10 @@ void migrate_control_free(struct MigrateControl *control)
     if (control) {
         migrate_incoming_unlisten(control);
         g_clear_pointer(&control->migration, migration_free);
+        ram_fill_free(control->fill);
+        if (control->userfault >= 0) {
+            close(control->userfault);
+        }
         g_free(control->error);
         g_free(control);
     }

@@ -384,6 +384,8 @@ bool ram_mapping_new(RamMapping *ret, const char *id, uint64_t size, const RamBa
         .merge = backing->merge,
         .dump = backing->dump,
         .bound = backing->policy != MPOL_DEFAULT,
+        .named = backing->kind == RAM_FILE,
+        .preallocated = backing->prealloc,
     };
     uint64_t align;
 
@@ -447,6 +449,42 @@ int ram_mapping_overlay(RamMapping *map, uint64_t offset, uint64_t length, int f
     map->overlaid = true;
     wish(map, host, length);
     return 0;
+}
+
+static void clear_pages(uint8_t *host, uint64_t length)
+{
+    for (uint64_t at = 0; at < length; at += GUEST_PAGE_SIZE) {
+        uint8_t *page = host + at;
+        uint64_t n = MIN(length - at, GUEST_PAGE_SIZE);
+
+        if (page[0] || memcmp(page, page + 1, n - 1) != 0) {
+            memset(page, 0, n);
+        }
+    }
+}
+
+void ram_mapping_clear(RamMapping *map, uint64_t offset, uint64_t length)
+{
+    uint64_t end = offset + length;
+
+    while (offset < end) {
+        uint64_t stop = end;
+
+        if (map->fd >= 0 && map->shared) { /* to look at a page that is not there would make one */
+            off_t data = lseek(map->fd, (off_t)(map->file_offset + offset), SEEK_DATA), hole;
+
+            if (data < 0 && errno == ENXIO) {
+                return;
+            }
+            if (data >= 0) {
+                hole = lseek(map->fd, data, SEEK_HOLE);
+                offset = MIN((uint64_t)data - map->file_offset, end);
+                stop = hole < 0 ? end : MIN((uint64_t)hole - map->file_offset, end);
+            }
+        }
+        clear_pages(map->host + offset, stop - offset);
+        offset = stop;
+    }
 }
 
 int ram_mapping_discard(RamMapping *map, uint64_t offset, uint64_t length)

@@ -18,6 +18,7 @@
 #include "vmm/error.h"
 #include "vmm/locks.h"
 #include "vmm/ram-backing.h"
+#include "vmm/ram-fill.h"
 
 #define CLIENTS ((1u << DIRTY_CLIENTS) - 1)
 #define HOOKED  (1u << DIRTY_CLIENTS)
@@ -29,6 +30,7 @@ struct RamBlock {
     unsigned watchers;               /* atomic: bits of the enabled clients, HOOKED */
     uint64_t *dirty[DIRTY_CLIENTS];  /* a bit a page; atomic words; NULL: never enabled */
     RamWriteHook *hook;              /* atomic */
+    struct RamFillPart *fill;        /* atomic; NULL: all of its pages are there */
 };
 
 static struct {
@@ -205,15 +207,52 @@ unsigned ram_block_abilities(const RamBlock *block)
 
 int ram_block_fd(const RamBlock *block, uint64_t *offset)
 {
+    RamFillPart *fill = __atomic_load_n(&block->fill, __ATOMIC_ACQUIRE);
+
+    if (block->map.fd >= 0 && fill) {
+        ram_fill_wait(fill);
+    }
     if (block->map.fd >= 0 && offset) {
         *offset = block->map.file_offset;
     }
     return block->map.fd;
 }
 
+bool ram_block_can_fill(const RamBlock *block)
+{
+    const RamMapping *map = &block->map;
+
+    return map->shared && !map->named && !map->readonly && !map->preallocated && map->page_size == GUEST_PAGE_SIZE;
+}
+
+void ram_block_set_fill(RamBlock *block, RamFillPart *part)
+{
+    __atomic_store_n(&block->fill, part, __ATOMIC_RELEASE);
+}
+
+void ram_block_clear(RamBlock *block, uint64_t offset, uint64_t length)
+{
+    ram_mapping_clear(&block->map, offset, length);
+    ram_dirty_set(block, offset, length);
+}
+
+typedef struct Range {
+    RamBlock *block;
+    uint64_t offset, length;
+} Range;
+
+static int discard_range(void *opaque)
+{
+    const Range *r = opaque;
+
+    return ram_mapping_discard(&r->block->map, r->offset, r->length);
+}
+
 int ram_block_discard(RamBlock *block, uint64_t offset, uint64_t length)
 {
-    int rc = ram_mapping_discard(&block->map, offset, length);
+    RamFillPart *fill = __atomic_load_n(&block->fill, __ATOMIC_ACQUIRE);
+    Range range = { block, offset, length };
+    int rc = fill ? ram_fill_discard(fill, offset, length, discard_range, &range) : discard_range(&range);
 
     if (rc == 0) {
         ram_dirty_set(block, offset, length);

@@ -21,6 +21,7 @@
 #define GUEST_PAGE_SIZE UINT64_C(4096)
 
 typedef struct RamBlock RamBlock;
+struct RamFillPart;
 
 typedef enum RamBackingKind { RAM_ANONYMOUS, RAM_MEMFD, RAM_FILE } RamBackingKind;
 
@@ -61,7 +62,8 @@ uint8_t *ram_block_host(const RamBlock *block);
 uint64_t ram_block_size(const RamBlock *block);
 bool ram_block_is_writable(const RamBlock *block); /* by this process */
 unsigned ram_block_abilities(const RamBlock *block); /* RamAbility bits */
-int ram_block_fd(const RamBlock *block, uint64_t *offset); /* -1: none */
+/* For another process, so all of its pages are there; -1: none. */
+int ram_block_fd(const RamBlock *block, uint64_t *offset);
 /* The block at a host address; NULL: not guest RAM. */
 RamBlock *ram_block_find_host(const void *host, uint64_t *offset);
 /* Gives [offset, +length), whole pages of the backing, back to the host; it reads as zero, and counts as
@@ -70,6 +72,13 @@ int ram_block_discard(RamBlock *block, uint64_t offset, uint64_t length);
 /* Shows a private copy of the file's pages there in place of the block's, which are lost, and counts as a write.  The
  * file must not change meanwhile.  -ENOTSUP: this backing cannot (shared, huge pages, bound to NUMA nodes, locked). */
 int ram_block_overlay(RamBlock *block, uint64_t offset, uint64_t length, int fd, uint64_t file_offset);
+/* Makes a range zero that may be so already: what is not there need not come for that, and what was preallocated
+ * stays. */
+void ram_block_clear(RamBlock *block, uint64_t offset, uint64_t length);
+/* Whether its pages may be missing until they are touched (vmm/ram-fill.h): shared, and nobody else's. */
+bool ram_block_can_fill(const RamBlock *block);
+/* ram-fill.c: they are, or, with NULL, not any more. */
+void ram_block_set_fill(RamBlock *block, struct RamFillPart *part);
 typedef void (*RamBlockFn)(RamBlock *block, void *opaque);
 void ram_block_each(RamBlockFn fn, void *opaque);
 

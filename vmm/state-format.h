@@ -118,6 +118,8 @@ static inline uint32_t *state_count_field(const StateField *f, void *base)
 }
 
 uint32_t state_crc32c(const uint8_t *data, size_t length);
+/* Of what came before, and this. */
+uint32_t state_crc32c_more(uint32_t crc, const void *data, size_t length);
 /* The item's section header and path are at *r: checks magic, length and checksum, and sets
  * *body to what follows the path. */
 bool state_take_section(StateReader *r, StateReader *body, char path[256], GError **error);

@@ -13,42 +13,6 @@
 
 const StateDesc state_none = { .name = "none", .version = 1, .fields = (const StateField[]){ STATE_END } };
 
-/* CRC-32C (Castagnoli), RFC 3720 appendix B.4: reflected polynomial 0x82f63b78, a nibble at a time. */
-static uint32_t crc32c_table(uint32_t crc, const uint8_t *data, size_t length)
-{
-    static const uint32_t nibble[16] = {
-        0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3, 0x61c69362, 0x7198540d,
-        0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9, 0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75,
-    };
-
-    for (size_t i = 0; i < length; i++) {
-        crc ^= data[i];
-        crc = crc >> 4 ^ nibble[crc & 15];
-        crc = crc >> 4 ^ nibble[crc & 15];
-    }
-    return crc;
-}
-
-/* RAM goes through here: the instruction (SDM 2A, CRC32) takes eight bytes at a time. */
-__attribute__((target("sse4.2")))
-static uint32_t crc32c_instruction(uint32_t crc, const uint8_t *data, size_t length)
-{
-    uint64_t wide = crc;
-
-    for (; length >= 8; data += 8, length -= 8) {
-        uint64_t word;
-
-        memcpy(&word, data, sizeof(word));
-        wide = __builtin_ia32_crc32di(wide, word);
-    }
-    return crc32c_table((uint32_t)wide, data, length);
-}
-
-uint32_t state_crc32c(const uint8_t *data, size_t length)
-{
-    return ~(__builtin_cpu_supports("sse4.2") ? crc32c_instruction : crc32c_table)(UINT32_MAX, data, length);
-}
-
 static void state_item_free(void *opaque)
 {
     StateItem *item = opaque;

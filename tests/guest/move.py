@@ -61,6 +61,9 @@ class Vmm:
                    "-device", "virtio-rng-pci", "-chardev", f"file,id=out,path={run.transcript},append=on",
                    "-device", "isa-debugcon,iobase=0x402,chardev=out",
                    "-qmp", f"unix:{self.path},server=on,wait=off"]
+        if run.args.shared:
+            command += ["-object", f"memory-backend-memfd,id=pc.ram,size={MEMORY},share=on", "-machine",
+                        "memory-backend=pc.ram"]
         self.process = subprocess.Popen(command + (["-incoming", incoming] if incoming else []),
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         run.alive.append(self)
@@ -245,7 +248,8 @@ class Run:
         if self.vmm.ends_up("completed", "failed") != "completed":
             raise Wrong(f"saving has failed: {self.vmm.ask('query-migrate')}")
         self.vmm.quit()
-        self.vmm = Vmm(self, self.next_accel(), f"file:{file}")
+        lazy = self.random.choice(["on", "off", "prefault"])
+        self.vmm = Vmm(self, self.next_accel(), f"file:{file},lazy={lazy}")
         self.counts_on()
 
     def cancel(self):
@@ -351,6 +355,7 @@ def main():
     parser.add_argument("--restores", type=int, default=50)
     parser.add_argument("--cancels", type=int, default=5)
     parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--shared", action="store_true", help="with memory that other processes could have, too")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--tsc-hz", type=float, default=0, help="check the guest's TSC against this")
     args = parser.parse_args()

@@ -206,6 +206,7 @@ def others(trial, good):
             ("number of CPUs", changed(cpus=3), "it has 3 CPUs, this domain 1"),
             ("memory", changed(ram=[b | {"size": b["size"] * 2} for b in header["ram"]]), "its memory '"),
             ("no memory", changed(ram=[]), "blocks of memory"),
+            ("frequency", changed(**{"tsc-khz": header["tsc-khz"] * 2}), "needs a TSC of"),
             ("features", changed(features=[more]), "its CPU has features that this one"),
             ("a device less", changed(devices=header["devices"][1:]), "which it does not have"),
             ("a device more", changed(devices=[*header["devices"], {"path": "/x", "state": "y", "version": 1}]),

@@ -171,13 +171,14 @@ class Saved(Scratch):
                 ({"cpus": 3}, "it has 3 CPUs, this domain 1"),
                 ({"ram": [block | {"size": block["size"] * 2} for block in header["ram"]]}, "MiB, that of this domain"),
                 ({"features": [f | {"bits": 0xffffffff} for f in header["features"]]}, "its CPU has features that"),
+                ({"tsc-khz": header["tsc-khz"] * 2}, f"needs a TSC of {header['tsc-khz'] * 2} kHz"),
                 ({"devices": header["devices"][1:]}, "which it does not have"),
                 ({"devices": [d | {"version": 99} for d in header["devices"]]}, "has version 99")):
-            change_header(file, **{k: header[k] for k in ("machine", "cpus", "ram", "features", "devices")} | changed)
+            change_header(file, **{k: header[k] for k in ("machine", "cpus", "ram", "features", "tsc-khz", "devices")} | changed)
             with self.subTest(changed=list(changed)):
                 if "ram" not in changed:    # the file would not be long enough
                     self.refused("restore", "--check", str(file), says=words)
-        change_header(file, **{k: header[k] for k in ("machine", "cpus", "ram", "features", "devices")})
+        change_header(file, **{k: header[k] for k in ("machine", "cpus", "ram", "features", "tsc-khz", "devices")})
         self.assertIn("could be restored", self.ctl("restore", "--check", str(file)))
         data = bytearray(file.read_bytes())
         data[header["state-offset"] + 100] ^= 1

@@ -217,7 +217,16 @@ class MigrateTest(MigrateCase):
             connection.sendall(record(RUNNING))
             source.wait("completed")
 
-    def to_the_last_word(self):
+    def test_a_frequency_that_cannot_be_had_is_named_before_anything_comes(self):
+        process = Process(self, *self.guest_options(16), machine="q35")
+        header = process.ask("x-query-migrate-header")
+        self.assertEqual(process.ask("x-migrate-check", header=header), {})
+        header["tsc-khz"] += header["tsc-khz"] // 100
+        self.assertIn(f"needs a TSC of {header['tsc-khz']} kHz", process.ask("x-migrate-check", header=header))
+        del header["tsc-khz"]   # an earlier release does not say
+        self.assertEqual(process.ask("x-migrate-check", header=header), {})
+
+    def to_the_last_word(self, passed=()):
         """A destination that has everything, and this test, its source, which has not said GO."""
         header, rest = take_header(self.inline_stream())
         destination = Process(self, "-incoming", f"unix:{self.directory}/move")
@@ -225,7 +234,7 @@ class MigrateTest(MigrateCase):
         self.addCleanup(source.close)
         source.settimeout(PATIENCE)
         source.connect(f"{self.directory}/move")
-        source.sendall(put_header(header | {"return-path": True}))
+        socket.send_fds(source, [put_header(header | {"return-path": True})], [end.fileno() for end in passed])
         self.assertEqual(source.recv(RECORD, socket.MSG_WAITALL), record(HELLO))
         source.sendall(rest)
         self.assertEqual(source.recv(RECORD, socket.MSG_WAITALL), record(LOADED))
@@ -239,11 +248,39 @@ class MigrateTest(MigrateCase):
         destination.wait("completed")
         self.assertEqual(destination.state(), "running")
 
+    def with_lifeline(self):
+        """The same by a source that shows whether it lives, and its end of that."""
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        with theirs:
+            source, destination = self.to_the_last_word([theirs])
+        self.assertEqual(ours.recv(2, socket.MSG_DONTWAIT), b"T")
+        return ours, source, destination
+
     def test_a_destination_whose_source_dies_after_it_has_sent_everything_runs(self):
-        source, destination = self.to_the_last_word()
+        lifeline, source, destination = self.with_lifeline()
+        lifeline.close()
         source.close()
         destination.wait("completed")
         self.assertEqual(destination.state(), "running")
+
+    def test_a_destination_whose_connection_ends_while_its_source_lives_does_not_run(self):
+        lifeline, source, destination = self.with_lifeline()
+        source.close()
+        self.assertEqual(destination.process.wait(PATIENCE), 1)
+        lifeline.close()
+
+    def test_a_destination_that_cannot_know_of_its_source_does_not_run(self):
+        source, destination = self.to_the_last_word()
+        source.close()
+        self.assertEqual(destination.process.wait(PATIENCE), 1)
+
+    def test_a_destination_whose_source_goes_on_does_not_run(self):
+        lifeline, source, destination = self.with_lifeline()
+        lifeline.send(b"A")
+        lifeline.close()
+        source.close()
+        self.assertEqual(destination.process.wait(PATIENCE), 1)
 
     def test_a_destination_whose_source_dies_after_its_last_word_runs(self):
         source, destination = self.to_the_last_word()

@@ -12,25 +12,28 @@ AWAKE = 90      # ... to wake and to look around
 
 
 class Sleeper:
-    """A guest that sleeps as script=sleeping does, and its monitor."""
+    """A guest that sleeps as script=sleeping does, and its monitor. With `before` it is that guest, which comes from
+    another process."""
 
-    def __init__(self, vm, kernel="cloud", sleeps=1):
+    def __init__(self, vm, kernel="cloud", sleeps=1, before=None, incoming=None):
         self.vm = vm
-        self.console = vm.console()
-        self.heard = vm.blank("port")
-        disk = vm.blank("disk", 4)
-        vm.shell(f"dd if=/dev/urandom of={disk} bs=1M count=4 conv=notrunc 2>/dev/null")
+        self.consoles = [*(before.consoles if before else []), vm.console()]
+        self.ports = [*(before.ports if before else []), vm.blank("port")]
+        self.disk = before.disk if before else vm.blank("disk", 4)
+        if not before:
+            vm.shell(f"dd if=/dev/urandom of={self.disk} bs=1M count=4 conv=notrunc 2>/dev/null")
         self.job = vm.start(
             f"-accel {vm.accel} -cpu {vm.cpu()} -M q35 -m 256M -smp 2 -nodefaults -display none "
-            f"-serial file:{self.console} -qmp stdio -drive if=virtio,file={disk},format=raw "
+            f"-serial file:{self.consoles[-1]} -qmp stdio -drive if=virtio,file={self.disk},format=raw "
             f"-device pcie-root-port,id=rp -device virtio-rng-pci,bus=rp -device virtio-serial-pci "
-            f"-chardev file,id=port,path={self.heard} -device virtserialport,chardev=port,name=port "
+            f"-chardev file,id=port,path={self.ports[-1]} -device virtserialport,chardev=port,name=port "
             f"-kernel {vm.path(kernel)}/vmlinuz -initrd {vm.path(kernel)}/initrd "
-            f"-append 'console=ttyS0 quiet quiet-init script=sleeping sleeps={sleeps}'")
+            f"-append 'console=ttyS0 quiet quiet-init script=sleeping sleeps={sleeps}' "
+            + (f"-incoming {incoming}" if incoming else ""))
         self.qmp = Qmp(self.job, BOOT)
 
     def said(self):
-        return self.vm.shell(f"cat {self.console}")
+        return self.vm.shell(f"cat {' '.join(self.consoles)}")
 
     def status(self):
         return self.qmp.execute("query-status")["status"]
@@ -47,12 +50,21 @@ class Sleeper:
         said = self.said()
         assert "@@bad" not in said, said
         assert f"@@awake {sleeps}" in said, said
-        heard = self.vm.shell(f"cat {self.heard}").split("\n")
+        heard = self.vm.shell(f"cat {' '.join(self.ports)}").split("\n")
         assert heard[:-1] == [f"awake {n}" for n in range(1, sleeps + 1)], heard
 
     def end(self):
         self.qmp.execute("quit")
         assert self.job.wait(60).status == 0
+
+
+    def goes_to(self, uri):
+        self.qmp.execute("migrate", {"uri": uri})
+        deadline = time.monotonic() + BOOT
+        while (info := self.qmp.execute("query-migrate"))["status"] != "completed":
+            assert info["status"] != "failed" and time.monotonic() < deadline, info
+            time.sleep(0.02)
+        assert self.status() == "postmigrate"
 
 
 def press_the_power_button(qmp):
@@ -100,6 +112,42 @@ def test_the_power_button_wakes(vm):
 @needs("cloud-6.12")
 def test_a_new_kernel_sleeps(vm):
     sleep_and_wake(vm, "cloud-6.12", 1, ask_to_wake)
+
+
+def is_suspended(guest):
+    deadline = time.monotonic() + BOOT
+    while guest.status() == "inmigrate":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert guest.qmp.execute("query-status") == {"running": False, "singlestep": False, "status": "suspended"}
+
+
+@lodge_only
+@device_only
+@needs("cloud")
+def test_it_sleeps_on_where_it_is_restored_or_moved_to(vm):
+    """It is woken in a third process, and wakes by its alarm in a fourth."""
+    file, there, further = vm.blank("saved"), f"{vm.scratch()}/asleep.move", f"{vm.scratch()}/asleep-more.move"
+    first = Sleeper(vm, sleeps=2)
+    first.falls_asleep()
+    time.sleep(1.5)     # the guest finds that it slept
+    first.goes_to(f"file:{file}")
+    first.end()
+    second = Sleeper(vm, sleeps=2, before=first, incoming=f"file:{file}")
+    is_suspended(second)
+    third = Sleeper(vm, sleeps=2, before=second, incoming=f"unix:{there}")
+    second.goes_to(f"unix:{there}")
+    second.end()
+    is_suspended(third)
+    ask_to_wake(third.qmp)
+    third.wakes()
+    assert third.status() == "running"
+    fourth = Sleeper(vm, sleeps=2, before=third, incoming=f"unix:{further}")
+    third.falls_asleep(AWAKE)
+    third.goes_to(f"unix:{further}")
+    third.end()
+    fourth.wakes()
+    fourth.ends_well(2)
 
 
 @lodge_only

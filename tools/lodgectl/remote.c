@@ -112,12 +112,12 @@ static void end_ssh(Remote *remote)
 
 /* ---- what it is ---- */
 
-static bool is_running(Client *client)
+static bool has_state(Client *client, const char *state)
 {
     g_autoptr(Json) info = client_run(client, "query-status", NULL, NULL);
     const char *status = reply_text(info, "status");
 
-    return status && g_str_equal(status, "running");
+    return status && g_str_equal(status, state);
 }
 
 static bool may_move(Client *client, GError **error)
@@ -231,8 +231,19 @@ static bool let_go_on(Remote *remote, bool run, bool *ret_uncertain, GError **er
     return says_yes(reply, error); /* if it says no, that is certain */
 }
 
-/* Until the migration has failed, which lodge sees to by itself, or the domain runs again: its images may still be open
- * there for a moment. */
+/* Whether it needs no more: after a migration that has failed lodge goes on by itself, but where it cannot know whether
+ * the domain runs at its destination.  Who was to order that knows. */
+static bool is_back(Client *client, const char *status, bool was_running)
+{
+    bool failed = g_str_equal(status, "cancelled") || g_str_equal(status, "failed");
+
+    if (failed && !has_state(client, "postmigrate")) {
+        return true;
+    }
+    return (failed || g_str_equal(status, "completed")) && (!was_running || client_do(client, "cont", NULL));
+}
+
+/* Until the domain runs again: its images may still be open there for a moment. */
 static void go_on_here(Client *client, bool was_running)
 {
     int64_t end;
@@ -243,8 +254,7 @@ static void go_on_here(Client *client, bool was_running)
         g_autoptr(Json) info = client_run(client, "query-migrate", NULL, NULL);
         const char *status = reply_text(info, "status");
 
-        if (info && (!status || g_str_equal(status, "cancelled") || g_str_equal(status, "failed") ||
-                     (g_str_equal(status, "completed") && (!was_running || client_do(client, "cont", NULL))))) {
+        if (info && (!status || is_back(client, status, was_running))) {
             return; /* without a status it has never begun */
         }
         g_usleep(LOOK_MS * 1000);
@@ -254,7 +264,7 @@ static void go_on_here(Client *client, bool was_running)
 
 static bool move(const Cmd *cmd, Dom *dom, Client *client, Remote *remote, GError **error)
 {
-    bool running = is_running(client), uncertain = false, ok;
+    bool running = has_state(client, "running"), uncertain = false, ok;
 
     ok = begin(cmd, remote, client, error) && send_all(cmd, remote, client, error) &&
          let_go_on(remote, running && !cmd_flag(cmd, "suspend"), &uncertain, error);
@@ -271,6 +281,19 @@ static bool move(const Cmd *cmd, Dom *dom, Client *client, Remote *remote, GErro
     return ok && follow_end(client, error);
 }
 
+/* Who hangs up before it has heard everything may have said why. */
+static Json *request(Remote *remote, Json *what, GError **error)
+{
+    bool sent = link_send(&remote->link, what, NULL);
+    Json *reply = link_receive(&remote->link, error);
+
+    if (!sent && reply) {
+        error_set(error, "The other host did not hear what it was asked");
+        g_clear_pointer(&reply, json_unref);
+    }
+    return reply;
+}
+
 bool remote_migrate(const Cmd *cmd, Dom *dom, Client *client, GError **error)
 {
     const char *uri = cmd_text(cmd, "desturi");
@@ -283,8 +306,8 @@ bool remote_migrate(const Cmd *cmd, Dom *dom, Client *client, GError **error)
         json_unref(what);
         return false;
     }
-    ok = link_send(&remote.link, what, error) && (ready = link_receive(&remote.link, error)) &&
-         (cmd_flag(cmd, "check") || move(cmd, dom, client, &remote, error));
+    ready = request(&remote, what, error);
+    ok = ready && (cmd_flag(cmd, "check") || move(cmd, dom, client, &remote, error));
     end_ssh(&remote);
     return ok;
 }

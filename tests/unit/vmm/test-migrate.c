@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* vmm/migrate-*.c: the container, both layouts, the channel. */
+/* vmm/migrate-*.c: the container, both layouts. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +18,6 @@
 #include "vmm/error.h"
 #include "vmm/migrate-ram.h"
 #include "vmm/state-format.h"
-#include "vmm/timer.h"
 
 #define PAGES 200
 #define SIZE  (PAGES * GUEST_PAGE_SIZE)
@@ -168,7 +167,7 @@ static void test_memory_that_changes_while_it_goes_through_a_socket_arrives(void
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
     channel = channel_on(fds[0]);
     r.channel = channel_on(fds[1]);
-    assert_true(migrate_channel_is_local(channel));
+    assert_true(migrate_channel_is_unix(channel));
     assert_int_equal(pthread_create(&thread, NULL, receive, &r), 0);
     assert_true(send_all(source, channel));
     pthread_join(thread, NULL);
@@ -270,7 +269,7 @@ static void check_mapped(MigrateLazy lazy, uint64_t eager)
 {
     MigrateRam *source = new_ram("source"), *destination = new_ram("destination");
     MigrateHeader header;
-    uint64_t bytes;
+    MigrateMapped mapped;
     uint8_t there;
     int fd;
 
@@ -279,8 +278,9 @@ static void check_mapped(MigrateLazy lazy, uint64_t eager)
     fd = stored_file(source, &header);
     assert_true(migrate_check_mapped(&header, header.state_offset, NULL));
     assert_true(migrate_ram_arrange(destination, &header, NULL));
-    assert_true(migrate_ram_map(destination, fd, lazy, &bytes, NULL));
-    assert_int_equal(bytes, eager);
+    assert_true(migrate_ram_map(destination, fd, lazy, NULL, &mapped, NULL));
+    assert_int_equal(mapped.read, eager);
+    assert_int_equal(mapped.filled, 0);
     assert_memory_equal(host_of(source), host_of(destination), SIZE);
     host_of(destination)[GUEST_PAGE_SIZE] ^= 0xff;
     assert_int_equal(pread(fd, &there, 1, (off_t)(MIGRATE_ALIGN + GUEST_PAGE_SIZE)), 1);
@@ -396,81 +396,6 @@ static void test_a_header_comes_back_as_it_was_and_no_bit_of_it_can_change(void 
     migrate_header_clear(&header);
 }
 
-/* ---- the channel ---- */
-
-static void *cancel_soon(void *opaque)
-{
-    usleep(20000);
-    migrate_channel_cancel(opaque);
-    return NULL;
-}
-
-static void test_who_waits_can_be_cancelled(void **state)
-{
-    g_autofree uint8_t *much = g_malloc0(8 << 20);
-    g_autoptr(GError) error = NULL;
-    MigrateChannel *channel;
-    pthread_t thread;
-    int fds[2];
-
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-    channel = channel_on(fds[0]);
-    pthread_create(&thread, NULL, cancel_soon, channel);
-    assert_false(migrate_channel_write(channel, NULL, 0, much, 8 << 20, &error));
-    assert_string_equal(error->message, "the migration was cancelled");
-    pthread_join(thread, NULL);
-    migrate_channel_free(channel);
-    close(fds[1]);
-}
-
-static void *read_soon(void *opaque)
-{
-    const int *fd = opaque;
-    uint8_t bytes[4096], last = 0;
-    ssize_t n;
-
-    usleep(20000);
-    while ((n = read(*fd, bytes, sizeof(bytes))) > 0) {
-        last = bytes[n - 1];
-    }
-    return GUINT_TO_POINTER(last);
-}
-
-static void test_the_last_word_waits_for_its_place(void **state)
-{
-    MigrateChannel *channel;
-    pthread_t thread;
-    void *last;
-    int fds[2];
-
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-    channel = channel_on(fds[0]);
-    while (send(fds[0], "aaaaaaaaaaaaaaa", 15, MSG_NOSIGNAL) > 0) {
-    }
-    assert_int_equal(pthread_create(&thread, NULL, read_soon, &fds[1]), 0);
-    migrate_channel_say(channel, "word", 4);
-    migrate_channel_free(channel);
-    pthread_join(thread, &last);
-    assert_int_equal(GPOINTER_TO_UINT(last), 'd');
-    close(fds[1]);
-}
-
-static void test_a_limit_is_kept(void **state)
-{
-    g_autofree uint8_t *bytes = g_malloc0(1 << 16);
-    int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    MigrateChannel *channel = channel_on(fd);
-    int64_t began = clock_ns(clock_realtime), took;
-
-    migrate_channel_set_limit(channel, 10 << 20);
-    for (unsigned i = 0; i < 32; i++) { /* 2 MiB at 10 MiB a second */
-        assert_true(migrate_channel_write(channel, NULL, 0, bytes, 1 << 16, NULL));
-    }
-    took = clock_ns(clock_realtime) - began;
-    assert_true(took > 140 * NS_PER_MS);
-    migrate_channel_free(channel);
-}
-
 /* ---- devices that come and go ---- */
 
 static void test_a_device_that_went_meanwhile_is_missed(void **state)
@@ -503,9 +428,6 @@ int main(void)
         cmocka_unit_test(test_a_mapped_file_that_is_cut_or_overlaps_is_refused),
         cmocka_unit_test(test_a_difference_is_named),
         cmocka_unit_test(test_a_header_comes_back_as_it_was_and_no_bit_of_it_can_change),
-        cmocka_unit_test(test_who_waits_can_be_cancelled),
-        cmocka_unit_test(test_the_last_word_waits_for_its_place),
-        cmocka_unit_test(test_a_limit_is_kept),
         cmocka_unit_test(test_a_device_that_went_meanwhile_is_missed),
     };
 

@@ -185,6 +185,27 @@ static void test_checksum_is_crc32c(void **state)
     assert_int_equal(state_crc32c(zeros, sizeof(zeros)), 0x8a9136aa);
 }
 
+/* However long it is, and in whatever pieces it comes. */
+static void test_checksum_of_much_is_that_of_its_pieces(void **state)
+{
+    enum { LENGTH = 20000 };
+    g_autofree uint8_t *data = g_malloc(LENGTH);
+    uint32_t bits = UINT32_MAX, x = 1;
+
+    for (unsigned i = 0; i < LENGTH; i++) {
+        x = x * 1664525 + 1013904223;
+        data[i] = (uint8_t)(x >> 24);
+        bits ^= data[i];
+        for (unsigned bit = 0; bit < 8; bit++) {
+            bits = bits >> 1 ^ (bits & 1 ? 0x82f63b78 : 0);
+        }
+        if (i % 97 == 0 || i > LENGTH - 10) {
+            assert_int_equal(state_crc32c(data, i + 1), ~bits);
+            assert_int_equal(state_crc32c_more(state_crc32c(data, i / 3), data + i / 3, i + 1 - i / 3), ~bits);
+        }
+    }
+}
+
 static void test_what_was_saved_is_loaded(void **state)
 {
     Fixture *f = *state;
@@ -463,6 +484,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_checksum_is_crc32c),
+        cmocka_unit_test(test_checksum_of_much_is_that_of_its_pieces),
         TEST(test_what_was_saved_is_loaded),
         TEST(test_saving_what_was_loaded_gives_equal_bytes),
         TEST(test_a_subsection_is_sent_only_when_needed),

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * file:PATH as a place that a domain is saved to, in the mapped layout (vmm/migrate-format.h); vmm/migrate-mapped.c
+ * reads it.  It is opened on the main thread; the end is the migration's thread's.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/error.h"
+#include "vmm/host.h"
+#include "vmm/migrate-internal.h"
+#include "vmm/state-format.h"
+
+static bool lock_file(int fd, const char *path, GError **error)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+    if (fcntl(fd, F_OFD_SETLK, &lock) < 0 && (errno == EAGAIN || errno == EACCES)) {
+        error_set(error, "'%s' is the memory of a domain that runs", path);
+        return error_hint(error, "Save to another file.");
+    }
+    return true;
+}
+
+/* What was there stays until it is known that it may be overwritten. */
+bool migrate_file_open(Migration *m, GError **error)
+{
+    struct stat st;
+    int fd = host_open(m->uri.path, O_RDWR | O_CREAT | O_EXCL, 0600, NULL);
+
+    m->created = fd >= 0;
+    if (fd < 0) {
+        fd = host_open(m->uri.path, O_RDWR, 0600, error);
+    }
+    if (fd < 0) {
+        return false;
+    }
+    m->file = fd;
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        error_set(error, "'%s' is no regular file", m->uri.path);
+        return error_hint(error, "Use fd: for pipes and devices.");
+    }
+    if (!lock_file(fd, m->uri.path, error)) {
+        return false;
+    }
+    return ftruncate(fd, 0) == 0 || error_set_errno(error, errno, "cannot write '%s'", m->uri.path);
+}
+
+bool migrate_file_sync(Migration *m, GError **error)
+{
+    return fdatasync(m->file) == 0 || error_set_errno(error, errno, "cannot write '%s'", m->uri.path);
+}
+
+/* Prefix and header come when everything else is on the disk. */
+bool migrate_file_finish(Migration *m, GError **error)
+{
+    const MigrateBlock *last = m->ram->n ? &m->ram->block[m->ram->n - 1] : NULL;
+    uint64_t end = last ? last->offset + last->pages * GUEST_PAGE_SIZE : MIGRATE_ALIGN;
+    g_autoptr(GByteArray) header = NULL;
+
+    m->header.state_offset = end;
+    m->header.state_length = m->state->len;
+    m->header.checksum = state_crc32c(m->state->data, m->state->len);
+    m->header.run_state = g_strdup(m->run_state);
+    header = migrate_header_write(&m->header);
+    if (header->len > MIGRATE_ALIGN) {
+        return error_set(error, "the list of devices is too long for '%s'", m->uri.path);
+    }
+    if (pwrite(m->file, m->state->data, m->state->len, (off_t)end) != (ssize_t)m->state->len ||
+        fdatasync(m->file) < 0 || pwrite(m->file, header->data, header->len, 0) != (ssize_t)header->len ||
+        fdatasync(m->file) < 0) {
+        return error_set_errno(error, errno, "cannot write '%s'", m->uri.path);
+    }
+    return true;
+}
