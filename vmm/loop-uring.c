@@ -11,7 +11,7 @@
  *                 is a WRITE
  *   timers        the timeout of the wait (IORING_FEAT_EXT_ARG, Linux 5.11; older
  *                 kernels get the epoll engine)
- *   file I/O      READ(V), WRITE(V), FSYNC, FALLOCATE; a read of a non-blocking descriptor waits until there is something
+ *   file I/O      READ(V), WRITE(V), FSYNC, FALLOCATE; a read of what has nothing yet waits
  *
  * The ring is created disabled, restricted to these operations, and enabled by the
  * thread that runs the loop: under IORING_SETUP_SINGLE_ISSUER (Linux 6.1) that
