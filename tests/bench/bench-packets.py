@@ -104,8 +104,8 @@ def measure_again(images, program, vmm, kinds, count, options):
 
 def ratios(measured, what):
     """What QEMU does for a packet, in what lodge does."""
-    for name, row in (("system calls", "syscalls"), ("wake-ups", "switches")):
-        qemu, lodge = (sum(measured[v][what][row].values()) for v in ("QEMU", "lodge"))
+    for name, rows in (("system calls", ["syscalls"]), ("wake-ups", ["switches"]), ("both", ["syscalls", "switches"])):
+        qemu, lodge = (sum(sum(measured[v][what][row].values()) for row in rows) for v in ("QEMU", "lodge"))
         print(f"{name:24}QEMU / lodge = {qemu / max(lodge, 1e-9):.2f}")
 
 
