@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the net core (net.c), its option language (netdev-options.c) and the backends share.
+ * What the net core (net.c, net-frames.c), its option language (netdev-options.c) and the backends share.
  */
 #pragma once
 

@@ -49,7 +49,7 @@ bool net_filter_is_on(const NetFilter *f);
 
 extern const NetFilterClass filter_dump_class, filter_rate_class;
 
-/* ---- for net.c ---- */
+/* ---- for net.c, net-frames.c ---- */
 /* Main thread: the backend goes, and its filters with it. */
 void net_filters_remove(NetBackend *b);
 /* The queue's loop. */

@@ -130,8 +130,7 @@ bool tap_start_ring(NetBackend *b, NetQueue *q, const VhostRing *ring, uint64_t 
     }
     t->outside |= 1u << n;
     if (n == 0) {
-        t->pending = 0; /* what waits here is older than all that the kernel will take */
-        tap_set_events(t, t->events & ~(LoopEvents)LOOP_READ);
+        tap_stop_reading(t->receiver); /* what waits here is older than all that the kernel will take */
     }
     return true;
 }
@@ -144,7 +143,7 @@ bool tap_stop_ring(NetBackend *b, NetQueue *q, unsigned ring, uint32_t *ret_base
 
     t->outside &= ~(1u << n);
     if (n == 0) {
-        tap_set_events(t, t->events | LOOP_READ);
+        tap_start_reading(t->receiver);
     }
     return ok;
 }

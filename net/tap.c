@@ -5,8 +5,8 @@
  * which checksums and segmentation are the kernel's work, both ways.  macvtap's descriptors are used alike, though each
  * has a header size of its own.
  *
- * A frame that the guest has no room for stays here, and its queue is not read until there is some.  Those that the guest
- * sends together go out by one system call (tap-batch.c).
+ * Frames that the guest sends together go out by one system call (tap-batch.c), and those that come together are read
+ * by one (tap-receive.c).
  *
  * Locking: a queue is its loop's.  Which queues the kernel spreads frames over, and what it may leave
  * undone in them, may be set from any thread.
@@ -21,8 +21,7 @@
 #include "net/tap.h"
 #include "vmm/log.h"
 
-#define PER_ROUND      64   /* frames received, before others on the loop get their turn */
-#define PIECES_MAX     1024 /* of a frame */
+#define PIECES_MAX 1024 /* of a frame */
 
 /* ---- frames ---- */
 
@@ -35,61 +34,11 @@ void tap_set_events(TapQueue *t, LoopEvents events)
 }
 
 /* The interface is gone, or down: once in the log, and not read any more if there is no end to it. */
-static void complain(TapQueue *t, const char *what, int err)
+void tap_complain(TapQueue *t, const char *what, int err)
 {
     if (!t->complained) {
         t->complained = true;
         log_warning("%s: cannot %s interface '%s': %s", t->tap->backend.id, what, t->tap->name, g_strerror(err));
-    }
-}
-
-static bool hand_on(TapQueue *t, size_t length)
-{
-    struct iovec iov = { t->frame, length };
-    NetPacket packet = { .iov = &iov, .n = 1, .length = length };
-
-    memcpy(&packet.header, &t->header, sizeof(packet.header));
-    return net_receive(&t->tap->backend, t->link, &packet);
-}
-
-/* Bytes of the next frame; 0: none. */
-static size_t read_frame(TapQueue *t)
-{
-    struct iovec iov[] = { { &t->header, t->tap->header_bytes }, { t->frame, NET_FRAME_MAX } };
-    unsigned skip = t->tap->vnet_hdr ? 0 : 1;
-    ssize_t n = readv(t->fd, iov + skip, 2 - (int)skip);
-
-    if (n < 0 && errno != EAGAIN && errno != EINTR) {
-        complain(t, "read from", errno);
-        tap_set_events(t, t->events & ~(LoopEvents)LOOP_READ);
-    }
-    n -= t->tap->vnet_hdr ? (ssize_t)t->tap->header_bytes : 0;
-    return n > 0 ? (size_t)n : 0;
-}
-
-static void receive(TapQueue *t)
-{
-    for (unsigned i = 0; i < PER_ROUND; i++) {
-        size_t length = read_frame(t);
-
-        if (!length) {
-            return;
-        }
-        if (!hand_on(t, length)) {
-            t->pending = length;
-            tap_set_events(t, t->events & ~(LoopEvents)LOOP_READ);
-            return;
-        }
-    }
-}
-
-static void tap_receive_ready(NetBackend *b, NetQueue *q)
-{
-    TapQueue *t = &net_tap(b)->queue[q->index];
-
-    if (t->pending && hand_on(t, t->pending)) {
-        t->pending = 0;
-        tap_set_events(t, t->events | LOOP_READ);
     }
 }
 
@@ -102,7 +51,7 @@ static void descriptor_ready(int fd, LoopEvents events, void *opaque)
         net_send_ready(&t->tap->backend, t->link);
     }
     if (events & LOOP_READ && t->watch) {
-        receive(t);
+        tap_readable(t->receiver);
     }
 }
 
@@ -133,7 +82,7 @@ static void write_held(TapQueue *t)
             net_drop_sent(t->link);
         }
         if (t->out[i].result < 0 && t->out[i].result != -EINVAL) {
-            complain(t, "send on", -t->out[i].result);
+            tap_complain(t, "send on", -t->out[i].result);
         }
     }
 }
@@ -181,7 +130,7 @@ static NetSent tap_send(NetBackend *b, NetQueue *q, const NetPacket *packet)
         return NET_NO_ROOM;
     }
     if (n < 0 && errno != EINVAL) { /* EINVAL: the guest's header makes no sense to the kernel */
-        complain(t, "send on", errno);
+        tap_complain(t, "send on", errno);
     }
     return n < 0 ? NET_LOST : NET_SENT;
 }
@@ -191,23 +140,22 @@ static void tap_attach(NetBackend *b, NetQueue *q)
     TapQueue *t = &net_tap(b)->queue[q->index];
 
     t->link = q;
-    t->frame = g_malloc(NET_FRAME_MAX);
     t->out = g_new0(TapSlot, TAP_BATCH_MAX);
-    t->header = (struct virtio_net_hdr_v1) { 0 };
-    t->events = LOOP_READ;
+    t->events = 0;
     t->watch = loop_add_fd(q->loop, t->fd, t->events, descriptor_ready, t);
+    t->receiver = tap_receiver_new(t);
+    tap_start_reading(t->receiver);
 }
 
 static void tap_detach(NetBackend *b, NetQueue *q)
 {
     TapQueue *t = &net_tap(b)->queue[q->index];
 
+    g_clear_pointer(&t->receiver, tap_receiver_free);
     loop_remove_fd(t->watch);
     t->watch = NULL;
     t->link = NULL;
-    t->pending = 0;
     t->out_n = 0;
-    g_clear_pointer(&t->frame, g_free);
     g_clear_pointer(&t->out, g_free);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Between the files of the `tap` backend: tap.c (frames), tap-open.c (how an interface is made or found),
- * tap-bridge.c (the helper that may), tap-vhost.c (queues that the kernel serves).
+ * Between the files of the `tap` backend: tap.c (frames), tap-receive.c (those for the guest), tap-open.c (how an
+ * interface is made or found), tap-bridge.c (the helper that may), tap-vhost.c (queues that the kernel serves).
  */
 #pragma once
 
@@ -16,6 +16,7 @@
 #define TAP_BRIDGE     "br0"
 
 typedef struct NetTap NetTap;
+typedef struct TapReceiver TapReceiver;
 
 typedef struct TapQueue {
     NetTap *tap;
@@ -25,9 +26,7 @@ typedef struct TapQueue {
     NetQueue *link; /* NULL: not attached */
     LoopFd *watch;
     LoopEvents events;
-    uint8_t *frame;
-    struct virtio_net_hdr_v1 header; /* the first header_bytes of it stand before each frame */
-    size_t pending;   /* bytes of a frame that the guest had no room for */
+    TapReceiver *receiver;
     TapBatch *batch;  /* NULL: frames are written one by one */
     TapSlot *out;     /* held */
     unsigned out_n;
@@ -39,7 +38,7 @@ struct NetTap {
     NetBackend backend; /* first */
     TapQueue *queue;
     bool vnet_hdr;
-    size_t header_bytes;
+    size_t header_bytes; /* that stand before each frame: the first of a struct virtio_net_hdr_v1 */
     bool ours;          /* made here, not passed */
     char name[IFNAMSIZ];
     char *downscript;   /* NULL: none */
@@ -52,7 +51,16 @@ static inline NetTap *net_tap(NetBackend *b)
 
 /* tap.c */
 void tap_set_events(TapQueue *t, LoopEvents events);
+void tap_complain(TapQueue *t, const char *what, int err);
 void tap_set_queues(NetBackend *b, unsigned queues);
+
+/* tap-receive.c */
+TapReceiver *tap_receiver_new(TapQueue *t);
+void tap_receiver_free(TapReceiver *r);
+void tap_start_reading(TapReceiver *r);
+void tap_stop_reading(TapReceiver *r); /* frames that have come are dropped */
+void tap_readable(TapReceiver *r);
+void tap_receive_ready(NetBackend *b, NetQueue *q);
 
 /* tap-open.c */
 bool tap_open(NetBackend *b, const void *options, GError **error);

@@ -10,7 +10,7 @@ GUEST_PACKAGES="python3 busybox-static kmod xz-utils zstd e2fsprogs"
 NESTED_PACKAGES="qemu-system-x86"
 # To run every test.
 CHECK_PACKAGES="clang libclang-rt-14-dev llvm libcmocka-dev acpica-tools device-tree-compiler qemu-utils cpio
-    mmdebstrap fio strace socat gdb libvirt-daemon-system libvirt-clients iproute2 passt tcpdump man-db
+    mmdebstrap fio iperf3 strace socat gdb libvirt-daemon-system libvirt-clients iproute2 passt tcpdump man-db
     qemu-system-common"
 
 # install_packages NAME...: install those that are missing.

@@ -85,7 +85,8 @@ struct Loop {
     LoopBatch *batches, **batches_tail;
     LoopBatch *batches_running; /* what is left of this round's */
     LoopIo *finished, **finished_tail;
-    unsigned io_in_flight;
+    LoopIo *finished_running;   /* what is left of this round's */
+    unsigned io_in_flight;      /* but for patient ones */
     LoopTimers *timers;
     LoopWorkers *workers;       /* NULL until the first blocking call */
     LoopGlib *glib;             /* NULL: none */
@@ -121,6 +122,8 @@ struct LoopEngineOps {
     /* The user is gone; frees the handle, at once or later.  No bell of an event gets lost. */
     void (*remove)(LoopHandle *handle);
     void (*submit)(Loop *loop, LoopIo *io);
+    /* Until it has finished, one way or the other.  NULL: its reads do not wait (loop_io_waits()). */
+    void (*cancel)(Loop *loop, LoopIo *io);
     void (*ring)(Loop *loop, int eventfd);
     /* Sends what is to be sent and waits at most this long (0: only looks). */
     void (*wait)(Loop *loop, int64_t timeout_ns);

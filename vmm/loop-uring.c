@@ -11,7 +11,7 @@
  *                 is a WRITE
  *   timers        the timeout of the wait (IORING_FEAT_EXT_ARG, Linux 5.11; older
  *                 kernels get the epoll engine)
- *   file I/O      READ(V), WRITE(V), FSYNC, FALLOCATE
+ *   file I/O      READ(V), WRITE(V), FSYNC, FALLOCATE; a read of what has nothing yet waits
  *
  * The ring is created disabled, restricted to these operations, and enabled by the
  * thread that runs the loop: under IORING_SETUP_SINGLE_ISSUER (Linux 6.1) that
@@ -183,11 +183,11 @@ static void send_read(Loop *loop, LoopHandle *handle)
     handle->armed = LOOP_READ;
 }
 
-static void send_cancel(Loop *loop, LoopHandle *handle, unsigned tag)
+static void send_cancel(Loop *loop, const void *pointer, unsigned tag)
 {
     struct io_uring_sqe *sqe = get_sqe(loop);
 
-    io_uring_prep_cancel64(sqe, (uintptr_t)handle | tag, 0);
+    io_uring_prep_cancel64(sqe, (uintptr_t)pointer | tag, 0);
     set_data(sqe, NULL, TAG_IGNORED);
 }
 
@@ -385,6 +385,25 @@ static void uring_submit(Loop *loop, LoopIo *io)
     set_data(sqe, io, TAG_IO);
 }
 
+/* Before bind() it waits in the list only. */
+static void uring_cancel(Loop *loop, LoopIo *io)
+{
+    Uring *u = loop->engine;
+
+    for (LoopIo **early = &u->early; *early; early = &(*early)->next) {
+        if (*early == io) {
+            *early = io->next;
+            loop_io_finished(io, -ECANCELED);
+            return;
+        }
+    }
+    while (io->under_way) {
+        send_cancel(loop, io, TAG_IO);
+        io_uring_submit_and_wait(&u->ring, 1);
+        reap(loop);
+    }
+}
+
 /* A write to a non-blocking eventfd is done while it is submitted. */
 static void uring_ring(Loop *loop, int eventfd)
 {
@@ -491,6 +510,7 @@ const LoopEngineOps loop_engine_uring = {
     .change = uring_change,
     .remove = uring_remove,
     .submit = uring_submit,
+    .cancel = uring_cancel,
     .ring = uring_ring,
     .wait = uring_wait,
     .peek = uring_peek,

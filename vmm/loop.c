@@ -315,8 +315,10 @@ static bool run_batches(Loop *loop)
 void loop_submit(Loop *loop, LoopIo *io)
 {
     g_assert(loop_is_here(loop));
+    g_assert(loop->ops->cancel || !io->patient);
     io->loop = loop;
-    loop->io_in_flight++;
+    io->under_way = true;
+    loop->io_in_flight += io->patient ? 0 : 1;
     if (io->op == LOOP_IO_CALL) {
         loop_workers_submit(loop, io);
     } else {
@@ -329,26 +331,57 @@ void loop_io_finished(LoopIo *io, int result)
     Loop *loop = io->loop;
 
     io->result = result;
+    io->under_way = false;
     io->next = NULL;
     *loop->finished_tail = io;
     loop->finished_tail = &io->next;
 }
 
+bool loop_io_waits(const Loop *loop)
+{
+    return loop->ops->cancel;
+}
+
+static bool unlink_io(LoopIo **list, const LoopIo *io)
+{
+    for (; *list; list = &(*list)->next) {
+        if (*list == io) {
+            *list = io->next;
+            return true;
+        }
+    }
+    return false;
+}
+
+void loop_cancel(Loop *loop, LoopIo *io)
+{
+    g_assert(loop_is_here(loop));
+    g_assert(io->patient);
+    if (io->under_way) {
+        loop->ops->cancel(loop, io);
+    }
+    if (!unlink_io(&loop->finished_running, io) && unlink_io(&loop->finished, io)) {
+        loop->finished_tail = &loop->finished;
+        while (*loop->finished_tail) {
+            loop->finished_tail = &(*loop->finished_tail)->next;
+        }
+    }
+}
+
 static bool run_finished(Loop *loop)
 {
-    LoopIo *list;
     bool ran;
 
     loop_workers_collect(loop);
-    list = loop->finished;
-    ran = list != NULL;
+    loop->finished_running = loop->finished;
+    ran = loop->finished != NULL;
     loop->finished = NULL;
     loop->finished_tail = &loop->finished;
-    while (list) {
-        LoopIo *io = list;
+    while (loop->finished_running) {
+        LoopIo *io = loop->finished_running;
 
-        list = io->next;
-        loop->io_in_flight--;
+        loop->finished_running = io->next;
+        loop->io_in_flight -= io->patient ? 0 : 1;
         io->done(io, io->result);
     }
     return ran;

@@ -87,15 +87,22 @@ struct LoopIo {
     int niov;
     uint64_t offset, length; /* length: FALLOCATE */
     int (*call)(void *opaque);
+    bool patient;            /* loop_io_waits(): it may wait for ever, for something from outside: no reason to spin.  loop_cancel()
+                              * ends it before the loop ends */
     void (*done)(LoopIo *io, int result); /* bytes or 0, or negative errno; on the loop's thread */
     void *opaque;
     /* engine's */
     Loop *loop;
     int result;
+    bool under_way;
     LoopIo *next;
 };
 /* The caller owns *io; it stays untouched until done.  Submissions of one round go out together. */
 void loop_submit(Loop *loop, LoopIo *io);
+/* Whether this loop's READV of a descriptor that has nothing yet waits in the kernel until it has. */
+bool loop_io_waits(const Loop *loop);
+/* Ends a patient request: done is not called any more.  Fine if it is not under way. */
+void loop_cancel(Loop *loop, LoopIo *io);
 
 /* Binds the loop to this thread; from then on each of its rounds is an iteration of the context
  * too, so that libraries may use GSource: loop_run() is the main loop.  NULL: the default context. */

@@ -55,7 +55,7 @@ class Counters:
     def arm(place):
         for event, trigger in EVENTS.values():
             place.run(f"echo '!{trigger}' >{TRACE}/events/{event}/trigger 2>/dev/null; "
-                      f"echo '{trigger}:size=4096' >{TRACE}/events/{event}/trigger")
+                      f"echo '{trigger}:size=65536' >{TRACE}/events/{event}/trigger")
 
     def read(self):
         tasks = set(self._place.run(f"ls /proc/{self._pid}/task").output.split())

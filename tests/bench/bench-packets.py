@@ -7,6 +7,9 @@ Both boot the same stock guest in the same first-level guest (tests/vm/nested.py
 guest for what it sends and in the first level for what it receives, makes packets as fast as it can, so little but the
 queues is in the way; and ping answers one by one. Times mean nothing there, counts do. Each runs twice, with N and with 3
 N packets, and the difference of the counts is divided by that of the packets that arrived.
+
+The first level has two processors: with one, who makes packets and who moves them take turns, and the host's scheduler
+decides how many a turn has. Such a first level gets stuck now and then (nested.py); then it is tried again.
 """
 
 import argparse
@@ -25,18 +28,20 @@ spec = importlib.util.spec_from_file_location("bench_exits", Path(__file__).reso
 exits = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(exits)
 
+MAC = "52:54:00:12:34:56"  # the guest's: frames for others do not reach its driver
 GENERATE = ("echo rem_device_all >/proc/net/pktgen/kpktgend_0; echo add_device {dev} >/proc/net/pktgen/kpktgend_0; "
-            "for w in count={count} pkt_size=200 delay=0 dst=10.5.5.9 dst_mac=52:54:00:00:00:99; do "
+            "for w in count={count} pkt_size=200 delay=0 dst=10.5.5.9 dst_mac={mac}; do "
             "echo ${{w%=*}} ${{w#*=}} >/proc/net/pktgen/{dev}; done; echo start >/proc/net/pktgen/pgctrl")
 # In the guest: one run per line that the bench types, "tx|rx|ping COUNT".
 GUEST = (". /scripts/network; insmod /modules/pktgen.ko; ip link set eth0 up; ip addr add 10.5.5.2/24 dev eth0; "
          "ping -c 3 -w 10 10.5.5.1 >/dev/null; echo @@bench; d=/sys/class/net/eth0/statistics; "
          "while read -r what count; do case $what in "
-         "tx) " + GENERATE.format(dev="eth0", count="$count") + " ;; "
+         "tx) " + GENERATE.format(dev="eth0", count="$count", mac="52:54:00:00:00:99") + " ;; "
          "ping) ping -A -q -c $count 10.5.5.1 >/dev/null ;; esac; "
          "echo @@did $(cat $d/tx_packets) $(cat $d/rx_packets); done")
 UP = ("printf '%s\\n' '#!/bin/sh' 'ip link set $1 up' 'ip addr add 10.5.5.1/24 dev $1' >/tmp/up; chmod +x /tmp/up; "
       "insmod /modules/pktgen.ko 2>/dev/null; true")
+TRIES = 3
 WORK = {
     "tx": "packets that the guest sends",
     "rx": "packets that the guest receives",
@@ -47,12 +52,12 @@ WORK = {
 def run_once(place, job, what, count):
     """Let it happen; the guest's counters of packets, (sent, received)."""
     if what == "rx":
-        script = GENERATE.format(dev="tap7", count=count)
-        place.run(script, 300)
+        script = GENERATE.format(dev="tap7", count=count, mac=MAC)
+        place.run(script, 120)
         job.send("nothing 0\n")
     else:
         job.send(f"{what} {count}\n")
-    return tuple(int(n) for n in job.expect(r"^@@did (\d+) (\d+)", 400).groups())
+    return tuple(int(n) for n in job.expect(r"^@@did (\d+) (\d+)\s", 150).groups())
 
 
 def measure(place, program, kinds, count, options):
@@ -69,7 +74,8 @@ def measure(place, program, kinds, count, options):
         results = {}
         for what in kinds:
             spent, packets = [], []
-            for n in (exits.WARM_UP, count, 3 * count):
+            n = count if what != "ping" else count // 10
+            for n in (exits.WARM_UP, n, 3 * n):
                 before, at = counters.read(), run_once(place, job, "nothing", 0)
                 after = run_once(place, job, what, n)
                 spent.append(exits.difference(counters.read(), before))
@@ -83,10 +89,23 @@ def measure(place, program, kinds, count, options):
         job.kill()
 
 
+def measure_again(images, program, vmm, kinds, count, options):
+    """measure() in a first level of its own; in another, where that one is stuck."""
+    for left in range(TRIES - 1, -1, -1):
+        try:
+            with nested.Nested(images, program, smp=2, log=lambda text: print(text, file=sys.stderr)) as place:
+                return measure(place, vmm, kinds, count, options)
+        except (nested.Died, nested.Timeout) as e:
+            if not left:
+                raise
+            print(f"bench-packets: again, as this failed: {e}", file=sys.stderr)
+    return None
+
+
 def ratios(measured, what):
     """What QEMU does for a packet, in what lodge does."""
-    for name, row in (("system calls", "syscalls"), ("wake-ups", "switches")):
-        qemu, lodge = (sum(measured[v][what][row].values()) for v in ("QEMU", "lodge"))
+    for name, rows in (("system calls", ["syscalls"]), ("wake-ups", ["switches"]), ("both", ["syscalls", "switches"])):
+        qemu, lodge = (sum(sum(measured[v][what][row].values()) for row in rows) for v in ("QEMU", "lodge"))
         print(f"{name:24}QEMU / lodge = {qemu / max(lodge, 1e-9):.2f}")
 
 
@@ -94,14 +113,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lodge", metavar="FILE", default=str(cache.TOP / "build" / "lodge"))
     parser.add_argument("--only", choices=("qemu", "lodge"))
-    parser.add_argument("--packets", metavar="N", type=int, default=2000)
+    parser.add_argument("--packets", metavar="N", type=int, default=10000, help="N; a tenth of it are pings")
     parser.add_argument("--work", choices=list(WORK), action="append")
     parser.add_argument("--iothread", action="store_true", help="lodge serves the queues by an I/O thread")
     args = parser.parse_args()
 
     program = disks.Tree()
     program.directory("bin")
-    netdev = "-netdev tap,id=n,ifname=tap7,script=/tmp/up,downscript=no -device virtio-net-pci,netdev=n,romfile="
+    netdev = "-netdev tap,id=n,ifname=tap7,script=/tmp/up,downscript=no -device virtio-net-pci,netdev=n,romfile=,mac=" + MAC
     vmms = {}
     if args.only != "lodge":
         nested.peer_tree(program)
@@ -119,8 +138,7 @@ def main():
     measured = {}
     kinds = args.work or list(WORK)
     for name, (vmm, options) in vmms.items():
-        with nested.Nested(images, program, log=lambda text: print(text, file=sys.stderr)) as place:
-            measured[name] = measure(place, vmm, kinds, args.packets, options)
+        measured[name] = measure_again(images, program, vmm, kinds, args.packets, options)
     for what in kinds:
         exits.show(WORK[what], [(n, m[what]) for n, m in measured.items()])
         if len(measured) == 2:

@@ -242,23 +242,48 @@ static void from_guest(Ring *r)
     }
 }
 
+/* Which ring a frame goes to: what belongs together (addresses and ports of IPv4) to one. */
+static Ring *receiver_of(const uint8_t *frame, ssize_t n)
+{
+    unsigned running = 0, sum = 0, i = 0;
+
+    for (unsigned q = 0; q < QUEUES; q += 2) {
+        running += runs(&ring[q]);
+    }
+    for (unsigned at = 26; at < 38 && at < n; at++) {
+        sum = sum * 31 + frame[at];
+    }
+    for (unsigned left = running ? sum % running : 0; running; i += 2) {
+        if (runs(&ring[i]) && left-- == 0) {
+            return &ring[i];
+        }
+    }
+    return NULL;
+}
+
 static void to_guest(void)
 {
     uint8_t frame[HEADER + FRAME_MAX] = { 0 };
+    bool any[QUEUES] = { false };
 
     for (unsigned i = 0; i < 64; i++) {
         ssize_t n = read(wire, frame + HEADER, FRAME_MAX);
+        Ring *r;
 
         if (n <= 0) {
             break;
         }
-        if (runs(&ring[0]) && has_chain(&ring[0])) {
+        r = receiver_of(frame + HEADER, n);
+        if (r && has_chain(r)) {
             frame[10] = 1; /* num_buffers */
-            move_chain(&ring[0], frame, HEADER + (size_t)n, false);
+            move_chain(r, frame, HEADER + (size_t)n, false);
+            any[r - ring] = true;
         }
     }
-    if (runs(&ring[0])) {
-        call(&ring[0]);
+    for (unsigned i = 0; i < QUEUES; i++) {
+        if (any[i]) {
+            call(&ring[i]);
+        }
     }
 }
 

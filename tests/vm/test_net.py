@@ -18,7 +18,8 @@ def web_folder(vm, megabytes):
     """What a web server offers: a file of random text (wget uploads no other), and a program that answers with the
     checksum of an upload."""
     folder = vm.folder()
-    vm.shell(f"base64 /dev/urandom | head -c {megabytes}M >{folder}/file; mkdir {folder}/cgi-bin; "
+    vm.shell(f"base64 /dev/urandom | head -c {megabytes << 20} >{folder}/file; "
+             f"[ $(wc -c <{folder}/file) = {megabytes << 20} ] || exit 1; mkdir {folder}/cgi-bin; "
              "printf '%s\\n' '#!/bin/sh' "
              "'printf \"Content-Type: text/plain\\\\r\\\\n\\\\r\\\\n\"; head -c $CONTENT_LENGTH | sha256sum' "
              f">{folder}/cgi-bin/sum; chmod +x {folder}/cgi-bin/sum")

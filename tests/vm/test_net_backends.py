@@ -78,21 +78,27 @@ def test_bridge_helper_that_refuses_is_one_sentence_with_what_to_do(vm):
         assert result.status == 1 and expected in result.output, result.output
 
 
-@needs("cloud")
-@lodge_only
-@device_only
-def test_four_queues_of_a_tap_carry_traffic(vm):
-    several = "; ".join(f"wget -q -O /tmp/f{n} http://10.5.5.1:8080/file &" for n in range(8)).replace("&;", "&")
-    run = (NET + STATIC + f"( {several} wait ) && cat /tmp/f[0-7] | wc -c && grep virtio /proc/interrupts")
-    job, _ = in_namespace(vm, TAP, ON_TAP + ",queues=4 -smp 4 -device virtio-net-pci,netdev=n,mq=on", run)
-    output = ended_well(job, 2 * BOOT)
+# Eight downloads at a time, and how often each queue rang.
+SEVERAL = (NET + STATIC + "( " + " ".join(f"wget -q -O /tmp/f{n} http://10.5.5.1:8080/file &" for n in range(8)) +
+           " wait ) && cat /tmp/f[0-7] | wc -c && grep virtio /proc/interrupts")
+
+
+def came_by_several_queues(output, pairs):
     assert str(8 * 4 << 20) in output, "not every file came whole"
     used = {}
     for direction, queue, counts in ((m[2], m[3], m[1]) for m in re.finditer(
             r"\n +\d+:((?: +\d+)+) .*virtio\d+-(input|output)\.(\d)", output)):
         used[direction, queue] = sum(int(n) for n in counts.split())
-    assert len(used) == 8, "four pairs of queues"
+    assert len(used) == 2 * pairs, f"{pairs} pairs of queues"
     assert sum(n > 50 for (direction, _), n in used.items() if direction == "input") > 1, used
+
+
+@needs("cloud")
+@lodge_only
+@device_only
+def test_four_queues_of_a_tap_carry_traffic(vm):
+    job, _ = in_namespace(vm, TAP, ON_TAP + ",queues=4 -smp 4 -device virtio-net-pci,netdev=n,mq=on", SEVERAL)
+    came_by_several_queues(ended_well(job, 2 * BOOT), 4)
 
 
 @needs("cloud")
@@ -121,6 +127,32 @@ def test_vhost_net_serves_the_queues(vm):
         vm, TAP, ON_TAP + ",vhost=on,vhostforce=on -device virtio-net-pci,netdev=n",
         NET + STATIC + transfer("10.5.5.1:8080"))
     arrived(ended_well(job, 3 * BOOT), digest)
+
+
+@needs("cloud")
+@lodge_only
+@kvm_only
+def test_vhost_net_serves_two_pairs_of_queues(vm):
+    if vm.shell("test -c /dev/vhost-net && echo yes || true").strip() != "yes":
+        raise Skip("no /dev/vhost-net")
+    job, _ = in_namespace(
+        vm, TAP, ON_TAP + ",queues=2,vhost=on,vhostforce=on -smp 2 -device virtio-net-pci,netdev=n,mq=on",
+        SEVERAL)
+    came_by_several_queues(ended_well(job, 3 * BOOT), 2)
+
+
+@needs("cloud")
+@lodge_only
+@device_only
+def test_vhost_user_serves_four_pairs_of_queues(vm):
+    before = (f"{backend_program(vm)} @FOLDER/vu tap:tap8 >said 2>&1 & sleep 0.5; busybox ip link set tap8 up; "
+              "busybox ip addr add 10.5.5.1/24 dev tap8")
+    job, _ = in_namespace(
+        vm, before, SHARED + "-smp 4 -chardev socket,id=c,path=@FOLDER/vu -netdev vhost-user,id=n,chardev=c,queues=4 "
+        "-device virtio-net-pci,netdev=n,mq=on", SEVERAL)
+    came_by_several_queues(ended_well(job, 2 * BOOT), 4)
+    said = vm.shell(f"cat {job.folder}/said")
+    assert all(f"ring {n} on" in said for n in range(8)), said
 
 
 @needs("cloud")

@@ -52,7 +52,7 @@ class World:
         self.vm = vm
         self.folder = vm.folder()
         self.audit = f"{self.folder}/audit"
-        vm.shell(f"cd {self.folder} && mkdir web && base64 /dev/urandom | head -c 4M >web/file && "
+        vm.shell(f"cd {self.folder} && mkdir web && base64 /dev/urandom | head -c 4194304 >web/file && "
                  "echo served >web/page && echo nameserver 127.0.0.1 >resolv.conf && "
                  f"cat >names.py <<'END'\n{textwrap.dedent(NAME_SERVER)}\nEND")
 

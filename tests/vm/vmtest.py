@@ -115,6 +115,15 @@ def _tools_image(tree):
     tree.program(program_path("strace"))
 
 
+def _iperf_image(tree):
+    """iperf3, on a disk for guests, and where the VMM runs."""
+    from direct import program_path
+    tools = disks.Tree()
+    tools.program(program_path("iperf3"))
+    tree.add("iperf.raw", tools.disk("iperf"))
+    tree.program(program_path("iperf3"))
+
+
 def _libvirt_image(tree):
     """libvirt's daemons, its driver for QEMU and what it knows of processors, for a first level."""
     from direct import program_path
@@ -140,7 +149,8 @@ def _modes_image(tree):
 
 
 IMAGES = {name: _kernel_image(name) for name in kernels.PACKAGES} | {
-    "agent": _agent_image, "clocks": _clocks_image, "debian": _debian_image, "libvirt": _libvirt_image, "programs": _programs_image,
+    "agent": _agent_image, "clocks": _clocks_image, "debian": _debian_image, "iperf": _iperf_image, "libvirt": _libvirt_image,
+    "programs": _programs_image,
     "tools": _tools_image, "modes": _modes_image}
 
 
