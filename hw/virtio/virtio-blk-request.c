@@ -1,46 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * virtio-blk requests: Virtio 1.2 section 5.2.6.
+ * virtio-blk requests as the driver sends them: Virtio 1.2 section 5.2.6.
  *
- *   popped --> coroutine --> done --> pushed
- *                        \-> failed, policy "stop" --> held --resume--> coroutine
+ *   popped --> virtio_blk_start() --> done --> pushed        (virtio-blk-work.c)
+ *                                 \-> failed, policy "stop" --> held --resume--> virtio_blk_start()
  *
  * Reads and writes of one batch that are adjacent on the disk go out as one
  * (request-merging).  Used buffers are signalled once in a round of the loop.
  *
  * Locking: the queue's loop; see BlkQueue.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "block/block-commands.h"
 #include "hw/virtio/virtio-blk.h"
-#include "vmm/coroutine.h"
-#include "vmm/domain.h"
 #include "vmm/error.h"
 #include "vmm/iov.h"
-#include "vmm/runstate.h"
 #include "vmm/timer.h"
 
 #define MERGE_MAX     32              /* requests */
-#define MERGE_IOVS    256
 #define MERGE_BYTES   (UINT64_C(1) << 20)
 #define ID_BYTES      VIRTIO_BLK_ID_BYTES
 #define HEADER_BYTES  sizeof(struct virtio_blk_outhdr)
-
-struct BlkRequest {
-    VirtqueueChain chain;
-    BlkQueue *q;
-    uint32_t type;
-    int64_t start_ns;
-    uint64_t offset, bytes;    /* on the disk */
-    const struct iovec *data;  /* without header and status */
-    unsigned n_data;
-    struct iovec *slices;      /* owned, where data is not a part of the chain's iovecs */
-    bool may_unmap;
-    BlkRequest *next;          /* merged with it, or held after it */
-};
 
 /* Adjacent requests as one. */
 typedef struct BlkRun {
@@ -54,170 +35,6 @@ typedef struct BlkBatch {
     unsigned n;
 } BlkBatch;
 
-/* ---- completion ---- */
-
-static void finish(BlkRequest *r, uint8_t status)
-{
-    BlkQueue *q = r->q;
-
-    iov_from_buffer(r->chain.in, r->chain.ins, r->chain.in_bytes - 1, &status, 1);
-    g_free(r->slices);
-    virtqueue_push(q->vq, &r->chain, r->chain.in_bytes);
-    virtqueue_notify_soon(q->vq);
-}
-
-/* ---- counting ---- */
-
-static BlockOp op_of(const BlkRequest *r)
-{
-    switch (r->type) {
-    case VIRTIO_BLK_T_IN:
-        return BLOCK_OP_READ;
-    case VIRTIO_BLK_T_FLUSH:
-        return BLOCK_OP_FLUSH;
-    case VIRTIO_BLK_T_DISCARD:
-        return BLOCK_OP_UNMAP;
-    default:
-        return BLOCK_OP_WRITE;
-    }
-}
-
-static void count_done(const BlkRequest *r, int64_t now_ns)
-{
-    struct BlockOpCounters *c = &r->q->counters.op[op_of(r)];
-
-    block_count(&c->operations, 1);
-    block_count(&c->bytes, r->bytes);
-    block_count(&c->time_ns, (uint64_t)(now_ns - r->start_ns));
-}
-
-/* What the driver may not ask for. */
-static void refuse(BlkRequest *r)
-{
-    block_count(&r->q->counters.op[op_of(r)].invalid, 1);
-    finish(r, VIRTIO_BLK_S_IOERR);
-}
-
-/* ---- errors ---- */
-
-static BlockErrorAction action_for(const BlkRequest *r, int ret)
-{
-    const VirtioBlk *b = r->q->blk;
-    int action = r->type == VIRTIO_BLK_T_IN ? b->rerror : b->werror;
-
-    if (action == BLOCK_ERROR_ENOSPC) {
-        return ret == -ENOSPC ? BLOCK_ERROR_STOP : BLOCK_ERROR_REPORT;
-    }
-    return (BlockErrorAction)action;
-}
-
-static void hold(BlkRequest *r)
-{
-    BlkRequest **last = &r->q->held;
-
-    while (*last) {
-        last = &(*last)->next;
-    }
-    r->next = NULL;
-    *last = r;
-    virtqueue_hold(r->q->vq, &r->chain, true);
-}
-
-static void complete(BlkRequest *r, int ret, int64_t now_ns)
-{
-    VirtioBlk *b = r->q->blk;
-    BlockErrorAction action;
-
-    if (ret >= 0) {
-        count_done(r, now_ns);
-        finish(r, VIRTIO_BLK_S_OK);
-        return;
-    }
-    action = action_for(r, ret);
-    block_count(&r->q->counters.op[op_of(r)].failed, 1);
-    block_io_error_emit(&b->user, op_of(r), action, ret);
-    switch (action) {
-    case BLOCK_ERROR_IGNORE:
-        finish(r, VIRTIO_BLK_S_OK);
-        break;
-    case BLOCK_ERROR_STOP:
-        __atomic_store_n(&b->io_status, ret == -ENOSPC ? BLOCK_IO_NO_SPACE : BLOCK_IO_FAILED, __ATOMIC_RELAXED);
-        domain_request_pause(b->virtio.dev.domain, RUN_STATE_IO_ERROR);
-        hold(r);
-        break;
-    default:
-        finish(r, VIRTIO_BLK_S_IOERR);
-    }
-}
-
-/* ---- work, in a coroutine ---- */
-
-static unsigned write_flags(const VirtioBlk *b)
-{
-    return __atomic_load_n(&b->writeback, __ATOMIC_RELAXED) ? 0 : BLOCK_FUA;
-}
-
-static int transfer(const VirtioBlk *b, uint32_t type, uint64_t offset, uint64_t bytes, const struct iovec *iov,
-                    unsigned n)
-{
-    return type == VIRTIO_BLK_T_IN ? block_co_preadv(b->node, offset, bytes, iov, n)
-                                   : block_co_pwritev(b->node, offset, bytes, iov, n, write_flags(b));
-}
-
-static int perform(const BlkRequest *r)
-{
-    const VirtioBlk *b = r->q->blk;
-
-    switch (r->type) {
-    case VIRTIO_BLK_T_FLUSH:
-        return block_co_flush(b->node);
-    case VIRTIO_BLK_T_DISCARD:
-        return block_co_discard(b->node, r->offset, r->bytes);
-    case VIRTIO_BLK_T_WRITE_ZEROES:
-        return block_co_pwrite_zeroes(b->node, r->offset, r->bytes,
-                                      write_flags(b) | (r->may_unmap ? BLOCK_MAY_UNMAP : 0));
-    default:
-        return transfer(b, r->type, r->offset, r->bytes, r->data, r->n_data);
-    }
-}
-
-static void serve(void *opaque)
-{
-    BlkRequest *r = opaque;
-
-    complete(r, perform(r), clock_ns(clock_realtime));
-}
-
-static int perform_run(const BlkRequest *first)
-{
-    struct iovec iov[MERGE_IOVS];
-    uint64_t bytes = 0;
-    unsigned n = 0;
-
-    for (const BlkRequest *r = first; r; r = r->next) {
-        memcpy(iov + n, r->data, r->n_data * sizeof(*iov));
-        n += r->n_data;
-        bytes += r->bytes;
-    }
-    return transfer(first->q->blk, first->type, first->offset, bytes, iov, n);
-}
-
-static void serve_run(void *opaque)
-{
-    BlkRequest *r = opaque;
-    int ret = perform_run(r);
-    int64_t now_ns = clock_ns(clock_realtime);
-
-    while (r) {
-        BlkRequest *next = r->next;
-
-        block_count(&r->q->counters.op[op_of(r)].merged, next ? 1 : 0);
-        r->next = NULL;
-        complete(r, ret, now_ns);
-        r = next;
-    }
-}
-
 /* ---- merging ---- */
 
 static int by_offset(const void *a, const void *b)
@@ -230,12 +47,7 @@ static int by_offset(const void *a, const void *b)
 static bool joins(const BlkRun *run, const BlkRequest *last, const BlkRequest *r)
 {
     return last->type == r->type && last->offset + last->bytes == r->offset &&
-           run->bytes + r->bytes <= MERGE_BYTES && run->n_data + r->n_data <= MERGE_IOVS;
-}
-
-static void start_run(const BlkRun *run)
-{
-    coroutine_start(run->first->next ? serve_run : serve, run->first);
+           run->bytes + r->bytes <= MERGE_BYTES && run->n_data + r->n_data <= VIRTIO_BLK_MERGE_IOVS;
 }
 
 static void submit(BlkBatch *batch)
@@ -255,14 +67,14 @@ static void submit(BlkBatch *batch)
             run.n_data += r->n_data;
         } else {
             if (last) {
-                start_run(&run);
+                virtio_blk_start(run.first);
             }
             run = (BlkRun) { r, r->bytes, r->n_data };
         }
         last = r;
     }
     if (last) {
-        start_run(&run);
+        virtio_blk_start(run.first);
     }
     batch->n = 0;
 }
@@ -312,12 +124,12 @@ static void take_transfer(BlkRequest *r, uint64_t sector, BlkBatch *batch)
 
     r->bytes = r->type == VIRTIO_BLK_T_IN ? r->chain.in_bytes - 1 : r->chain.out_bytes - HEADER_BYTES;
     if (!in_range(b, sector, r->bytes) || (r->type == VIRTIO_BLK_T_OUT && block_read_only(b->node)) || !find_data(r)) {
-        refuse(r);
+        virtio_blk_refuse(r);
         return;
     }
     r->offset = sector * VIRTIO_BLK_SECTOR;
     if (!b->request_merging) {
-        coroutine_start(serve, r);
+        virtio_blk_start(r);
         return;
     }
     if (batch->n == MERGE_MAX) {
@@ -337,7 +149,7 @@ static void take_range(BlkRequest *r)
     uint64_t sector;
 
     if (r->chain.out_bytes != HEADER_BYTES + sizeof(range) || block_read_only(b->node)) {
-        refuse(r);
+        virtio_blk_refuse(r);
         return;
     }
     iov_to_buffer(r->chain.out, r->chain.outs, HEADER_BYTES, &range, sizeof(range));
@@ -345,17 +157,17 @@ static void take_range(BlkRequest *r)
     sectors = GUINT32_FROM_LE(range.num_sectors);
     sector = GUINT64_FROM_LE(range.sector);
     if (flags & ~(discard ? 0u : VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP)) {
-        finish(r, VIRTIO_BLK_S_UNSUPP);
+        virtio_blk_finish(r, VIRTIO_BLK_S_UNSUPP);
         return;
     }
     if (sectors > max || !in_range(b, sector, sectors * VIRTIO_BLK_SECTOR)) {
-        refuse(r);
+        virtio_blk_refuse(r);
         return;
     }
     r->offset = sector * VIRTIO_BLK_SECTOR;
     r->bytes = sectors * VIRTIO_BLK_SECTOR;
     r->may_unmap = flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
-    coroutine_start(serve, r);
+    virtio_blk_start(r);
 }
 
 static void take_id(BlkRequest *r)
@@ -366,7 +178,7 @@ static void take_id(BlkRequest *r)
 
     memcpy(id, serial, MIN(strlen(serial), sizeof(id))); /* 5.2.6.1: not terminated if it fills the field */
     iov_from_buffer(r->chain.in, r->chain.ins, 0, id, MIN(room, sizeof(id)));
-    finish(r, VIRTIO_BLK_S_OK);
+    virtio_blk_finish(r, VIRTIO_BLK_S_OK);
 }
 
 /* Ends it, starts it, or puts it in the batch.  false: the chain is no request. */
@@ -391,7 +203,7 @@ static bool take(BlkQueue *q, BlkRequest *r, BlkBatch *batch, int64_t now_ns)
         return true;
     case VIRTIO_BLK_T_FLUSH:
         submit(batch);
-        coroutine_start(serve, r);
+        virtio_blk_start(r);
         return true;
     case VIRTIO_BLK_T_GET_ID:
         take_id(r);
@@ -404,7 +216,7 @@ static bool take(BlkQueue *q, BlkRequest *r, BlkBatch *batch, int64_t now_ns)
         }
         break;
     }
-    finish(r, VIRTIO_BLK_S_UNSUPP);
+    virtio_blk_finish(r, VIRTIO_BLK_S_UNSUPP);
     return true;
 }
 

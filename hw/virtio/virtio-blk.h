@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * virtio-blk, between its two files: virtio-blk.c (what it is: properties, config
- * space, life) and virtio-blk-request.c (what it does: requests).
+ * virtio-blk, between its files: virtio-blk.c (what it is: properties, config space, life), virtio-blk-request.c (what the
+ * driver asks for) and virtio-blk-work.c (what becomes of it).
  */
 #pragma once
 
@@ -11,7 +11,8 @@
 #include "hw/virtio/virtio.h"
 #include "vmm/object.h"
 
-#define VIRTIO_BLK_SECTOR UINT64_C(512)
+#define VIRTIO_BLK_SECTOR     UINT64_C(512)
+#define VIRTIO_BLK_MERGE_IOVS 256 /* of requests that go out as one */
 
 typedef struct VirtioBlk VirtioBlk;
 typedef struct BlkRequest BlkRequest;
@@ -49,6 +50,24 @@ struct VirtioBlk {
     int io_status;      /* atomic: BlockIoStatus */
     GByteArray *waiting; /* held requests, in saved state only */
 };
+
+struct BlkRequest {
+    VirtqueueChain chain;
+    BlkQueue *q;
+    uint32_t type;
+    int64_t start_ns;
+    uint64_t offset, bytes;    /* on the disk */
+    const struct iovec *data;  /* without header and status */
+    unsigned n_data;
+    struct iovec *slices;      /* owned, where data is not a part of the chain's iovecs */
+    bool may_unmap;
+    BlkRequest *next;          /* merged with it, or held after it */
+};
+
+/* Carries out a request, and those merged with it. */
+void virtio_blk_start(BlkRequest *first);
+void virtio_blk_finish(BlkRequest *r, uint8_t status);
+void virtio_blk_refuse(BlkRequest *r); /* what the driver may not ask for */
 
 void virtio_blk_queue_ready(Virtio *v, Virtqueue *vq);
 void virtio_blk_drop_queue(Virtio *v, Virtqueue *vq);
