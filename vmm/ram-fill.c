@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "vmm/error.h"
+#include "vmm/host.h"
 #include "vmm/log.h"
 #include "vmm/sandbox.h"
 #include "vmm/thread.h"
@@ -54,7 +55,7 @@ int ram_fill_open(void)
     struct uffdio_api api = { .api = UFFD_API };
     int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK), device, err;
 
-    if (fd < 0 && errno == EPERM && (device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC)) >= 0) {
+    if (fd < 0 && errno == EPERM && (device = host_open("/dev/userfaultfd", O_RDWR, 0, NULL)) >= 0) {
         fd = ioctl(device, USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
         close(device);
     }

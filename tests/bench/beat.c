@@ -2,8 +2,8 @@
 /*
  * What a guest does while it is moved and timed: beat FILL WRITE SET
  *
- * Fills FILL MiB with what does not compress.  Then it says "@@b MONOTONIC" in nanoseconds every five milliseconds, and
- * changes WRITE pages a second, here and there in the first SET MiB of them.
+ * Fills FILL MiB with what does not compress.  Then it says "@@b MONOTONIC CHANGED" every five milliseconds, in nanoseconds and
+ * in pages, and changes at most WRITE pages a second, here and there in the first SET MiB of them.
  */
 #include <inttypes.h>
 #include <pthread.h>
@@ -31,16 +31,18 @@ static uint64_t random64(void)
 typedef struct Writer {
     uint8_t *memory;
     uint64_t rate, pages;
+    uint64_t changed; /* atomic */
 } Writer;
 
 static void *write_on(void *opaque)
 {
-    const Writer *w = opaque;
+    Writer *w = opaque;
     struct timespec round = { .tv_nsec = ROUND_NS };
 
     for (uint64_t n = 0;; n++) {
         for (uint64_t i = 0; i < w->rate * (ROUND_NS / 1000000) / 1000; i++) {
             *(uint64_t *)(void *)(w->memory + random64() % w->pages * PAGE) = n;
+            __atomic_fetch_add(&w->changed, 1, __ATOMIC_RELAXED);
         }
         nanosleep(&round, NULL);
     }
@@ -51,7 +53,7 @@ int main(int argc, char **argv)
 {
     size_t fill = argc > 1 ? strtoul(argv[1], NULL, 0) * MIB : 0;
     Writer writer = { malloc(fill + PAGE), argc > 2 ? strtoul(argv[2], NULL, 0) : 0,
-                      argc > 3 ? strtoul(argv[3], NULL, 0) * (MIB / PAGE) : 1 };
+                      argc > 3 ? strtoul(argv[3], NULL, 0) * (MIB / PAGE) : 1, 0 };
     pthread_t thread;
 
     if (!writer.memory || writer.pages * PAGE > fill + PAGE) {
@@ -67,7 +69,8 @@ int main(int argc, char **argv)
         struct timespec now;
 
         clock_gettime(CLOCK_MONOTONIC, &now);
-        printf("@@b %" PRId64 "\n", now.tv_sec * INT64_C(1000000000) + now.tv_nsec);
+        printf("@@b %" PRId64 " %" PRIu64 "\n", now.tv_sec * INT64_C(1000000000) + now.tv_nsec,
+               __atomic_load_n(&writer.changed, __ATOMIC_RELAXED));
         fflush(stdout);
         nanosleep(&(struct timespec) { .tv_nsec = BEAT_NS }, NULL);
     }
