@@ -11,6 +11,8 @@ from vmtest import BOOT, device_only, ended_well, lodge_only, needs
 IPERF = "/mnt/lib/ld-linux-x86-64.so.2 --library-path /mnt/lib /mnt/bin/iperf3 -c 10.5.5.1 -i 0 -f m"
 TOOLS = "mount -t ext4 -o ro /dev/vda /mnt; "
 QUIET = "; ! dmesg | grep -v run= | grep -e NETDEV.WATCHDOG -e BUG: -e Oops: -e WARNING:"
+# Linux 6.1 breaks a virtio device's queues when it powers off, and then polls a busy one for ever.
+DOWN = " && ip link set eth0 down"
 
 
 def with_iperf(vm):
@@ -32,7 +34,7 @@ def test_iperf_both_ways_in_a_flood_of_pings(vm):
     flood = "( until busybox ping -c 1 10.5.5.2; do sleep 1; done; exec busybox ping -A -q 10.5.5.2 ) >/dev/null 2>&1 &\n"
     run = (NET + TOOLS + STATIC + f"ping -A -q 10.5.5.1 >/tmp/pings & {IPERF} -t 3 && {IPERF} -t 3 -R && "
            f"{IPERF} -t 3 --bidir -P 2 && {IPERF} -t 2 -u -b 50M && {IPERF} -t 2 -u -b 50M -R && "
-           f"killall -INT ping && sleep 1 && cat /tmp/pings{QUIET}")
+           f"killall -INT ping && sleep 1 && cat /tmp/pings{QUIET}{DOWN}")
     job, _ = in_namespace(vm, before + flood, disk + ON_TAP + " -device virtio-net-pci,netdev=n", run)
     output = ended_well(job, 2 * BOOT)
     assert len(rates(output)) >= 6 and min(rates(output)) > 1, output
