@@ -5,8 +5,8 @@
 
 Both boot the same stock guest in the same first-level guest (tests/vm/nested.py). The kernel's packet generator, in the
 guest for what it sends and in the first level for what it receives, makes packets as fast as it can, so little but the
-queues is in the way; or one by one, as ping does. Times mean nothing there, counts do. Each runs twice, with N and with 3
-N packets, and the difference of the counts is divided by that of the packets that arrived.
+queues is in the way; or one by one, as ping does. Times mean nothing there, counts do. Each runs twice, with N and with
+3 N packets, and the difference of the counts is divided by that of the packets that arrived.
 
 The first level has two processors: with one, who makes packets and who moves them take turns, and the host's scheduler
 decides how many a turn has. Such a first level gets stuck now and then (nested.py); then it is tried again.
@@ -122,7 +122,8 @@ def main():
 
     program = disks.Tree()
     program.directory("bin")
-    netdev = "-netdev tap,id=n,ifname=tap7,script=/tmp/up,downscript=no -device virtio-net-pci,netdev=n,romfile=,mac=" + MAC
+    netdev = ("-netdev tap,id=n,ifname=tap7,script=/tmp/up,downscript=no "
+              f"-device virtio-net-pci,netdev=n,romfile=,mac={MAC}")
     vmms = {}
     if args.only != "lodge":
         nested.peer_tree(program)
