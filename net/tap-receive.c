@@ -5,14 +5,13 @@
  *   waiting reads (io_uring)   Reads wait in the kernel for frames, and are renewed when all are used up, by the system
  *                              call that the loop makes anyway.  So frames that come together cost one, not one each.
  *                              How many wait follows how many came: a frame that comes alone wakes all that wait.
- *   polling (epoll)            The descriptor is watched, and read until it has no more.  So, too, where a kernel answers
- *                              reads of such a descriptor at once.
+ *   polling (epoll)            The descriptor is watched, and read until it has no more.  So, too, where a kernel
+ *                              answers reads of such a descriptor at once.
  *
  * A frame that the guest has no room for stays in its place, and those behind it; so at most ROOM frames are here, and
  * the kernel's own queue is bounded.  They are lost with the link, and when the kernel takes the ring (vhost).
  *
- * A queue that the guest does not use is detached (tap_set_queues()), and reading it fails: it is tried again when
- * the guest has given buffers.
+ * An interface that cannot be read (it is gone, or down) is tried again when the guest has given buffers.
  *
  * Locking: the queue's loop.
  */
@@ -88,9 +87,7 @@ static void take(TapReceiver *r, unsigned place, ssize_t result)
         return;
     }
     r->failed = true;
-    if (result != -EBADFD || t == t->tap->queue) { /* the others may just be detached */
-        tap_complain(t, "read from", (int)-result);
-    }
+    tap_complain(t, "read from", (int)-result);
 }
 
 /* ---- waiting reads ---- */

@@ -5,8 +5,8 @@
 
 Both boot the same stock guest in the same first-level guest (tests/vm/nested.py). The kernel's packet generator, in the
 guest for what it sends and in the first level for what it receives, makes packets as fast as it can, so little but the
-queues is in the way; and ping answers one by one. Times mean nothing there, counts do. Each runs twice, with N and with 3
-N packets, and the difference of the counts is divided by that of the packets that arrived.
+queues is in the way; or one by one, as ping does. Times mean nothing there, counts do. Each runs twice, with N and with
+3 N packets, and the difference of the counts is divided by that of the packets that arrived.
 
 The first level has two processors: with one, who makes packets and who moves them take turns, and the host's scheduler
 decides how many a turn has. Such a first level gets stuck now and then (nested.py); then it is tried again.
@@ -30,29 +30,31 @@ spec.loader.exec_module(exits)
 
 MAC = "52:54:00:12:34:56"  # the guest's: frames for others do not reach its driver
 GENERATE = ("echo rem_device_all >/proc/net/pktgen/kpktgend_0; echo add_device {dev} >/proc/net/pktgen/kpktgend_0; "
-            "for w in count={count} pkt_size=200 delay=0 dst=10.5.5.9 dst_mac={mac}; do "
+            "for w in count={count} pkt_size=200 delay={delay} dst=10.5.5.9 dst_mac={mac}; do "
             "echo ${{w%=*}} ${{w#*=}} >/proc/net/pktgen/{dev}; done; echo start >/proc/net/pktgen/pgctrl")
 # In the guest: one run per line that the bench types, "tx|rx|ping COUNT".
 GUEST = (". /scripts/network; insmod /modules/pktgen.ko; ip link set eth0 up; ip addr add 10.5.5.2/24 dev eth0; "
          "ping -c 3 -w 10 10.5.5.1 >/dev/null; echo @@bench; d=/sys/class/net/eth0/statistics; "
          "while read -r what count; do case $what in "
-         "tx) " + GENERATE.format(dev="eth0", count="$count", mac="52:54:00:00:00:99") + " ;; "
+         "tx) " + GENERATE.format(dev="eth0", count="$count", delay=0, mac="52:54:00:00:00:99") + " ;; "
          "ping) ping -A -q -c $count 10.5.5.1 >/dev/null ;; esac; "
          "echo @@did $(cat $d/tx_packets) $(cat $d/rx_packets); done")
 UP = ("printf '%s\\n' '#!/bin/sh' 'ip link set $1 up' 'ip addr add 10.5.5.1/24 dev $1' >/tmp/up; chmod +x /tmp/up; "
       "insmod /modules/pktgen.ko 2>/dev/null; true")
 TRIES = 3
+APART = 2000000  # ns, more than it takes to serve one there
 WORK = {
     "tx": "packets that the guest sends",
     "rx": "packets that the guest receives",
+    "rx-apart": "packets that the guest receives, one by one",
     "ping": "pings that the guest sends, one by one",
 }
 
 
 def run_once(place, job, what, count):
     """Let it happen; the guest's counters of packets, (sent, received)."""
-    if what == "rx":
-        script = GENERATE.format(dev="tap7", count=count, mac=MAC)
+    if what.startswith("rx"):
+        script = GENERATE.format(dev="tap7", count=count, delay=APART if what == "rx-apart" else 0, mac=MAC)
         place.run(script, 120)
         job.send("nothing 0\n")
     else:
@@ -74,12 +76,12 @@ def measure(place, program, kinds, count, options):
         results = {}
         for what in kinds:
             spent, packets = [], []
-            n = count if what != "ping" else count // 10
+            n = count // 10 if what in ("ping", "rx-apart") else count
             for n in (exits.WARM_UP, n, 3 * n):
                 before, at = counters.read(), run_once(place, job, "nothing", 0)
                 after = run_once(place, job, what, n)
                 spent.append(exits.difference(counters.read(), before))
-                packets.append(after[1] - at[1] if what == "rx" else after[0] - at[0])
+                packets.append(after[1] - at[1] if what.startswith("rx") else after[0] - at[0])
             per = exits.difference(spent[2], spent[1])
             results[what] = {w: {k: n / (packets[2] - packets[1]) for k, n in c.items()} for w, c in per.items()}
         return results
@@ -113,14 +115,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lodge", metavar="FILE", default=str(cache.TOP / "build" / "lodge"))
     parser.add_argument("--only", choices=("qemu", "lodge"))
-    parser.add_argument("--packets", metavar="N", type=int, default=10000, help="N; a tenth of it are pings")
+    parser.add_argument("--packets", metavar="N", type=int, default=10000, help="N; a tenth of it one by one")
     parser.add_argument("--work", choices=list(WORK), action="append")
     parser.add_argument("--iothread", action="store_true", help="lodge serves the queues by an I/O thread")
     args = parser.parse_args()
 
     program = disks.Tree()
     program.directory("bin")
-    netdev = "-netdev tap,id=n,ifname=tap7,script=/tmp/up,downscript=no -device virtio-net-pci,netdev=n,romfile=,mac=" + MAC
+    netdev = ("-netdev tap,id=n,ifname=tap7,script=/tmp/up,downscript=no "
+              f"-device virtio-net-pci,netdev=n,romfile=,mac={MAC}")
     vmms = {}
     if args.only != "lodge":
         nested.peer_tree(program)

@@ -81,6 +81,15 @@ class Talker:
         assert info["ram"]["dirty-sync-count"] > 1, "one pass alone shows nothing"
 
 
+def heard_all(space, guest, shown):
+    """Both ends have, in the end, what the other has sent; the guest powers off."""
+    shown += space.vm.hear(guest.console, "over", SLOW)
+    assert f"heard={space.digest}" in shown, "what the guest received is not what was sent"
+    space.job.expect("over", BOOT)
+    assert space.heard() == re.search(r"^sum=(\w+)", shown, re.MULTILINE).group(1), "what it sent is not what came"
+    assert guest.job.wait(BOOT).status == 0
+
+
 def moves_while_it_talks(vm, space, ways):
     """ways: for each process, its interface and its options."""
     guest = Talker(space, ways[0][1])
@@ -95,11 +104,19 @@ def moves_while_it_talks(vm, space, ways):
         shown += said
         space.leads_to(interface)
         guest = there
-    shown += vm.hear(guest.console, "over", SLOW)
-    assert f"heard={space.digest}" in shown, "what the guest received is not what was sent"
-    space.job.expect("over", BOOT)
-    assert space.heard() == re.search(r"^sum=(\w+)", shown, re.MULTILINE).group(1), "what it sent is not what came"
-    assert guest.job.wait(BOOT).status == 0
+    heard_all(space, guest, shown)
+
+
+def start_backend(space, name):
+    vm = space.vm
+    job = space.start(f"{backend_program(vm)} {space.folder}/{name} tap:{name}")
+    vm.shell(f"until [ -S {space.folder}/{name} ] && {space.enter} {space.folder}/up {name} 2>/dev/null; do sleep 0.1; done")
+    return job
+
+
+def on_backend(space, name, more=""):
+    return (SHARED + f"-chardev socket,id=c,path={space.folder}/{name}{more} -netdev vhost-user,id=n,chardev=c "
+                     "-device virtio-net-pci,netdev=n,mac=52:54:00:00:00:07")
 
 
 @needs("cloud")
@@ -109,11 +126,28 @@ def test_vhost_user_guest_keeps_its_connections_when_it_moves(vm):
     space = Namespace(vm)
     ways = []
     for name in ("tap1", "tap2", "tap3"):
-        space.start(f"{backend_program(vm)} {space.folder}/{name} tap:{name}")
-        vm.shell(f"until [ -S {space.folder}/{name} ]; do sleep 0.1; done; {space.enter} {space.folder}/up {name}")
-        ways.append((name, SHARED + f"-chardev socket,id=c,path={space.folder}/{name} -netdev vhost-user,id=n,chardev=c "
-                                    "-device virtio-net-pci,netdev=n,mac=52:54:00:00:00:07"))
+        start_backend(space, name)
+        ways.append((name, on_backend(space, name)))
     moves_while_it_talks(vm, space, ways)
+
+
+@needs("cloud")
+@device_only
+@lodge_only
+def test_vhost_user_guest_keeps_its_connections_when_its_back_end_starts_anew(vm):
+    space = Namespace(vm)
+    backend = start_backend(space, "tap1")
+    guest = Talker(space, on_backend(space, "tap1", ",reconnect=1"))
+    space.leads_to("tap1")
+    vm.hear(guest.console, "begins", 2 * BOOT)
+    for _ in range(3):
+        time.sleep(1.5)
+        assert "over" not in guest.text(), "it was over before the back end died"
+        backend.kill()
+        vm.shell(f"rm -f {space.folder}/tap1")
+        backend = start_backend(space, "tap1")
+        space.leads_to("tap1")
+    heard_all(space, guest, "")
 
 
 def taps(space, *more):
