@@ -172,7 +172,8 @@ static const FieldStruct text_mux = TABLE("ChardevTextMux", ChardevMuxOptions, "
 
 static const FieldStruct text_socket = TABLE("ChardevTextSocket", ChardevSocketOptions, "A stream socket, local or TCP",
     F_STR("path", ChardevSocketOptions, local.path, NULL, .help = "Path of a local socket"),
-    F_BOOL("abstract", ChardevSocketOptions, local.abstract, false, .help = "The path is a name in the abstract namespace"),
+    F_BOOL("abstract", ChardevSocketOptions, local.abstract, false,
+           .help = "The path is a name in the abstract namespace"),
     F_STR("host", ChardevSocketOptions, inet.host, NULL, .help = "Host name or address; empty: any"),
     F_STR("port", ChardevSocketOptions, inet.port, NULL, .help = "TCP port number or service"),
     F_BOOL("ipv4", ChardevSocketOptions, inet.ipv4, false, FIELD_HAS(ChardevSocketOptions, inet.has_ipv4),
@@ -262,8 +263,8 @@ static bool check_address(const ChardevSocketOptions *o, const SocketAddress *a,
 }
 
 /* What the flat form says: one of three.  Borrowed. */
-static bool flat_address(const ChardevSocketOptions *o, InetSocketAddress *inet, FdSocketAddress *fd, SocketAddress *ret,
-                         GError **error)
+static bool flat_address(const ChardevSocketOptions *o, InetSocketAddress *inet, FdSocketAddress *fd,
+                         SocketAddress *ret, GError **error)
 {
     bool tcp = o->inet.host || o->inet.port;
 

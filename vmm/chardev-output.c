@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Output of chardevs: what the host does not take at once is kept and follows; at the domain's end the hosts of all get a
- * second to take the rest.
+ * Output of chardevs: what the host does not take at once is kept and follows; at the domain's end the hosts of all
+ * get a second to take the rest.
  *
  * Locking: the chardev's own lock for what is kept; the rest as vmm/chardev-internal.h says.
  */

@@ -52,7 +52,9 @@ static void call_done(LoopIo *io, int result)
 
 int co_call(Loop *loop, int (*fn)(void *opaque), void *opaque)
 {
-    Call call = { .io = { .op = LOOP_IO_CALL, .call = fn, .opaque = opaque, .done = call_done }, .co = coroutine_self() };
+    Call call = {
+        .io = { .op = LOOP_IO_CALL, .call = fn, .opaque = opaque, .done = call_done }, .co = coroutine_self()
+    };
 
     g_assert(call.co && loop == call.co->loop);
     loop_submit(loop, &call.io);

@@ -118,7 +118,8 @@ bool options_apply(Options *options, const Option *option, const char *argument,
 const Option *option_find(const char *name);
 /* vmm/readconfig.c: INI text as QEMU's -readconfig reads it. */
 bool options_read_config(Options *options, const char *path, GError **error);
-/* Where what began in a line of it ends: at the `closing` behind which nothing follows but a comment.  NULL: nowhere. */
+/* Where what began in a line of it ends: at the `closing` behind which nothing follows but a comment.  NULL:
+ * nowhere. */
 const char *options_config_end(const char *line, char closing);
 bool options_read_config_text(Options *options, const char *path, const char *text, GError **error);
 

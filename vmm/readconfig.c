@@ -6,9 +6,9 @@
  *     [group "id"]          or [group]
  *       key = "value"       # comment
  *
- * A value ends at the quote behind which nothing but a comment follows, so there may be quotes in it, which QEMU (up to 7.2)
- * wrote but did not read; no character has a meaning of its own there.  What is no such line is an error; QEMU passes over
- * some.
+ * A value ends at the quote behind which nothing but a comment follows, so there may be quotes in it, which QEMU (up
+ * to 7.2) wrote but did not read; no character has a meaning of its own there.  What is no such line is an error;
+ * QEMU passes over some.
  *
  * A group is one use of the option whose row names it; the id becomes its id key,
  * or, for -object and -device, theirs.  Keys with dots reach into objects.

@@ -81,8 +81,8 @@ extern const FieldStruct action_options;
 /* A panic stops the guest for somebody to look at it, though it may be said otherwise than by panic=pause. */
 bool actions_pause_panic(const Actions *actions);
 
-/* Observers: the monitor's events, the ACPI PM block (power button), devices that must know.  At EXIT the vCPUs stand, but
- * devices work on, if they did: it is the time to bring away what they still say. */
+/* Observers: the monitor's events, the ACPI PM block (power button), devices that must know.  At EXIT the vCPUs stand,
+ * but devices work on, if they did: it is the time to bring away what they still say. */
 typedef enum RunEvent { RUN_EVENT_STOP, RUN_EVENT_RESUME, RUN_EVENT_RESET, RUN_EVENT_SHUTDOWN, RUN_EVENT_POWERDOWN,
                         RUN_EVENT_SUSPEND, RUN_EVENT_WAKEUP, RUN_EVENT_PANIC, RUN_EVENT_EXIT } RunEvent;
 typedef void (*RunEventFn)(Domain *domain, RunEvent event, RequestReason reason, void *opaque);

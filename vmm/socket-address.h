@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Addresses of sockets (what QEMU calls SocketAddress): of chardevs and of network backends.  Connecting and looking names up
- * may block: any thread, on copies.
+ * Addresses of sockets (what QEMU calls SocketAddress): of chardevs and of network backends.  Connecting and looking
+ * names up may block: any thread, on copies.
  */
 #pragma once
 
@@ -16,8 +16,9 @@ typedef struct SocketAddress {
     int type;
     void *data;
 } SocketAddress;
-extern const FieldStruct socket_address_struct;        /* { "type": "unix", "path": ... } */
-extern const FieldStruct socket_address_legacy_struct; /* the same in memory; { "type": "unix", "data": { "path": ... } } */
+extern const FieldStruct socket_address_struct; /* { "type": "unix", "path": ... } */
+/* The same in memory; { "type": "unix", "data": { "path": ... } } */
+extern const FieldStruct socket_address_legacy_struct;
 
 SocketAddress socket_address_copy(const SocketAddress *a);
 void socket_address_clear(SocketAddress *a);

@@ -2,13 +2,13 @@
 /*
  * See vmm/telnet.h.
  *
- * A server offers to echo, so that the client sends each key at once and shows nothing itself, and asks for eight bits both
- * ways, as QEMU does.  A client agrees to the same.  What is refused stays as RFC 854 has it at first: then a line's end is
- * CR LF and a carriage return CR NUL.  Every request is answered once, and only where it changes something, so that two ends
- * cannot answer each other for ever ("General Considerations" of RFC 854).
+ * A server offers to echo, so that the client sends each key at once and shows nothing itself, and asks for eight bits
+ * both ways, as QEMU does.  A client agrees to the same.  What is refused stays as RFC 854 has it at first: then a
+ * line's end is CR LF and a carriage return CR NUL.  Every request is answered once, and only where it changes
+ * something, so that two ends cannot answer each other for ever ("General Considerations" of RFC 854).
  *
- * Of the commands, BRK is a break.  The others are for an operating system at this end (IP, AO, AYT, EC, EL) or say nothing
- * here (NOP, GA, and the data mark, which is kept in line), and are dropped, as are subnegotiations.
+ * Of the commands, BRK is a break.  The others are for an operating system at this end (IP, AO, AYT, EC, EL) or say
+ * nothing here (NOP, GA, and the data mark, which is kept in line), and are dropped, as are subnegotiations.
  */
 #include "vmm/telnet.h"
 

@@ -90,7 +90,8 @@ static void bridge_unrealize(Device *dev)
 }
 
 static const Property plain_props[] = {
-    PROP_UINT("chassis_nr", ConventionalBridge, chassis, 0, .help = "Number of the chassis its slots are in; 0: of none"),
+    PROP_UINT("chassis_nr", ConventionalBridge, chassis, 0,
+              .help = "Number of the chassis its slots are in; 0: of none"),
     PROP_END,
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * virtio-blk, between its files: virtio-blk.c (what it is: properties, config space, life), virtio-blk-request.c (what the
- * driver asks for) and virtio-blk-work.c (what becomes of it).
+ * virtio-blk, between its files: virtio-blk.c (what it is: properties, config space, life), virtio-blk-request.c (what
+ * the driver asks for) and virtio-blk-work.c (what becomes of it).
  */
 #pragma once
 

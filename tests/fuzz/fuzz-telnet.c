@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * TELNET streams, in two pieces and in place: whatever comes, no more goes on than came, the answers are whole commands, and
- * what is encoded has its bound.
+ * TELNET streams, in two pieces and in place: whatever comes, no more goes on than came, the answers are whole
+ * commands, and what is encoded has its bound.
  */
 #include "vmm/telnet.h"
 

@@ -272,7 +272,8 @@ class LastWords(Scratch):
         self.connect("other").sendall(b'{"execute": "quit"}')
         self.assertEqual(process.wait(30), 0)
         self.assertLess(time.monotonic() - began, 5)
-        self.assertRegex(process.stderr.read(), r"warning: compat_monitor0: its reader is slow: the last \d+ bytes are lost")
+        self.assertRegex(process.stderr.read(),
+                         r"warning: compat_monitor0: its reader is slow: the last \d+ bytes are lost")
 
 
 class DeviceTree(Scratch):

@@ -5,8 +5,8 @@ from vmtest import BOOT, device_only, needs
 
 MACHINE = "-M q35 -m 256M -device i6300esb -action watchdog=poweroff"
 OPEN = "exec 9>/dev/watchdog; "     # from then on it wants to be fed
-START = ("while read -r m; do insmod /modules/$m heartbeat=2 2>/dev/null || insmod /modules/$m; done </modules/watchdog; " +
-         OPEN)
+START = ("while read -r m; do insmod /modules/$m heartbeat=2 2>/dev/null || insmod /modules/$m; done "
+         "</modules/watchdog; " + OPEN)
 
 
 @needs("generic")

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What domstats tells of a domain that runs, by groups, under virsh's names; and what it shares with the verbs that show one
- * thing.  What the domain, or the host, cannot tell is left out.
+ * What domstats tells of a domain that runs, by groups, under virsh's names; and what it shares with the verbs that
+ * show one thing.  What the domain, or the host, cannot tell is left out.
  */
 #pragma once
 

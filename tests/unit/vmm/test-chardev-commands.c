@@ -106,7 +106,8 @@ static void test_a_listening_socket_may_come_by_name(void **state)
                     DONE);
     monitor_rig_send(r, "{\"execute\": \"query-chardev\"}", 29, -1);
     reply = monitor_rig_line(r);
-    assert_non_null(strstr(reply, "{\"label\": \"c\", \"filename\": \"disconnected:fd:source,server=on\", \"frontend-open\": false}"));
+    assert_non_null(strstr(reply, "{\"label\": \"c\", \"filename\": \"disconnected:fd:source,server=on\", "
+                                  "\"frontend-open\": false}"));
 }
 
 static void test_a_descriptor_that_is_no_listening_socket_is_refused(void **state)
@@ -121,7 +122,8 @@ static void test_a_descriptor_that_is_no_listening_socket_is_refused(void **stat
     monitor_rig_ask(r, "", DONE);
     monitor_rig_ask(r, RUN("chardev-add", "{\"id\": \"c\", \"backend\": {\"type\": \"socket\", \"data\": {\"addr\": "
                            "{\"type\": \"fd\", \"data\": {\"str\": \"source\"}}}}}"),
-                    ERROR("GenericError", "c: the socket 'source' does not listen. Say server=off if it is connected."));
+                    ERROR("GenericError",
+                          "c: the socket 'source' does not listen. Say server=off if it is connected."));
     assert_int_equal(recv(pair[1], &(char) { 0 }, 1, 0), 0); /* closed: nothing is left of it */
     close(pair[1]);
 }

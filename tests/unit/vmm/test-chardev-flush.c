@@ -250,7 +250,8 @@ static void test_reader_that_never_reads_is_given_up_and_named(void **state)
     peer = open_pipe_reader(r);
     talk_into(r, &t);
     rig_settle(r);
-    expected = g_strdup_printf("lodge: warning: c: its reader is slow: the last %zu bytes are lost\n", r->chr->out_used);
+    expected = g_strdup_printf("lodge: warning: c: its reader is slow: the last %zu bytes are lost\n",
+                               r->chr->out_used);
     assert_true(r->chr->out_used > 0);
     began = clock_ns(clock_realtime);
     log = end_and_hear_the_log(r, &t);

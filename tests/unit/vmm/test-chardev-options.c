@@ -68,7 +68,8 @@ static char *refusal_of_socket_option(Rig *r, const char *option)
 static void test_protocols_that_are_not_there_are_refused_by_name(void **state)
 {
     Rig *r = *state;
-    g_autofree char *websocket = refusal_of_socket_option(r, "websocket"), *tn3270 = refusal_of_socket_option(r, "tn3270");
+    g_autofree char *websocket = refusal_of_socket_option(r, "websocket");
+    g_autofree char *tn3270 = refusal_of_socket_option(r, "tn3270");
     g_autofree char *flat = rig_error(r, "socket,id=c,path=/x,websocket=on");
 
     assert_non_null(strstr(websocket, "websocket' is unknown"));

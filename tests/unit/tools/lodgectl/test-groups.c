@@ -35,20 +35,23 @@ static void leaves(const char *kind, const char *id_key, const char *id, const c
 static void test_group_by_its_heading(void **state)
 {
     leaves("device", "id", "d1",
-           "# first\n\n# of the node\n[blockdev]\n  driver = \"file\"\n  # inside\n  node-name =  \"n1\" # of the disk\n"
+           "# first\n\n# of the node\n[blockdev]\n  driver = \"file\"\n  # inside\n"
+           "  node-name =  \"n1\" # of the disk\n"
            "[device \"d10\"]\n  drive = \"n1\"\n");
 }
 
 static void test_group_by_a_key(void **state)
 {
     leaves("blockdev", "node-name", "n1",
-           "# first\n[device \"d1\"] # by heading\n  driver = \"x\"\n\n# of the node\n[device \"d10\"]\n  drive = \"n1\"\n");
+           "# first\n[device \"d1\"] # by heading\n  driver = \"x\"\n\n"
+           "# of the node\n[device \"d10\"]\n  drive = \"n1\"\n");
 }
 
 static void test_last_group(void **state)
 {
     leaves("device", "id", "d10",
-           "# first\n[device \"d1\"] # by heading\n  driver = \"x\"\n\n# of the node\n[blockdev]\n  driver = \"file\"\n  # inside\n"
+           "# first\n[device \"d1\"] # by heading\n  driver = \"x\"\n\n# of the node\n"
+           "[blockdev]\n  driver = \"file\"\n  # inside\n"
            "  node-name =  \"n1\" # of the disk\n");
 }
 
