@@ -364,7 +364,8 @@ class Driven(Scratch):
         for name, value in {"vcpu.current": 1, "vcpu.maximum": 4, "vcpu.0.state": 1, "vcpu.0.halts.sum": 3,
                             "net.count": 1, "net.0.name": "net0", "net.0.rx.bytes": 8000, "net.0.rx.pkts": 4,
                             "net.0.rx.errs": 0, "net.0.rx.drop": 2, "net.0.tx.bytes": 600, "net.0.tx.pkts": 4,
-                            "net.0.tx.errs": 0, "net.0.tx.drop": 2, "block.0.name": "/d", "block.0.path": "/d/x.img", "block.0.rd.reqs": 5,
+                            "net.0.tx.errs": 0, "net.0.tx.drop": 2, "block.0.name": "/d", "block.0.path": "/d/x.img",
+                            "block.0.rd.reqs": 5,
                             "block.0.allocation": 512, "block.0.capacity": 1 << 20, "block.0.physical": 4096,
                             "vm.code_bytes.cur": 5, "vm.most.max": 6}.items():
             self.assertEqual(said.get(name), value, name)

@@ -466,6 +466,19 @@ static void limit_file_size(rlim_t bytes)
 }
 
 /* A write fails for a reason of the host, is held, and is done when the reason is gone. */
+static void take_disk(const BlockDisk *disk, void *opaque)
+{
+    *(BlockDisk *)opaque = *disk;
+}
+
+static bool has_failed(Guest *t)
+{
+    BlockDisk disk;
+
+    block_each_disk(t->g.rig->domain, take_disk, &disk);
+    return disk.status.io_status != BLOCK_IO_OK;
+}
+
 static void fail_one_write(Guest *t)
 {
     uint32_t length;
@@ -476,11 +489,12 @@ static void fail_one_write(Guest *t)
     limit_file_size(512);
     submit(t, 0, VIRTIO_BLK_T_OUT, 9, DATA, 512);
     guest_kick(&t->g, 0);
-    for (unsigned i = 0; i < 50; i++) {
+    for (unsigned i = 0; i < 30000 && !has_failed(t); i++) {
         g_usleep(1000);
         rig_settle(t->g.rig);
     }
     limit_file_size(RLIM_INFINITY);
+    assert_true(has_failed(t));
     assert_false(driver_take_used(&t->q, &used, &length));
 }
 
@@ -573,11 +587,6 @@ static void test_failed_requests_are_told_with_what_is_done_about_them(void **st
                         "BLOCK_IO_ERROR {\"device\": \"\", \"qom-path\": \"/machine/peripheral/vd/virtio-backend\", "
                         "\"node-name\": \"disk0\", \"operation\": \"write\", \"action\": \"report\", "
                         "\"reason\": \"File too large\"}\n");
-}
-
-static void take_disk(const BlockDisk *disk, void *opaque)
-{
-    *(BlockDisk *)opaque = *disk;
 }
 
 static void test_requests_are_counted(void **state)
