@@ -282,7 +282,8 @@ static bool bring_some(RamFill *fill)
     return false;
 }
 
-/* Missing pages are zero from here on, as what is missing is in holes, and was given back. */
+/* Missing pages are zero from here on, as what is missing is in holes, or was given back.  UFFDIO_UNREGISTER wakes who
+ * waits, but since faults take the lock of their mapping only (Linux 6.4), one may begin to wait right after that. */
 static void end(RamFill *fill)
 {
     for (unsigned i = 0; i < fill->parts->len; i++) {
@@ -290,6 +291,7 @@ static void end(RamFill *fill)
         struct uffdio_range range = { (uintptr_t)part->host, part->pages * GUEST_PAGE_SIZE };
 
         ioctl(fill->fault, UFFDIO_UNREGISTER, &range);
+        ioctl(fill->fault, UFFDIO_WAKE, &range);
     }
     fill->complete = true;
     pthread_cond_broadcast(&fill->cond);
