@@ -165,7 +165,9 @@ static void copy(RamFillPart *part, uint64_t page, uint64_t n)
 
 static void put_zero(RamFillPart *part, uint64_t page)
 {
-    struct uffdio_zeropage request = { .range = { (uintptr_t)(part->host + page * GUEST_PAGE_SIZE), GUEST_PAGE_SIZE } };
+    struct uffdio_zeropage request = {
+        .range = { (uintptr_t)(part->host + page * GUEST_PAGE_SIZE), GUEST_PAGE_SIZE },
+    };
 
     while (ioctl(part->fill->fault, UFFDIO_ZEROPAGE, &request) < 0) {
         if (errno == EEXIST) {
