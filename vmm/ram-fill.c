@@ -144,7 +144,8 @@ static void copy(RamFillPart *part, uint64_t page, uint64_t n)
     while (page < end) {
         struct uffdio_copy request = {
             .dst = (uintptr_t)(part->host + page * GUEST_PAGE_SIZE),
-            .src = (uintptr_t)(part->fill->buffer + (page - first) * GUEST_PAGE_SIZE), .len = (end - page) * GUEST_PAGE_SIZE,
+            .src = (uintptr_t)(part->fill->buffer + (page - first) * GUEST_PAGE_SIZE),
+            .len = (end - page) * GUEST_PAGE_SIZE,
         };
         uint64_t done = 0;
         int err = ioctl(part->fill->fault, UFFDIO_COPY, &request) < 0 ? errno : 0;
