@@ -66,7 +66,8 @@ bool migrate_channel_adopt(MigrateChannel *channel, int fd, GError **error)
     channel->fd = fd;
     channel->flags = flags;
     channel->socket = getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0;
-    channel->unix_socket = channel->may_come = channel->socket && domain == AF_UNIX;
+    channel->unix_socket = channel->socket && domain == AF_UNIX;
+    channel->may_come = channel->unix_socket && channel->first == channel;
     return true;
 }
 

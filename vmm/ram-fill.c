@@ -144,7 +144,8 @@ static void copy(RamFillPart *part, uint64_t page, uint64_t n)
     while (page < end) {
         struct uffdio_copy request = {
             .dst = (uintptr_t)(part->host + page * GUEST_PAGE_SIZE),
-            .src = (uintptr_t)(part->fill->buffer + (page - first) * GUEST_PAGE_SIZE), .len = (end - page) * GUEST_PAGE_SIZE,
+            .src = (uintptr_t)(part->fill->buffer + (page - first) * GUEST_PAGE_SIZE),
+            .len = (end - page) * GUEST_PAGE_SIZE,
         };
         uint64_t done = 0;
         int err = ioctl(part->fill->fault, UFFDIO_COPY, &request) < 0 ? errno : 0;
@@ -165,7 +166,9 @@ static void copy(RamFillPart *part, uint64_t page, uint64_t n)
 
 static void put_zero(RamFillPart *part, uint64_t page)
 {
-    struct uffdio_zeropage request = { .range = { (uintptr_t)(part->host + page * GUEST_PAGE_SIZE), GUEST_PAGE_SIZE } };
+    struct uffdio_zeropage request = {
+        .range = { (uintptr_t)(part->host + page * GUEST_PAGE_SIZE), GUEST_PAGE_SIZE },
+    };
 
     while (ioctl(part->fill->fault, UFFDIO_ZEROPAGE, &request) < 0) {
         if (errno == EEXIST) {
@@ -282,7 +285,8 @@ static bool bring_some(RamFill *fill)
     return false;
 }
 
-/* Missing pages are zero from here on, as what is missing is in holes, and was given back. */
+/* Missing pages are zero from here on, as what is missing is in holes, or was given back.  UFFDIO_UNREGISTER wakes who
+ * waits, but since faults take the lock of their mapping only (Linux 6.4), one may begin to wait right after that. */
 static void end(RamFill *fill)
 {
     for (unsigned i = 0; i < fill->parts->len; i++) {
@@ -290,6 +294,7 @@ static void end(RamFill *fill)
         struct uffdio_range range = { (uintptr_t)part->host, part->pages * GUEST_PAGE_SIZE };
 
         ioctl(fill->fault, UFFDIO_UNREGISTER, &range);
+        ioctl(fill->fault, UFFDIO_WAKE, &range);
     }
     fill->complete = true;
     pthread_cond_broadcast(&fill->cond);
