@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How fast a stock guest on the software CPU moves TCP: lodge and the distribution's QEMU, in turn.
 
-Both boot the same kernel and initramfs with a virtio NIC or another (--device), on a user network or (--tap, as root) on
-a TAP interface in a network namespace, and fetch a file from a web server on the host, then send one there. MB/s as the
+Both boot the same kernel and initramfs with a virtio NIC or another (--device), on a user network or (--tap, as root)
+on a TAP interface in a network namespace, and fetch a file from a web server on the host, then send one there. MB/s as the
 guest's clock counts; the best of each, and their ratio. With --iperf it is iperf3 that sends and receives, in larger
 pieces than wget: so less of the time is the guest's own programs'.
 """
@@ -28,8 +28,8 @@ GUEST = (". /scripts/network; {up}; "
          "echo times: $a $b $c")
 # MB/s is the receiver's.
 IPERF = (". /scripts/network; {up}; mount -t ext4 -o ro /dev/vda /mnt; for way in -R -4; do "
-         "/mnt/lib/ld-linux-x86-64.so.2 --library-path /mnt/lib /mnt/bin/iperf3 -c {host} -p {port} -i 0 -f M -t {seconds} "
-         "$way; done")
+         "/mnt/lib/ld-linux-x86-64.so.2 --library-path /mnt/lib /mnt/bin/iperf3 -c {host} -p {port} -i 0 -f M "
+         "-t {seconds} $way; done")
 SECONDS = 5
 
 

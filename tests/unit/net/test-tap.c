@@ -13,6 +13,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -139,7 +140,7 @@ static void put_on_wire(uint8_t first, unsigned n)
     }
 }
 
-/* The next frame that arrives is this one; others than the test's are passed over. */
+/* The next frame that arrives is this one. */
 static void assert_arrives(Guest *t, uint8_t number)
 {
     uint8_t frame[FRAME];
@@ -148,10 +149,8 @@ static void assert_arrives(Guest *t, uint8_t number)
     uint16_t id;
 
     make_frame(frame, number);
-    do {
-        guest_wait(&t->g, &t->rx, &id, &length);
-        at = rig_ram(t->g.rig, BUFFERS + (uint64_t)(t->seen++ % 64) * 2048);
-    } while (memcmp(at + HEADER + 12, frame + 12, 2) != 0);
+    guest_wait(&t->g, &t->rx, &id, &length);
+    at = rig_ram(t->g.rig, BUFFERS + (uint64_t)(t->seen++ % 64) * 2048);
     assert_int_equal(length, HEADER + FRAME);
     assert_memory_equal(at + HEADER, frame, FRAME);
 }
@@ -256,6 +255,19 @@ static void test_frames_of_the_guest_leave(void **state)
     assert_memory_equal(got, frame, FRAME);
 }
 
+/* Interfaces send nothing of their own when they come up. */
+static void be_silent(void)
+{
+    int fd = open("/proc/sys/net/ipv6/conf/default/disable_ipv6", O_WRONLY | O_CLOEXEC);
+
+    if (fd >= 0 && write(fd, "1", 1) < 0) { /* no such file: no IPv6 */
+        perror("disable_ipv6");
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
 /* A namespace in which this process may make interfaces. */
 static bool enter_namespace(void)
 {
@@ -264,6 +276,7 @@ static bool enter_namespace(void)
     if (unshare(CLONE_NEWNET) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0) {
         return false;
     }
+    be_silent();
     fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
     if (fd >= 0) {
         close(fd);
