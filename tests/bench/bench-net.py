@@ -4,8 +4,7 @@
 
 Both boot the same kernel and initramfs with a virtio NIC or another (--device), on a user network or (--tap, as root)
 on a TAP interface in a network namespace, and fetch a file from a web server on the host, then send one there. MB/s as
-the
-guest's clock counts; the best of each, and their ratio. With --iperf it is iperf3 that sends and receives, in larger
+the guest's clock counts; the best of each, and their ratio. With --iperf it is iperf3 that sends and receives, in larger
 pieces than wget: so less of the time is the guest's own programs'.
 """
 
