@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How fast a stock guest on the software CPU moves TCP: lodge and the distribution's QEMU, in turn.
 
-Both boot the same kernel and initramfs with a virtio NIC or another (--device), on a user network or (--tap, as root) on a
-TAP interface in a network namespace, and fetch a file from a web server on the host, then send one there. MB/s as the guest's clock
-counts; the best of each, and their ratio.
+Both boot the same kernel and initramfs with a virtio NIC or another (--device), on a user network or (--tap, as root)
+on a TAP interface in a network namespace, and fetch a file from a web server on the host, then send one there. MB/s as
+the guest's clock counts; the best of each, and their ratio. With --iperf it is iperf3 that sends and receives, in larger
+pieces than wget: so less of the time is the guest's own programs'.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "vm"))
 import direct  # noqa: E402
+import vmtest  # noqa: E402
 from images import cache, disks, initramfs, kernels  # noqa: E402
 
 TIMEOUT = 300
@@ -24,6 +26,11 @@ GUEST = (". /scripts/network; {up}; "
          "read a x </proc/uptime; wget -q -O /dev/null http://{host}/file; read b x </proc/uptime; "
          "wget -q -O /dev/null --post-file=/tmp/file http://{host}/cgi-bin/sink; read c x </proc/uptime; "
          "echo times: $a $b $c")
+# MB/s is the receiver's.
+IPERF = (". /scripts/network; {up}; mount -t ext4 -o ro /dev/vda /mnt; for way in -R -4; do "
+         "/mnt/lib/ld-linux-x86-64.so.2 --library-path /mnt/lib /mnt/bin/iperf3 -c {host} -p {port} -i 0 -f M "
+         "-t {seconds} $way; done")
+SECONDS = 5
 
 
 def prepare(place, megabytes):
@@ -41,15 +48,25 @@ def transfer(place, folder, program, args):
     port = random.randrange(20000, 30000)
     if args.tap:
         netdev = f"tap,id=n,ifname=tap7,script={folder}/up,downscript=no"
-        up, host = "ip link set eth0 up; ip addr add 10.5.5.2/24 dev eth0", f"10.5.5.1:{port}"
+        up, host = "ip link set eth0 up; ip addr add 10.5.5.2/24 dev eth0", "10.5.5.1"
     else:
-        netdev, up, host = "user,id=n", "lease eth0 >/dev/null 2>&1", f"10.0.2.2:{port}"
-    run = GUEST.format(up=up, host=host, blocks=16 * args.megabytes)
-    command = (f"{program} -accel tcg -cpu max -M q35 -m 512M -nodefaults -display none -serial stdio -netdev {netdev} "
-               f"-device {args.device},netdev=n,romfile= -kernel {place.path('vmlinuz')} "
+        netdev, up, host = "user,id=n", "lease eth0 >/dev/null 2>&1", "10.0.2.2"
+    if args.iperf:
+        server = f"{place.path('bin/iperf3')} -s -p {port} >/dev/null"
+        disk = f"-drive file={place.path('iperf.raw')},format=raw,if=virtio,read-only=on "
+        run = IPERF.format(up=up, host=host, port=port, seconds=SECONDS)
+    else:
+        server, disk = f"busybox httpd -f -p {port} -h {folder}", ""
+        run = GUEST.format(up=up, host=f"{host}:{port}", blocks=16 * args.megabytes)
+    command = (f"{program} -accel tcg -cpu max -M q35 -m 512M -nodefaults -display none -serial stdio {disk}"
+               f"-netdev {netdev} -device {args.device},netdev=n,romfile= -kernel {place.path('vmlinuz')} "
                f"-initrd {place.path('initrd')} -append 'console=ttyS0 quiet quiet-init run=\"{run}\"'")
-    (Path(folder) / "run").write_text(f"busybox httpd -f -p {port} -h {folder} & server=$!\n{command}\nkill $server\n")
+    (Path(folder) / "run").write_text(f"{server} & server=$!\n{command}\nkill $server\n")
     job = place.start(f"exec {'unshare -n ' if args.tap else ''}sh {folder}/run")
+    if args.iperf:
+        pair = [float(job.expect(r"([\d.]+) MBytes/sec.*receiver", TIMEOUT).group(1)) for _ in "du"]
+        job.wait(TIMEOUT)
+        return pair
     a, b, c = (float(t) for t in job.expect(r"^times: (\S+) (\S+) (\S+)\s", TIMEOUT).groups())
     job.wait(TIMEOUT)
     return args.megabytes / (b - a), args.megabytes / (c - b)
@@ -61,6 +78,7 @@ def main():
     parser.add_argument("--peer", metavar="FILE", default="qemu-system-x86_64")
     parser.add_argument("--device", default="virtio-net-pci", help="the NIC: e1000, e1000e")
     parser.add_argument("--tap", action="store_true", help="a TAP interface instead of a user network")
+    parser.add_argument("--iperf", action="store_true", help="iperf3 instead of a web server and wget")
     parser.add_argument("--megabytes", type=int, default=64)
     parser.add_argument("--runs", type=int, default=2)
     args = parser.parse_args()
@@ -69,6 +87,8 @@ def main():
     tree = disks.Tree()
     tree.add("vmlinuz", kernel.vmlinuz)
     tree.add("initrd", initramfs.hello(kernel))
+    if args.iperf:
+        vmtest.IMAGES["iperf"](tree)
     best = {}
     with direct.Direct(tree, disks.Tree()) as place:
         folder = prepare(place, args.megabytes)

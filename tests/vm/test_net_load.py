@@ -16,9 +16,9 @@ DOWN = " && ip link set eth0 down"
 
 
 def with_iperf(vm):
-    """Options for its disk, and what runs its server."""
+    """Options for its disk, and what runs its servers: one that has lost its client serves no other for long."""
     return (f"-drive file={vm.path('iperf.raw')},format=raw,if=virtio,read-only=on ",
-            f"{TAP}\n{vm.path('bin/iperf3')} -s >/dev/null 2>&1 &\n")
+            f"{TAP}\nfor i in 1 2 3 4; do {vm.path('bin/iperf3')} -s -p 520$i >/dev/null 2>&1 & done\n")
 
 
 def rates(output):
@@ -61,9 +61,9 @@ def test_a_card_comes_and_goes_in_mid_transfer(vm):
     disk, before = with_iperf(vm)
     run = (NET + TOOLS + "for i in 1 2 3 4; do echo waits $i; until [ -e /sys/class/net/eth0 ]; do sleep 0.2; done; "
            f"ip link set eth0 up; ip addr add 10.5.5.2/24 dev eth0; ping -c 1 -w 10 10.5.5.1; "
-           f"{IPERF} -t 30 --bidir >/dev/null 2>&1 & "
+           f"{IPERF} -p 520$i -t 30 --bidir >/dev/null 2>&1 & "
            "until [ $(cat /sys/class/net/eth0/statistics/rx_bytes) -gt 3000000 ]; do sleep 0.2; done; echo plugged $i; "
-           "while [ -e /sys/class/net/eth0 ]; do sleep 0.2; done; killall iperf3 ld-linux-x86-64.so.2; "
+           "while [ -e /sys/class/net/eth0 ]; do sleep 0.2; done; killall ld-linux-x86-64.so.2; "
            f"echo gone $i; done{QUIET}")
     options = disk + "-qmp unix:@FOLDER/qmp,server=on,wait=off -device pcie-root-port,id=rp,chassis=1"
     job, _ = in_namespace(vm, before, options, run)

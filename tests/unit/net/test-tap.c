@@ -5,7 +5,6 @@
  * host lets nobody make an interface, skipped by name.
  */
 #include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/if_packet.h>
 #include <linux/virtio_net.h>
@@ -14,6 +13,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -140,7 +140,7 @@ static void put_on_wire(uint8_t first, unsigned n)
     }
 }
 
-/* The next frame that arrives is this one; others than the test's are passed over. */
+/* The next frame that arrives is this one. */
 static void assert_arrives(Guest *t, uint8_t number)
 {
     uint8_t frame[FRAME];
@@ -149,10 +149,8 @@ static void assert_arrives(Guest *t, uint8_t number)
     uint16_t id;
 
     make_frame(frame, number);
-    do {
-        guest_wait(&t->g, &t->rx, &id, &length);
-        at = rig_ram(t->g.rig, BUFFERS + (uint64_t)(t->seen++ % 64) * 2048);
-    } while (memcmp(at + HEADER + 12, frame + 12, 2) != 0);
+    guest_wait(&t->g, &t->rx, &id, &length);
+    at = rig_ram(t->g.rig, BUFFERS + (uint64_t)(t->seen++ % 64) * 2048);
     assert_int_equal(length, HEADER + FRAME);
     assert_memory_equal(at + HEADER, frame, FRAME);
 }
@@ -257,16 +255,17 @@ static void test_frames_of_the_guest_leave(void **state)
     assert_memory_equal(got, frame, FRAME);
 }
 
-/* IPv6 sends frames of its own, which take the guest's buffers. */
-static bool do_without_ipv6(void)
+/* Interfaces send nothing of their own when they come up. */
+static void be_silent(void)
 {
     int fd = open("/proc/sys/net/ipv6/conf/default/disable_ipv6", O_WRONLY | O_CLOEXEC);
-    bool done = fd < 0 ? errno == ENOENT : write(fd, "1", 1) == 1;
 
+    if (fd >= 0 && write(fd, "1", 1) < 0) { /* no such file: no IPv6 */
+        perror("disable_ipv6");
+    }
     if (fd >= 0) {
         close(fd);
     }
-    return done;
 }
 
 /* A namespace in which this process may make interfaces. */
@@ -274,9 +273,10 @@ static bool enter_namespace(void)
 {
     int fd;
 
-    if ((unshare(CLONE_NEWNET) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0) || !do_without_ipv6()) {
+    if (unshare(CLONE_NEWNET) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0) {
         return false;
     }
+    be_silent();
     fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
     if (fd >= 0) {
         close(fd);
