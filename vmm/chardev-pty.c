@@ -20,6 +20,7 @@
 #include "vmm/chardev-internal.h"
 #include "vmm/error.h"
 #include "vmm/log.h"
+#include "vmm/sandbox.h"
 
 #define LOOK_NS NS_PER_SEC
 #define SETTLED 2 /* looks that find nothing unread: the kernel takes a moment from our side to the peer's */
@@ -87,8 +88,12 @@ static bool pty_open(Chardev *chr, const void *options, GError **error)
 {
     Pty *pty = (Pty *)chr;
     char name[64];
-    int master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    int master;
 
+    if (!sandbox_check_opening("/dev/ptmx", error)) {
+        return false;
+    }
+    master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
     if (master < 0 || grantpt(master) < 0 || unlockpt(master) < 0 || ptsname_r(master, name, sizeof(name))
         || !make_raw(name)) {
         int err = errno;

@@ -21,6 +21,7 @@
 
 #include "vmm/chardev-internal.h"
 #include "vmm/error.h"
+#include "vmm/sandbox.h"
 
 static struct {
     bool used; /* there is a stdio chardev */
@@ -112,7 +113,7 @@ static int own_descriptor(int fd, int mode)
     if (fstat(fd, &st) < 0) {
         return -1;
     }
-    if (S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode)) {
+    if ((S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode)) && sandbox_check_opening(path, NULL)) {
         own = open(path, mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     }
     return own >= 0 ? own : fcntl(fd, F_DUPFD_CLOEXEC, 0);

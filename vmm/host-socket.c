@@ -18,6 +18,7 @@
 
 #include "vmm/error.h"
 #include "vmm/host-dgram.h"
+#include "vmm/sandbox.h"
 
 #define LISTEN_BACKLOG 128 /* clients that wait for their turn on a chardev */
 #define CONNECT_S      10  /* who waits for an answer longer waits for nobody; the domain's end waits for it, too */
@@ -46,8 +47,12 @@ static bool unix_address(const char *path, struct sockaddr_un *ret, socklen_t *r
 
 static int new_unix_socket(const char *path, int type, GError **error)
 {
-    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+    int fd;
 
+    if (!sandbox_check_opening(path, error)) {
+        return -1;
+    }
+    fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         error_set_errno(error, errno, "cannot make a socket for '%s'", path);
     }
@@ -190,15 +195,16 @@ static struct addrinfo *look_up(const char *host, const char *port, bool ipv4, b
         .ai_family = ipv4 == ipv6 ? AF_UNSPEC : ipv4 ? AF_INET : AF_INET6,
         .ai_flags = flags,
     };
+    g_autofree char *name = g_strdup_printf("%s:%s", host ? host : "", port);
     struct addrinfo *found = NULL;
     int err;
 
-    if (!check_port(port, error)) {
+    if (!sandbox_check_opening(name, error) || !check_port(port, error)) {
         return NULL;
     }
     err = getaddrinfo(host && *host ? host : NULL, port, &hints, &found);
     if (err) {
-        error_set(error, "cannot find the address '%s:%s': %s", host ? host : "", port, gai_strerror(err));
+        error_set(error, "cannot find the address '%s': %s", name, gai_strerror(err));
         return NULL;
     }
     return found;

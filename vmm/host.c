@@ -17,6 +17,7 @@
 
 #include "vmm/error.h"
 #include "vmm/host-internal.h"
+#include "vmm/sandbox.h"
 
 #define FDSET_PREFIX "/dev/fdset/"
 
@@ -236,6 +237,10 @@ int host_open(const char *path, int flags, mode_t mode, GError **error)
 
     if (g_str_has_prefix(path, FDSET_PREFIX)) {
         return open_from_set(path, flags, error);
+    }
+    if (!sandbox_check_opening(path, error)) {
+        errno = EPERM;
+        return -1;
     }
     do {
         fd = open(path, flags | O_CLOEXEC | O_NOCTTY, mode);

@@ -293,6 +293,15 @@ bool sandbox_permits_opening(void)
     return !sandbox.no_opening;
 }
 
+bool sandbox_check_opening(const char *what, GError **error)
+{
+    if (!sandbox.entered || !sandbox.no_opening) {
+        return true;
+    }
+    error_set(error, "cannot open '%s': with -sandbox strict nothing is opened once lodge has started", what);
+    return error_hint(error, "Pass a descriptor (getfd, add-fd), or use -sandbox on.");
+}
+
 bool sandbox_permits_spawn(void)
 {
     return !sandbox.no_spawn;
