@@ -22,10 +22,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     g_autofree uint8_t *copy = g_memdup2(data, size), *out = g_malloc(TELNET_ENCODED_MAX(size));
     g_autoptr(GByteArray) answer = g_byte_array_new();
-    size_t first = size ? MIN(data[0] >> 1, size) : 0;
+    size_t first;
     Telnet telnet;
 
-    telnet_start(&telnet, size && (data[0] & 1), answer);
+    if (!size) {
+        return 0;
+    }
+    first = MIN(data[0] >> 1, size);
+    telnet_start(&telnet, data[0] & 1, answer);
     g_byte_array_set_size(answer, 0);
     decode_all(&telnet, copy, first, answer);
     decode_all(&telnet, copy + first, size - first, answer);
