@@ -325,8 +325,12 @@ static void serve(void *opaque)
     Qmp *qmp = opaque;
     g_autoptr(Json) json = NULL;
     GError *error = NULL;
-    size_t n = json_stream_read(qmp->in, qmp->input, qmp->input_used, &json, &error);
+    size_t n;
 
+    if (loop_defer(domain_loop(qmp->domain), &qmp->turn)) {
+        return; /* a command waits for requests to end */
+    }
+    n = json_stream_read(qmp->in, qmp->input, qmp->input_used, &json, &error);
     qmp->input_used -= n;
     memmove(qmp->input, qmp->input + n, qmp->input_used);
     if (json || error) {

@@ -81,6 +81,9 @@ bool net_send(NetNic *nic, unsigned queue, const NetPacket *packet)
     }
     if (!q->attached || !net_is_up(nic)) {
         add(&q->sent.dropped, 1);
+        if (G_UNLIKELY(q->filters)) {
+            net_filters_done(q, NET_FROM_GUEST);
+        }
         return true;
     }
     if (G_UNLIKELY(q->filters) && !net_filters_pass(q, NET_FROM_GUEST, packet)) {
@@ -141,6 +144,9 @@ bool net_receive(NetBackend *b, NetQueue *q, const NetPacket *packet)
     }
     if (!net_is_up(nic)) {
         add(&q->received.dropped, 1);
+        if (G_UNLIKELY(q->filters)) {
+            net_filters_done(q, NET_TO_GUEST); /* it may have been waiting at one */
+        }
         return true;
     }
     if (G_UNLIKELY(q->filters) && !net_filters_pass(q, NET_TO_GUEST, packet)) {

@@ -25,6 +25,7 @@
 
 #define ROOM       16 /* frames */
 #define PER_ROUND  64 /* frames received by polling, before others on the loop get their turn */
+#define LOST_MAX   64 /* frames in a row that could not be read: then the interface cannot */
 #define SLOT_BYTES ((sizeof(struct virtio_net_hdr_v1) + NET_FRAME_MAX + 63) & ~(size_t)63)
 
 struct TapReceiver {
@@ -32,6 +33,7 @@ struct TapReceiver {
     bool reading;           /* not stopped */
     bool polls;
     bool failed;            /* it is not read any more until the guest has new room */
+    unsigned lost;          /* reads in a row that failed */
     uint8_t *room;          /* ROOM places, touched only as far as frames come */
     struct iovec iov[ROOM]; /* each place, header and frame */
     LoopIo io[ROOM];
@@ -78,6 +80,7 @@ static void take(TapReceiver *r, unsigned place, ssize_t result)
     TapQueue *t = r->queue;
 
     if (result > (ssize_t)header_of(r)) {
+        r->lost = 0;
         r->length[place] = (size_t)result;
         r->waiting[(r->first + r->frames++) % ROOM] = place;
         return;
@@ -86,7 +89,12 @@ static void take(TapReceiver *r, unsigned place, ssize_t result)
     if (result >= 0 || result == -EINTR || result == -EAGAIN) {
         return;
     }
-    r->failed = true;
+    if (result == -EINVAL || result == -EFAULT || result == -ENOMEM) { /* of this frame alone, mostly */
+        net_drop_received(t->link);
+        r->failed = ++r->lost == LOST_MAX;
+    } else {
+        r->failed = true;
+    }
     tap_complain(t, "read from", (int)-result);
 }
 
@@ -167,6 +175,7 @@ void tap_receive_ready(NetBackend *b, NetQueue *q)
 
     if (r->reading) {
         r->failed = false;
+        r->lost = 0;
         hand_all_on(r);
         renew(r);
     }

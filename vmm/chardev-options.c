@@ -275,6 +275,9 @@ static bool flat_address(const ChardevSocketOptions *o, InetSocketAddress *inet,
     if (tcp && !o->inet.port) {
         return error_set(error, "'port' is missing");
     }
+    if (!tcp && (o->inet.has_ipv4 || o->inet.has_ipv6)) {
+        return error_set(error, "'ipv4' and 'ipv6' are for TCP");
+    }
     if (!o->local.path && o->local.abstract) {
         return error_set(error, "'abstract' needs 'path'");
     }

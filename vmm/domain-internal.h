@@ -33,6 +33,7 @@ typedef struct RunControl {
     /* The main thread's. */
     bool quiet;        /* vCPUs parked, queues paused, clock stopped (running while suspended) */
     bool waking;       /* machine_wakeup() is under way */
+    LoopBatch later;   /* requests came within a wait (loop_defer()) */
     bool quit;
     int status;        /* of domain_main() */
     GArray *observers; /* Observer */

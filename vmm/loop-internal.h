@@ -84,6 +84,8 @@ struct Loop {
     GQueue polled;              /* LoopEvent with poll(): LoopHandle * as data */
     LoopBatch *batches, **batches_tail;
     LoopBatch *batches_running; /* what is left of this round's */
+    LoopBatch *deferred, **deferred_tail;
+    unsigned rounds;            /* that are under way, each within the one before */
     LoopIo *finished, **finished_tail;
     LoopIo *finished_running;   /* what is left of this round's */
     unsigned io_in_flight;      /* but for patient ones */

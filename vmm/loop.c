@@ -112,6 +112,7 @@ Loop *loop_new(const char *name, LoopEngine engine, GError **error)
 
     loop->name = g_strdup(name);
     loop->batches_tail = &loop->batches;
+    loop->deferred_tail = &loop->deferred;
     loop->finished_tail = &loop->finished;
     if (open_wakers(loop, error) && choose_engine(loop, engine, error)) {
         loop->timers = loop_timers_new(loop);
@@ -267,6 +268,40 @@ void loop_batch(Loop *loop, LoopBatch *batch)
     }
 }
 
+static LoopBatch **end_of(LoopBatch **list)
+{
+    while (*list) {
+        list = &(*list)->next;
+    }
+    return list;
+}
+
+bool loop_defer(Loop *loop, LoopBatch *batch)
+{
+    g_assert(loop_is_here(loop));
+    if (loop->rounds <= 1) {
+        return false;
+    }
+    if (!batch->queued) {
+        batch->queued = true;
+        batch->next = NULL;
+        *loop->deferred_tail = batch;
+        loop->deferred_tail = &batch->next;
+    }
+    return true;
+}
+
+/* What was deferred is next. */
+static void take_deferred(Loop *loop)
+{
+    if (loop->deferred) {
+        *loop->batches_tail = loop->deferred;
+        loop->batches_tail = loop->deferred_tail;
+        loop->deferred = NULL;
+        loop->deferred_tail = &loop->deferred;
+    }
+}
+
 static bool unlink_batch(LoopBatch **list, LoopBatch *batch)
 {
     for (; *list; list = &(*list)->next) {
@@ -285,21 +320,23 @@ void loop_batch_cancel(Loop *loop, LoopBatch *batch)
         return;
     }
     batch->queued = false;
-    if (!unlink_batch(&loop->batches_running, batch)) {
-        unlink_batch(&loop->batches, batch);
-        loop->batches_tail = &loop->batches;
-        while (*loop->batches_tail) {
-            loop->batches_tail = &(*loop->batches_tail)->next;
-        }
+    if (unlink_batch(&loop->batches_running, batch)) {
+        return;
+    }
+    if (unlink_batch(&loop->batches, batch)) {
+        loop->batches_tail = end_of(&loop->batches);
+    } else if (unlink_batch(&loop->deferred, batch)) {
+        loop->deferred_tail = end_of(&loop->deferred);
     }
 }
 
-/* What a batch queues again waits for the next round, so that I/O gets its turn. */
+/* What a batch queues again waits for the next round, so that I/O gets its turn.  Of a round within another, what is left of
+ * that one's is run first. */
 static bool run_batches(Loop *loop)
 {
-    bool ran = loop->batches != NULL;
+    bool ran = loop->batches || loop->batches_running;
 
-    loop->batches_running = loop->batches;
+    *end_of(&loop->batches_running) = loop->batches;
     loop->batches = NULL;
     loop->batches_tail = &loop->batches;
     while (loop->batches_running) {
@@ -370,11 +407,14 @@ void loop_cancel(Loop *loop, LoopIo *io)
 
 static bool run_finished(Loop *loop)
 {
+    LoopIo **rest;
     bool ran;
 
     loop_workers_collect(loop);
-    loop->finished_running = loop->finished;
-    ran = loop->finished != NULL;
+    for (rest = &loop->finished_running; *rest; rest = &(*rest)->next) { /* of the round that this one is within */
+    }
+    *rest = loop->finished;
+    ran = loop->finished_running != NULL;
     loop->finished = NULL;
     loop->finished_tail = &loop->finished;
     while (loop->finished_running) {
@@ -430,6 +470,9 @@ static bool one_round(Loop *loop, bool wait_anyway, bool wait)
     bool ran;
 
     epoch_quiescent();
+    if (loop->rounds++ == 0) {
+        take_deferred(loop);
+    }
     ran = run_batches(loop);
     wait_for_events(loop, wait_anyway || (wait && !ran));
     ran |= run_finished(loop);
@@ -439,6 +482,7 @@ static bool one_round(Loop *loop, bool wait_anyway, bool wait)
     if (loop->glib) {
         ran |= loop_glib_dispatch(loop->glib);
     }
+    loop->rounds--;
     return ran;
 }
 

@@ -64,7 +64,11 @@ void loop_get_poll(Loop *loop, uint64_t *max_ns, uint64_t *grow, uint64_t *shrin
 /* Calls fn once before the loop would next sleep: batches submissions and used-ring kicks. */
 typedef struct LoopBatch { LoopFn fn; void *opaque; bool queued; struct LoopBatch *next; } LoopBatch;
 void loop_batch(Loop *loop, LoopBatch *batch);
-void loop_batch_cancel(Loop *loop, LoopBatch *batch); /* fine if it is not queued */
+void loop_batch_cancel(Loop *loop, LoopBatch *batch); /* fine if it is not queued, or deferred */
+/* Whoever waits for requests to end runs rounds of the loop from within one (loop_run_once()), and what it is about must
+ * stay as it is meanwhile.  So what reshapes the domain (a reset, a card that goes, a command) begins with this.  True: it
+ * is within such a wait, and the batch is called when that is over. */
+bool loop_defer(Loop *loop, LoopBatch *batch);
 /* Rings an eventfd (non-blocking) with what the loop submits next: by a system call that it makes anyway.
  * Called by a batch, the bell has rung before anything else runs on the loop. */
 void loop_ring(Loop *loop, int eventfd);

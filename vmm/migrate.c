@@ -71,6 +71,7 @@ typedef struct Step {
     MigrateStepFn fn;
     unsigned refs; /* atomic: the thread's, and the post's */
     bool done, ok, abandoned;
+    LoopBatch later; /* it came within a wait (loop_defer()) */
     GError *error;
     pthread_mutex_t mutex;
     pthread_cond_t cond;
@@ -100,6 +101,9 @@ static void run_step(void *opaque)
 {
     Step *step = opaque;
 
+    if (!step->abandoned && loop_defer(domain_loop(step->m->domain), &step->later)) {
+        return;
+    }
     if (!step->abandoned) {
         step->ok = step->fn(step->m, &step->error);
         step_end(step, true);
@@ -113,6 +117,7 @@ static Step *step_new(Migration *m, MigrateStepFn fn)
 
     step->m = m;
     step->fn = fn;
+    step->later = (LoopBatch) { .fn = run_step, .opaque = step };
     step->refs = 2;
     pthread_mutex_init(&step->mutex, NULL);
     pthread_cond_init(&step->cond, NULL);

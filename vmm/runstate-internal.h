@@ -6,6 +6,9 @@
 
 #include "vmm/runstate.h"
 
+/* What was requested; of a domain. */
+void run_handle_requests(void *opaque);
+
 void run_set_state(Domain *domain, RunState state);
 /* Tells observers.  One may come or go meanwhile. */
 void run_notify(Domain *domain, RunEvent event, RequestReason reason);

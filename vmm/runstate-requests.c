@@ -2,7 +2,7 @@
 /*
  * Requests: what a guest, a signal or a client asks of the domain, and what is done about it as -action says.
  *
- * They come from any thread: a bit and its argument are stored, and the first bit posts handle_requests() to the main
+ * They come from any thread: a bit and its argument are stored, and the first bit posts run_handle_requests() to the main
  * loop.  A vCPU thread never waits for what it asked for.
  */
 #include "vmm/domain-internal.h"
@@ -160,11 +160,16 @@ static void wake_askers(Domain *domain)
     }
 }
 
-static void handle_requests(void *opaque)
+void run_handle_requests(void *opaque)
 {
     Domain *domain = opaque;
     RunControl *run = &domain->run;
-    unsigned requests = __atomic_exchange_n(&run->requests, 0, __ATOMIC_ACQ_REL);
+    unsigned requests;
+
+    if (loop_defer(domain->loop, &run->later)) {
+        return;
+    }
+    requests = __atomic_exchange_n(&run->requests, 0, __ATOMIC_ACQ_REL);
 
     if (run->quit) {
         return; /* too late: what the requests are about may be gone */
@@ -198,7 +203,7 @@ static void handle_requests(void *opaque)
 void domain_carry_out_requests(Domain *domain)
 {
     if (__atomic_load_n(&domain->run.requests, __ATOMIC_ACQUIRE)) {
-        handle_requests(domain);
+        run_handle_requests(domain);
     }
 }
 
@@ -207,7 +212,7 @@ void domain_carry_out_requests(Domain *domain)
 static void request(Domain *domain, unsigned bit)
 {
     if (!__atomic_fetch_or(&domain->run.requests, bit, __ATOMIC_ACQ_REL)) {
-        loop_post(domain->loop, handle_requests, domain);
+        loop_post(domain->loop, run_handle_requests, domain);
     }
 }
 

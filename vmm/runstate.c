@@ -291,8 +291,10 @@ void run_control_init(Domain *domain)
 {
     RunControl *run = &domain->run;
 
+    run->later = (LoopBatch) { .fn = run_handle_requests, .opaque = domain };
     run->state = RUN_STATE_PRELAUNCH;
     run->quiet = true;
+    run->later = (LoopBatch) { .fn = run_handle_requests, .opaque = domain };
     run->observers = g_array_new(FALSE, FALSE, sizeof(Observer));
     run->time.domain = domain;
     field_struct_init(&action_options, &domain->actions);

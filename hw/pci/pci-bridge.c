@@ -30,8 +30,11 @@ PciBus *pci_bridge_secondary(PciDevice *pci)
     return &pci_bridge(pci)->secondary;
 }
 
+static void reset_when_possible(void *opaque);
+
 void pci_bridge_init(PciBridge *bridge, const char *name)
 {
+    bridge->reset_later = (LoopBatch) { .fn = reset_when_possible, .opaque = bridge };
     PciDevice *pci = &bridge->pci;
     PciBus *above = pci_bus(pci), *bus = &bridge->secondary;
     uint8_t *c = pci->config, *w = pci->wmask;
@@ -61,6 +64,7 @@ void pci_bridge_init(PciBridge *bridge, const char *name)
 
 void pci_bridge_finish(PciBridge *bridge)
 {
+    loop_batch_cancel(domain_loop(bridge->pci.dev.domain), &bridge->reset_later);
     bus_finish(&bridge->secondary.bus);
     memory_begin();
     for (unsigned i = 0; i < PCI_WINDOW_KINDS; i++) {
@@ -194,7 +198,7 @@ static bool collect_behind(Device *dev, void *opaque)
     return true;
 }
 
-/* Main thread, no lock held. */
+/* Main thread, no lock held; nobody else reshapes the domain while it waits for the devices' requests. */
 static void reset_behind(void *opaque)
 {
     g_autoptr(GPtrArray) behind = g_ptr_array_new(); /* the bridge itself, then what is there, as it was realized */
@@ -210,7 +214,11 @@ static void reset_behind(void *opaque)
         device_pause(behind->pdata[i]);
     }
     for (unsigned i = 1; i < behind->len; i++) {
-        device_reset(behind->pdata[i]);
+        Device *dev = behind->pdata[i];
+        bool unplug_pending = dev->unplug_pending;
+
+        device_reset(dev);
+        dev->unplug_pending = unplug_pending; /* which a reset of the bus does not end */
     }
     for (unsigned i = 1; !quiet && i < behind->len; i++) {
         device_resume(behind->pdata[i]);
@@ -221,9 +229,18 @@ static void reset_behind(void *opaque)
     lock_release(pci->dev.lock);
 }
 
+static void reset_when_possible(void *opaque)
+{
+    PciDevice *pci = opaque;
+
+    if (!loop_defer(domain_loop(pci->dev.domain), &pci_bridge(pci)->reset_later)) {
+        reset_behind(pci);
+    }
+}
+
 static void reset_is_due(Device *dev)
 {
-    effect_post(reset_behind, dev);
+    effect_post(reset_when_possible, dev);
 }
 
 void pci_bridge_control_wrote(PciDevice *pci, uint8_t old)

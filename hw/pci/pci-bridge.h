@@ -25,6 +25,7 @@ typedef struct PciBridge {
     PciWindow window[PCI_WINDOW_KINDS];
     bool open[PCI_WINDOW_KINDS];
     bool resetting; /* derived, atomic: a reset of what is behind is under way */
+    LoopBatch reset_later; /* it came within a wait (loop_defer()) */
     /* Room kept for what is plugged later, bytes */
     uint64_t reserve[PCI_WINDOW_KINDS];
 } PciBridge;

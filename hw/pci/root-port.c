@@ -62,6 +62,7 @@ typedef struct RootPort {
     /* Derived: what Slot Control was, whether an event interrupts. */
     uint16_t control;
     bool interrupting;
+    LoopBatch remove_later, eject_later; /* that came within a wait (loop_defer()) */
 } RootPort;
 
 static RootPort *root_port(PciDevice *pci)
@@ -215,6 +216,9 @@ static void remove_cards(void *opaque)
 {
     PciDevice *pci = opaque;
 
+    if (loop_defer(domain_loop(pci->dev.domain), &root_port(pci)->remove_later)) {
+        return;
+    }
     if (pci_bridge(pci)->secondary.bus.children->len && (get(pci, PCI_EXP_SLTCTL) & SLOT_OFF) == SLOT_OFF) {
         take_cards_out(pci, card_went);
     } /* else the guest thought better of it */
@@ -223,7 +227,11 @@ static void remove_cards(void *opaque)
 /* Main loop. */
 static void eject_cards(void *opaque)
 {
-    take_cards_out(opaque, card_went);
+    PciDevice *pci = opaque;
+
+    if (!loop_defer(domain_loop(pci->dev.domain), &root_port(pci)->eject_later)) {
+        take_cards_out(pci, card_went);
+    }
 }
 
 static void ask_for(PciDevice *pci, Device *card)
@@ -407,12 +415,16 @@ static bool root_port_realize(Device *dev, GError **error)
     bus->plugged = slot_plugged;
     bus->unplug = slot_unplug;
     bus->ejected = by_acpi(pci) ? eject_cards : NULL;
+    rp->remove_later = (LoopBatch) { .fn = remove_cards, .opaque = pci };
+    rp->eject_later = (LoopBatch) { .fn = eject_cards, .opaque = pci };
     bus->bus.hotplug = rp->hotplug;
     return true;
 }
 
 static void root_port_unrealize(Device *dev)
 {
+    loop_batch_cancel(domain_loop(dev->domain), &root_port(pci_device(dev))->remove_later);
+    loop_batch_cancel(domain_loop(dev->domain), &root_port(pci_device(dev))->eject_later);
     pci_bridge_finish(pci_bridge(pci_device(dev)));
 }
 

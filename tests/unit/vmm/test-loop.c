@@ -437,6 +437,71 @@ static void test_batch_runs_once_a_round(void **state)
     assert_int_equal(c.count, 3);
 }
 
+/* Counts, but not within a wait. */
+static void reshape(void *opaque)
+{
+    Calls *c = opaque;
+
+    if (!loop_defer(c->loop, &c->batch)) {
+        c->count++;
+    }
+}
+
+static void wait_for_requests(void *opaque)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        loop_run_once(((Calls *)opaque)->loop, false);
+    }
+}
+
+static void wait_while_somebody_reshapes(void *opaque)
+{
+    Calls *c = opaque;
+
+    loop_post(c->loop, reshape, c);
+    wait_for_requests(c);
+    assert_int_equal(c->count, 0);
+}
+
+static void test_what_reshapes_is_deferred_while_somebody_waits(void **state)
+{
+    Calls c = { .loop = loop_of(state) };
+
+    c.batch = (LoopBatch) { .fn = reshape, .opaque = &c };
+    loop_post(c.loop, wait_while_somebody_reshapes, &c);
+    loop_run_once(c.loop, true);
+    assert_int_equal(c.count, 0);
+    loop_run_once(c.loop, true); /* does not sleep */
+    assert_int_equal(c.count, 1);
+    loop_run_once(c.loop, false);
+    assert_int_equal(c.count, 1);
+}
+
+static void test_what_was_deferred_can_be_cancelled(void **state)
+{
+    Calls c = { .loop = loop_of(state) };
+
+    c.batch = (LoopBatch) { .fn = reshape, .opaque = &c };
+    loop_post(c.loop, wait_while_somebody_reshapes, &c);
+    loop_run_once(c.loop, true);
+    loop_batch_cancel(c.loop, &c.batch);
+    loop_run_once(c.loop, false);
+    assert_int_equal(c.count, 0);
+}
+
+static void test_batches_of_a_round_are_run_though_one_of_them_waits(void **state)
+{
+    Calls waiting = { .loop = loop_of(state) }, other = { .loop = waiting.loop };
+
+    waiting.batch = (LoopBatch) { .fn = wait_for_requests, .opaque = &waiting };
+    other.batch = (LoopBatch) { .fn = count_call, .opaque = &other };
+    loop_batch(waiting.loop, &waiting.batch);
+    loop_batch(waiting.loop, &other.batch);
+    loop_run_once(waiting.loop, true);
+    assert_int_equal(other.count, 1);
+    assert_false(other.batch.queued);
+}
+
 static void ring_bell(void *opaque)
 {
     Calls *c = opaque;
@@ -793,6 +858,9 @@ int main(void)
         cmocka_unit_test(test_one_disturbed_spin_does_not_end_spinning),
         cmocka_unit_test(test_one_disturbed_sleep_does_not_start_spinning),
         BOTH(test_batch_runs_once_a_round),
+        BOTH(test_what_reshapes_is_deferred_while_somebody_waits),
+        BOTH(test_what_was_deferred_can_be_cancelled),
+        BOTH(test_batches_of_a_round_are_run_though_one_of_them_waits),
         BOTH(test_bell_that_a_batch_rings_is_heard_in_the_same_round),
         BOTH(test_bell_is_rung_before_the_loop_runs),
         BOTH(test_written_bytes_are_read_back),

@@ -293,12 +293,14 @@ static void remember(SoftCpu *cpu, Block *block, uint64_t linear)
     }
 }
 
-/* As soft_goto() does it: after an interrupt, say, it is the jump cache that is warm. */
+/* As soft_goto() does it: after an interrupt, say, it is the jump cache that is warm.  Of addresses that are not canonical
+ * its tags do not tell. */
 static Block *remembered(const SoftCpu *cpu, uint32_t mode)
 {
     const JumpEntry *entry = soft_jump_entry(cpu, cpu->rip);
 
-    if (entry->tag == (cpu->rip ^ cpu->jump_tag) && mode == cpu->mode && entry->block->mode == mode) {
+    if (entry->tag == (cpu->rip ^ cpu->jump_tag) && mode == cpu->mode && entry->block->mode == mode &&
+        soft_is_canonical(cpu->rip)) {
         return entry->block;
     }
     return NULL;

@@ -87,6 +87,10 @@ const Op *soft_op_sysret(SoftCpu *cpu, const Op *op)
         set_flat(cpu, X86_CS, (cs + 16) | 3, SEG_ATTR_CODE64 | SEG_ATTR_DPL3);
     }
     set_flags(cpu, flags);
+    if (to_64 && !soft_is_canonical(cpu->rip)) {
+        cpu->linked_from = NULL;
+        return NULL; /* to where it is found; the jump cache knows canonical addresses only */
+    }
     return soft_goto(cpu, cpu->rip);
 }
 

@@ -198,6 +198,47 @@ static void test_domain_that_goes_quiet_has_no_reset_under_way(void **state)
     assert_int_equal(pci_rig_config(t.card, PCI_BASE_ADDRESS_0, 4), 0xe0000000);
 }
 
+/* A card whose requests take their time: the main loop goes on meanwhile, and the guest, which switches the slot off. */
+static PciDevice *slow_port;
+static bool gone_too_early;
+
+static void switch_off(PciDevice *port)
+{
+    pci_rig_set_config(port, port->pcie_cap + PCI_EXP_SLTCTL, PCI_EXP_SLTCTL_PCC | PCI_EXP_SLTCTL_PWR_IND_OFF, 2);
+}
+
+static void wait_in_pause(Device *dev)
+{
+    Domain *domain = dev->domain;
+    g_autofree char *name = g_strdup(dev->id);
+
+    switch_off(slow_port);
+    for (unsigned i = 0; i < 4; i++) {
+        loop_run_once(domain_loop(domain), false);
+        gone_too_early |= !device_find(domain, name);
+    }
+}
+
+static void test_card_stays_while_a_reset_waits_for_it(void **state)
+{
+    PciRig *r = *state;
+    const char *props[] = { "addr", "02.0", "slot", "1", NULL };
+    PciDevice *port = pci_rig_plug(r, &pcie_root_port_class, "pcie.0", "port", props, NULL);
+    DeviceClass slow_class = pci_test_class;
+
+    slow_class.pause = wait_in_pause;
+    pci_rig_plug(r, &slow_class, "port", "card", NULL, NULL);
+    number(port, 1, 1);
+    pci_rig_set_config(port, port->pcie_cap + PCI_EXP_SLTCTL, PCI_EXP_SLTCTL_PWR_IND_ON, 2);
+    slow_port = port;
+    gone_too_early = false;
+    reset_bus(port, true);
+    pci_rig_run(r);
+    pci_rig_run(r);
+    assert_false(gone_too_early);
+    assert_null(device_find(r->domain, "card"));
+}
+
 static void test_machine_reset_ends_that_of_the_bus(void **state)
 {
     PciRig *r = *state;
@@ -257,6 +298,7 @@ int main(void)
         TEST(test_reset_of_a_port_goes_through_bridges),
         TEST(test_bus_comes_back_when_the_reset_is_done),
         TEST(test_domain_that_goes_quiet_has_no_reset_under_way),
+        TEST(test_card_stays_while_a_reset_waits_for_it),
         TEST(test_machine_reset_ends_that_of_the_bus),
         TEST(test_conventional_bridge_follows_with_its_chassis),
         TEST(test_express_bridge_needs_express),
