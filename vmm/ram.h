@@ -77,6 +77,8 @@ int ram_block_overlay(RamBlock *block, uint64_t offset, uint64_t length, int fd,
 void ram_block_clear(RamBlock *block, uint64_t offset, uint64_t length);
 /* Whether its pages may be missing until they are touched (vmm/ram-fill.h): shared, and nobody else's. */
 bool ram_block_can_fill(const RamBlock *block);
+/* Another process will ask for its descriptor: it is not filled, since that would have to wait.  Any thread. */
+void ram_block_will_share(RamBlock *block);
 /* ram-fill.c: they are, or, with NULL, not any more. */
 void ram_block_set_fill(RamBlock *block, struct RamFillPart *part);
 typedef void (*RamBlockFn)(RamBlock *block, void *opaque);
