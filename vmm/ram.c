@@ -219,6 +219,11 @@ int ram_block_fd(const RamBlock *block, uint64_t *offset)
     return block->map.fd;
 }
 
+int ram_block_set_huge(RamBlock *block, bool huge)
+{
+    return ram_mapping_set_huge(&block->map, huge);
+}
+
 void ram_block_will_share(RamBlock *block)
 {
     __atomic_store_n(&block->will_share, true, __ATOMIC_RELAXED);

@@ -75,6 +75,8 @@ int ram_block_overlay(RamBlock *block, uint64_t offset, uint64_t length, int fd,
 /* Makes a range zero that may be so already: what is not there need not come for that, and what was preallocated
  * stays. */
 void ram_block_clear(RamBlock *block, uint64_t offset, uint64_t length);
+/* Whether the kernel may make huge pages of it; true: as its backing has it. Negative errno. */
+int ram_block_set_huge(RamBlock *block, bool huge);
 /* Whether its pages may be missing until they are touched (vmm/ram-fill.h): shared, and nobody else's. */
 bool ram_block_can_fill(const RamBlock *block);
 /* Another process will ask for its descriptor: it is not filled, since that would have to wait.  Any thread. */
