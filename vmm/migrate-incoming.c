@@ -295,6 +295,14 @@ static void be_ready(struct MigrateControl *control)
     }
 }
 
+static void close_userfault(struct MigrateControl *control)
+{
+    if (control->userfault >= 0) {
+        close(control->userfault);
+        control->userfault = -ENOSYS;
+    }
+}
+
 static bool succeeded(Migration *m, GError **error)
 {
     RunState state = state_to_be(m);
@@ -304,6 +312,7 @@ static bool succeeded(Migration *m, GError **error)
     }
     __atomic_store_n(&m->end_ns, clock_ns(clock_realtime), __ATOMIC_RELAXED);
     m->control->incoming = false;
+    close_userfault(m->control);
     migration_close(m);
     g_clear_pointer(&m->command, host_command_free);
     run_control_set_state(m->domain, state == RUN_STATE_RUNNING ? RUN_STATE_PAUSED : state);
@@ -338,12 +347,12 @@ static void note_fillable(RamBlock *block, void *opaque)
     *(bool *)opaque |= ram_block_can_fill(block);
 }
 
-void migrate_prepare_incoming(Domain *domain)
+void migrate_prepare_incoming(Domain *domain, const char *uri, bool locked)
 {
-    bool fillable = false;
+    bool file = g_str_has_prefix(uri, "file:") || strcmp(uri, "defer") == 0, fillable = false;
 
     ram_block_each(note_fillable, &fillable);
-    if (fillable) {
+    if (file && fillable && !locked) {
         migrate_control(domain)->userfault = ram_fill_open();
     }
 }

@@ -70,7 +70,8 @@ RamBlock *ram_block_find_host(const void *host, uint64_t *offset);
  * written.  Negative errno if the backing cannot. */
 int ram_block_discard(RamBlock *block, uint64_t offset, uint64_t length);
 /* Shows a private copy of the file's pages there in place of the block's, which are lost, and counts as a write.  The
- * file must not change meanwhile.  -ENOTSUP: this backing cannot (shared, huge pages, bound to NUMA nodes, locked). */
+ * file must not change meanwhile.  -ENOTSUP: this backing cannot (shared, read-only, huge pages, bound to NUMA
+ * nodes). */
 int ram_block_overlay(RamBlock *block, uint64_t offset, uint64_t length, int fd, uint64_t file_offset);
 /* Makes a range zero that may be so already: what is not there need not come for that, and what was preallocated
  * stays. */
