@@ -215,44 +215,53 @@ static void test_what_was_given_back_does_not_come_again(void **state)
     done(&f);
 }
 
-/* Whether `act` was done before all of the pages were there.  A busy host may have brought them before it began, though
- * hardly ten times. */
-static bool comes_before_all_is_there(void (*act)(Filled *f))
+static Filled coming(void)
+{
+    Filled f = filled_with(RAM_MEMFD, 8 * PAGES);
+
+    ram_fill_all(f.fill);
+    while (bytes_there(&f) == 0) {
+        sched_yield();
+    }
+    return f;
+}
+
+/* How many pages come while one is given back. */
+static uint64_t come_meanwhile(Filled *f)
+{
+    uint64_t before = bytes_there(f);
+
+    assert_int_equal(ram_block_discard(f->block, 7 * SIZE, GUEST_PAGE_SIZE), 0);
+    return (bytes_there(f) - before) / GUEST_PAGE_SIZE;
+}
+
+/* It waits for those that are being read, not for hundreds: but where a busy host interrupts it. */
+static void test_who_gives_pages_back_does_not_wait_for_all_of_them(void **state)
+{
+    unsigned few = 0;
+
+    for (unsigned i = 0; i < 40; i++) {
+        Filled f = coming();
+
+        few += come_meanwhile(&f) < 200;
+        done(&f);
+    }
+    assert_true(few >= 32);
+}
+
+/* A busy host may have brought them before that began, though hardly ten times. */
+static void test_the_end_does_not_wait_for_all_of_them(void **state)
 {
     bool before = false;
 
     for (unsigned tries = 0; tries < 10 && !before; tries++) {
-        Filled f = filled_with(RAM_MEMFD, 8 * PAGES);
+        Filled f = coming();
 
-        ram_fill_all(f.fill);
-        while (bytes_there(&f) == 0) {
-            sched_yield();
-        }
-        act(&f);
+        g_clear_pointer(&f.fill, ram_fill_free);
         before = bytes_there(&f) < 4 * SIZE;
         done(&f);
     }
-    return before;
-}
-
-static void give_back(Filled *f)
-{
-    assert_int_equal(ram_block_discard(f->block, 7 * SIZE, GUEST_PAGE_SIZE), 0);
-}
-
-static void end(Filled *f)
-{
-    g_clear_pointer(&f->fill, ram_fill_free);
-}
-
-static void test_who_gives_pages_back_does_not_wait_for_all_of_them(void **state)
-{
-    assert_true(comes_before_all_is_there(give_back));
-}
-
-static void test_the_end_does_not_wait_for_all_of_them(void **state)
-{
-    assert_true(comes_before_all_is_there(end));
+    assert_true(before);
 }
 
 static void test_a_block_may_come_while_another_is_touched(void **state)
