@@ -169,7 +169,7 @@ static bool start(const Options *options, Domain *domain, const MachineClass *cl
         host_launcher_drop_privileges(); /* the bridge helper of the start may have needed them */
     }
     if (options->incoming) {
-        migrate_prepare_incoming(domain);
+        migrate_prepare_incoming(domain, options->incoming, options->overcommit.mem_lock);
     }
     if (!sandbox_enter(SANDBOX_MAIN, error)) {
         return false;

@@ -214,6 +214,12 @@ static ssize_t write_some(MigrateChannel *channel, const struct iovec *iov, int 
         memcpy(CMSG_DATA(&ancillary.align), &channel->passed, sizeof(int));
     }
     written = sendmsg(channel->fd, &message, MSG_NOSIGNAL);
+    if (written < 0 && channel->passed >= 0 && errno != EAGAIN && errno != EINTR && errno != EPIPE) {
+        drop_passed(channel); /* too many are on their way, or it may not go there: so it does without */
+        message.msg_control = NULL;
+        message.msg_controllen = 0;
+        written = sendmsg(channel->fd, &message, MSG_NOSIGNAL);
+    }
     if (written > 0) {
         drop_passed(channel);
     }
@@ -225,6 +231,7 @@ bool migrate_channel_write(MigrateChannel *channel, const void *head, size_t hea
 {
     struct iovec iov[2] = { { (void *)head, head_length }, { (void *)data, length } };
 
+    channel->may_come = false; /* who writes first is the source, and nobody has descriptors for it */
     if (!keep_limit(channel, error)) {
         return false;
     }

@@ -168,12 +168,18 @@ static bool read_file(void *opaque, void *data, size_t length, GError **error)
     return true;
 }
 
-/* Before anything looks at memory. */
-static bool step_fill(Migration *m, GError **error)
+/* Before there is a block that needs it: the main thread may look at memory at any time.  Where there is none, all is
+ * read. */
+static void start_fill(struct MigrateControl *control, int file)
 {
-    int rc = ram_fill_start(m->control->fill, m->uri.lazy == MIGRATE_LAZY_PREFAULT);
+    int rc;
 
-    return rc == 0 || error_set_errno(error, rc, "cannot start a thread that brings memory");
+    control->fill = ram_fill_new(control->userfault, file);
+    rc = control->fill ? ram_fill_start(control->fill) : -EMFILE;
+    if (rc < 0) {
+        g_clear_pointer(&control->fill, ram_fill_free);
+    }
+    control->userfault = rc < 0 ? rc : -ENOSYS; /* it is the fill's */
 }
 
 static bool map_memory(Migration *m, GError **error)
@@ -182,11 +188,13 @@ static bool map_memory(Migration *m, GError **error)
     MigrateMapped mapped;
 
     if (control->userfault >= 0 && m->uri.lazy != MIGRATE_LAZY_OFF) {
-        control->fill = ram_fill_new(control->userfault, m->file);
-        control->userfault = -1;
+        start_fill(control, m->file);
     }
     if (!migrate_ram_map(m->ram, m->file, m->uri.lazy, control->fill, &mapped, error)) {
         return false;
+    }
+    if (mapped.filled && m->uri.lazy == MIGRATE_LAZY_PREFAULT) {
+        ram_fill_all(control->fill);
     }
     if (mapped.filled) {
         log_info("%" G_GUINT64_FORMAT " MiB of memory are shared, and come by userfaultfd", mapped.filled >> 20);
@@ -199,7 +207,7 @@ static bool map_memory(Migration *m, GError **error)
         log_info("%" G_GUINT64_FORMAT " MiB of memory were read at once: they are shared, or of a special kind%s",
                  mapped.read >> 20, denied ? ", and this user may not use userfaultfd" : "");
     }
-    return !mapped.filled || migration_on_main(m, step_fill, error);
+    return true;
 }
 
 static bool load_mapped(Migration *m, const MigrateHeader *theirs, GError **error)
@@ -287,6 +295,14 @@ static void be_ready(struct MigrateControl *control)
     }
 }
 
+static void close_userfault(struct MigrateControl *control)
+{
+    if (control->userfault >= 0) {
+        close(control->userfault);
+        control->userfault = -ENOSYS;
+    }
+}
+
 static bool succeeded(Migration *m, GError **error)
 {
     RunState state = state_to_be(m);
@@ -296,6 +312,7 @@ static bool succeeded(Migration *m, GError **error)
     }
     __atomic_store_n(&m->end_ns, clock_ns(clock_realtime), __ATOMIC_RELAXED);
     m->control->incoming = false;
+    close_userfault(m->control);
     migration_close(m);
     g_clear_pointer(&m->command, host_command_free);
     run_control_set_state(m->domain, state == RUN_STATE_RUNNING ? RUN_STATE_PAUSED : state);
@@ -330,12 +347,12 @@ static void note_fillable(RamBlock *block, void *opaque)
     *(bool *)opaque |= ram_block_can_fill(block);
 }
 
-void migrate_prepare_incoming(Domain *domain)
+void migrate_prepare_incoming(Domain *domain, const char *uri, bool locked)
 {
-    bool fillable = false;
+    bool file = g_str_has_prefix(uri, "file:") || strcmp(uri, "defer") == 0, fillable = false;
 
     ram_block_each(note_fillable, &fillable);
-    if (fillable) {
+    if (file && fillable && !locked) {
         migrate_control(domain)->userfault = ram_fill_open();
     }
 }

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/error.h"
@@ -17,6 +18,11 @@
 static bool damaged(GError **error, const char *what)
 {
     return error_set(error, "the saved domain is damaged: %s", what);
+}
+
+static bool cut_off(const char *id, GError **error)
+{
+    return error_set(error, "the saved domain is cut off: memory '%s' ends behind the file", id);
 }
 
 bool migrate_check_mapped(const MigrateHeader *header, uint64_t file_size, GError **error)
@@ -33,7 +39,7 @@ bool migrate_check_mapped(const MigrateHeader *header, uint64_t file_size, GErro
             return damaged(error, "two blocks of memory lie at one place");
         }
         if (b->offset > file_size || b->size > file_size - b->offset) {
-            return error_set(error, "the saved domain is cut off: memory '%s' ends behind the file", b->id);
+            return cut_off(b->id, error);
         }
         lowest = b->offset + b->size;
     }
@@ -69,10 +75,12 @@ static bool read_at(const MigrateBlock *b, int fd, uint64_t from, uint64_t to, G
     return true;
 }
 
-/* A hole is zero: what is zero here already need not be there. */
+/* A hole is zero: what is zero here already need not be there.  So is what lies behind the end of a file that somebody
+ * cuts meanwhile. */
 static bool read_block(const MigrateBlock *b, int fd, GError **error)
 {
     uint64_t at = b->offset, end = b->offset + b->pages * GUEST_PAGE_SIZE;
+    struct stat st;
 
     while (at < end) {
         uint64_t data = next_of(fd, at, end, SEEK_DATA), hole = next_of(fd, data, end, SEEK_HOLE);
@@ -82,6 +90,9 @@ static bool read_block(const MigrateBlock *b, int fd, GError **error)
             return false;
         }
         at = hole;
+    }
+    if (fstat(fd, &st) < 0 || (uint64_t)st.st_size < end) {
+        return cut_off(b->id, error);
     }
     ram_dirty_set(b->block, 0, end - b->offset);
     return true;

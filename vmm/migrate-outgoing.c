@@ -173,18 +173,13 @@ static bool step_active(Migration *m, GError **error)
     return true;
 }
 
-static bool copy_live(Migration *m, GError **error)
+/* Until little is left of what is dirty now, and becomes so. */
+static bool copy_rounds(Migration *m, uint64_t before, GError **error)
 {
-    uint64_t dirty, before;
+    int64_t synced = now_ns();
     unsigned below = 0;
-    int64_t synced;
+    uint64_t dirty;
 
-    migrate_ram_log_start(m->ram);
-    before = migrate_ram_sync(m->ram);
-    synced = now_ns();
-    if (!migration_on_main(m, step_active, error)) {
-        return false;
-    }
     while (domain_is_running(m->domain)) {
         uint64_t sent = migrate_channel_written(m->channel);
         int64_t now;
@@ -206,6 +201,23 @@ static bool copy_live(Migration *m, GError **error)
     }
     set_number(&m->precopy_bytes, migrate_channel_written(m->channel));
     return true;
+}
+
+/* The guest changes much while a slow disk takes its memory, and little while it takes that. */
+static bool settle_file(Migration *m, GError **error)
+{
+    return migrate_file_sync(m, error) && copy_rounds(m, migrate_ram_sync(m->ram), error) &&
+           migrate_file_sync(m, error);
+}
+
+static bool copy_live(Migration *m, GError **error)
+{
+    uint64_t dirty;
+
+    migrate_ram_log_start(m->ram);
+    dirty = migrate_ram_sync(m->ram);
+    return migration_on_main(m, step_active, error) && copy_rounds(m, dirty, error) &&
+           (!mapped(m) || settle_file(m, error));
 }
 
 /* ---- the stop ---- */
@@ -380,8 +392,7 @@ static void hear_refusal(Migration *m, GError **error)
 
 static bool work(Migration *m, GError **error)
 {
-    bool ok = open_channel(m, error) && greet(m, error) && copy_live(m, error) &&
-              (!mapped(m) || migrate_file_sync(m, error)) && switch_over(m, error);
+    bool ok = open_channel(m, error) && greet(m, error) && copy_live(m, error) && switch_over(m, error);
 
     g_clear_pointer(&m->out, multifd_out_free);
     migrate_ram_log_stop(m->ram);

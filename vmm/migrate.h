@@ -44,8 +44,9 @@ typedef struct MigrateAnnounce {
 MigrateAnnounce migrate_announce(Domain *domain);
 /* Ends what is under way; before the machine goes. */
 void migrate_stop(Domain *domain);
-/* Before the sandbox, where a domain is to come in. */
-void migrate_prepare_incoming(Domain *domain);
+/* Before the sandbox, where a domain is to come in.  locked: its memory is to stay in the host's RAM, so all of it is
+ * there from the start. */
+void migrate_prepare_incoming(Domain *domain, const char *uri, bool locked);
 
 extern const Command migrate_commands[], migrate_check_commands[], migrate_parameter_commands[];
 extern const EventType event_migration, event_migration_pass;

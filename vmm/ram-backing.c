@@ -244,10 +244,15 @@ static bool place(RamMapping *map, const char *id, const RamBacking *backing, GE
     return no_memory(errno, map->size, id, error);
 }
 
+static bool wants_huge(const RamMapping *map, uint64_t length)
+{
+    return map->page_size == small_page() && length >= HUGE_PAGE;
+}
+
 /* Wishes: the kernel may know none of them. */
 static void wish(const RamMapping *map, uint8_t *host, uint64_t length)
 {
-    if (map->page_size == small_page() && length >= HUGE_PAGE) {
+    if (wants_huge(map, length)) {
         madvise(host, length, MADV_HUGEPAGE);
     }
     if (map->merge) {
@@ -430,6 +435,15 @@ static int map_zeroes(void *host, uint64_t length)
     int flags = MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS;
 
     return mmap(host, length, PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED ? -errno : 0;
+}
+
+/* A kernel that does not know the wish (EINVAL) makes none. */
+int ram_mapping_set_huge(const RamMapping *map, bool huge)
+{
+    if (!wants_huge(map, map->size) || madvise(map->host, map->size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) == 0) {
+        return 0;
+    }
+    return errno == EINVAL ? 0 : -errno;
 }
 
 int ram_mapping_overlay(RamMapping *map, uint64_t offset, uint64_t length, int fd, uint64_t file_offset)

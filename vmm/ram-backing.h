@@ -21,6 +21,7 @@ typedef struct RamMapping {
 
 bool ram_mapping_new(RamMapping *ret, const char *id, uint64_t size, const RamBacking *backing, GError **error);
 void ram_mapping_free(RamMapping *map);
+int ram_mapping_set_huge(const RamMapping *map, bool huge);
 int ram_mapping_overlay(RamMapping *map, uint64_t offset, uint64_t length, int fd, uint64_t file_offset);
 void ram_mapping_clear(RamMapping *map, uint64_t offset, uint64_t length);
 int ram_mapping_discard(RamMapping *map, uint64_t offset, uint64_t length);

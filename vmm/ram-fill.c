@@ -21,6 +21,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "vmm/chardev.h"
 #include "vmm/error.h"
 #include "vmm/host.h"
 #include "vmm/log.h"
@@ -45,9 +46,12 @@ struct RamFill {
     GPtrArray *parts;
     pthread_t thread;
     bool started;
+    bool all, quit;        /* atomic: what the thread is told */
+    unsigned awaited;      /* atomic: how many want the mutex before the thread has it again */
     pthread_mutex_t mutex;
-    pthread_cond_t cond; /* complete */
-    bool all, complete, quit;
+    pthread_cond_t turn;   /* awaited is 0 */
+    pthread_cond_t cond;   /* complete */
+    bool complete;
 };
 
 int ram_fill_open(void)
@@ -80,8 +84,42 @@ RamFill *ram_fill_new(int userfault, int file)
     fill->buffer = g_malloc(AT_ONCE * GUEST_PAGE_SIZE);
     fill->parts = g_ptr_array_new();
     pthread_mutex_init(&fill->mutex, NULL);
+    pthread_cond_init(&fill->turn, NULL);
     pthread_cond_init(&fill->cond, NULL);
+    if (fill->file < 0 || fill->stop < 0) {
+        g_clear_pointer(&fill, ram_fill_free);
+    }
     return fill;
+}
+
+/* ---- the mutex ---- */
+
+static bool is_set(const bool *told)
+{
+    return __atomic_load_n(told, __ATOMIC_SEQ_CST);
+}
+
+static bool is_awaited(const RamFill *fill)
+{
+    return __atomic_load_n(&fill->awaited, __ATOMIC_SEQ_CST) > 0;
+}
+
+/* A mutex goes to whoever comes first, which would always be the thread: it lets go for a moment only. */
+static void lock_before_thread(RamFill *fill)
+{
+    __atomic_fetch_add(&fill->awaited, 1, __ATOMIC_SEQ_CST);
+    pthread_mutex_lock(&fill->mutex);
+    if (__atomic_sub_fetch(&fill->awaited, 1, __ATOMIC_SEQ_CST) == 0) {
+        pthread_cond_signal(&fill->turn);
+    }
+}
+
+static void lock_as_thread(RamFill *fill)
+{
+    pthread_mutex_lock(&fill->mutex);
+    while (is_awaited(fill)) {
+        pthread_cond_wait(&fill->turn, &fill->mutex);
+    }
 }
 
 /* ---- pages ---- */
@@ -96,16 +134,31 @@ static void set_there(RamFillPart *part, uint64_t page)
     part->missing[page / 64] &= ~(UINT64_C(1) << page % 64);
 }
 
-/* Whoever has touched one of them waits for it, and images are as they would be after a power cut. */
-G_NORETURN static void lost(const RamFillPart *part, uint64_t page, int err)
+G_NORETURN static void give_up(const GError *error)
+{
+    chardev_restore_terminal();
+    log_error(error);
+    _exit(EXIT_FAILURE);
+}
+
+/* Whoever has touched the page waits for it, and images are as they would be after a power cut. */
+G_NORETURN static void unreadable(const RamFillPart *part, uint64_t page, int err)
 {
     GError *error = NULL;
 
     error_set(&error, "the domain ends, as without power: its memory '%s' cannot be read any more at 0x%" PRIx64
               " from the file that it was saved to: %s", ram_block_id(part->block), page * GUEST_PAGE_SIZE,
               err ? g_strerror(err) : "that was cut off");
-    log_error(error);
-    _exit(EXIT_FAILURE);
+    give_up(error);
+}
+
+G_NORETURN static void no_room(const RamFillPart *part, uint64_t page, int err)
+{
+    GError *error = NULL;
+
+    error_set(&error, "the domain ends, as without power: there is no room for its memory '%s' at 0x%" PRIx64 ": %s",
+              ram_block_id(part->block), page * GUEST_PAGE_SIZE, g_strerror(err));
+    give_up(error);
 }
 
 static void wake(const RamFillPart *part, uint64_t page)
@@ -125,7 +178,7 @@ static void read_pages(const RamFillPart *part, uint64_t page, uint64_t n)
         ssize_t got = pread(part->fill->file, at, left, offset);
 
         if (got == 0 || (got < 0 && errno != EINTR)) {
-            lost(part, page, got ? errno : 0);
+            unreadable(part, page, got ? errno : 0);
         }
         if (got > 0) {
             at += got;
@@ -156,7 +209,7 @@ static void copy(RamFillPart *part, uint64_t page, uint64_t n)
             wake(part, page);
             done = 1;
         } else if (err != EAGAIN) {
-            lost(part, page, err);
+            no_room(part, page, err);
         }
         for (uint64_t i = 0; i < done; i++) {
             set_there(part, page++);
@@ -176,7 +229,7 @@ static void put_zero(RamFillPart *part, uint64_t page)
             return;
         }
         if (errno != EAGAIN) {
-            lost(part, page, errno);
+            no_room(part, page, errno);
         }
     }
 }
@@ -189,7 +242,7 @@ static uint64_t next_data(const RamFillPart *part, uint64_t page)
 
     if (at < 0 && errno == ENXIO) {
         if (fstat(part->fill->file, &st) < 0 || (uint64_t)st.st_size < part->offset + part->pages * GUEST_PAGE_SIZE) {
-            lost(part, page, 0);
+            unreadable(part, page, 0);
         }
         return part->pages;
     }
@@ -251,12 +304,13 @@ static void answer(RamFill *fill, uint64_t address)
     put_zero(part, page); /* where there is no page now */
 }
 
+/* Those that come now; who waits for the mutex need not wait for all that may come. */
 static void answer_faults(RamFill *fill)
 {
     struct uffd_msg message[MESSAGES];
     ssize_t n;
 
-    while ((n = read(fill->fault, message, sizeof(message))) > 0) {
+    while (!is_awaited(fill) && (n = read(fill->fault, message, sizeof(message))) > 0) {
         for (size_t i = 0; i < (size_t)n / sizeof(message[0]); i++) {
             if (message[i].event == UFFD_EVENT_PAGEFAULT) {
                 answer(fill, message[i].arg.pagefault.address);
@@ -285,16 +339,23 @@ static bool bring_some(RamFill *fill)
     return false;
 }
 
-/* Missing pages are zero from here on, as what is missing is in holes, or was given back.  UFFDIO_UNREGISTER wakes who
- * waits, but since faults take the lock of their mapping only (Linux 6.4), one may begin to wait right after that. */
+/* UFFDIO_UNREGISTER wakes who waits, but since faults take the lock of their mapping only (Linux 6.4), one may begin to
+ * wait right after that. */
+static void end_faults(const RamFill *fill, struct uffdio_range *range)
+{
+    ioctl(fill->fault, UFFDIO_UNREGISTER, range);
+    ioctl(fill->fault, UFFDIO_WAKE, range);
+}
+
+/* Missing pages are zero from here on, as what is missing is in holes, or was given back. */
 static void end(RamFill *fill)
 {
     for (unsigned i = 0; i < fill->parts->len; i++) {
         RamFillPart *part = g_ptr_array_index(fill->parts, i);
         struct uffdio_range range = { (uintptr_t)part->host, part->pages * GUEST_PAGE_SIZE };
 
-        ioctl(fill->fault, UFFDIO_UNREGISTER, &range);
-        ioctl(fill->fault, UFFDIO_WAKE, &range);
+        end_faults(fill, &range);
+        ram_block_set_huge(part->block, true);
     }
     fill->complete = true;
     pthread_cond_broadcast(&fill->cond);
@@ -304,28 +365,26 @@ static void *run(void *opaque)
 {
     RamFill *fill = opaque;
     g_autoptr(GError) error = NULL;
+    bool complete = false;
 
     pthread_setname_np(pthread_self(), "memory-fill");
     if (!sandbox_enter(SANDBOX_WORKER, &error)) {
-        log_error(error);
-        _exit(EXIT_FAILURE); /* memory would never come */
+        give_up(error); /* memory would never come */
     }
-    pthread_mutex_lock(&fill->mutex);
-    while (!fill->quit && !fill->complete) {
+    while (!complete && !is_set(&fill->quit)) {
         struct pollfd fds[2] = { { fill->fault, POLLIN, 0 }, { fill->stop, POLLIN, 0 } };
-        int timeout = fill->all ? 0 : -1;
         eventfd_t rung;
 
-        pthread_mutex_unlock(&fill->mutex);
-        poll(fds, 2, timeout);
+        poll(fds, 2, is_set(&fill->all) ? 0 : -1);
         eventfd_read(fill->stop, &rung);
-        pthread_mutex_lock(&fill->mutex);
+        lock_as_thread(fill);
         answer_faults(fill);
-        if (fill->all && !bring_some(fill)) {
+        if (is_set(&fill->all) && !bring_some(fill)) {
             end(fill);
         }
+        complete = fill->complete;
+        pthread_mutex_unlock(&fill->mutex);
     }
-    pthread_mutex_unlock(&fill->mutex);
     return NULL;
 }
 
@@ -339,50 +398,73 @@ static void part_free(RamFillPart *part)
     g_free(part);
 }
 
-int ram_fill_add(RamFill *fill, RamBlock *block, uint64_t offset)
+/* Nothing may come to it between the two, and the kernel may not make it whole with zeros: khugepaged does that, before
+ * Linux 6.4, where only some pages are missing. */
+static int make_missing(const RamFill *fill, RamBlock *block)
 {
-    uint64_t size = ram_block_size(block), words = (size / GUEST_PAGE_SIZE + 63) / 64;
     struct uffdio_register request = {
-        .range = { (uintptr_t)ram_block_host(block), size }, .mode = UFFDIO_REGISTER_MODE_MISSING,
+        .range = { (uintptr_t)ram_block_host(block), ram_block_size(block) }, .mode = UFFDIO_REGISTER_MODE_MISSING,
     };
     const uint64_t needed = UINT64_C(1) << _UFFDIO_COPY | UINT64_C(1) << _UFFDIO_ZEROPAGE;
-    RamFillPart *part;
+    int rc;
+
+    if (ioctl(fill->fault, UFFDIO_REGISTER, &request) < 0) {
+        return -errno;
+    }
+    rc = (request.ioctls & needed) == needed ? ram_block_set_huge(block, false) : -ENOTSUP;
+    rc = rc ? rc : ram_block_discard(block, 0, ram_block_size(block));
+    if (rc < 0) {
+        end_faults(fill, &request.range);
+        ram_block_set_huge(block, true);
+    }
+    return rc;
+}
+
+static void add_part(RamFill *fill, RamBlock *block, uint64_t offset)
+{
+    uint64_t pages = ram_block_size(block) / GUEST_PAGE_SIZE, words = (pages + 63) / 64;
+    RamFillPart *part = g_new(RamFillPart, 1);
+
+    *part = (RamFillPart) { fill, ram_block_ref(block), ram_block_host(block), offset, pages, g_new(uint64_t, words),
+                            0 };
+    memset(part->missing, 0xff, words * sizeof(uint64_t));
+    g_ptr_array_add(fill->parts, part);
+    ram_block_set_fill(block, part);
+}
+
+int ram_fill_add(RamFill *fill, RamBlock *block, uint64_t offset)
+{
+    int rc;
 
     if (!ram_block_can_fill(block)) {
         return -ENOTSUP;
     }
-    if (ioctl(fill->fault, UFFDIO_REGISTER, &request) < 0) {
-        return -errno;
+    lock_before_thread(fill); /* who touches it meanwhile waits, for the thread too */
+    rc = fill->complete ? -EBUSY : make_missing(fill, block);
+    if (rc == 0) {
+        add_part(fill, block, offset);
     }
-    if ((request.ioctls & needed) != needed || ram_block_discard(block, 0, size) < 0) {
-        ioctl(fill->fault, UFFDIO_UNREGISTER, &request.range);
-        return -EIO;
-    }
-    part = g_new(RamFillPart, 1);
-    *part = (RamFillPart) { fill, ram_block_ref(block), ram_block_host(block), offset, size / GUEST_PAGE_SIZE,
-                            g_new(uint64_t, words), 0 };
-    memset(part->missing, 0xff, words * sizeof(uint64_t));
-    g_ptr_array_add(fill->parts, part);
-    ram_block_set_fill(block, part);
-    return 0;
+    pthread_mutex_unlock(&fill->mutex);
+    return rc;
 }
 
-int ram_fill_start(RamFill *fill, bool all)
+int ram_fill_start(RamFill *fill)
 {
-    int err;
+    int err = thread_create(&fill->thread, NULL, run, fill);
 
-    fill->all = all;
-    err = thread_create(&fill->thread, NULL, run, fill);
     fill->started = !err;
     return -err;
 }
 
-static void ring(RamFill *fill, bool *wish)
+static void tell(RamFill *fill, bool *what)
 {
-    pthread_mutex_lock(&fill->mutex);
-    *wish = true;
-    pthread_mutex_unlock(&fill->mutex);
+    __atomic_store_n(what, true, __ATOMIC_SEQ_CST);
     eventfd_write(fill->stop, 1);
+}
+
+void ram_fill_all(RamFill *fill)
+{
+    tell(fill, &fill->all);
 }
 
 void ram_fill_free(RamFill *fill)
@@ -391,7 +473,7 @@ void ram_fill_free(RamFill *fill)
         return;
     }
     if (fill->started) {
-        ring(fill, &fill->quit);
+        tell(fill, &fill->quit);
         pthread_join(fill->thread, NULL);
     }
     close(fill->fault);
@@ -400,9 +482,14 @@ void ram_fill_free(RamFill *fill)
     }
     g_ptr_array_unref(fill->parts);
     g_free(fill->buffer);
-    close(fill->file);
-    close(fill->stop);
+    if (fill->file >= 0) {
+        close(fill->file);
+    }
+    if (fill->stop >= 0) {
+        close(fill->stop);
+    }
     pthread_mutex_destroy(&fill->mutex);
+    pthread_cond_destroy(&fill->turn);
     pthread_cond_destroy(&fill->cond);
     g_free(fill);
 }
@@ -413,8 +500,8 @@ void ram_fill_wait(RamFillPart *part)
 {
     RamFill *fill = part->fill;
 
-    ring(fill, &fill->all);
-    pthread_mutex_lock(&fill->mutex);
+    ram_fill_all(fill);
+    lock_before_thread(fill);
     while (!fill->complete) {
         pthread_cond_wait(&fill->cond, &fill->mutex);
     }
@@ -427,7 +514,7 @@ int ram_fill_discard(RamFillPart *part, uint64_t offset, uint64_t length, int (*
     uint64_t first = offset / GUEST_PAGE_SIZE, pages = length / GUEST_PAGE_SIZE;
     int rc;
 
-    pthread_mutex_lock(&fill->mutex);
+    lock_before_thread(fill);
     rc = discard(opaque);
     for (uint64_t i = 0; rc == 0 && i < pages; i++) {
         set_there(part, first + i);

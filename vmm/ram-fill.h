@@ -11,7 +11,8 @@
  * A page that cannot be read later is memory that the guest has lost, and whoever
  * touched it waits for ever: the process ends, with one sentence.
  *
- * Locking: a mutex of its own, a leaf.  The thread touches no memory of guests.
+ * Locking: a mutex of its own, a leaf.  Who waits for it gets it before the thread, which
+ * would keep it until all is there.  The thread touches no memory of guests.
  */
 #pragma once
 
@@ -23,12 +24,14 @@ typedef struct RamFill RamFill;
 
 /* A descriptor, or negative errno: this user may not, this kernel cannot.  Before the sandbox. */
 int ram_fill_open(void);
-RamFill *ram_fill_new(int userfault, int file); /* takes userfault; the file is its own afterwards */
-/* The block's pages are those of the file from `offset` on; what was in them is lost.  Negative errno: this block cannot
- * have that.  Before it starts. */
+/* Takes userfault; it has a descriptor of its own of the file.  NULL: there are none left. */
+RamFill *ram_fill_new(int userfault, int file);
+/* What is touched comes from here on; so before the first block, whose pages would not.  Negative errno. */
+int ram_fill_start(RamFill *fill);
+/* The block's pages are those of the file from `offset` on; what was in them is lost.  Negative errno: this block
+ * cannot have that. */
 int ram_fill_add(RamFill *fill, RamBlock *block, uint64_t offset);
-/* all: everything comes, by and by; else what is touched.  Negative errno. */
-int ram_fill_start(RamFill *fill, bool all);
+void ram_fill_all(RamFill *fill); /* everything comes, by and by; no more blocks */
 /* After everybody who may touch the memory. NULL is fine. */
 void ram_fill_free(RamFill *fill);
 

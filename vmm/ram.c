@@ -31,6 +31,7 @@ struct RamBlock {
     uint64_t *dirty[DIRTY_CLIENTS];  /* a bit a page; atomic words; NULL: never enabled */
     RamWriteHook *hook;              /* atomic */
     struct RamFillPart *fill;        /* atomic; NULL: all of its pages are there */
+    bool will_share;                 /* atomic */
 };
 
 static struct {
@@ -218,11 +219,22 @@ int ram_block_fd(const RamBlock *block, uint64_t *offset)
     return block->map.fd;
 }
 
+int ram_block_set_huge(RamBlock *block, bool huge)
+{
+    return ram_mapping_set_huge(&block->map, huge);
+}
+
+void ram_block_will_share(RamBlock *block)
+{
+    __atomic_store_n(&block->will_share, true, __ATOMIC_RELAXED);
+}
+
 bool ram_block_can_fill(const RamBlock *block)
 {
     const RamMapping *map = &block->map;
 
-    return map->shared && !map->named && !map->readonly && !map->preallocated && map->page_size == GUEST_PAGE_SIZE;
+    return !__atomic_load_n(&block->will_share, __ATOMIC_RELAXED) && map->shared && !map->named && !map->readonly &&
+           !map->preallocated && map->page_size == GUEST_PAGE_SIZE;
 }
 
 void ram_block_set_fill(RamBlock *block, RamFillPart *part)

@@ -70,13 +70,18 @@ RamBlock *ram_block_find_host(const void *host, uint64_t *offset);
  * written.  Negative errno if the backing cannot. */
 int ram_block_discard(RamBlock *block, uint64_t offset, uint64_t length);
 /* Shows a private copy of the file's pages there in place of the block's, which are lost, and counts as a write.  The
- * file must not change meanwhile.  -ENOTSUP: this backing cannot (shared, huge pages, bound to NUMA nodes, locked). */
+ * file must not change meanwhile.  -ENOTSUP: this backing cannot (shared, read-only, huge pages, bound to NUMA
+ * nodes). */
 int ram_block_overlay(RamBlock *block, uint64_t offset, uint64_t length, int fd, uint64_t file_offset);
 /* Makes a range zero that may be so already: what is not there need not come for that, and what was preallocated
  * stays. */
 void ram_block_clear(RamBlock *block, uint64_t offset, uint64_t length);
+/* Whether the kernel may make huge pages of it; true: as its backing has it. Negative errno. */
+int ram_block_set_huge(RamBlock *block, bool huge);
 /* Whether its pages may be missing until they are touched (vmm/ram-fill.h): shared, and nobody else's. */
 bool ram_block_can_fill(const RamBlock *block);
+/* Another process will ask for its descriptor: it is not filled, since that would have to wait.  Any thread. */
+void ram_block_will_share(RamBlock *block);
 /* ram-fill.c: they are, or, with NULL, not any more. */
 void ram_block_set_fill(RamBlock *block, struct RamFillPart *part);
 typedef void (*RamBlockFn)(RamBlock *block, void *opaque);

@@ -59,6 +59,9 @@ static void add_range(MemoryListener *l, const MemoryRange *range)
         return;
     }
     ram_block_ref(r.block);
+    if (d->ops->shared) {
+        ram_block_will_share(r.block);
+    }
     lock_acquire(&d->lock);
     g_array_append_val(d->table, r);
     d->table_changed = true;

@@ -204,6 +204,49 @@ static void test_a_descriptor_that_is_no_socket_is_no_lifeline(void **state)
     close(other[0]);
 }
 
+static void test_a_source_takes_no_descriptor_with_the_answer(void **state)
+{
+    int fds[2], other[2];
+    MigrateChannel *source, *destination;
+    char text[4];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    assert_int_equal(pipe2(other, O_CLOEXEC), 0);
+    source = channel_on(fds[0]);
+    destination = channel_on(fds[1]);
+    assert_true(migrate_channel_write(source, "text", 4, NULL, 0, NULL));
+    assert_true(migrate_channel_read(destination, text, sizeof(text), NULL));
+    migrate_channel_attach(destination, other[1]);
+    assert_true(migrate_channel_write(destination, "text", 4, NULL, 0, NULL));
+    assert_true(migrate_channel_read(source, text, sizeof(text), NULL));
+    assert_int_equal(migrate_channel_detach(source), -1);
+    assert_int_equal(read(other[0], text, 1), 0); /* nobody has kept it */
+    migrate_channel_free(source);
+    migrate_channel_free(destination);
+    close(other[0]);
+}
+
+/* A descriptor that is none cannot be sent, as one cannot where too many are on their way. */
+static void test_a_descriptor_that_cannot_go_stays_behind(void **state)
+{
+    int fds[2], bad;
+    MigrateChannel *source, *destination;
+    char text[4];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    source = channel_on(fds[0]);
+    destination = channel_on(fds[1]);
+    bad = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    close(bad);
+    migrate_channel_attach(source, bad);
+    assert_true(migrate_channel_write(source, "text", 4, NULL, 0, NULL));
+    assert_true(migrate_channel_read(destination, text, sizeof(text), NULL));
+    assert_memory_equal(text, "text", 4);
+    assert_int_equal(migrate_channel_detach(destination), -1);
+    migrate_channel_free(source);
+    migrate_channel_free(destination);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +257,8 @@ int main(void)
         cmocka_unit_test(test_a_source_that_gives_up_has_not_died),
         cmocka_unit_test(test_no_relay_passes_a_lifeline_on),
         cmocka_unit_test(test_a_descriptor_that_is_no_socket_is_no_lifeline),
+        cmocka_unit_test(test_a_source_takes_no_descriptor_with_the_answer),
+        cmocka_unit_test(test_a_descriptor_that_cannot_go_stays_behind),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

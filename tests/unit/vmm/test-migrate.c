@@ -326,6 +326,27 @@ static void test_a_mapped_file_that_is_cut_or_overlaps_is_refused(void **state)
     migrate_ram_free(source);
 }
 
+/* It was whole when it was examined. */
+static void test_a_file_that_is_cut_while_it_is_read_is_refused(void **state)
+{
+    MigrateRam *source = new_ram("source"), *destination = new_ram("destination");
+    g_autoptr(GError) error = NULL;
+    MigrateHeader header;
+    MigrateMapped mapped;
+    int fd;
+
+    fill(source);
+    fd = stored_file(source, &header);
+    assert_true(migrate_ram_arrange(destination, &header, NULL));
+    assert_int_equal(ftruncate(fd, MIGRATE_ALIGN + SIZE / 2), 0);
+    assert_false(migrate_ram_map(destination, fd, MIGRATE_LAZY_OFF, NULL, &mapped, &error));
+    assert_string_equal(error->message, "the saved domain is cut off: memory 'pc.ram' ends behind the file");
+    close(fd);
+    migrate_header_clear(&header);
+    migrate_ram_free(source);
+    migrate_ram_free(destination);
+}
+
 /* ---- the header ---- */
 
 static const char base_header[] =
@@ -426,6 +447,7 @@ int main(void)
         cmocka_unit_test(test_a_mapped_file_is_memory_that_changes_alone),
         cmocka_unit_test(test_a_mapped_file_can_be_read_at_once),
         cmocka_unit_test(test_a_mapped_file_that_is_cut_or_overlaps_is_refused),
+        cmocka_unit_test(test_a_file_that_is_cut_while_it_is_read_is_refused),
         cmocka_unit_test(test_a_difference_is_named),
         cmocka_unit_test(test_a_header_comes_back_as_it_was_and_no_bit_of_it_can_change),
         cmocka_unit_test(test_a_device_that_went_meanwhile_is_missed),

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -28,15 +29,15 @@ static uint32_t word_of(unsigned page)
     return page % 5 == 2 ? 0 : page + 1;
 }
 
-static int saved_file(void)
+static int saved_file(unsigned pages)
 {
     char path[] = "/tmp/lodge-test-fill-XXXXXX";
     int fd = mkstemp(path);
 
     assert_true(fd >= 0);
     unlink(path);
-    assert_int_equal(ftruncate(fd, AT + SIZE), 0);
-    for (unsigned page = 0; page < PAGES; page++) {
+    assert_int_equal(ftruncate(fd, (off_t)(AT + pages * GUEST_PAGE_SIZE)), 0);
+    for (unsigned page = 0; page < pages; page++) {
         uint32_t words[GUEST_PAGE_SIZE / 4];
 
         for (unsigned i = 0; i < G_N_ELEMENTS(words); i++) {
@@ -53,15 +54,15 @@ typedef struct Filled {
     RamFill *fill;
     RamBlock *block;
     uint8_t *host;
-    int file;
+    int file, memfd;
 } Filled;
 
 /* What is there at first is lost. */
-static Filled filled(RamBackingKind kind)
+static Filled filled_with(RamBackingKind kind, unsigned pages)
 {
     RamBacking backing = { .kind = kind, .shared = true, .reserve = true, .dump = true };
     int userfault = ram_fill_open();
-    Filled f = { .block = ram_block_new("ram", SIZE, &backing, NULL) };
+    Filled f = { .block = ram_block_new("ram", pages * GUEST_PAGE_SIZE, &backing, NULL) };
 
     if (userfault == -EPERM || userfault == -ENOSYS) {
         ram_block_unref(f.block);
@@ -69,11 +70,19 @@ static Filled filled(RamBackingKind kind)
     }
     assert_true(userfault >= 0);
     f.host = ram_block_host(f.block);
-    memset(f.host, 0xff, SIZE);
-    f.file = saved_file();
+    f.memfd = ram_block_fd(f.block, NULL); /* later that would wait */
+    memset(f.host, 0xff, pages * GUEST_PAGE_SIZE);
+    f.file = saved_file(pages);
     f.fill = ram_fill_new(userfault, f.file);
+    assert_non_null(f.fill);
+    assert_int_equal(ram_fill_start(f.fill), 0);
     assert_int_equal(ram_fill_add(f.fill, f.block, AT), 0);
     return f;
+}
+
+static Filled filled(RamBackingKind kind)
+{
+    return filled_with(kind, PAGES);
 }
 
 static void done(Filled *f)
@@ -96,7 +105,7 @@ static uint64_t bytes_there(const Filled *f)
 {
     struct stat st;
 
-    assert_int_equal(fstat(ram_block_fd(f->block, NULL), &st), 0);
+    assert_int_equal(fstat(f->memfd, &st), 0);
     return (uint64_t)st.st_blocks * 512;
 }
 
@@ -104,7 +113,6 @@ static void check_all(RamBackingKind kind)
 {
     Filled f = filled(kind);
 
-    assert_int_equal(ram_fill_start(f.fill, false), 0);
     for (unsigned i = 0; i < PAGES; i++) {
         unsigned page = i * 617 % PAGES;
 
@@ -125,7 +133,6 @@ static void test_the_kernel_finds_them_too(void **state)
     uint32_t word;
     int pipes[2];
 
-    assert_int_equal(ram_fill_start(f.fill, false), 0);
     assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
     assert_int_equal(write(pipes[1], f.host + 600 * GUEST_PAGE_SIZE, 4), 4);
     assert_int_equal(read(pipes[0], &word, 4), 4);
@@ -164,7 +171,9 @@ static void test_many_may_touch_them_at_once(void **state)
         Filled f = filled(RAM_MEMFD);
         Toucher toucher[4];
 
-        assert_int_equal(ram_fill_start(f.fill, round % 2), 0);
+        if (round % 2) {
+            ram_fill_all(f.fill);
+        }
         for (unsigned i = 0; i < G_N_ELEMENTS(toucher); i++) {
             toucher[i] = (Toucher) { .host = f.host, .first = round * 7 + i / 2 * 500 };
             assert_int_equal(pthread_create(&toucher[i].thread, NULL, touch, &toucher[i]), 0);
@@ -182,7 +191,6 @@ static void test_who_gets_the_descriptor_finds_everything_and_holes_stay_holes(v
     Filled f = filled(RAM_MEMFD);
     uint32_t *other;
 
-    assert_int_equal(ram_fill_start(f.fill, false), 0);
     other = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, ram_block_fd(f.block, NULL), 0);
     assert_true(other != MAP_FAILED);
     assert_true(bytes_there(&f) < SIZE); /* before anybody looks */
@@ -197,7 +205,6 @@ static void test_what_was_given_back_does_not_come_again(void **state)
 {
     Filled f = filled(RAM_MEMFD);
 
-    assert_int_equal(ram_fill_start(f.fill, false), 0);
     assert_page(f.host, 100, word_of(100));
     assert_int_equal(ram_block_discard(f.block, 100 * GUEST_PAGE_SIZE, 50 * GUEST_PAGE_SIZE), 0);
     for (unsigned page = 100; page < 150; page++) {
@@ -206,6 +213,86 @@ static void test_what_was_given_back_does_not_come_again(void **state)
     assert_page(f.host, 99, word_of(99));
     assert_page(f.host, 150, word_of(150));
     done(&f);
+}
+
+static Filled coming(void)
+{
+    Filled f = filled_with(RAM_MEMFD, 8 * PAGES);
+
+    ram_fill_all(f.fill);
+    while (bytes_there(&f) == 0) {
+        sched_yield();
+    }
+    return f;
+}
+
+/* How many pages come while one is given back. */
+static uint64_t come_meanwhile(Filled *f)
+{
+    uint64_t before = bytes_there(f);
+
+    assert_int_equal(ram_block_discard(f->block, 7 * SIZE, GUEST_PAGE_SIZE), 0);
+    return (bytes_there(f) - before) / GUEST_PAGE_SIZE;
+}
+
+/* It waits for those that are being read, not for hundreds: but where a busy host interrupts it. */
+static void test_who_gives_pages_back_does_not_wait_for_all_of_them(void **state)
+{
+    unsigned few = 0;
+
+    for (unsigned i = 0; i < 40; i++) {
+        Filled f = coming();
+
+        few += come_meanwhile(&f) < 200;
+        done(&f);
+    }
+    assert_true(few >= 32);
+}
+
+/* A busy host may have brought them before that began, though hardly ten times. */
+static void test_the_end_does_not_wait_for_all_of_them(void **state)
+{
+    bool before = false;
+
+    for (unsigned tries = 0; tries < 10 && !before; tries++) {
+        Filled f = coming();
+
+        g_clear_pointer(&f.fill, ram_fill_free);
+        before = bytes_there(&f) < 4 * SIZE;
+        done(&f);
+    }
+    assert_true(before);
+}
+
+static void test_a_block_may_come_while_another_is_touched(void **state)
+{
+    RamBacking backing = { .kind = RAM_MEMFD, .shared = true, .reserve = true, .dump = true };
+    RamBlock *second = ram_block_new("second", SIZE, &backing, NULL);
+    RamBlock *late = ram_block_new("late", SIZE, &backing, NULL);
+    Filled f = filled(RAM_MEMFD);
+
+    assert_page(f.host, 3, word_of(3));
+    assert_int_equal(ram_fill_add(f.fill, second, AT), 0);
+    assert_page(ram_block_host(second), 4, word_of(4));
+    assert_page(f.host, 5, word_of(5));
+    ram_block_fd(f.block, NULL); /* all is there */
+    assert_int_equal(ram_fill_add(f.fill, late, AT), -EBUSY);
+    assert_page(ram_block_host(late), 4, 0);
+    assert_page(ram_block_host(second), 900, word_of(900));
+    done(&f);
+    ram_block_unref(second);
+    ram_block_unref(late);
+}
+
+static void test_what_another_process_will_ask_for_is_not_filled(void **state)
+{
+    RamBacking backing = { .kind = RAM_MEMFD, .shared = true, .reserve = true, .dump = true };
+    RamBlock *block = ram_block_new("ram", SIZE, &backing, NULL);
+
+    assert_true(ram_block_can_fill(block));
+    ram_block_will_share(block);
+    assert_false(ram_block_can_fill(block));
+    ram_block_unref(block);
 }
 
 static void test_a_page_that_cannot_be_read_ends_the_process_with_a_sentence(void **state)
@@ -221,7 +308,7 @@ static void test_a_page_that_cannot_be_read_ends_the_process_with_a_sentence(voi
     if (pid == 0) { /* userfaultfd is of the process that opened it */
         dup2(said[1], STDERR_FILENO);
         f = filled(RAM_MEMFD);
-        if (ftruncate(f.file, AT + 5 * GUEST_PAGE_SIZE) < 0 || ram_fill_start(f.fill, false) < 0) {
+        if (ftruncate(f.file, AT + 5 * GUEST_PAGE_SIZE) < 0) {
             _exit(2);
         }
         _exit(f.host[900 * GUEST_PAGE_SIZE] ? 3 : 4);
@@ -251,6 +338,7 @@ static void test_clearing_leaves_what_is_not_there_away(void **state)
     Filled f = { .block = ram_block_new("ram", SIZE, &backing, NULL) };
 
     f.host = ram_block_host(f.block);
+    f.memfd = ram_block_fd(f.block, NULL);
     memset(f.host + 5 * GUEST_PAGE_SIZE, 0xaa, GUEST_PAGE_SIZE);
     memset(f.host + 7 * GUEST_PAGE_SIZE, 0xaa, GUEST_PAGE_SIZE);
     ram_block_clear(f.block, 0, 7 * GUEST_PAGE_SIZE);
@@ -268,6 +356,10 @@ int main(void)
         cmocka_unit_test(test_many_may_touch_them_at_once),
         cmocka_unit_test(test_who_gets_the_descriptor_finds_everything_and_holes_stay_holes),
         cmocka_unit_test(test_what_was_given_back_does_not_come_again),
+        cmocka_unit_test(test_who_gives_pages_back_does_not_wait_for_all_of_them),
+        cmocka_unit_test(test_the_end_does_not_wait_for_all_of_them),
+        cmocka_unit_test(test_a_block_may_come_while_another_is_touched),
+        cmocka_unit_test(test_what_another_process_will_ask_for_is_not_filled),
         cmocka_unit_test(test_a_page_that_cannot_be_read_ends_the_process_with_a_sentence),
         cmocka_unit_test(test_a_file_that_others_may_have_open_is_not_filled),
         cmocka_unit_test(test_clearing_leaves_what_is_not_there_away),
