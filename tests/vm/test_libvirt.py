@@ -118,7 +118,7 @@ def test_libvirt_places_conventional_cards_where_the_guest_finds_them(vm):
     cards = "<interface type='user'><model type='e1000'/></interface><watchdog model='i6300esb' action='poweroff'/>"
     with libvirt(vm) as daemon:
         daemon.virsh("create", domain(daemon, "cards", serial=SERIAL_FILE, devices=cards,
-                                      run="cat /sys/bus/pci/devices/*/device"))
+                                      run="cat /sys/bus/pci/devices/*/device; sleep 1000"))
         assert "model='pcie-to-pci-bridge'" in daemon.virsh("dumpxml", "cards")
         for device in ("0x000e", "0x100e", "0x25ab"):
             wait_for_serial(daemon, device)

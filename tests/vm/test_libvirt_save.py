@@ -67,7 +67,8 @@ def test_libvirt_keeps_what_it_saved_until_it_runs(vm):
                                (flipped(whole, len(whole) // 2), "a record has a wrong checksum"),
                                (flipped(whole, len(whole) - 2000), "the devices' state has a wrong checksum")):
             saved.write_bytes(damaged)
-            assert words in fails(daemon, "restore", "/var/lib/libvirt/kept.save")
+            said = fails(daemon, "restore", "/var/lib/libvirt/kept.save")
+            assert words in said, said
             assert saved.read_bytes() == damaged
         saved.write_bytes(whole)
         xml = virsh("save-image-dumpxml", "/var/lib/libvirt/kept.save", "--security-info")
