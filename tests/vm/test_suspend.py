@@ -7,6 +7,7 @@ from qmp import Qmp
 from vmtest import BOOT, device_only, ended_well, lodge_only, needs
 
 SLEEPS = {"tcg": 5, "kvm": 2}      # where KVM is emulated, each takes long
+ALARM = {"tcg": 2, "kvm": 12}      # seconds in which it falls asleep
 ASLEEP = 60     # seconds that a guest may take to fall asleep in an emulated host under load
 AWAKE = 90      # ... to wake and to look around
 
@@ -28,7 +29,7 @@ class Sleeper:
             f"-device pcie-root-port,id=rp -device virtio-rng-pci,bus=rp -device virtio-serial-pci "
             f"-chardev file,id=port,path={self.ports[-1]} -device virtserialport,chardev=port,name=port "
             f"-kernel {vm.path(kernel)}/vmlinuz -initrd {vm.path(kernel)}/initrd "
-            f"-append 'console=ttyS0 quiet quiet-init script=sleeping sleeps={sleeps}' "
+            f"-append 'console=ttyS0 quiet quiet-init script=sleeping sleeps={sleeps} alarm={ALARM[vm.accel]}' "
             + (f"-incoming {incoming}" if incoming else ""))
         self.qmp = Qmp(self.job, BOOT)
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Sleeps (ACPI S3) as often as sleeps=N of the kernel's command line says, the first time until somebody wakes it, then until
-# the RTC's alarm does. Each time it looks whether all goes on: both processors, a timer, the clock beside the RTC, a virtio
-# disk, a random source, a port of virtio-serial.
+# Sleeps (ACPI S3) as often as sleeps=N of the kernel's command line says, the first time until somebody wakes it, then
+# until the RTC's alarm does, alarm=SECONDS after it was set: by then, it must be asleep. Each time it looks whether all
+# goes on: both processors, a timer, the clock beside the RTC, a virtio disk, a random source, a port of virtio-serial.
 
 sleeps=$(sed -n 's/.*sleeps=\([0-9]*\).*/\1/p' /proc/cmdline)
+alarm=$(sed -n 's/.*alarm=\([0-9]*\).*/\1/p' /proc/cmdline)
 rtc=/sys/class/rtc/rtc0
 disk=$(md5sum </dev/vda)
 
@@ -27,7 +28,7 @@ n=1
 while [ $n -le "$sleeps" ]; do
     if [ $n -gt 1 ]; then
         echo 0 >$rtc/wakealarm
-        echo +2 >$rtc/wakealarm
+        echo +"$alarm" >$rtc/wakealarm
     fi
     before=$(cat $rtc/since_epoch)
     echo mem >/sys/power/state || echo "@@bad sleep"
