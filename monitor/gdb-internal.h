@@ -50,7 +50,6 @@ struct GdbServer {
     bool stepping;          /* some vCPU has a step to do, or has done it */
     bool paused;            /* the guest stands still because we said so */
     bool resume_on_close;
-    LoopBatch accept;       /* input, once nobody waits any more (loop_defer()) */
 };
 
 /* ---- gdb-server.c ---- */

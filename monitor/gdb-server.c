@@ -158,18 +158,10 @@ void gdb_clear_connection(GdbServer *s)
     s->swbreak = s->hwbreak = s->physical = false;
 }
 
-static void accept_input(void *opaque)
-{
-    chardev_accept_input(((GdbServer *)opaque)->chr);
-}
-
 static size_t fe_can_receive(void *opaque)
 {
     GdbServer *s = opaque;
 
-    if (loop_defer(domain_loop(s->domain), &s->accept)) {
-        return 0; /* a command waits for requests to end */
-    }
     return s->out->len ? 0 : INPUT_MAX;
 }
 
@@ -242,7 +234,6 @@ static GdbServer *server_on(Domain *domain, Chardev *chr)
 
     s->domain = domain;
     s->chr = chr;
-    s->accept = (LoopBatch) { .fn = accept_input, .opaque = s };
     s->out = g_byte_array_new();
     s->breakpoints = g_array_new(FALSE, FALSE, sizeof(AccelBreakpoint));
     gdb_wire_init(&s->wire, &wire_ops, s);
@@ -273,7 +264,7 @@ bool gdb_server_new(Domain *domain, const char *device, GdbServer **ret, GError 
     s = server_on(domain, chr);
     if (!chardev_attach(chr,
                         &(ChardevFrontend) { .can_receive = fe_can_receive, .receive = fe_receive, .event = fe_event,
-                                             .writable = fe_writable, .opaque = s },
+                                             .writable = fe_writable, .opaque = s, .commands = true },
                         error)) {
         gdb_server_free(s);
         return false;
@@ -291,7 +282,6 @@ void gdb_server_free(GdbServer *s)
     cpu_bus_unobserve(&domain_machine(s->domain)->cpus, gdb_run_plugged, s);
     gdb_remove_breakpoints(s);
     chardev_detach(s->chr, s);
-    loop_batch_cancel(domain_loop(s->domain), &s->accept);
     gdb_wire_finish(&s->wire);
     g_byte_array_unref(s->out);
     g_array_unref(s->breakpoints);

@@ -20,7 +20,6 @@ struct Hmp {
     Chardev *chr;
     LineEditor *editor;
     GString *out;
-    LoopBatch accept; /* input, once nobody waits any more (loop_defer()) */
     bool open, focused; /* focused: what is typed is ours, so the prompt is shown */
 };
 
@@ -80,18 +79,10 @@ static void complete(const char *before, GPtrArray *words, void *opaque)
     hmp_complete(&((Hmp *)opaque)->session, before, words);
 }
 
-static void accept_input(void *opaque)
-{
-    chardev_accept_input(((Hmp *)opaque)->chr);
-}
-
 static size_t can_receive(void *opaque)
 {
-    Hmp *hmp = opaque;
+    const Hmp *hmp = opaque;
 
-    if (loop_defer(domain_loop(hmp->session.domain), &hmp->accept)) {
-        return 0; /* a command waits for requests to end */
-    }
     return hmp->open && hmp->out->len < OUT_PAUSE ? LINE_MAX_BYTES : 0;
 }
 
@@ -151,12 +142,11 @@ Hmp *hmp_new(Domain *domain, Chardev *chr, GError **error)
     static const LineEditorHost host = { show, on_line, complete };
     Hmp *hmp = g_new0(Hmp, 1);
     ChardevFrontend front = { .can_receive = can_receive, .receive = on_receive, .event = on_chardev_event,
-                              .writable = on_writable, .opaque = hmp, .background = true };
+                              .writable = on_writable, .opaque = hmp, .background = true, .commands = true };
 
     hmp->chr = chr;
     hmp->focused = !chardev_is_mux(chr);
     hmp->out = g_string_new(NULL);
-    hmp->accept = (LoopBatch) { .fn = accept_input, .opaque = hmp };
     hmp->editor = line_editor_new(PROMPT, &host, hmp);
     hmp->session = (HmpSession) { .domain = domain, .history = line_editor_history(hmp->editor) };
     if (!chardev_attach(chr, &front, error)) {
@@ -175,7 +165,6 @@ void hmp_free(Hmp *hmp)
     if (hmp->chr) {
         chardev_detach(hmp->chr, hmp);
     }
-    loop_batch_cancel(domain_loop(hmp->session.domain), &hmp->accept);
     line_editor_free(hmp->editor);
     g_string_free(hmp->out, TRUE);
     g_free(hmp);

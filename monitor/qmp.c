@@ -404,7 +404,7 @@ Qmp *qmp_new(Domain *domain, Chardev *chr, bool pretty, GError **error)
 {
     Qmp *qmp = g_new0(Qmp, 1);
     ChardevFrontend front = { .can_receive = can_receive, .receive = on_receive, .event = on_chardev_event,
-                              .writable = on_writable, .opaque = qmp };
+                              .writable = on_writable, .opaque = qmp, .commands = true };
 
     qmp->domain = domain;
     qmp->chr = chr;

@@ -13,16 +13,13 @@
 #include "vmm/error.h"
 #include "vmm/json.h"
 
-#define TABLE(NAME, T, HELP, ...)                                                                                      \
-    { .name = NAME, .size = sizeof(T), .help = HELP, .fields = (const Field[]) { __VA_ARGS__, FIELD_END } }
-
 /* ---- one struct a backend ---- */
 
-static const FieldStruct string_struct = TABLE(
+static const FieldStruct string_struct = FIELD_TABLE(
     "String", NetString, "A text", F_STR("str", NetString, str, NULL, .flags = FIELD_REQUIRED, .help = "The text"));
 static const Field string_element = FIELD_VALUE(FIELD_STRUCT, NetString, .of.structure = &string_struct);
 
-static const FieldStruct user_options = TABLE(
+static const FieldStruct user_options = FIELD_TABLE(
     "NetdevUserOptions", NetUserOptions, "A network of the domain's own, which reaches out as this process does",
     F_STR("hostname", NetUserOptions, hostname, NULL, .help = "Name of the guest that DHCP tells"),
     F_BOOL("restrict", NetUserOptions, restricted, false, .help = "Let the guest reach nothing but what is forwarded"),
@@ -52,11 +49,12 @@ static const FieldStruct user_options = TABLE(
     F_STR("egress", NetUserOptions, egress, NULL,
           .help = "Id of an -object egress-policy, which says what the guest may reach (default: everything)"));
 
-static const FieldStruct hub_options = TABLE("NetdevHubPortOptions", NetHubOptions, "A port of a hub in this process",
+static const FieldStruct hub_options = FIELD_TABLE(
+    "NetdevHubPortOptions", NetHubOptions, "A port of a hub in this process",
     F_INT("hubid", NetHubOptions, hub, 0, .flags = FIELD_REQUIRED, .min = 0, .max = INT32_MAX, .help = "Which hub"),
     F_STR("netdev", NetHubOptions, netdev, NULL, .help = "Another netdev, to be connected to it in place of a device"));
 
-static const FieldStruct tap_options = TABLE("NetdevTapOptions", NetTapOptions, "A TAP interface of the host",
+static const FieldStruct tap_options = FIELD_TABLE("NetdevTapOptions", NetTapOptions, "A TAP interface of the host",
     F_STR("ifname", NetTapOptions, ifname, NULL, .help = "Its name; without it the host chooses one"),
     F_STR("fd", NetTapOptions, fd, NULL, .help = "Descriptor of an open one: inherited, or by its name from getfd"),
     F_STR("fds", NetTapOptions, fds, NULL, .help = "Descriptors of its queues, A:B and on"),
@@ -77,32 +75,32 @@ static const FieldStruct tap_options = TABLE("NetdevTapOptions", NetTapOptions, 
     F_STR("vhostfds", NetTapOptions, vhostfds, NULL, .help = "One for each queue, A:B and on"),
     F_BOOL("vhostforce", NetTapOptions, vhostforce, false, .help = "Refuse to go on if the kernel cannot serve them"));
 
-static const FieldStruct bridge_options = TABLE("NetdevBridgeOptions", NetBridgeOptions,
+static const FieldStruct bridge_options = FIELD_TABLE("NetdevBridgeOptions", NetBridgeOptions,
     "A TAP interface at a bridge, made by a helper program that may",
     F_STR("br", NetBridgeOptions, br, NULL, .help = "The bridge (default: br0)"),
     F_STR("helper", NetBridgeOptions, helper, NULL, .help = "The program (default: qemu-bridge-helper)"));
 
-static const FieldStruct vhost_user_options = TABLE("NetdevVhostUserOptions", NetVhostUserOptions,
+static const FieldStruct vhost_user_options = FIELD_TABLE("NetdevVhostUserOptions", NetVhostUserOptions,
     "Another process that serves the queues (vhost-user): a switch, passt",
     F_STR("chardev", NetVhostUserOptions, chardev, NULL, .flags = FIELD_REQUIRED, .help = "Socket to it"),
     F_BOOL("vhostforce", NetVhostUserOptions, vhostforce, false, .help = "Says nothing: there is no other way"),
     F_UINT("queues", NetVhostUserOptions, queues, 1, FIELD_HAS(NetVhostUserOptions, has_queues), .min = 1, .max = 128,
            .help = "Queues (default: 1)"));
 
-static const FieldStruct stream_options = TABLE("NetdevStreamOptions", NetStreamOptions,
+static const FieldStruct stream_options = FIELD_TABLE("NetdevStreamOptions", NetStreamOptions,
     "A stream socket, to another virtual machine, passt or a switch",
     F_STRUCT("addr", NetStreamOptions, addr, &socket_address_struct, .flags = FIELD_REQUIRED, .help = "Its address"),
     F_BOOL("server", NetStreamOptions, server, false, .help = "Listen instead of connecting"),
     F_UINT("reconnect", NetStreamOptions, reconnect, 0, .help = "Seconds between attempts to connect; 0: one attempt"));
 
-static const FieldStruct dgram_options = TABLE("NetdevDgramOptions", NetDgramOptions,
+static const FieldStruct dgram_options = FIELD_TABLE("NetdevDgramOptions", NetDgramOptions,
     "A datagram socket, to another virtual machine or a switch",
     F_STRUCT("local", NetDgramOptions, local, &socket_address_struct, .flags = FIELD_POINTER,
              .help = "Its own address, or a descriptor"),
     F_STRUCT("remote", NetDgramOptions, remote, &socket_address_struct, .flags = FIELD_POINTER,
              .help = "Where it sends to"));
 
-static const FieldStruct socket_options = TABLE("NetdevSocketOptions", NetSocketOptions,
+static const FieldStruct socket_options = FIELD_TABLE("NetdevSocketOptions", NetSocketOptions,
     "A socket in the older spelling: stream and dgram say more",
     F_STR("fd", NetSocketOptions, fd, NULL, .help = "Descriptor of a connected stream socket"),
     F_STR("listen", NetSocketOptions, listen, NULL, .help = "[HOST]:PORT to listen on"),

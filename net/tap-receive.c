@@ -91,7 +91,7 @@ static void take(TapReceiver *r, unsigned place, ssize_t result)
     }
     if (result == -EINVAL || result == -EFAULT || result == -ENOMEM) { /* of this frame alone, mostly */
         net_drop_received(t->link);
-        r->failed = ++r->lost == LOST_MAX;
+        r->failed = ++r->lost >= LOST_MAX;
     } else {
         r->failed = true;
     }

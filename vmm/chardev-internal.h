@@ -80,6 +80,7 @@ struct Chardev {
      * CHARDEV_ENCODE_MAX or less.  Lock held.  NULL: what is written goes as it is. */
     size_t (*encode)(Chardev *chr, const uint8_t *data, size_t length, uint8_t *out);
     unsigned work;       /* atomic: ChardevWork that a post is under way for */
+    LoopBatch commands;  /* input for them, after a wait */
     bool removed;        /* the post frees it */
 };
 
@@ -91,6 +92,8 @@ void chardev_tell_writable(Chardev *chr);
 
 /* ---- for backends, main thread ---- */
 void chardev_event(Chardev *chr, ChardevEvent event);
+/* What a front end of this chardev says that it takes. */
+size_t chardev_front_room(Chardev *chr, const ChardevFrontend *fe);
 /* What the front end takes now; 0 blocks input until it asks for more. */
 size_t chardev_input_room(Chardev *chr);
 void chardev_input(Chardev *chr, const uint8_t *data, size_t length);

@@ -126,14 +126,14 @@ static bool mux_detach(Chardev *chr, void *opaque)
 
 /* ---- input ---- */
 
-static void deliver(MuxFront *front)
+static void deliver(Mux *mux, MuxFront *front)
 {
     while (front->used && front->n && front->fe.receive) {
         size_t run = MIN(front->n, BUFFER_SIZE - front->head);
         size_t room;
 
         enter_front(front);
-        room = front->fe.can_receive ? front->fe.can_receive(front->fe.opaque) : run;
+        room = chardev_front_room(&mux->chr, &front->fe);
         run = MIN(run, room);
         if (run) {
             front->fe.receive(front->fe.opaque, front->buffer + front->head, run);
@@ -151,7 +151,7 @@ static void deliver(MuxFront *front)
 static void deliver_all(Mux *mux)
 {
     for (unsigned i = 0; i < FRONTS_MAX; i++) {
-        deliver(&mux->fronts[i]);
+        deliver(mux, &mux->fronts[i]);
     }
 }
 

@@ -36,51 +36,37 @@ static const FieldEnum backend_enum = {
     F_STR("logfile", T, common.logfile, NULL, .help = "File that gets a copy of the output"),                          \
         F_BOOL("logappend", T, common.logappend, false, .help = "Append to the log file instead of truncating it")
 #define MUX_FIELD(T) F_BOOL("mux", T, common.mux, false, .help = "Share it between front ends (Ctrl-A h)")
-#define TABLE(NAME, T, HELP, ...)                                                                                      \
-    { .name = NAME, .size = sizeof(T), .help = HELP, .fields = (const Field[]) { __VA_ARGS__, FIELD_END } }
 
 /* ---- chardev-add ---- */
 
-static const FieldStruct add_common = TABLE("ChardevCommon", ChardevCommonOptions, "Options of every backend",
+static const FieldStruct add_common = FIELD_TABLE("ChardevCommon", ChardevCommonOptions, "Options of every backend",
     F_STR("logfile", ChardevCommonOptions, logfile, NULL, .help = "File that gets a copy of the output"),
     F_BOOL("logappend", ChardevCommonOptions, logappend, false, .help = "Append to the log file"));
 
-static const FieldStruct add_file = TABLE("ChardevFile", ChardevFileOptions, "Files for output and input",
+static const FieldStruct add_file = FIELD_TABLE("ChardevFile", ChardevFileOptions, "Files for output and input",
     F_STR("out", ChardevFileOptions, path, NULL, .flags = FIELD_REQUIRED, .help = "File that output goes to"),
     F_STR("in", ChardevFileOptions, input_path, NULL, .help = "File that input comes from"),
     F_BOOL("append", ChardevFileOptions, append, false, .help = "Append to the file instead of truncating it"),
     LOG_FIELDS(ChardevFileOptions));
 
-static const FieldStruct add_pipe = TABLE("ChardevHostdev", ChardevPathOptions, "Named pipes",
+static const FieldStruct add_pipe = FIELD_TABLE("ChardevHostdev", ChardevPathOptions, "Named pipes",
     F_STR("device", ChardevPathOptions, path, NULL, .flags = FIELD_REQUIRED, .help = "PATH of PATH.in and PATH.out"),
     LOG_FIELDS(ChardevPathOptions));
 
-static const FieldStruct add_stdio = TABLE("ChardevStdio", ChardevStdioOptions, "Standard input and output",
+static const FieldStruct add_stdio = FIELD_TABLE("ChardevStdio", ChardevStdioOptions, "Standard input and output",
     F_BOOL("signal", ChardevStdioOptions, signal, true, .help = "Let keys such as Ctrl-C send signals"),
     LOG_FIELDS(ChardevStdioOptions));
 
-static const FieldStruct add_ringbuf = TABLE("ChardevRingbuf", ChardevRingbufOptions, "The newest output, in memory",
+static const FieldStruct add_ringbuf = FIELD_TABLE(
+    "ChardevRingbuf", ChardevRingbufOptions, "The newest output, in memory",
     F_SIZE("size", ChardevRingbufOptions, size, RINGBUF_SIZE_DEFAULT, .help = "Bytes kept, a power of two"),
     LOG_FIELDS(ChardevRingbufOptions));
 
-static const FieldStruct add_mux = TABLE("ChardevMux", ChardevMuxOptions, "A multiplexer on another chardev",
+static const FieldStruct add_mux = FIELD_TABLE("ChardevMux", ChardevMuxOptions, "A multiplexer on another chardev",
     F_STR("chardev", ChardevMuxOptions, chardev, NULL, .flags = FIELD_REQUIRED, .help = "Id of the chardev below"),
     LOG_FIELDS(ChardevMuxOptions));
 
-/* { "data": { ... } } around a struct, at the same place in memory. */
-typedef struct SocketWrapper { ChardevSocketOptions data; } SocketWrapper;
-typedef struct CommonWrapper { ChardevCommonOptions data; } CommonWrapper;
-typedef struct FileWrapper { ChardevFileOptions data; } FileWrapper;
-typedef struct PathWrapper { ChardevPathOptions data; } PathWrapper;
-typedef struct StdioWrapper { ChardevStdioOptions data; } StdioWrapper;
-typedef struct RingbufWrapper { ChardevRingbufOptions data; } RingbufWrapper;
-typedef struct MuxWrapper { ChardevMuxOptions data; } MuxWrapper;
-
-#define WRAPPER(VARIABLE, NAME, T, TABLE_OF)                                                                           \
-    static const FieldStruct VARIABLE = TABLE(                                                                         \
-        NAME, T, "The options", F_STRUCT("data", T, data, &TABLE_OF, .flags = FIELD_REQUIRED, .help = "The options"))
-
-static const FieldStruct add_socket = TABLE("ChardevSocket", ChardevSocketOptions, "A stream socket",
+static const FieldStruct add_socket = FIELD_TABLE("ChardevSocket", ChardevSocketOptions, "A stream socket",
     F_STRUCT("addr", ChardevSocketOptions, addr, &socket_address_legacy_struct, .flags = FIELD_REQUIRED,
              .help = "Its address"),
     F_BOOL("server", ChardevSocketOptions, server, true, .help = "Listen instead of connecting"),
@@ -92,13 +78,13 @@ static const FieldStruct add_socket = TABLE("ChardevSocket", ChardevSocketOption
            .help = "Seconds between attempts to connect; 0: one attempt"),
     LOG_FIELDS(ChardevSocketOptions));
 
-WRAPPER(common_wrapper, "ChardevCommonWrapper", CommonWrapper, add_common);
-WRAPPER(file_wrapper, "ChardevFileWrapper", FileWrapper, add_file);
-WRAPPER(pipe_wrapper, "ChardevHostdevWrapper", PathWrapper, add_pipe);
-WRAPPER(stdio_wrapper, "ChardevStdioWrapper", StdioWrapper, add_stdio);
-WRAPPER(ringbuf_wrapper, "ChardevRingbufWrapper", RingbufWrapper, add_ringbuf);
-WRAPPER(mux_wrapper, "ChardevMuxWrapper", MuxWrapper, add_mux);
-WRAPPER(socket_wrapper, "ChardevSocketWrapper", SocketWrapper, add_socket);
+FIELD_DATA(common_wrapper, "ChardevCommonWrapper", ChardevCommonOptions, add_common, "The options");
+FIELD_DATA(file_wrapper, "ChardevFileWrapper", ChardevFileOptions, add_file, "The options");
+FIELD_DATA(pipe_wrapper, "ChardevHostdevWrapper", ChardevPathOptions, add_pipe, "The options");
+FIELD_DATA(stdio_wrapper, "ChardevStdioWrapper", ChardevStdioOptions, add_stdio, "The options");
+FIELD_DATA(ringbuf_wrapper, "ChardevRingbufWrapper", ChardevRingbufOptions, add_ringbuf, "The options");
+FIELD_DATA(mux_wrapper, "ChardevMuxWrapper", ChardevMuxOptions, add_mux, "The options");
+FIELD_DATA(socket_wrapper, "ChardevSocketWrapper", ChardevSocketOptions, add_socket, "The options");
 
 typedef struct AddBackend {
     int type;
@@ -125,7 +111,7 @@ static const FieldStruct add_backend = {
     .variant_offset = offsetof(AddBackend, data),
 };
 
-const FieldStruct chardev_options = TABLE("q_obj_chardev-add-arg", AddOptions, "A character device",
+const FieldStruct chardev_options = FIELD_TABLE("q_obj_chardev-add-arg", AddOptions, "A character device",
     F_STR("id", AddOptions, id, NULL, .flags = FIELD_REQUIRED, .help = "Its id"),
     F_STRUCT("backend", AddOptions, backend, &add_backend, .flags = FIELD_REQUIRED, .help = "Its backend"));
 
@@ -147,30 +133,31 @@ static const FieldStruct text_pty = {
     .fields = text_common_fields,
 };
 
-static const FieldStruct text_file = TABLE("ChardevTextFile", ChardevFileOptions, "Output to a file",
+static const FieldStruct text_file = FIELD_TABLE("ChardevTextFile", ChardevFileOptions, "Output to a file",
     F_STR("path", ChardevFileOptions, path, NULL, .flags = FIELD_REQUIRED, .help = "File that output goes to"),
     F_STR("input-path", ChardevFileOptions, input_path, NULL, .help = "File that input comes from"),
     F_BOOL("append", ChardevFileOptions, append, false, .help = "Append to the file instead of truncating it"),
     LOG_FIELDS(ChardevFileOptions), MUX_FIELD(ChardevFileOptions));
 
-static const FieldStruct text_pipe = TABLE("ChardevTextPipe", ChardevPathOptions, "Named pipes",
+static const FieldStruct text_pipe = FIELD_TABLE("ChardevTextPipe", ChardevPathOptions, "Named pipes",
     F_STR("path", ChardevPathOptions, path, NULL, .flags = FIELD_REQUIRED, .help = "PATH of PATH.in and PATH.out"),
     LOG_FIELDS(ChardevPathOptions), MUX_FIELD(ChardevPathOptions));
 
-static const FieldStruct text_stdio = TABLE("ChardevTextStdio", ChardevStdioOptions, "Standard input and output",
+static const FieldStruct text_stdio = FIELD_TABLE("ChardevTextStdio", ChardevStdioOptions, "Standard input and output",
     F_BOOL("signal", ChardevStdioOptions, signal, true, .help = "Let keys such as Ctrl-C send signals"),
     LOG_FIELDS(ChardevStdioOptions), MUX_FIELD(ChardevStdioOptions));
 
-static const FieldStruct text_ringbuf = TABLE(
+static const FieldStruct text_ringbuf = FIELD_TABLE(
     "ChardevTextRingbuf", ChardevRingbufOptions, "The newest output, in memory",
     F_SIZE("size", ChardevRingbufOptions, size, RINGBUF_SIZE_DEFAULT, .help = "Bytes kept, a power of two"),
     LOG_FIELDS(ChardevRingbufOptions), MUX_FIELD(ChardevRingbufOptions));
 
-static const FieldStruct text_mux = TABLE("ChardevTextMux", ChardevMuxOptions, "A multiplexer on another chardev",
+static const FieldStruct text_mux = FIELD_TABLE("ChardevTextMux", ChardevMuxOptions, "A multiplexer on another chardev",
     F_STR("chardev", ChardevMuxOptions, chardev, NULL, .flags = FIELD_REQUIRED, .help = "Id of the chardev below"),
     LOG_FIELDS(ChardevMuxOptions));
 
-static const FieldStruct text_socket = TABLE("ChardevTextSocket", ChardevSocketOptions, "A stream socket, local or TCP",
+static const FieldStruct text_socket = FIELD_TABLE(
+    "ChardevTextSocket", ChardevSocketOptions, "A stream socket, local or TCP",
     F_STR("path", ChardevSocketOptions, local.path, NULL, .help = "Path of a local socket"),
     F_BOOL("abstract", ChardevSocketOptions, local.abstract, false,
            .help = "The path is a name in the abstract namespace"),

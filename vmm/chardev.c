@@ -31,6 +31,7 @@ void chardev_unlock_front(Chardev *chr)
 
 static void chardev_free(Chardev *chr)
 {
+    loop_batch_cancel(domain_loop(chr->domain), &chr->commands);
     if (chr->log_fd >= 0) {
         close(chr->log_fd);
     }
@@ -83,6 +84,11 @@ void chardev_leave_work(Chardev *chr, ChardevWork work)
 
 /* ---- the table ---- */
 
+static void commands_may_come(void *opaque)
+{
+    chardev_accept_input(opaque);
+}
+
 static bool open_log(Chardev *chr, const ChardevCommonOptions *options, GError **error)
 {
     if (options->logfile) {
@@ -105,6 +111,7 @@ Chardev *chardev_create(Domain *domain, const char *id, const ChardevClass *clas
     chr->id = g_strdup(id);
     chr->log_fd = -1;
     lock_init(&chr->lock, LOCK_LEAF, "chardev");
+    chr->commands = (LoopBatch) { .fn = commands_may_come, .opaque = chr };
     if (!open_log(chr, options, error) || !class->open(chr, options, error)) {
         error_subject(error, id);
         chardev_free(chr);
@@ -303,6 +310,14 @@ bool chardev_end_lost(Chardev *chr)
 
 /* ---- input ---- */
 
+size_t chardev_front_room(Chardev *chr, const ChardevFrontend *fe)
+{
+    if (fe->commands && loop_defer(domain_loop(chr->domain), &chr->commands)) {
+        return 0;
+    }
+    return fe->can_receive ? fe->can_receive(fe->opaque) : CHARDEV_INPUT_MAX;
+}
+
 /* The flag goes up before the question: who makes room after the answer finds it up. */
 size_t chardev_input_room(Chardev *chr)
 {
@@ -311,7 +326,7 @@ size_t chardev_input_room(Chardev *chr)
     __atomic_store_n(&chr->input_blocked, true, __ATOMIC_SEQ_CST);
     if (chr->attached && chr->fe.receive) {
         chardev_lock_front(chr);
-        room = chr->fe.can_receive ? chr->fe.can_receive(chr->fe.opaque) : CHARDEV_INPUT_MAX;
+        room = chardev_front_room(chr, &chr->fe);
         chardev_unlock_front(chr);
     }
     if (room) {

@@ -32,6 +32,7 @@ typedef struct ChardevFrontend {
     void (*writable)(void *opaque); /* once, after chardev_want_write() */
     void *opaque;
     bool background; /* on a mux: leaves the focus to another front end, if there is one */
+    bool commands;   /* what is received may reshape the domain: nothing is while somebody waits (loop_defer()) */
 } ChardevFrontend;
 
 /* ---- main thread ---- */

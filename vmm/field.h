@@ -148,6 +148,15 @@ struct FieldStruct {
 
 /* ---- rows ---- */
 #define FIELD_END { .type = FIELD_END_OF_TABLE }
+/* A table without more than its fields. */
+#define FIELD_TABLE(NAME, T, HELP, ...)                                                                                \
+    { .name = NAME, .size = sizeof(T), .help = HELP, .fields = (const Field[]) { __VA_ARGS__, FIELD_END } }
+/* { "data": { ... } } around a struct, at the same place in memory: branches of unions that are not flat. */
+#define FIELD_DATA(VARIABLE, NAME, T, TABLE_OF, HELP)                                                                  \
+    typedef struct VARIABLE##_data { T data; } VARIABLE##_data;                                                        \
+    static const FieldStruct VARIABLE = FIELD_TABLE(                                                                   \
+        NAME, VARIABLE##_data, HELP,                                                                                   \
+        F_STRUCT("data", VARIABLE##_data, data, &TABLE_OF, .flags = FIELD_REQUIRED, .help = HELP))
 #define FIELD_AT(NAME, KIND, T, M, ...) \
     { .name = NAME, .type = KIND, .offset = offsetof(T, M), .width = sizeof(((T *)0)->M), __VA_ARGS__ }
 #define F_BOOL(NAME, T, M, DEF, ...) FIELD_AT(NAME, FIELD_BOOL, T, M, .def.b = DEF, __VA_ARGS__)

@@ -330,8 +330,8 @@ void loop_batch_cancel(Loop *loop, LoopBatch *batch)
     }
 }
 
-/* What a batch queues again waits for the next round, so that I/O gets its turn.  Of a round within another, what is left of
- * that one's is run first. */
+/* What a batch queues again waits for the next round, so that I/O gets its turn.  In a round within another, what is
+ * left of that one's is run first. */
 static bool run_batches(Loop *loop)
 {
     bool ran = loop->batches || loop->batches_running;
@@ -379,6 +379,14 @@ bool loop_io_waits(const Loop *loop)
     return loop->ops->cancel;
 }
 
+static LoopIo **end_of_io(LoopIo **list)
+{
+    while (*list) {
+        list = &(*list)->next;
+    }
+    return list;
+}
+
 static bool unlink_io(LoopIo **list, const LoopIo *io)
 {
     for (; *list; list = &(*list)->next) {
@@ -398,22 +406,16 @@ void loop_cancel(Loop *loop, LoopIo *io)
         loop->ops->cancel(loop, io);
     }
     if (!unlink_io(&loop->finished_running, io) && unlink_io(&loop->finished, io)) {
-        loop->finished_tail = &loop->finished;
-        while (*loop->finished_tail) {
-            loop->finished_tail = &(*loop->finished_tail)->next;
-        }
+        loop->finished_tail = end_of_io(&loop->finished);
     }
 }
 
 static bool run_finished(Loop *loop)
 {
-    LoopIo **rest;
     bool ran;
 
     loop_workers_collect(loop);
-    for (rest = &loop->finished_running; *rest; rest = &(*rest)->next) { /* of the round that this one is within */
-    }
-    *rest = loop->finished;
+    *end_of_io(&loop->finished_running) = loop->finished; /* behind those of the round that this one is within */
     ran = loop->finished_running != NULL;
     loop->finished = NULL;
     loop->finished_tail = &loop->finished;

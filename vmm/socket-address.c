@@ -14,33 +14,21 @@
 
 /* ---- their language ---- */
 
-#define TABLE(NAME, T, HELP, ...)                                                                                      \
-    { .name = NAME, .size = sizeof(T), .help = HELP, .fields = (const Field[]) { __VA_ARGS__, FIELD_END } }
-
-static const FieldStruct inet_address = TABLE("InetSocketAddress", InetSocketAddress, "An internet address",
+static const FieldStruct inet_address = FIELD_TABLE("InetSocketAddress", InetSocketAddress, "An internet address",
     F_STR("host", InetSocketAddress, host, NULL, .flags = FIELD_REQUIRED, .help = "Host name or address"),
     F_STR("port", InetSocketAddress, port, NULL, .flags = FIELD_REQUIRED, .help = "Port number or service"),
     F_BOOL("ipv4", InetSocketAddress, ipv4, false, FIELD_HAS(InetSocketAddress, has_ipv4), .help = "Use IPv4"),
     F_BOOL("ipv6", InetSocketAddress, ipv6, false, FIELD_HAS(InetSocketAddress, has_ipv6), .help = "Use IPv6"));
-static const FieldStruct unix_address = TABLE("UnixSocketAddress", UnixSocketAddress, "A local address",
+static const FieldStruct unix_address = FIELD_TABLE("UnixSocketAddress", UnixSocketAddress, "A local address",
     F_STR("path", UnixSocketAddress, path, NULL, .flags = FIELD_REQUIRED, .help = "Path of the socket"),
     F_BOOL("abstract", UnixSocketAddress, abstract, false, .help = "The path is a name in the abstract namespace"));
-static const FieldStruct fd_address = TABLE("FdSocketAddress", FdSocketAddress, "A descriptor that was passed",
+static const FieldStruct fd_address = FIELD_TABLE("FdSocketAddress", FdSocketAddress, "A descriptor that was passed",
     F_STR("str", FdSocketAddress, str, NULL, .flags = FIELD_REQUIRED,
           .help = "Name that getfd gave to it, or its number"));
 
-/* { "data": { ... } } around a struct, at the same place in memory. */
-typedef struct InetWrapper { InetSocketAddress data; } InetWrapper;
-typedef struct UnixWrapper { UnixSocketAddress data; } UnixWrapper;
-typedef struct FdWrapper { FdSocketAddress data; } FdWrapper;
-
-#define WRAPPER(VARIABLE, NAME, T, TABLE_OF)                                                                           \
-    static const FieldStruct VARIABLE = TABLE(                                                                         \
-        NAME, T, "The address", F_STRUCT("data", T, data, &TABLE_OF, .flags = FIELD_REQUIRED, .help = "The address"))
-
-WRAPPER(inet_wrapper, "InetSocketAddressWrapper", InetWrapper, inet_address);
-WRAPPER(unix_wrapper, "UnixSocketAddressWrapper", UnixWrapper, unix_address);
-WRAPPER(fd_wrapper, "FdSocketAddressWrapper", FdWrapper, fd_address);
+FIELD_DATA(inet_wrapper, "InetSocketAddressWrapper", InetSocketAddress, inet_address, "The address");
+FIELD_DATA(unix_wrapper, "UnixSocketAddressWrapper", UnixSocketAddress, unix_address, "The address");
+FIELD_DATA(fd_wrapper, "FdSocketAddressWrapper", FdSocketAddress, fd_address, "The address");
 
 static const FieldEnum kinds = { "SocketAddressType", (const char *const[]) { "inet", "unix", "fd", NULL } };
 static const Field kind_fields[] = {

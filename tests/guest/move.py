@@ -344,6 +344,23 @@ class Run:
               f"its clocks were off by {self.off:.3f} s at most")
 
 
+def play(kind, args):
+    """Plays a run of that kind; the status to exit with."""
+    with tempfile.TemporaryDirectory() as directory:
+        run = None
+        try:
+            run = kind(args, Path(directory))
+            run.play()
+        except Wrong as wrong:
+            print(f"FAIL (seed {args.seed}): {wrong}")
+            return 1
+        finally:
+            for vmm in list(run.alive) if run else []:
+                vmm.process.kill()
+                print(f"killed; it had said: {vmm.end()[1]}")
+    return 0
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("lodge", type=Path)
@@ -362,19 +379,7 @@ def main():
     if "kvm" in args.accel and not os.access("/dev/kvm", os.R_OK | os.W_OK):
         print("skipped: this host has no usable /dev/kvm")
         return 77
-    with tempfile.TemporaryDirectory() as directory:
-        run = None
-        try:
-            run = Run(args, Path(directory))
-            run.play()
-        except Wrong as wrong:
-            print(f"FAIL (seed {args.seed}): {wrong}")
-            return 1
-        finally:
-            for vmm in list(run.alive) if run else []:
-                vmm.process.kill()
-                print(f"killed; it had said: {vmm.end()[1]}")
-    return 0
+    return play(Run, args)
 
 
 if __name__ == "__main__":

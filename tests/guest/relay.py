@@ -14,7 +14,6 @@ import argparse
 import socket
 import struct
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -181,19 +180,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     args.cpu, args.cpus, args.tsc_hz, args.shared = "x86-64-v1", 1, 0, False
-    with tempfile.TemporaryDirectory() as directory:
-        run = None
-        try:
-            run = Run(args, Path(directory))
-            run.play()
-        except move.Wrong as wrong:
-            print(f"FAIL (seed {args.seed}): {wrong}")
-            return 1
-        finally:
-            for vmm in list(run.alive) if run else []:
-                vmm.process.kill()
-                print(f"killed; it had said: {vmm.end()[1]}")
-    return 0
+    return move.play(Run, args)
 
 
 if __name__ == "__main__":

@@ -184,16 +184,24 @@ static void test_no_relay_passes_a_lifeline_on(void **state)
     close(far[0]);
 }
 
-static void test_a_descriptor_that_is_no_socket_is_no_lifeline(void **state)
+/* Two ends of a connection, and a pipe beside it. */
+static void connect_ends(MigrateChannel **ret_source, MigrateChannel **ret_destination, int ret_pipe[2])
 {
-    int fds[2], other[2];
-    MigrateChannel *source, *destination;
-    char text[4];
+    int fds[2];
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-    assert_int_equal(pipe2(other, O_CLOEXEC), 0);
-    source = channel_on(fds[0]);
-    destination = channel_on(fds[1]);
+    assert_int_equal(pipe2(ret_pipe, O_CLOEXEC), 0);
+    *ret_source = channel_on(fds[0]);
+    *ret_destination = channel_on(fds[1]);
+}
+
+static void test_a_descriptor_that_is_no_socket_is_no_lifeline(void **state)
+{
+    MigrateChannel *source, *destination;
+    char text[4];
+    int other[2];
+
+    connect_ends(&source, &destination, other);
     migrate_channel_attach(source, other[1]);
     assert_true(migrate_channel_write(source, "text", 4, NULL, 0, NULL));
     assert_true(migrate_channel_read(destination, text, sizeof(text), NULL));
@@ -206,14 +214,11 @@ static void test_a_descriptor_that_is_no_socket_is_no_lifeline(void **state)
 
 static void test_a_source_takes_no_descriptor_with_the_answer(void **state)
 {
-    int fds[2], other[2];
     MigrateChannel *source, *destination;
     char text[4];
+    int other[2];
 
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-    assert_int_equal(pipe2(other, O_CLOEXEC), 0);
-    source = channel_on(fds[0]);
-    destination = channel_on(fds[1]);
+    connect_ends(&source, &destination, other);
     assert_true(migrate_channel_write(source, "text", 4, NULL, 0, NULL));
     assert_true(migrate_channel_read(destination, text, sizeof(text), NULL));
     migrate_channel_attach(destination, other[1]);

@@ -311,11 +311,11 @@ Block *soft_lookup(SoftCpu *cpu)
     Source s = { .mode = soft_next_mode(cpu) };
     uint32_t flushes = cpu->flushes;
     bool crosses = false;
-    Block *block = remembered(cpu, s.mode);
+    Block *block = cpu->linked_from ? NULL : remembered(cpu, s.mode); /* what is to be linked goes the whole way */
 
     cpu->ip = cpu->next_ip = cpu->rip;
     cpu->count[COUNT_LOOKUPS]++;
-    if (block && !cpu->linked_from) {
+    if (block) {
         return block;
     }
     s.linear = fetch_address(cpu, &s.mode);
