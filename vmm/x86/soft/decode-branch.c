@@ -203,3 +203,29 @@ bool decode_pop(Decode *x, unsigned unused)
     put_stack(x, is_wide_64(x) ? stack_pop_r64 : is_wide_32(x) ? stack_pop_r32 : stack_pop_r, false);
     return true;
 }
+
+/* How many ops from there on are the same PUSH or POP, none of them of the stack pointer. */
+static unsigned run_length(const Op *op, const Op *end)
+{
+    const uint16_t rsp = offsetof(SoftCpu, gpr) + X86_RSP * sizeof(uint64_t);
+    unsigned n = 0;
+
+    while (n < STACK_RUN && op + n < end && op[n].fn == op->fn && op[n].dst != rsp) {
+        n++;
+    }
+    return n;
+}
+
+/* Functions begin and end with several of them. */
+void decode_stack_runs(SoftDecode *d)
+{
+    for (unsigned i = 0; i < d->n; i++) {
+        OpFn *const *runs = d->op[i].fn == stack_push_r64 ? stack_push_runs : d->op[i].fn == stack_pop_r64 ? stack_pop_runs : NULL;
+        unsigned n = runs ? run_length(&d->op[i], d->op + d->n) : 0;
+
+        if (n > 1) {
+            d->op[i].fn = runs[n];
+            i += n - 1;
+        }
+    }
+}

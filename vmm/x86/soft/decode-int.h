@@ -77,6 +77,7 @@ bool decode_pop(Decode *x, unsigned unused);
 
 /* ---- decode-flags.c ---- */
 void decode_quiet_flags(Decode *x);
+void decode_stack_runs(SoftDecode *d);
 
 /* ---- decode-isa.c ---- */
 /* Zydis for the mode, with the instruction sets that change what others' bytes mean. */

@@ -264,5 +264,6 @@ bool soft_decode(SoftDecode *d)
         append_goto(&x);
     }
     decode_quiet_flags(&x);
+    decode_stack_runs(d);
     return true;
 }

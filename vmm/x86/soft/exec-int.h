@@ -179,5 +179,7 @@ OpFn branch_call_near32, branch_call32, branch_ret32; /* flat 32-bit code on a f
 /* exec-stack.c.  64: 8 bytes in 64-bit code; 32: 4 bytes on a flat 32-bit stack. */
 OpFn stack_push_r, stack_push_i, stack_push_m, stack_pop_r, stack_pop_m;
 OpFn stack_push_r64, stack_push_i64, stack_push_m64, stack_pop_r64;
+#define STACK_RUN 6
+extern OpFn *const stack_push_runs[STACK_RUN + 1], *const stack_pop_runs[STACK_RUN + 1]; /* that many of them at once */
 OpFn stack_push_r32, stack_push_i32, stack_pop_r32;
 OpFn stack_pusha, stack_popa, stack_enter, stack_leave, stack_leave64;

@@ -178,6 +178,52 @@ const Op *stack_pop_m(SoftCpu *cpu, const Op *op)
     SOFT_NEXT(cpu, op);
 }
 
+/* ---- several PUSH or POP of 64-bit registers other than RSP, one after the other: as functions begin and end ----
+ *
+ * The first op does the work of all of them, within a page; the others keep their places behind it and are what runs
+ * where that cannot be. */
+INLINE const Op *push_run(SoftCpu *cpu, const Op *op, unsigned n)
+{
+    uint64_t sp = cpu->gpr[X86_RSP] - 8 * n;
+    volatile uint64_t *p = soft_tlb_write(cpu, sp, 8 * n);
+
+    if (UNLIKELY(!p)) {
+        return stack_push_r64(cpu, op);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        p[n - 1 - i] = SOFT_REG(cpu, uint64_t, op[i].dst);
+    }
+    cpu->gpr[X86_RSP] = sp;
+    SOFT_NEXT(cpu, op + n - 1);
+}
+
+INLINE const Op *pop_run(SoftCpu *cpu, const Op *op, unsigned n)
+{
+    uint64_t sp = cpu->gpr[X86_RSP];
+    const volatile uint64_t *p = soft_tlb_read(cpu, sp, 8 * n);
+
+    if (UNLIKELY(!p)) {
+        return stack_pop_r64(cpu, op);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        set64(cpu, op[i].dst, p[i]);
+    }
+    cpu->gpr[X86_RSP] = sp + 8 * n;
+    SOFT_NEXT(cpu, op + n - 1);
+}
+
+#define RUN(n)                                                                                                   \
+    static const Op *push_run_##n(SoftCpu *cpu, const Op *op) { return push_run(cpu, op, n); }                   \
+    static const Op *pop_run_##n(SoftCpu *cpu, const Op *op) { return pop_run(cpu, op, n); }
+RUN(2)
+RUN(3)
+RUN(4)
+RUN(5)
+RUN(6)
+_Static_assert(STACK_RUN == 6, "a handler for each length");
+OpFn *const stack_push_runs[STACK_RUN + 1] = { [2] = push_run_2, push_run_3, push_run_4, push_run_5, push_run_6 };
+OpFn *const stack_pop_runs[STACK_RUN + 1] = { [2] = pop_run_2, pop_run_3, pop_run_4, pop_run_5, pop_run_6 };
+
 /* ---- PUSHA, POPA: 16- and 32-bit code only ---- */
 static uint64_t stack_mask(const SoftCpu *cpu)
 {

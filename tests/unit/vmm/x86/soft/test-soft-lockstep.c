@@ -13,7 +13,7 @@
 #include "lockstep.h"
 #include "vmm/x86/soft/cpu.h"
 
-/* Fills 4 KiB by xorshift, sorts it, sums it up, patches its own loop, calls itself, and uses x87, SSE and strings. */
+/* Fills 4 KiB by xorshift, sorts it, sums it up, patches its own loop, calls itself, pushes and pops, and uses x87, SSE and strings. */
 __asm__(".pushsection .rodata\n"
         "lockstep_guest:\n"
         "   mov $0x200000, %edi\n   mov $1024, %ecx\n   mov $12345, %eax\n"
@@ -30,6 +30,12 @@ __asm__(".pushsection .rodata\n"
         "   mov $100, %ecx\n"
         "5: mov %cl, 7f-lockstep_guest+0x100001\n   jmp 7f\n"
         "7: mov $0, %al\n   add %al, 0x202018\n   loop 5b\n"
+        "   mov %rsp, %rbp\n   mov $16, %ecx\n" /* runs of PUSH and POP, also where they cross into another page */
+        "9: lea 0x205000(,%rcx,8), %rsp\n"
+        "   push %rax\n   push %rcx\n   push %rdx\n   push %rsi\n   push %rdi\n   push %r8\n   push %rbp\n"
+        "   push %rsp\n   push %r8\n   push %rcx\n"
+        "   pop %r9\n   pop %r10\n   pop %r11\n   pop %rbp\n   pop %rdi\n   pop %r8\n   pop %rdx\n   pop %rsi\n"
+        "   pop %rcx\n   pop %rax\n   add %r9, %r8\n   add %r11, %rax\n   loop 9b\n   mov %rbp, %rsp\n"
         "   ud2\n"
         "fib: cmp $2, %edi\n   jb 8f\n   push %rdi\n   dec %edi\n   call fib\n   pop %rdi\n   push %rax\n   sub $2, %edi\n"
         "   call fib\n   pop %rdx\n   add %rdx, %rax\n   ret\n"
