@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """virtio devices under stock drivers."""
 
-from vmtest import BOOT, ended_well, needs
+from vmtest import BOOT, QUIET, ended_well, needs
 
 # fio with its libraries from the tools disk; the small guest has no dynamic loader of its own.
 FIO = ("mount -t ext4 -o ro /dev/disk-tools /mnt; "
@@ -24,7 +24,7 @@ def test_serial_port_carries_both_directions(vm):
     job = vm.start(
         f"-accel {vm.accel} -cpu {vm.cpu()} -M q35 -m 256M -nodefaults -display none -serial file:/tmp/port-console "
         f"-device virtio-serial-pci -chardev stdio,id=c -device virtserialport,chardev=c,name=org.example "
-        f"-kernel {vm.path('cloud/vmlinuz')} -initrd {vm.path('cloud/initrd')} -append 'console=ttyS0 quiet quiet-init "
+        f"-kernel {vm.path('cloud/vmlinuz')} -initrd {vm.path('cloud/initrd')} -append '{QUIET} "
         f"run=\"p=/dev/$(grep -l org.example /sys/class/virtio-ports/*/name | cut -d/ -f5); "
         f"exec 3<>$p; echo guest speaks >&3; read -r x <&3; echo heard: $x >&3; sleep 1\"'")
     job.expect("guest speaks", BOOT)
