@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Stock kernels from start to clean power-off."""
 
-from vmtest import BOOT, BRIEF, QUIET, ended_well, needs, tcg_only
+from vmtest import BOOT, BRIEF, QUIET, device_only, ended_well, needs, tcg_only
 
 WHOLE = "console=ttyS0"     # all that a kernel does when it boots; others leave out what takes long (BRIEF)
 
@@ -35,6 +35,7 @@ def test_kernel_6_12(vm):
     assert "6.12." in output
 
 
+@device_only
 @needs("cloud")
 def test_plain_nographic_puts_the_first_serial_port_on_the_terminal(vm):
     job = vm.start(f"-accel {vm.accel} -cpu {vm.cpu()} -M q35 -m 256M -nographic -kernel {vm.path('cloud/vmlinuz')} "

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The process: signals, pid file, daemon, configuration file, sandbox, terminal keys."""
 
-from vmtest import BOOT, QUIET, ended_well, lodge_only, needs
+from vmtest import BOOT, QUIET, device_only, ended_well, lodge_only, needs
 
 
 def small(vm, options, append=f"{QUIET} run=\"sleep 1000\""):
@@ -45,6 +45,7 @@ def test_daemon_reports_a_failure_before_it_detaches(vm):
     assert "/nonexistent" in result.output
 
 
+@device_only
 @needs("cloud")
 def test_ctrl_a_x_ends_it(vm):
     job = vm.start(small(vm, "-nographic -serial mon:stdio"))
@@ -54,6 +55,7 @@ def test_ctrl_a_x_ends_it(vm):
     assert result.status == 0, f"exit status {result.status}"
 
 
+@device_only
 @needs("cloud")
 def test_configuration_file_gives_options(vm):
     disk = vm.blank("readconfig", 16)
@@ -74,6 +76,7 @@ def test_every_thread_is_in_the_sandbox(vm):
     assert all(line.endswith("2") for line in threads), f"not filtered: {threads}"
 
 
+@device_only
 @needs("cloud")
 def test_chardev_socket_serves_the_serial_port(vm):
     job = vm.start(small(vm, "-display none -chardev socket,id=c,host=127.0.0.1,port=4555,server=on,wait=on "

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """virtio devices under stock drivers."""
 
-from vmtest import BOOT, QUIET, ended_well, needs
+from vmtest import BOOT, QUIET, device_only, ended_well, needs
 
 # fio with its libraries from the tools disk; the small guest has no dynamic loader of its own.
 FIO = ("mount -t ext4 -o ro /dev/disk-tools /mnt; "
@@ -33,6 +33,7 @@ def test_serial_port_carries_both_directions(vm):
     assert job.wait(BOOT).status == 0
 
 
+@device_only
 @needs("cloud")
 def test_console_prints(vm):
     ended_well(vm.guest(
@@ -52,6 +53,7 @@ def test_disk_keeps_what_is_written(vm):
     assert digest in vm.shell(f"sha256sum {disk}")
 
 
+@device_only
 @needs("cloud")
 def test_disk_serial_and_read_only_reach_the_guest(vm):
     disk = vm.blank("serial", 16)
@@ -62,6 +64,7 @@ def test_disk_serial_and_read_only_reach_the_guest(vm):
     assert "serial=NUMBER-7 ro=1" in output
 
 
+@device_only
 @needs("cloud")
 def test_disk_discards(vm):
     disk = vm.blank("discard", 64)
