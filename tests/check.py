@@ -7,6 +7,7 @@ Tests wait for much of their time. What only computes (the builds that later sta
 is done beside them, with what they leave of the processors.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
@@ -26,8 +27,6 @@ INSTRUCTION_COUNT = 14_000_000      # what two free cores do in five minutes; ev
 INSTRUCTION_SECONDS = 1800          # ... that it does not take longer than that
 TESTS_AT_A_TIME = 2 * os.cpu_count()    # unit tests wait for most of their time
 ASSERT = "-Ddebug_locks=true"
-# Linux weighs sessions before it weighs the processes in one (sched(7), autogroup): what is to give way has its own.
-GIVING_WAY = ["sh", "-c", '(echo 19 >/proc/self/autogroup) 2>/dev/null; exec nice -n 19 "$@"', "sh"]
 
 SANITIZER_ENV = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=0",
@@ -55,28 +54,58 @@ def call(argv, env=None, timeout=None, start=subprocess.Popen):
 
 
 def must(argv, env=None, lines=40):
-    """The output of a tool that gives way."""
-    status, output = call(argv, env, start=beside)
+    """The output of a tool that runs beside tests."""
+    status, output = call(argv, env, start=BESIDE.start)
     if status:
         raise StageFailed("\n".join(output.splitlines()[-lines:]))
     return output
 
 
-beside_started = []
+class Beside:
+    """Works beside the stages, at one piece after the other. Its processes give way to tests, but not while a stage waits
+    for them."""
+
+    def __init__(self):
+        self.pool = ThreadPoolExecutor(max_workers=1)
+        self.processes = []
+        self.nice = 19
+
+    def start(self, argv, **how):
+        process = subprocess.Popen(argv, start_new_session=True, **how)
+        self.processes = [p for p in self.processes if p.poll() is None] + [process]
+        prioritize(process, self.nice)
+        return process
+
+    def set_nice(self, nice):
+        self.nice = nice
+        for process in self.processes:
+            prioritize(process, nice)
+
+    def result(self, future):
+        """What becomes of a piece of work, or its exception."""
+        self.set_nice(0)
+        try:
+            return future.result()
+        finally:
+            self.set_nice(19)
+
+    def end(self):
+        """Where the check ends early, with everything that still runs."""
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        for process in self.processes:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
 
 
-def beside(argv, **how):
-    """A process that gives way to tests."""
-    process = subprocess.Popen([*GIVING_WAY, *argv], start_new_session=True, **how)
-    beside_started.append(process)
-    return process
+def prioritize(process, nice):
+    """Linux weighs sessions before it weighs the processes in one (sched(7), autogroup). Only root gets back what it gave."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, process.pid, nice)
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{process.pid}/autogroup").write_text(str(nice))
 
 
-def end_what_is_beside():
-    """Where the check ends early."""
-    for process in beside_started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
+BESIDE = Beside()
 
 
 def configure(name, compiler, *options):
@@ -210,7 +239,7 @@ def stage_instructions(path, seconds=None):
     """Generated instructions on this processor and on the software CPU; instructions=SECONDS for another time"""
     limits = ["--seconds", seconds or INSTRUCTION_SECONDS] + ([] if seconds else ["--count", INSTRUCTION_COUNT])
     status, output = call([path / "tests/soft/soft-diff", "--seed", 1, *limits], timeout=int(limits[1]) + 300,
-                          start=beside)
+                          start=BESIDE.start)
     cases = next((line for line in output.splitlines() if " cases from seed " in line), "no cases")
     return [record("generated instructions", "failed" if status else "passed", tail(output, 200) if status else cases)]
 
@@ -241,8 +270,8 @@ def guest_tests(path, accel):
 def begin_images():
     """Images of guests are made while other stages run: that waits for a mirror and for disks more than it computes."""
     with open(BUILDS / "images.log", "wb") as log:
-        return beside([sys.executable, TOP / "tests/vm/run.py", "--prepare"], cwd=TOP, stdin=subprocess.DEVNULL,
-                      stdout=log, stderr=subprocess.STDOUT)
+        return BESIDE.start([sys.executable, TOP / "tests/vm/run.py", "--prepare"], cwd=TOP, stdin=subprocess.DEVNULL,
+                            stdout=log, stderr=subprocess.STDOUT)
 
 
 BUILD = {"gcc": build_gcc, "clang": build_clang, "asan": build_asan, "tsan": build_tsan}
@@ -260,34 +289,32 @@ def main():
         if name not in STAGES:
             sys.exit(f"There is no stage '{name}'; the stages are {', '.join(STAGES)}.")
     BUILDS.mkdir(exist_ok=True)
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        try:
-            return report(*run_stages(wanted, pool))
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            end_what_is_beside()
+    try:
+        return report(*run_stages(wanted))
+    finally:
+        BESIDE.end()
 
 
-def run_stages(wanted, pool):
-    """Records of all tests, and (name, seconds) of each stage. The pool works beside."""
+def run_stages(wanted):
+    """Records of all tests, and (name, seconds) of each stage."""
     images = begin_images() if GUEST_STAGES.intersection(wanted) else None
-    builds = {name: pool.submit(BUILD[name]) for name in BUILD if name in [STAGES[stage][0] for stage in wanted]}
+    builds = {name: BESIDE.pool.submit(BUILD[name]) for name in BUILD if name in [STAGES[stage][0] for stage in wanted]}
 
-    def run(name):
+    def run(name, result):
         build_name, work = STAGES[name]
-        path = builds[build_name].result()
+        path = result(builds[build_name])
         if name in GUEST_STAGES:
             images.wait()   # what could not be made is said by the tests that need it
         return work(path, *[wanted[name]] if wanted[name] else [])
 
-    early = {name: pool.submit(run, name) for name in wanted if name in BESIDE_STAGES}
+    early = {name: BESIDE.pool.submit(run, name, Future.result) for name in wanted if name in BESIDE_STAGES}
     records = []
     durations = []
     for name in wanted:
         print(f"== {name}: {STAGES[name][1].__doc__}", flush=True)
         began = time.monotonic()
         try:
-            done = early[name].result() if name in early else run(name)
+            done = BESIDE.result(early[name]) if name in early else run(name, BESIDE.result)
         except StageFailed as e:
             done = [record(f"stage {name}", "failed", str(e))]
         seconds = time.monotonic() - began
