@@ -7,7 +7,7 @@ from qmp import Qmp
 from vmtest import BOOT, BRIEF, QUIET, device_only, ended_well, lodge_only, needs
 
 SLEEPS = {"tcg": 5, "kvm": 2}      # where KVM is emulated, each takes long
-ALARM = {"tcg": 2, "kvm": 12}      # seconds in which it falls asleep
+ALARM = {"tcg": 4, "kvm": 12}      # seconds in which it falls asleep on a host under load
 ASLEEP = 60     # seconds that a guest may take to fall asleep in an emulated host under load
 AWAKE = 90      # ... to wake and to look around
 
