@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Stock kernels from start to clean power-off."""
 
-from vmtest import BOOT, BRIEF, QUIET, device_only, ended_well, needs, tcg_only
+from vmtest import BOOT, BRIEF, QUIET, device_only, ended_well, needs, takes_long, tcg_only
 
 WHOLE = "console=ttyS0"     # all that a kernel does when it boots; others leave out what takes long (BRIEF)
 
@@ -84,6 +84,7 @@ def test_s_holds_the_guest_until_told(vm):
     assert result.status == 0, f"exit status {result.status}"
 
 
+@takes_long
 @needs("pae")
 @tcg_only  # under the emulated SVM of the first level it does not come up, with QEMU inside as little
 def test_32_bit_kernel_with_pae(vm):

@@ -6,7 +6,7 @@ import time
 
 from qmp import Qmp
 from test_net import NET, arrived, some_port, transfer, web_server
-from vmtest import BOOT, device_only, ended_well, lodge_only, needs
+from vmtest import BOOT, device_only, ended_well, lodge_only, needs, takes_long
 
 MACHINE = "-M q35 -m 256M "
 SAVED = 120     # seconds that saving and restoring may take on a host under load
@@ -169,6 +169,7 @@ def move_in_mid_transfer(vm, model):
     vm.hear(sender.console, "sent")
 
 
+@takes_long
 @needs("generic-elf")
 @device_only
 @lodge_only
@@ -176,6 +177,7 @@ def test_e1000_keeps_a_connection_when_its_guest_is_saved_in_mid_transfer(vm):
     move_in_mid_transfer(vm, "e1000")
 
 
+@takes_long
 @needs("generic-elf")
 @device_only
 @lodge_only

@@ -3,7 +3,7 @@
 and one in a mount namespace with a host's UUID of its own, to which the domain moves by unix sockets."""
 
 import nested
-from vmtest import BOOT, QUIET, Skip, kvm_only, lodge_only, needs
+from vmtest import BOOT, QUIET, Skip, kvm_only, lodge_only, needs, takes_long
 
 DOMAIN = """
 <domain type='kvm'>
@@ -117,6 +117,7 @@ virsh undefine inner
 """
 
 
+@takes_long
 @needs("cloud", "libvirt")
 @lodge_only
 @kvm_only

@@ -7,7 +7,7 @@ import re
 import time
 
 from qmp import Qmp
-from vmtest import BOOT, QUIET, Skip, device_only, kvm_only, lodge_only, needs
+from vmtest import BOOT, QUIET, Skip, device_only, kvm_only, lodge_only, needs, takes_long
 
 MOVED = 120     # seconds that a migration may take on a host under load
 ROUNDS = 6
@@ -185,6 +185,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_touched(vm):
     assert result.status == 1 and "cut off" in result.output, result.output
 
 
+@takes_long
 @needs("cloud")
 @kvm_only
 @lodge_only

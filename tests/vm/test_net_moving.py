@@ -8,7 +8,7 @@ import time
 from qmp import Qmp
 from test_net import MACHINE, NET
 from test_net_backends import SHARED, backend_program
-from vmtest import BOOT, Skip, device_only, kvm_only, lodge_only, needs
+from vmtest import BOOT, Skip, device_only, kvm_only, lodge_only, needs, takes_long
 
 BLOCKS = 160        # of 64 KiB, each way, one every 0.1 s at most
 SLOW = 400          # seconds for all of them in an emulated host
@@ -163,6 +163,7 @@ def test_tap_guest_keeps_its_connections_when_it_moves(vm):
     moves_while_it_talks(vm, space, taps(space, "", "", ""))
 
 
+@takes_long
 @needs("cloud")
 @kvm_only
 @lodge_only

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """virtio devices under stock drivers."""
 
-from vmtest import BOOT, QUIET, device_only, ended_well, needs
+from vmtest import BOOT, QUIET, device_only, ended_well, needs, takes_long
 
 # fio with its libraries from the tools disk; the small guest has no dynamic loader of its own.
 FIO = ("mount -t ext4 -o ro /dev/disk-tools /mnt; "
@@ -75,6 +75,7 @@ def test_disk_discards(vm):
     assert used_kib < 1024, f"{used_kib} KiB are still allocated"
 
 
+@takes_long
 @needs("cloud", "tools")
 def test_two_disks_with_iothreads_verify_under_fio(vm):
     a, b = vm.blank("fio-a", 64), vm.blank("fio-b", 64)

@@ -3,8 +3,9 @@
 
 A test is a function `test_...(vm)` in a file test_*.py; its name says the behaviour. Decorators declare what it needs:
 images by name (`@needs("debian")`), the VMM under test rather than the peer (`@lodge_only`), one accelerator
-(`@kvm_only`, `@tcg_only`), this host's own /dev/kvm (`@on_host`), that no accelerator matters (`@device_only`), or that
-only one such test may run at a time (`@one_at_a_time`). A test that cannot run raises Skip with the reason.
+(`@kvm_only`, `@tcg_only`), this host's own /dev/kvm (`@on_host`), that no accelerator matters (`@device_only`), that
+only one such test may run at a time (`@one_at_a_time`), or that it goes first, since it takes long (`@takes_long`). A test
+that cannot run raises Skip with the reason.
 """
 
 import shlex
@@ -58,6 +59,13 @@ def device_only(function):
 def one_at_a_time(function):
     """The test uses something that the host has once, such as names of domains; others may run beside it."""
     function.one_at_a_time = True
+    return function
+
+
+def takes_long(function):
+    """The test takes minutes in an emulated host, or most of one on the software CPU. It goes first: short ones fill the
+    time until the last of them ends."""
+    function.takes_long = True
     return function
 
 
