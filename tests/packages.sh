@@ -9,7 +9,7 @@ GUEST_PACKAGES="python3 busybox-static kmod xz-utils zstd e2fsprogs"
 # To boot them where the host has no hardware virtualization.
 NESTED_PACKAGES="qemu-system-x86"
 # To run every test.
-CHECK_PACKAGES="clang libclang-rt-14-dev llvm libcmocka-dev acpica-tools device-tree-compiler qemu-utils cpio
+CHECK_PACKAGES="clang libclang-rt-14-dev lld llvm libcmocka-dev acpica-tools device-tree-compiler qemu-utils cpio
     mmdebstrap fio iperf3 strace socat gdb libvirt-daemon-system libvirt-clients iproute2 passt tcpdump man-db
     qemu-system-common"
 

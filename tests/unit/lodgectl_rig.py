@@ -141,10 +141,13 @@ class Pretender:
         self.listener.listen(8)
         self.serve = serve
         self.said = []
+        self.acceptor = threading.Thread(target=self.accept, daemon=True)
+        self.acceptor.start()
         test.addCleanup(self.close)
-        threading.Thread(target=self.accept, daemon=True).start()
 
     def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.acceptor.join()    # otherwise it may accept from another's listener, whose descriptor has the same number
         self.listener.close()
         self.lock.close()
 

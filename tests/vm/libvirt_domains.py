@@ -9,7 +9,7 @@ import time
 from xml.sax.saxutils import escape
 
 from libvirt import Failed, Libvirtd, lacking
-from vmtest import BOOT, Skip
+from vmtest import BOOT, QUIET, Skip
 
 UUID = "e7bb2f3d-aefb-40eb-816e-c4d0de27cd09"
 
@@ -28,7 +28,7 @@ DOMAIN = """
   <vcpu>{vcpus}</vcpu>
   <os>
     <type arch='x86_64' machine='q35'>hvm</type>
-    <kernel>{kernel}</kernel><initrd>{initrd}</initrd><cmdline>console=ttyS0 quiet quiet-init {what}</cmdline>
+    <kernel>{kernel}</kernel><initrd>{initrd}</initrd><cmdline>{quiet} {what}</cmdline>
   </os>
   <features>{features}</features>
   <cpu mode='{cpu}'/>
@@ -73,7 +73,7 @@ def domain(daemon, name, uuid=UUID, **values):
     values.setdefault("what", f'run="{values["run"]}"')
     values["what"] = escape(values["what"])
     return daemon.file(f"{name}.xml", DOMAIN.format(name=name, uuid=uuid, disk=disk, initrd=daemon.initrd,
-                                                    emulator=daemon.emulator, **values))
+                                                    emulator=daemon.emulator, quiet=QUIET, **values))
 
 
 def wait_until(condition, what, seconds=BOOT):

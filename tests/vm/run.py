@@ -33,7 +33,7 @@ from jobs import Died, Ended, Timeout  # noqa: E402
 
 
 MOST_AGAIN = 5
-LONG = {"debian", "programs"}
+LONG = {"debian", "programs"}       # images that take longest to make
 
 
 class Test:
@@ -45,6 +45,7 @@ class Test:
         self.on_host = getattr(function, "on_host", False)
         self.device_only = getattr(function, "device_only", False)
         self.one_at_a_time = getattr(function, "one_at_a_time", False)
+        self.takes_long = getattr(function, "takes_long", False)
         self.only_accel = "kvm" if hasattr(function, "kvm_only") else "tcg" if hasattr(function, "tcg_only") else None
 
 
@@ -87,8 +88,7 @@ class Runner:
             else:
                 runnable.append(test)
         images = vmtest.trees_for([n for t in runnable for n in t.needs], available)
-        # Whole Debians take longest, and go first.
-        for test in sorted(runnable, key=lambda t: not LONG.intersection(t.needs)):
+        for test in sorted(runnable, key=lambda t: not t.takes_long):
             lacking = [f"{n} ({available[n]})" for n in test.needs if available[n]]
             if lacking:
                 self.record(test, "skipped", f"needs {', '.join(lacking)}", 0)

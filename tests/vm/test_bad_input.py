@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Wrong options and files: one sentence that names what is wrong and the way out, exit status 1, no guest."""
 
-from vmtest import kvm_only, lodge_only, needs
+from vmtest import BRIEF, kvm_only, lodge_only, needs
 
 
 def refused(vm, options, *words):
@@ -151,7 +151,7 @@ def test_help_needs_no_guest(vm):
 @lodge_only
 def test_guest_that_touches_nothing_at_all_places(vm):
     # Reads of unclaimed ports and addresses give ones and harm nobody.
-    job = vm.guest("-M q35 -m 256M", append="console=ttyS0 iomem=relaxed", run=(
+    job = vm.guest("-M q35 -m 256M", append=f"console=ttyS0 iomem=relaxed {BRIEF}", run=(
         "dd if=/dev/port bs=1 skip=$((0x500)) count=64 2>/dev/null | xxd -p | head -n 1; "
         "for a in 0xd0000000 0xfe000000 0xfed90000 0xfeb00ffc 0xfffff000; do devmem $a 32; devmem $a 8; "
         "devmem $a 32 0x12345678; devmem $a 64 0; done; echo survived"))

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Stock kernels from start to clean power-off."""
 
-from vmtest import BOOT, ended_well, needs, tcg_only
+from vmtest import BOOT, BRIEF, QUIET, device_only, ended_well, needs, takes_long, tcg_only
+
+WHOLE = "console=ttyS0"     # all that a kernel does when it boots; others leave out what takes long (BRIEF)
 
 
 @needs("cloud")
 def test_cloud_kernel_with_one_cpu(vm):
-    output = ended_well(vm.guest("-M q35 -m 256M -smp 1", run="echo cpus=$(nproc)"))
+    output = ended_well(vm.guest("-M q35 -m 256M -smp 1", append=WHOLE, run="echo cpus=$(nproc)"))
     assert "cpus=1" in output
 
 
@@ -24,19 +26,20 @@ def test_cloud_kernel_with_four_cpus(vm):
 
 @needs("generic")
 def test_generic_kernel(vm):
-    ended_well(vm.guest("-M q35 -m 384M", kernel="generic"), 2 * BOOT)
+    ended_well(vm.guest("-M q35 -m 384M", kernel="generic", append=WHOLE), 2 * BOOT)
 
 
 @needs("cloud-6.12")
 def test_kernel_6_12(vm):
-    output = ended_well(vm.guest("-M q35 -m 256M", kernel="cloud-6.12", run="uname -r"), 2 * BOOT)
+    output = ended_well(vm.guest("-M q35 -m 256M", kernel="cloud-6.12", append=WHOLE, run="uname -r"), 2 * BOOT)
     assert "6.12." in output
 
 
+@device_only
 @needs("cloud")
 def test_plain_nographic_puts_the_first_serial_port_on_the_terminal(vm):
     job = vm.start(f"-accel {vm.accel} -cpu {vm.cpu()} -M q35 -m 256M -nographic -kernel {vm.path('cloud/vmlinuz')} "
-                   f"-initrd {vm.path('cloud/initrd')} -append 'console=ttyS0 quiet quiet-init run=true'")
+                   f"-initrd {vm.path('cloud/initrd')} -append '{QUIET} run=true'")
     ended_well(job)
 
 
@@ -50,14 +53,14 @@ def test_memory_above_4_gib_is_usable(vm):
 
 @needs("cloud")
 def test_reboot_restarts_the_guest(vm):
-    job = vm.guest("-M q35 -m 256M", append="console=ttyS0 quiet-init", run="reboot -f")
+    job = vm.guest("-M q35 -m 256M", append=f"console=ttyS0 quiet-init {BRIEF}", run="reboot -f")
     job.expect("@@ready", BOOT)
     job.expect("@@ready", BOOT)
 
 
 @needs("cloud")
 def test_reboot_ends_the_vmm_under_no_reboot(vm):
-    result = vm.guest("-M q35 -m 256M -no-reboot", append="console=ttyS0 quiet-init", run="reboot -f").wait(BOOT)
+    result = vm.guest("-M q35 -m 256M -no-reboot", append=f"console=ttyS0 quiet-init {BRIEF}", run="reboot -f").wait(BOOT)
     assert result.output.count("@@ready") == 1
     assert result.status == 0, f"exit status {result.status}"
 
@@ -81,10 +84,12 @@ def test_s_holds_the_guest_until_told(vm):
     assert result.status == 0, f"exit status {result.status}"
 
 
+@takes_long
 @needs("pae")
 @tcg_only  # under the emulated SVM of the first level it does not come up, with QEMU inside as little
 def test_32_bit_kernel_with_pae(vm):
-    job = vm.guest("-M q35 -m 5G -smp 2", kernel="pae", run="uname -m; grep MemTotal /proc/meminfo; sha512sum /bin/busybox")
+    job = vm.guest("-M q35 -m 5G -smp 2", kernel="pae", append=WHOLE,
+                   run="uname -m; grep MemTotal /proc/meminfo; sha512sum /bin/busybox")
     output = ended_well(job, 3 * BOOT)
     assert "i686" in output
     total = int(output.partition("MemTotal:")[2].split()[0])

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Guest time that is a count of instructions: the same guest runs the same way each time."""
 
-from vmtest import BOOT, needs, tcg_only
+from vmtest import BOOT, needs, takes_long, tcg_only
 
 
 def console(vm, options):
@@ -29,12 +29,14 @@ def same_twice(vm, options):
     assert len(first) == len(second)
 
 
+@takes_long
 @needs("cloud")
 @tcg_only
 def test_two_runs_print_the_same(vm):
     same_twice(vm, "-icount shift=3,sleep=off")
 
 
+@takes_long
 @needs("cloud")
 @tcg_only
 def test_a_guest_that_sleeps_takes_its_time(vm):

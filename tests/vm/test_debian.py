@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A full Debian with systemd on a raw disk: to its login prompt, and down again."""
 
-from vmtest import needs
+from vmtest import needs, takes_long
 
 
+@takes_long
 @needs("debian")
 def test_boots_to_login_and_shuts_down_clean(vm):
     disk = vm.writable("debian/disk.raw")

@@ -6,7 +6,7 @@ import time
 
 from qmp import Qmp
 from test_net import NET, arrived, some_port, transfer, web_server
-from vmtest import BOOT, device_only, ended_well, lodge_only, needs
+from vmtest import BOOT, device_only, ended_well, lodge_only, needs, takes_long
 
 MACHINE = "-M q35 -m 256M "
 SAVED = 120     # seconds that saving and restoring may take on a host under load
@@ -17,7 +17,7 @@ def copy_both_ways(vm, model, afterwards):
     """A file goes to the guest and comes back, which uses large segments on the way; the guest's output."""
     port = some_port()
     digest = web_server(vm, port, 8)
-    output = ended_well(vm.guest(MACHINE + f"-nic user,model={model}", kernel="generic",
+    output = ended_well(vm.guest(MACHINE + f"-nic user,model={model}", kernel="generic-elf",
                                  run=NET + f"lease eth0 && {transfer(f'10.0.2.2:{port}')} && {afterwards}"), 2 * BOOT)
     arrived(output, digest)
     return output
@@ -30,14 +30,14 @@ def interrupts(output, name):
     return int(found.group(1))
 
 
-@needs("generic")
+@needs("generic-elf")
 @device_only
 def test_e1000_gets_a_lease_and_carries_files_both_ways(vm):
     output = copy_both_ways(vm, "e1000", "cat /proc/interrupts")
     assert interrupts(output, "eth0") > 100
 
 
-@needs("generic")
+@needs("generic-elf")
 @device_only
 def test_e1000_works_behind_a_bridge_to_conventional_pci_and_after_a_reset_of_that_bus(vm):
     """Its interrupt goes through two bridges.  The driver is bound anew, since it knows nothing of such a reset."""
@@ -47,14 +47,14 @@ def test_e1000_works_behind_a_bridge_to_conventional_pci_and_after_a_reset_of_th
              "echo 1 >reset && echo 0000:02:01.0 >/sys/bus/pci/drivers/e1000/bind && cd / && ")
     output = ended_well(vm.guest(
         MACHINE + "-device pcie-root-port,id=port,addr=2 -device pcie-pci-bridge,id=pci.2,bus=port "
-        "-netdev user,id=n -device e1000,netdev=n,bus=pci.2", kernel="generic",
+        "-netdev user,id=n -device e1000,netdev=n,bus=pci.2", kernel="generic-elf",
         run=NET + f"{reset}lease eth0 && {transfer(f'10.0.2.2:{port}')} && cat /proc/interrupts"), 2 * BOOT)
     assert "0000:01:00.0 0x060400 0x1b36 0x000e" in output
     arrived(output, digest)
     assert interrupts(output, "eth0") > 20
 
 
-@needs("generic")
+@needs("generic-elf")
 @device_only
 def test_e1000e_gets_a_lease_and_carries_files_both_ways_with_a_vector_for_each_queue(vm):
     output = copy_both_ways(vm, "e1000e", "cat /proc/interrupts")
@@ -73,7 +73,7 @@ def see_the_cable(vm, model):
            "ping -c 1 -w 20 10.0.2.2 && echo answered")
     job = vm.start(
         f"-accel {vm.accel} -cpu {vm.cpu()} -nodefaults -display none -serial file:{console} -qmp stdio {MACHINE} "
-        f"-netdev user,id=n -device {model},netdev=n,id=nic {vm.boot(run, 'generic')}")
+        f"-netdev user,id=n -device {model},netdev=n,id=nic {vm.boot(run, 'generic-elf')}")
     qmp = Qmp(job, BOOT)
     vm.hear(console, "carrier=1")
     qmp.execute("set_link", {"name": "nic", "up": False})
@@ -83,13 +83,13 @@ def see_the_cable(vm, model):
     assert job.wait(BOOT).status == 0
 
 
-@needs("generic")
+@needs("generic-elf")
 @device_only
 def test_e1000_sees_its_cable_pulled_and_plugged(vm):
     see_the_cable(vm, "e1000")
 
 
-@needs("generic")
+@needs("generic-elf")
 @device_only
 def test_e1000e_sees_its_cable_pulled_and_plugged(vm):
     see_the_cable(vm, "e1000e")
@@ -101,7 +101,7 @@ def wire(ports, here, there):
             f"remote.type=inet,remote.host=127.0.0.1,remote.port={ports[there]}")
 
 
-@needs("generic")
+@needs("generic-elf")
 @device_only
 def test_both_carry_jumbo_frames_in_a_vlan(vm):
     """The e1000e's driver splits received frames over several buffers then."""
@@ -109,12 +109,12 @@ def test_both_carry_jumbo_frames_in_a_vlan(vm):
     up = (NET + "ip link set eth0 mtu 9000 up; ip link add link eth0 name v5 type vlan id 5; ip link set v5 up; "
                 "ip addr add 10.7.7.{0}/24 dev v5; ")
     first = vm.guest(MACHINE + f"-netdev {wire(ports, 0, 1)} -device e1000e,netdev=n,mac=52:54:00:00:00:01",
-                     kernel="generic",
+                     kernel="generic-elf",
                      run=up.format(1) + f"echo listens; nc -l -p {PORT} >/tmp/heard; "
                                           "echo heard=$(sha256sum </tmp/heard)")
     first.expect("listens", BOOT)
     second = vm.guest(
-        MACHINE + f"-netdev {wire(ports, 1, 0)} -device e1000,netdev=n,mac=52:54:00:00:00:02", kernel="generic",
+        MACHINE + f"-netdev {wire(ports, 1, 0)} -device e1000,netdev=n,mac=52:54:00:00:00:02", kernel="generic-elf",
         run=up.format(2) + "until ping -c 1 -W 1 10.7.7.1 >/dev/null; do sleep 1; done; " # the cables are plugged in
                            "ping -c 3 -s 8000 -w 30 10.7.7.1 && dd if=/dev/urandom of=/tmp/file bs=64k count=32 && "
                            f"echo sum=$(sha256sum </tmp/file) && nc -w 30 10.7.7.1 {PORT} </tmp/file")
@@ -136,7 +136,7 @@ class Sender:
         self.job = vm.start(
             f"-accel {vm.accel} -cpu {vm.cpu()} -nodefaults -display none -serial file:{self.console} -qmp stdio "
             f"{MACHINE} -netdev {netdev} -device {model},netdev=n,mac=52:54:00:00:00:02 "
-            f"{vm.boot(run, 'generic')}" + (f" -incoming {incoming}" if incoming else ""))
+            f"{vm.boot(run, 'generic-elf')}" + (f" -incoming {incoming}" if incoming else ""))
         self.qmp = Qmp(self.job, BOOT)
 
     def save(self, file):
@@ -152,7 +152,7 @@ class Sender:
 def move_in_mid_transfer(vm, model):
     ports = (port := some_port(), port + 1)
     receiver = vm.guest(MACHINE + f"-netdev {wire(ports, 0, 1)} -device {model},netdev=n,mac=52:54:00:00:00:01",
-                        kernel="generic",
+                        kernel="generic-elf",
                         run=NET + "ip link set eth0 up; ip addr add 10.7.7.1/24 dev eth0; echo listens; "
                                   f"nc -l -p {PORT} >/tmp/heard; echo heard=$(sha256sum </tmp/heard)")
     receiver.expect("listens", BOOT)
@@ -169,21 +169,23 @@ def move_in_mid_transfer(vm, model):
     vm.hear(sender.console, "sent")
 
 
-@needs("generic")
+@takes_long
+@needs("generic-elf")
 @device_only
 @lodge_only
 def test_e1000_keeps_a_connection_when_its_guest_is_saved_in_mid_transfer(vm):
     move_in_mid_transfer(vm, "e1000")
 
 
-@needs("generic")
+@takes_long
+@needs("generic-elf")
 @device_only
 @lodge_only
 def test_e1000e_keeps_a_connection_when_its_guest_is_saved_in_mid_transfer(vm):
     move_in_mid_transfer(vm, "e1000e")
 
 
-@needs("generic")
+@needs("generic-elf")
 @device_only
 def test_e1000e_comes_and_goes_while_the_guest_runs(vm):
     console = vm.console()
@@ -191,7 +193,7 @@ def test_e1000e_comes_and_goes_while_the_guest_runs(vm):
            "while [ -e /sys/class/net/eth0 ]; do sleep 1; done; echo gone")
     job = vm.start(
         f"-accel {vm.accel} -cpu {vm.cpu()} -nodefaults -display none -serial file:{console} -qmp stdio {MACHINE} "
-        f"-device pcie-root-port,id=rp,chassis=1 {vm.boot(run, 'generic')}")
+        f"-device pcie-root-port,id=rp,chassis=1 {vm.boot(run, 'generic-elf')}")
     qmp = Qmp(job, BOOT)
     vm.hear(console, "waits")
     qmp.execute("netdev_add", {"type": "user", "id": "n"})

@@ -5,7 +5,7 @@ themselves, and ports of virtio-serial."""
 import re
 
 from qmp import Qmp
-from vmtest import BOOT, device_only, lodge_only, needs
+from vmtest import BOOT, QUIET, device_only, lodge_only, needs
 
 ROUNDS = {"tcg": 5, "kvm": 1}      # where KVM is emulated, a round takes long
 NATIVE = "-global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"
@@ -24,7 +24,7 @@ class Plugged:
             f"-accel {vm.accel} -cpu {vm.cpu()} -M q35 -m 256M -nodefaults -display none -serial file:{self.console} "
             f"-qmp stdio {''.join(PORT.format(n) for n in (1, 2, 3))} -device virtio-serial-pci,id=vs {options} "
             f"-kernel {vm.path('cloud/vmlinuz')} -initrd {vm.path('cloud/initrd')} "
-            f"-append 'console=ttyS0 quiet quiet-init script=plugged {append}'")
+            f"-append '{QUIET} script=plugged {append}'")
         self.qmp = Qmp(self.job, BOOT)
 
     def have(self):

@@ -3,7 +3,7 @@
 and one in a mount namespace with a host's UUID of its own, to which the domain moves by unix sockets."""
 
 import nested
-from vmtest import BOOT, Skip, kvm_only, lodge_only, needs
+from vmtest import BOOT, QUIET, Skip, kvm_only, lodge_only, needs, takes_long
 
 DOMAIN = """
 <domain type='kvm'>
@@ -11,7 +11,7 @@ DOMAIN = """
   <os>
     <type arch='x86_64' machine='q35'>hvm</type>
     <kernel>/guest/vmlinuz</kernel><initrd>/guest/initrd</initrd>
-    <cmdline>console=ttyS0 quiet quiet-init script=plugged</cmdline>
+    <cmdline>{quiet} script=plugged</cmdline>
   </os>
   <features><acpi/></features>
   <cpu mode='host-passthrough'/>
@@ -117,11 +117,12 @@ virsh undefine inner
 """
 
 
+@takes_long
 @needs("cloud", "libvirt")
 @lodge_only
 @kvm_only
 def test_libvirt_drives_a_domain_of_type_kvm(vm):
     if not isinstance(vm.place, nested.Nested):
         raise Skip("it starts a libvirtd in a first level, of which this host has no need")
-    vm.shell(PREPARE.format(domain=DOMAIN), BOOT)
+    vm.shell(PREPARE.format(domain=DOMAIN.format(quiet=QUIET)), BOOT)
     vm.shell(JOURNEY.format(halves=2 * BOOT), 3 * BOOT)

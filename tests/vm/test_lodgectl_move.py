@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from vmtest import BOOT, lodge_only, needs, tcg_only
+from vmtest import BOOT, QUIET, lodge_only, needs, tcg_only
 
 # It is the line of a kernel, which knows at most 32 words that are none of its own.
 COUNT = "i=0; while :; do i=$((i + 1)); echo $i >/dev/vda; echo count=$i=; sleep 0.1; done"
@@ -19,7 +19,7 @@ DEFINITION = """
   type = "q35"
   kernel = "{kernel}/vmlinuz"
   initrd = "{kernel}/initrd"
-  append = "console=ttyS0 quiet quiet-init run={run}"
+  append = "{quiet} run={run}"
 [accel]
   accel = "tcg"
 [memory]
@@ -82,7 +82,7 @@ def test_lodgectl_moves_a_guest_there_and_back_and_goes_on_from_a_managed_save(v
         ssh.write_text(SSH.format(folder=folder, program=one.program))
         ssh.chmod(0o755)
         (folder / "disk").write_bytes(bytes(1 << 20))
-        definition.write_text(DEFINITION.format(folder=folder, kernel=vm.path("cloud"), run=COUNT))
+        definition.write_text(DEFINITION.format(folder=folder, kernel=vm.path("cloud"), quiet=QUIET, run=COUNT))
         try:
             one.ctl("define", str(definition))
             one.ctl("start", "guest")

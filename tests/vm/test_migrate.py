@@ -7,7 +7,7 @@ import re
 import time
 
 from qmp import Qmp
-from vmtest import BOOT, Skip, device_only, kvm_only, lodge_only, needs
+from vmtest import BOOT, QUIET, Skip, device_only, kvm_only, lodge_only, needs, takes_long
 
 MOVED = 120     # seconds that a migration may take on a host under load
 ROUNDS = 6
@@ -17,7 +17,7 @@ SLOW = 400      # seconds for a few rounds on a software CPU on an emulated host
 def boot(vm, image="cloud", script="moving"):
     """The kernel is there for a later reset, too, so whoever restores or receives the guest needs it."""
     return (f"-kernel {vm.path(image)}/vmlinuz -initrd {vm.path(image)}/initrd "
-            f"-append 'console=ttyS0 quiet quiet-init script={script}'")
+            f"-append '{QUIET} script={script}'")
 
 
 class Moving:
@@ -185,6 +185,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_touched(vm):
     assert result.status == 1 and "cut off" in result.output, result.output
 
 
+@takes_long
 @needs("cloud")
 @kvm_only
 @lodge_only

@@ -90,7 +90,8 @@ def came_by_several_queues(output, pairs):
             r"\n +\d+:((?: +\d+)+) .*virtio\d+-(input|output)\.(\d)", output)):
         used[direction, queue] = sum(int(n) for n in counts.split())
     assert len(used) == 2 * pairs, f"{pairs} pairs of queues"
-    assert sum(n > 50 for (direction, _), n in used.items() if direction == "input") > 1, used
+    # The slower a guest, the more comes with one interrupt.
+    assert sum(n > 10 for (direction, _), n in used.items() if direction == "input") > 1, used
 
 
 @needs("cloud")

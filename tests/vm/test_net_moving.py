@@ -8,13 +8,14 @@ import time
 from qmp import Qmp
 from test_net import MACHINE, NET
 from test_net_backends import SHARED, backend_program
-from vmtest import BOOT, Skip, device_only, kvm_only, lodge_only, needs
+from vmtest import BOOT, Skip, device_only, kvm_only, lodge_only, needs, takes_long
 
 BLOCKS = 160        # of 64 KiB, each way, one every 0.1 s at most
-SLOW = 400          # seconds for all of them in an emulated host
+SLOW = 400          # seconds for the rest of them in an emulated host
 MOVED = 120
-PACED = ("i=0; while [ $i -lt {blocks} ]; do dd if={file} bs=64k skip=$i count=1 2>/dev/null; i=$((i + 1)); sleep 0.1; done "
-         "| {nc}")
+# Once there is a file `enough`, the rest follows at once.
+PACED = ("i=0; {{ until [ $i = {blocks} ] || [ -e {enough} ]; do dd if={file} bs=64k skip=$i count=1; i=$((i + 1)); "
+         "sleep 0.1; done; dd if={file} bs=64k skip=$i; }} 2>/dev/null | {nc}")
 
 
 class Namespace:
@@ -30,7 +31,8 @@ class Namespace:
                  f"'busybox ip link set $1 up' 'busybox ip addr add 10.5.5.1/32 dev $1' >{self.folder}/up; "
                  f"chmod +x {self.folder}/up")
         self.digest = vm.shell(f"sha256sum <{self.folder}/file").split()[0]
-        paced = PACED.format(blocks=BLOCKS, file=f"{self.folder}/file", nc="busybox nc -l -p 7777")
+        paced = PACED.format(blocks=BLOCKS, file=f"{self.folder}/file", enough=f"{self.folder}/enough",
+                             nc="busybox nc -l -p 7777")
         self.job = vm.place.start(f"exec unshare -n sh -c 'busybox ip link set lo up; echo holds $$; ({paced}) & "
                                   f"busybox nc -l -p 7778 >{self.folder}/heard; wait; echo over; sleep 1000'")
         vm.jobs.append(self.job)
@@ -54,12 +56,14 @@ class Talker:
 
     RUN = (NET + "ip link set eth0 up; ip addr add 10.5.5.2/24 dev eth0; until ping -c 1 -W 1 10.5.5.1; do sleep 1; done; "
            "dd if=/dev/urandom of=/tmp/file bs=64k count={blocks} 2>/dev/null; echo sum=$(sha256sum </tmp/file); "
-           "( {paced} ) & echo begins; nc 10.5.5.1 7777 >/tmp/heard; echo heard=$(sha256sum </tmp/heard); wait; echo over")
+           "( {paced} ) & echo begins; nc 10.5.5.1 7777 >/tmp/heard; touch /tmp/enough; "
+           "echo heard=$(sha256sum </tmp/heard); wait; echo over")
 
     def __init__(self, space, options, incoming=None):
         self.vm = vm = space.vm
         self.console = vm.console()
-        run = self.RUN.format(blocks=BLOCKS, paced=PACED.format(blocks=BLOCKS, file="/tmp/file", nc="nc 10.5.5.1 7778"))
+        run = self.RUN.format(blocks=BLOCKS, paced=PACED.format(blocks=BLOCKS, file="/tmp/file", enough="/tmp/enough",
+                                                                  nc="nc 10.5.5.1 7778"))
         self.job = space.start(
             f"{vm.program} -accel {vm.accel} -cpu {vm.cpu()} -nodefaults -display none -serial file:{self.console} "
             f"-qmp stdio {MACHINE} {options} {vm.boot(run)}" + (f" -incoming {incoming}" if incoming else ""))
@@ -83,6 +87,7 @@ class Talker:
 
 def heard_all(space, guest, shown):
     """Both ends have, in the end, what the other has sent; the guest powers off."""
+    space.vm.shell(f"touch {space.folder}/enough")
     shown += space.vm.hear(guest.console, "over", SLOW)
     assert f"heard={space.digest}" in shown, "what the guest received is not what was sent"
     space.job.expect("over", BOOT)
@@ -163,6 +168,7 @@ def test_tap_guest_keeps_its_connections_when_it_moves(vm):
     moves_while_it_talks(vm, space, taps(space, "", "", ""))
 
 
+@takes_long
 @needs("cloud")
 @kvm_only
 @lodge_only

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a guest's panic does, by -action panic=."""
 
-from vmtest import BOOT, needs
+from vmtest import BOOT, BRIEF, device_only, needs
 
 CRASH = "echo c >/proc/sysrq-trigger"
 
@@ -13,6 +13,7 @@ def test_action_shutdown_ends_the_vmm(vm):
     assert result.status == 0, f"exit status {result.status}"
 
 
+@device_only
 @needs("cloud")
 def test_action_exit_failure_ends_the_vmm_with_status_1(vm):
     result = vm.guest("-M q35 -m 256M -device pvpanic -action panic=exit-failure", run=CRASH).wait(BOOT)
@@ -20,9 +21,10 @@ def test_action_exit_failure_ends_the_vmm_with_status_1(vm):
     assert result.status == 1, f"exit status {result.status}"
 
 
+@device_only
 @needs("cloud")
 def test_action_none_lets_the_kernel_restart_itself(vm):
     result = vm.guest("-M q35 -m 256M -device pvpanic -action panic=none -no-reboot",
-                      append="console=ttyS0 panic=1", run=CRASH).wait(BOOT)
+                      append=f"console=ttyS0 panic=1 {BRIEF}", run=CRASH).wait(BOOT)
     assert "@@ready" in result.output
     assert result.status == 0, f"exit status {result.status}"

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The process: signals, pid file, daemon, configuration file, sandbox, terminal keys."""
 
-from vmtest import BOOT, ended_well, lodge_only, needs
+from vmtest import BOOT, QUIET, device_only, ended_well, lodge_only, needs
 
 
-def small(vm, options, append="console=ttyS0 quiet quiet-init run=\"sleep 1000\""):
+def small(vm, options, append=f"{QUIET} run=\"sleep 1000\""):
     return (f"-accel {vm.accel} -cpu {vm.cpu()} -M q35 -m 256M -nodefaults {options} -kernel {vm.path('cloud/vmlinuz')} "
             f"-initrd {vm.path('cloud/initrd')} -append '{append}'")
 
@@ -32,7 +32,7 @@ def test_sigint_and_sighup_end_it_in_order(vm):
 @needs("cloud")
 def test_daemon_leaves_the_terminal_and_runs(vm):
     result = vm.run(small(vm, "-display none -daemonize -pidfile /tmp/daemon.pid -serial file:/tmp/daemon.console",
-                          "console=ttyS0 quiet quiet-init run=true"), 60)
+                          f"{QUIET} run=true"), 60)
     assert result.status == 0, f"exit status {result.status}"
     vm.shell("p=$(cat /tmp/daemon.pid) && while [ -d /proc/$p ]; do sleep 1; done", 150)
     assert "@@exit 0" in vm.shell("cat /tmp/daemon.console")
@@ -45,6 +45,7 @@ def test_daemon_reports_a_failure_before_it_detaches(vm):
     assert "/nonexistent" in result.output
 
 
+@device_only
 @needs("cloud")
 def test_ctrl_a_x_ends_it(vm):
     job = vm.start(small(vm, "-nographic -serial mon:stdio"))
@@ -54,6 +55,7 @@ def test_ctrl_a_x_ends_it(vm):
     assert result.status == 0, f"exit status {result.status}"
 
 
+@device_only
 @needs("cloud")
 def test_configuration_file_gives_options(vm):
     disk = vm.blank("readconfig", 16)
@@ -74,10 +76,11 @@ def test_every_thread_is_in_the_sandbox(vm):
     assert all(line.endswith("2") for line in threads), f"not filtered: {threads}"
 
 
+@device_only
 @needs("cloud")
 def test_chardev_socket_serves_the_serial_port(vm):
     job = vm.start(small(vm, "-display none -chardev socket,id=c,host=127.0.0.1,port=4555,server=on,wait=on "
-                         "-serial chardev:c", 'console=ttyS0 quiet quiet-init run="read -r x; echo heard:$x"'))
+                         "-serial chardev:c", f'{QUIET} run="read -r x; echo heard:$x"'))
     result = vm.place.run("rm -f /tmp/socket.out; "
                           "for i in $(seq 50); do busybox nc -z 127.0.0.1 4555 && break; sleep 0.1; done; sleep 0.3; "
                           "(sleep 1000 | busybox nc 127.0.0.1 4555) >/tmp/socket.out & n=$!; "

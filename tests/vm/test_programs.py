@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Programs with known answers on a full Debian: ciphers, interpreters, packers, a database, a compiler, signals."""
 
-from vmtest import needs, tcg_only
+from vmtest import needs, takes_long, tcg_only
 
 
+@takes_long
 @needs("programs")
 @tcg_only
 def test_programs_print_what_they_print_on_the_host(vm):

@@ -4,10 +4,10 @@
 import time
 
 from qmp import Qmp
-from vmtest import BOOT, device_only, ended_well, lodge_only, needs
+from vmtest import BOOT, BRIEF, QUIET, device_only, ended_well, lodge_only, needs
 
 SLEEPS = {"tcg": 5, "kvm": 2}      # where KVM is emulated, each takes long
-ALARM = {"tcg": 2, "kvm": 12}      # seconds in which it falls asleep
+ALARM = {"tcg": 4, "kvm": 12}      # seconds in which it falls asleep on a host under load
 ASLEEP = 60     # seconds that a guest may take to fall asleep in an emulated host under load
 AWAKE = 90      # ... to wake and to look around
 
@@ -29,7 +29,7 @@ class Sleeper:
             f"-device pcie-root-port,id=rp -device virtio-rng-pci,bus=rp -device virtio-serial-pci "
             f"-chardev file,id=port,path={self.ports[-1]} -device virtserialport,chardev=port,name=port "
             f"-kernel {vm.path(kernel)}/vmlinuz -initrd {vm.path(kernel)}/initrd "
-            f"-append 'console=ttyS0 quiet quiet-init script=sleeping sleeps={sleeps} alarm={ALARM[vm.accel]}' "
+            f"-append '{QUIET} script=sleeping sleeps={sleeps} alarm={ALARM[vm.accel]}' "
             + (f"-incoming {incoming}" if incoming else ""))
         self.qmp = Qmp(self.job, BOOT)
 
@@ -169,6 +169,6 @@ def test_a_reset_wakes_and_quit_ends_sleep(vm):
 @needs("cloud")
 def test_a_machine_may_be_unable_to_sleep(vm):
     output = ended_well(vm.guest("-M q35 -m 256M -global ICH9-LPC.disable_s3=1 -global ICH9-LPC.disable_s4=1",
-                                 append="console=ttyS0 quiet-init", run="cat /sys/power/mem_sleep /sys/power/disk"))
+                                 append=f"console=ttyS0 quiet-init {BRIEF}", run="cat /sys/power/mem_sleep /sys/power/disk"))
     assert "[s2idle]" in output and "deep" not in output, output
     assert "platform" not in output, output

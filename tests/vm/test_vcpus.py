@@ -4,7 +4,7 @@
 import re
 
 from qmp import Qmp
-from vmtest import BOOT, device_only, lodge_only, needs
+from vmtest import BOOT, QUIET, device_only, lodge_only, needs
 
 SEEN = 60       # seconds that a guest may take to use a CPU that came, or to let go of one
 
@@ -18,7 +18,7 @@ class Guest:
         self.job = vm.start(
             f"-accel {vm.accel} -cpu {vm.cpu()} -M q35 -m 256M -nodefaults -display none -serial file:{self.console} "
             f"-qmp stdio {options} -kernel {vm.path('cloud/vmlinuz')} -initrd {vm.path('cloud/initrd')} "
-            f"-append 'console=ttyS0 quiet quiet-init script=vcpus {append}'")
+            f"-append '{QUIET} script=vcpus {append}'")
         self.qmp = Qmp(self.job, BOOT)
         self.places = self.qmp.execute("query-hotpluggable-cpus")[::-1]
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """virtio devices under stock drivers."""
 
-from vmtest import BOOT, ended_well, needs
+from vmtest import BOOT, QUIET, device_only, ended_well, needs, takes_long
 
 # fio with its libraries from the tools disk; the small guest has no dynamic loader of its own.
 FIO = ("mount -t ext4 -o ro /dev/disk-tools /mnt; "
@@ -24,7 +24,7 @@ def test_serial_port_carries_both_directions(vm):
     job = vm.start(
         f"-accel {vm.accel} -cpu {vm.cpu()} -M q35 -m 256M -nodefaults -display none -serial file:/tmp/port-console "
         f"-device virtio-serial-pci -chardev stdio,id=c -device virtserialport,chardev=c,name=org.example "
-        f"-kernel {vm.path('cloud/vmlinuz')} -initrd {vm.path('cloud/initrd')} -append 'console=ttyS0 quiet quiet-init "
+        f"-kernel {vm.path('cloud/vmlinuz')} -initrd {vm.path('cloud/initrd')} -append '{QUIET} "
         f"run=\"p=/dev/$(grep -l org.example /sys/class/virtio-ports/*/name | cut -d/ -f5); "
         f"exec 3<>$p; echo guest speaks >&3; read -r x <&3; echo heard: $x >&3; sleep 1\"'")
     job.expect("guest speaks", BOOT)
@@ -33,6 +33,7 @@ def test_serial_port_carries_both_directions(vm):
     assert job.wait(BOOT).status == 0
 
 
+@device_only
 @needs("cloud")
 def test_console_prints(vm):
     ended_well(vm.guest(
@@ -52,6 +53,7 @@ def test_disk_keeps_what_is_written(vm):
     assert digest in vm.shell(f"sha256sum {disk}")
 
 
+@device_only
 @needs("cloud")
 def test_disk_serial_and_read_only_reach_the_guest(vm):
     disk = vm.blank("serial", 16)
@@ -62,6 +64,7 @@ def test_disk_serial_and_read_only_reach_the_guest(vm):
     assert "serial=NUMBER-7 ro=1" in output
 
 
+@device_only
 @needs("cloud")
 def test_disk_discards(vm):
     disk = vm.blank("discard", 64)
@@ -72,6 +75,7 @@ def test_disk_discards(vm):
     assert used_kib < 1024, f"{used_kib} KiB are still allocated"
 
 
+@takes_long
 @needs("cloud", "tools")
 def test_two_disks_with_iothreads_verify_under_fio(vm):
     a, b = vm.blank("fio-a", 64), vm.blank("fio-b", 64)

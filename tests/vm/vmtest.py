@@ -3,8 +3,9 @@
 
 A test is a function `test_...(vm)` in a file test_*.py; its name says the behaviour. Decorators declare what it needs:
 images by name (`@needs("debian")`), the VMM under test rather than the peer (`@lodge_only`), one accelerator
-(`@kvm_only`, `@tcg_only`), this host's own /dev/kvm (`@on_host`), that no accelerator matters (`@device_only`), or that
-only one such test may run at a time (`@one_at_a_time`). A test that cannot run raises Skip with the reason.
+(`@kvm_only`, `@tcg_only`), this host's own /dev/kvm (`@on_host`), that no accelerator matters (`@device_only`), that
+only one such test may run at a time (`@one_at_a_time`), or that it goes first, since it takes long (`@takes_long`). A test
+that cannot run raises Skip with the reason.
 """
 
 import shlex
@@ -14,6 +15,10 @@ from pathlib import Path
 from images import cache, disks, initramfs, kernels, programs
 
 BOOT = 100          # seconds that a small guest may take from start to end in an emulated host under load
+# Without what half of a small guest's boot goes into, ciphers that test themselves and a search for a mouse: for all guests
+# but some of test_boot's and whole Debians. And a line that leaves the console to what the test says.
+BRIEF = "cryptomgr.notests i8042.noaux"
+QUIET = f"console=ttyS0 quiet quiet-init {BRIEF}"
 
 
 class Skip(Exception):
@@ -57,6 +62,13 @@ def one_at_a_time(function):
     return function
 
 
+def takes_long(function):
+    """The test takes minutes in an emulated host, or most of one on the software CPU. It goes first: short ones fill the
+    time until the last of them ends."""
+    function.takes_long = True
+    return function
+
+
 def on_host(function):
     """The test uses this host's /dev/kvm directly, whatever it can do."""
     function.on_host = True
@@ -73,6 +85,13 @@ def _kernel_image(name):
         if kernel.busybox:
             tree.add(f"{name}/busybox", kernel.busybox)
     return add
+
+
+def _generic_elf_image(tree):
+    """The generic kernel as it is once it has unpacked itself, and its initramfs."""
+    kernel = kernels.get("generic")
+    tree.add("generic-elf/vmlinuz", kernels.unpacked(kernel))
+    tree.add("generic-elf/initrd", initramfs.hello(kernel))
 
 
 def _agent_image(tree):
@@ -149,9 +168,9 @@ def _modes_image(tree):
 
 
 IMAGES = {name: _kernel_image(name) for name in kernels.PACKAGES} | {
-    "agent": _agent_image, "clocks": _clocks_image, "debian": _debian_image, "iperf": _iperf_image, "libvirt": _libvirt_image,
-    "programs": _programs_image,
-    "tools": _tools_image, "modes": _modes_image}
+    "agent": _agent_image, "clocks": _clocks_image, "debian": _debian_image, "generic-elf": _generic_elf_image,
+    "iperf": _iperf_image, "libvirt": _libvirt_image, "modes": _modes_image, "programs": _programs_image,
+    "tools": _tools_image}
 
 
 class Vm:
@@ -219,7 +238,7 @@ class Vm:
         """Run it to its end; the Result."""
         return self.start(options).wait(timeout)
 
-    def guest(self, options="", kernel="cloud", append="console=ttyS0", run="true"):
+    def guest(self, options="", kernel="cloud", append=f"console=ttyS0 {BRIEF}", run="true"):
         """Start a guest: that kernel with its small initramfs, which runs the shell commands `run` and powers off."""
         append = shlex.quote(f'{append} quiet run="{run}"')
         return self.start(f"-accel {self.accel} -cpu {self.cpu()} -nodefaults -nographic -serial stdio {options} "
@@ -228,7 +247,7 @@ class Vm:
     def boot(self, run, kernel="cloud"):
         """Options of a guest that runs these shell commands, where its console does not lead to the job's output."""
         return (f"-kernel {self.path(kernel)}/vmlinuz -initrd {self.path(kernel)}/initrd "
-                f"-append 'console=ttyS0 quiet quiet-init run=\"{run}\"'")
+                f"-append '{QUIET} run=\"{run}\"'")
 
     def cpu(self):
         return "host" if self.accel == "kvm" else "max"

@@ -9,6 +9,7 @@ import contextlib
 import lzma
 import re
 import shutil
+import struct
 import subprocess
 import tarfile
 from pathlib import Path
@@ -94,6 +95,18 @@ def get(name):
         package = _real_package(PACKAGES[name], architecture)
         cache.entry(entry, lambda path: _fetch(package, architecture, path))
     return Kernel(name, marker)
+
+
+def unpacked(kernel):
+    """The ELF image in a bzImage that is packed with xz (Documentation/arch/x86/boot.rst): to unpack it takes a software CPU
+    longer than all that follows."""
+    def build(path):
+        image = kernel.vmlinuz.read_bytes()
+        setup_sectors = image[0x1f1]
+        offset, length = struct.unpack_from("<II", image, 0x248)
+        packed = image[(1 + setup_sectors) * 512 + offset:][:length]
+        path.write_bytes(lzma.LZMADecompressor(lzma.FORMAT_XZ).decompress(packed))
+    return cache.entry(f"kernels/{kernel.path.name}.elf", build)
 
 
 def _apt(architecture):
