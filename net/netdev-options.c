@@ -36,8 +36,10 @@ static const FieldStruct user_options = FIELD_TABLE(
     F_LIST("dnssearch", NetUserOptions, dnssearch, &string_element,
            .help = "Domain to look names up in; more than once"),
     F_STR("domainname", NetUserOptions, domainname, NULL, .help = "Domain that DHCP tells"),
-    F_STR("ipv6-prefix", NetUserOptions, ipv6_prefix, NULL, .help = "The IPv6 network (default: fec0::)"),
-    F_INT("ipv6-prefixlen", NetUserOptions, ipv6_prefixlen, 64, .min = 1, .max = 126, .help = "Its length in bits"),
+    F_STR("ipv6-net", NetUserOptions, ipv6_net, NULL, .help = "The IPv6 network, ADDRESS[/BITS] (default: fec0::/64)"),
+    F_STR("ipv6-prefix", NetUserOptions, ipv6_prefix, NULL, .help = "The same without its length"),
+    F_INT("ipv6-prefixlen", NetUserOptions, ipv6_prefixlen, 64, FIELD_HAS(NetUserOptions, has_ipv6_prefixlen),
+          .min = 1, .max = 126, .help = "Its length in bits"),
     F_STR("ipv6-host", NetUserOptions, ipv6_host, NULL, .help = "Its IPv6 gateway (default: the 2nd address)"),
     F_STR("ipv6-dns", NetUserOptions, ipv6_dns, NULL, .help = "Its IPv6 name server (default: the 3rd address)"),
     F_LIST("hostfwd", NetUserOptions, hostfwd, &string_element,
@@ -46,6 +48,8 @@ static const FieldStruct user_options = FIELD_TABLE(
            .help = "[tcp]:ADDR:PORT-CHARDEV: forward what the guest sends there; more than once"),
     F_STR("tftp-server-name", NetUserOptions, tftp_server_name, NULL,
           .help = "Name of the TFTP server that DHCP tells"),
+    F_STR("smb", NetUserOptions, smb, NULL, .flags = FIELD_HIDDEN, .help = "Refused: there is no file server here"),
+    F_STR("smbserver", NetUserOptions, smbserver, NULL, .flags = FIELD_HIDDEN, .help = "Refused, as smb is"),
     F_STR("egress", NetUserOptions, egress, NULL,
           .help = "Id of an -object egress-policy, which says what the guest may reach (default: everything)"));
 
