@@ -120,9 +120,10 @@ const Option option_table[] = {
       .group = "netdev", .implied = "type" },
     { "nic", NULL, SECTION_NETWORK, TEXTS(nics), "none|TYPE[,model=DEVICE][,mac=ADDRESS][,KEY=VALUE...]",
       "Add a NIC and the backend behind it, of -netdev's types: -nic user is a network that needs nothing else",
-      .implied = "type" },
+      .group = "nic", .implied = "type" },
     { "net", NULL, SECTION_NETWORK, TEXTS(nets), "none|nic[,model=DEVICE][,macaddr=ADDRESS]|TYPE[,KEY=VALUE...]",
-      "Add a NIC, or a backend; all of these are connected to one hub. -nic is better", .implied = "type" },
+      "Add a NIC, or a backend; all of these are connected to one hub. -nic is better",
+      .group = "net", .implied = "type" },
     /* ---- monitors ---- */
     { "monitor", NULL, SECTION_MONITOR, TEXTS(hmp), "stdio|unix:PATH,server=on,wait=off|...|none",
       "Let people control the domain there. Its command `help` lists the others", .plain = true },

@@ -91,6 +91,11 @@ static void test_forwards_come_and_go(void **state)
 {
     MonitorRig *r = *state;
 
+    accepted(state, "user,id=m,hostfwd=tcp:127.0.0.77:29137-:22");
+    ask(state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": "
+               "\"hostfwd_remove m tcp:127.0.0.77:29137\"}}",
+        "{\"return\": \"host forwarding rule for tcp:127.0.0.77:29137 removed\\n\"}");
+    assert_true(netdev_del(r->domain, "m", NULL));
     accepted(state, "user,id=n,hostfwd=tcp:127.0.0.1:0-:22,hostfwd=udp:127.0.0.1:0-10.0.2.15:53");
     ask(state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": "
                "\"hostfwd_add tcp:127.0.0.1:0-:80\"}}", "{\"return\": \"\"}");
@@ -99,6 +104,8 @@ static void test_forwards_come_and_go(void **state)
     ask(state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": "
                "\"hostfwd_remove tcp:127.0.0.1:1\"}}",
         "{\"return\": \"Error: host forwarding rule for 'tcp:127.0.0.1:1' not found...");
+    ask(state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": "
+               "\"hostfwd_remove\"}}", "{\"return\": \"Error: A rule is wanted. Write...");
     ask(state, "{\"execute\": \"x-query-usernet\"}", "{\"return\": {\"human-readable-text\": \"n:\\n...");
     assert_true(netdev_del(r->domain, "n", NULL));
     ask(state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": "
