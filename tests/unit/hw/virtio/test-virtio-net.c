@@ -614,7 +614,7 @@ static void test_nics_are_announced_when_that_is_asked_for(void **state)
 static void test_wrong_options_are_named(void **state)
 {
     Guest *t = *state;
-    g_autofree char *size = NULL, *mac = NULL, *group = NULL, *busy = NULL, *rom = NULL;
+    g_autofree char *size = NULL, *mac = NULL, *group = NULL, *busy = NULL, *rom = NULL, *ufo = NULL, *timer = NULL;
 
     t->g.rig = rig_new_with(NULL, with_wire);
     size = rig_try_add(t->g.rig, "virtio-net-pci,rx_queue_size=300");
@@ -625,7 +625,13 @@ static void test_wrong_options_are_named(void **state)
     assert_non_null(strstr(group, "group address"));
     rom = rig_try_add(t->g.rig, "virtio-net-pci,romfile=efi-virtio.rom");
     assert_non_null(strstr(rom, "only an empty romfile is possible"));
-    assert_null(rig_try_add(t->g.rig, "virtio-net-pci,netdev=n,romfile="));
+    ufo = rig_try_add(t->g.rig, "virtio-net-pci,host_ufo=on");
+    assert_non_null(strstr(ufo, "UDP is not cut here"));
+    timer = rig_try_add(t->g.rig, "virtio-net-pci,tx=timer");
+    assert_non_null(strstr(timer, "It is one of: bh"));
+    /* What libvirt writes of <rom bar='off'/> and <driver txmode='iothread'>, <host gso='off' ufo='off'/>. */
+    assert_null(rig_try_add(t->g.rig, "virtio-net-pci,netdev=n,romfile=,rombar=0,tx=bh,gso=off,host_ufo=off,"
+                                      "guest_ufo=off"));
     busy = rig_try_add(t->g.rig, "virtio-net-pci,netdev=n");
     assert_non_null(strstr(busy, "netdev 'n' is in use by 'virtio-net-pci.0'"));
 }
