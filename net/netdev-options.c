@@ -109,8 +109,10 @@ static const FieldStruct socket_options = FIELD_TABLE("NetdevSocketOptions", Net
     F_STR("fd", NetSocketOptions, fd, NULL, .help = "Descriptor of a connected stream socket"),
     F_STR("listen", NetSocketOptions, listen, NULL, .help = "[HOST]:PORT to listen on"),
     F_STR("connect", NetSocketOptions, connect, NULL, .help = "HOST:PORT to connect to"),
+    F_STR("mcast", NetSocketOptions, mcast, NULL, .help = "GROUP:PORT of a multicast group to be in"),
     F_STR("udp", NetSocketOptions, udp, NULL, .help = "HOST:PORT to send datagrams to"),
-    F_STR("localaddr", NetSocketOptions, localaddr, NULL, .help = "HOST:PORT to receive datagrams at"));
+    F_STR("localaddr", NetSocketOptions, localaddr, NULL,
+          .help = "HOST:PORT to receive datagrams at; with mcast, address of the interface"));
 
 /* ---- the union ---- */
 
@@ -158,7 +160,7 @@ static const NetClass *class_of(const NetdevOptions *o)
 {
     const NetSocketOptions *socket = o->options;
 
-    return o->type == BACKEND_SOCKET && (socket->udp || socket->localaddr) ? &net_socket_dgram_class : classes[o->type];
+    return o->type == BACKEND_SOCKET && (socket->udp || socket->mcast || socket->localaddr) ? &net_socket_dgram_class : classes[o->type];
 }
 
 bool netdev_add(Domain *domain, const Json *json, bool lenient, GError **error)

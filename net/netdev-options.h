@@ -47,7 +47,7 @@ typedef struct NetStreamOptions {
 
 typedef struct NetDgramOptions { SocketAddress *local, *remote; } NetDgramOptions;
 
-typedef struct NetSocketOptions { char *fd, *listen, *connect, *udp, *localaddr; } NetSocketOptions;
+typedef struct NetSocketOptions { char *fd, *listen, *connect, *udp, *mcast, *localaddr; } NetSocketOptions;
 
 extern const NetClass net_user_class, net_hubport_class, net_tap_class, net_bridge_class, net_stream_class,
     net_vhost_user_class,    net_dgram_class, net_socket_class, net_socket_dgram_class;

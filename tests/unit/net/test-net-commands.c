@@ -160,8 +160,12 @@ static void test_sockets_say_what_they_lack(void **state)
     refused(state, "stream,id=n,addr.type=unix,addr.path=/x,server=on,reconnect=1", "reconnect is for clients");
     refused(state, "dgram,id=n", "'local' is missing");
     refused(state, "dgram,id=n,local.type=unix,local.path=/tmp/x", "'remote' is missing");
-    refused(state, "dgram,id=n,local.type=inet,local.host=127.0.0.1,local.port=0,remote.type=inet,"
-                   "remote.host=239.1.2.3,remote.port=5", "multicast");
+    refused(state, "socket,id=n,mcast=10.0.0.1:1234", "'10.0.0.1' is no multicast group");
+    refused(state, "socket,id=n,mcast=230.0.0.1", "is not GROUP:PORT");
+    refused(state, "socket,id=n,mcast=230.0.0.1:70000", "'70000' is no port");
+    refused(state, "socket,id=n,mcast=230.0.0.1:1,udp=127.0.0.1:1", "mcast goes with localaddr only");
+    refused(state, "socket,id=n,mcast=230.0.0.1:1,localaddr=here", "'here' is no IPv4 address");
+    refused(state, "socket,id=n,mcast=230.0.0.1:1,localaddr=192.0.2.1", "cannot join the multicast group");
     refused(state, "stream,id=n,addr.type=fd,addr.str=0", "no stream socket");
 }
 

@@ -65,6 +65,28 @@ static void with_iothread_and_datagrams(Domain *domain)
     assert_true(netdev_add_text(domain, text, NULL));
 }
 
+static struct sockaddr_in group = { .sin_family = AF_INET };
+
+/* The test and the netdev are members of a multicast group; `wire` hears what is said there. */
+static void with_group(Domain *domain)
+{
+    const struct ip_mreqn member = { .imr_multiaddr = { htonl(0xef070707) }, .imr_address = { htonl(INADDR_LOOPBACK) } };
+    const int on = 1;
+    g_autofree char *text = NULL;
+    socklen_t length = sizeof(group);
+
+    group.sin_addr = member.imr_multiaddr;
+    group.sin_port = 0;
+    wire = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(setsockopt(wire, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
+    assert_int_equal(bind(wire, (struct sockaddr *)&group, length), 0);
+    assert_int_equal(getsockname(wire, (struct sockaddr *)&group, &length), 0);
+    assert_int_equal(setsockopt(wire, IPPROTO_IP, IP_ADD_MEMBERSHIP, &member, sizeof(member)), 0);
+    assert_int_equal(setsockopt(wire, IPPROTO_IP, IP_MULTICAST_IF, &member, sizeof(member)), 0);
+    text = g_strdup_printf("socket,id=n,mcast=239.7.7.7:%u,localaddr=127.0.0.1", ntohs(group.sin_port));
+    assert_true(netdev_add_text(domain, text, NULL));
+}
+
 static int setup(void **state)
 {
     *state = g_new0(Guest, 1);
@@ -243,6 +265,25 @@ static void test_packed_rings_carry_frames(void **state)
 {
     start(*state, DEVICE ",packed=on", with_wire, BASIC | BIT(VIRTIO_F_RING_PACKED));
     frames_go_both_ways(*state);
+}
+
+static void test_a_multicast_group_is_a_wire_that_gives_nobody_his_own(void **state)
+{
+    Guest *t = *state;
+    uint8_t sent[60], frame[60], got[100];
+
+    start(t, DEVICE, with_group, BASIC);
+    offer_buffers(t, 4, 2048);
+    make_frame(sent, BROADCAST, sizeof(sent));
+    send_frame(t, sent, sizeof(sent), NULL);
+    wait_sent(t);
+    while (recv(wire, got, sizeof(got), MSG_DONTWAIT) != sizeof(sent)) {
+        guest_run(&t->g);
+    }
+    assert_memory_equal(got, sent, sizeof(sent));
+    make_frame(frame, OURS, sizeof(frame));
+    assert_int_equal(sendto(wire, frame, sizeof(frame), 0, (struct sockaddr *)&group, sizeof(group)), sizeof(frame));
+    expect_frame(t, frame, sizeof(frame)); /* the first that comes */
 }
 
 static void test_an_iothread_carries_frames(void **state)
@@ -643,6 +684,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(split_rings_carry_frames),
         TEST(packed_rings_carry_frames),
+        TEST(a_multicast_group_is_a_wire_that_gives_nobody_his_own),
         TEST(an_iothread_carries_frames),
         TEST(a_frame_is_put_into_several_buffers),
         TEST(a_frame_is_put_into_several_buffers_of_a_packed_ring),
