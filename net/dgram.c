@@ -23,10 +23,10 @@
 
 typedef struct NetDgram {
     NetBackend backend; /* first */
-    int fd, out;        /* out: what is sent by, the same but in a multicast group */
+    int fd, out;            /* out: what is sent by, the same but in a multicast group */
     struct sockaddr_in own; /* family 0: it does not hear itself */
-    HostAddress remote; /* length 0: the socket is connected */
-    SocketAddress local;   /* data NULL: nothing to remove */
+    HostAddress remote;     /* length 0: the socket is connected */
+    SocketAddress local;    /* data NULL: nothing to remove */
     /* The loop's */
     NetQueue *queue;    /* NULL: no NIC */
     LoopFd *watch;

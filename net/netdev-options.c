@@ -160,7 +160,10 @@ static const NetClass *class_of(const NetdevOptions *o)
 {
     const NetSocketOptions *socket = o->options;
 
-    return o->type == BACKEND_SOCKET && (socket->udp || socket->mcast || socket->localaddr) ? &net_socket_dgram_class : classes[o->type];
+    if (o->type == BACKEND_SOCKET && (socket->udp || socket->mcast || socket->localaddr)) {
+        return &net_socket_dgram_class;
+    }
+    return classes[o->type];
 }
 
 bool netdev_add(Domain *domain, const Json *json, bool lenient, GError **error)

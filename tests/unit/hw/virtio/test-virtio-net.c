@@ -70,7 +70,8 @@ static struct sockaddr_in group = { .sin_family = AF_INET };
 /* The test and the netdev are members of a multicast group; `wire` hears what is said there. */
 static void with_group(Domain *domain)
 {
-    const struct ip_mreqn member = { .imr_multiaddr = { htonl(0xef070707) }, .imr_address = { htonl(INADDR_LOOPBACK) } };
+    const struct ip_mreqn member = { .imr_multiaddr = { htonl(0xef070707) },
+                                     .imr_address = { htonl(INADDR_LOOPBACK) } };
     const int on = 1;
     g_autofree char *text = NULL;
     socklen_t length = sizeof(group);
