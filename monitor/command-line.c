@@ -18,6 +18,8 @@ const OptionLanguage option_languages[] = {
     { "drive", &drive_options, NULL },
     { "blockdev", &blockdev_options, NULL },
     { "netdev", &netdev_options, netdev_help },
+    { "nic", NULL, nic_help },
+    { "net", NULL, nic_help },
     { "mon", &monitor_options, NULL },
     { "smbios", &smbios_options, NULL },
     { NULL },

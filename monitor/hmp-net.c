@@ -47,6 +47,10 @@ static bool hmp_hostfwd(HmpCall *call, bool (*change)(Domain *, const char *, co
     g_auto(GStrv) words = g_strsplit(call->rest, " ", 2);
     bool named = words[0] && words[1];
 
+    if (!words[0]) {
+        error_set(error, "A rule is wanted");
+        return error_hint(error, "Write hostfwd_add [NETDEV] tcp::2222-:22, hostfwd_remove [NETDEV] tcp::2222.");
+    }
     return change(call->domain, named ? words[0] : NULL, named ? g_strstrip(words[1]) : call->rest, error);
 }
 
@@ -57,7 +61,13 @@ bool hmp_hostfwd_add(HmpCall *call, GError **error)
 
 bool hmp_hostfwd_remove(HmpCall *call, GError **error)
 {
-    return hmp_hostfwd(call, net_hostfwd_remove, error);
+    const char *rule = strrchr(call->rest, ' ');
+
+    if (!hmp_hostfwd(call, net_hostfwd_remove, error)) {
+        return false;
+    }
+    g_string_append_printf(call->out, "host forwarding rule for %s removed\n", rule ? rule + 1 : call->rest);
+    return true;
 }
 
 static bool hmp_egress(HmpCall *call, bool add, GError **error)

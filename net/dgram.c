@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The `dgram` backend, and `socket` with udp=: a frame is a datagram of a local or UDP socket.
+ * The `dgram` backend, and `socket` with udp= or mcast=: a frame is a datagram of a local or UDP socket.
  *
  * What the socket has no room for, the guest keeps; a peer that is not there loses frames, as on a
  * wire.
@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/dgram-group.h"
 #include "net/netdev-options.h"
 #include "vmm/error.h"
 #include "vmm/log.h"
@@ -22,9 +23,10 @@
 
 typedef struct NetDgram {
     NetBackend backend; /* first */
-    int fd;
-    HostAddress remote; /* length 0: the socket is connected */
-    SocketAddress local;   /* data NULL: nothing to remove */
+    int fd, out;            /* out: what is sent by, the same but in a multicast group */
+    struct sockaddr_in own; /* family 0: it does not hear itself */
+    HostAddress remote;     /* length 0: the socket is connected */
+    SocketAddress local;    /* data NULL: nothing to remove */
     /* The loop's */
     NetQueue *queue;    /* NULL: no NIC */
     LoopFd *watch;
@@ -55,11 +57,25 @@ static bool hand_on(NetDgram *d, size_t length)
     return net_receive(&d->backend, d->queue, &packet);
 }
 
+/* The bytes of the next frame, 0 if it is our own, -1. */
+static ssize_t take_frame(NetDgram *d)
+{
+    struct sockaddr_in from = { 0 };
+    socklen_t length = sizeof(from);
+    ssize_t n;
+
+    if (!d->own.sin_family) {
+        return recv(d->fd, d->frame, NET_FRAME_MAX, MSG_DONTWAIT);
+    }
+    n = recvfrom(d->fd, d->frame, NET_FRAME_MAX, MSG_DONTWAIT, (struct sockaddr *)&from, &length);
+    return from.sin_addr.s_addr == d->own.sin_addr.s_addr && from.sin_port == d->own.sin_port ? MIN(n, 0) : n;
+}
+
 /* A peer that is gone shows as an error once, at the next call. */
 static void receive(NetDgram *d)
 {
     for (unsigned i = 0; i < PER_ROUND; i++) {
-        ssize_t n = recv(d->fd, d->frame, NET_FRAME_MAX, MSG_DONTWAIT);
+        ssize_t n = take_frame(d);
 
         if (n < 0 && errno != ECONNREFUSED && errno != EINTR) {
             return;
@@ -104,13 +120,13 @@ static NetSent dgram_send(NetBackend *b, NetQueue *q, const NetPacket *packet)
     ssize_t n;
 
     do {
-        n = sendmsg(d->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        n = sendmsg(d->out, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     } while (n < 0 && errno == EINTR);
     if (n >= 0) {
         d->complained = false;
         return NET_SENT;
     }
-    if (errno == EAGAIN) {
+    if (errno == EAGAIN && d->out == d->fd) { /* else it is lost: nobody looks when `out` has room */
         set_events(d, d->events | LOOP_WRITE);
         return NET_NO_ROOM;
     }
@@ -146,6 +162,9 @@ static void dgram_close(NetBackend *b)
 {
     NetDgram *d = net_dgram(b);
 
+    if (d->out != d->fd) {
+        close(d->out);
+    }
     close(d->fd);
     if (d->local.data) {
         socket_address_unlink(&d->local);
@@ -161,6 +180,7 @@ static bool open_at(NetDgram *d, const SocketAddress *local, const SocketAddress
     if (d->fd < 0) {
         return false;
     }
+    d->out = d->fd;
     fcntl(d->fd, F_SETFL, fcntl(d->fd, F_GETFL) | O_NONBLOCK);
     d->local = socket_address_copy(local);
     here = socket_address_text(local);
@@ -169,11 +189,44 @@ static bool open_at(NetDgram *d, const SocketAddress *local, const SocketAddress
     return true;
 }
 
+static bool open_group(NetDgram *d, const char *host, const char *port, const char *interface, GError **error)
+{
+    NetGroup group;
+
+    if (!net_group_open(host, port, interface, &group, error)) {
+        return false;
+    }
+    d->fd = group.in;
+    d->out = group.out;
+    d->own = group.own;
+    d->backend.info = g_strdup_printf("group=%s:%s", host, port);
+    return true;
+}
+
 static bool dgram_open(NetBackend *b, const void *opaque, GError **error)
 {
     const NetDgramOptions *o = opaque;
+    const InetSocketAddress *there = o->remote && o->remote->type == SOCKET_ADDRESS_INET ? o->remote->data : NULL;
+    const InetSocketAddress *here = o->local && o->local->type == SOCKET_ADDRESS_INET ? o->local->data : NULL;
 
+    if (there && net_group_is(there->host) && (here || !o->local)) {
+        return open_group(net_dgram(b), there->host, there->port, here ? here->host : NULL, error);
+    }
     return open_at(net_dgram(b), o->local, o->remote, error);
+}
+
+static bool open_mcast(NetDgram *d, const NetSocketOptions *o, GError **error)
+{
+    g_auto(GStrv) parts = g_strsplit(o->mcast, ":", 2);
+
+    if (o->udp || o->fd || o->listen || o->connect) {
+        error_set(error, "mcast goes with localaddr only");
+        return error_hint(error, "Write mcast=GROUP:PORT[,localaddr=ADDRESS].");
+    }
+    if (g_strv_length(parts) != 2) {
+        return error_set(error, "mcast='%s' is not GROUP:PORT", o->mcast);
+    }
+    return open_group(d, parts[0], parts[1], o->localaddr, error);
 }
 
 static bool socket_dgram_open(NetBackend *b, const void *opaque, GError **error)
@@ -182,6 +235,9 @@ static bool socket_dgram_open(NetBackend *b, const void *opaque, GError **error)
     SocketAddress local = { 0 }, remote = { 0 };
     bool ok;
 
+    if (o->mcast) {
+        return open_mcast(net_dgram(b), o, error);
+    }
     if (!o->udp || !o->localaddr || o->fd || o->listen || o->connect) {
         error_set(error, "udp and localaddr go together, and with nothing else");
         return error_hint(error, "Write udp=HOST:PORT,localaddr=HOST:PORT.");

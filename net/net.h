@@ -159,6 +159,8 @@ bool netdev_del(Domain *domain, const char *id, GError **error);
 Json *netdev_json_from_text(const char *text, GError **error);
 /* type: its options; NULL: the types.  false: there is none. */
 bool netdev_help(const char *type, GString *out, GError **error);
+/* What -nic and -net take: models of NICs; type, unless it is NULL: that backend's options. */
+bool nic_help(const char *type, GString *out, GError **error);
 /* The n-th -nic and -net, in two steps: the backend; when there is a machine, the device. */
 bool net_add_nic(Domain *domain, unsigned n, const char *text, GError **error);
 bool net_plug_nic(Domain *domain, unsigned n, const char *text, GError **error);

@@ -36,8 +36,10 @@ static const FieldStruct user_options = FIELD_TABLE(
     F_LIST("dnssearch", NetUserOptions, dnssearch, &string_element,
            .help = "Domain to look names up in; more than once"),
     F_STR("domainname", NetUserOptions, domainname, NULL, .help = "Domain that DHCP tells"),
-    F_STR("ipv6-prefix", NetUserOptions, ipv6_prefix, NULL, .help = "The IPv6 network (default: fec0::)"),
-    F_INT("ipv6-prefixlen", NetUserOptions, ipv6_prefixlen, 64, .min = 1, .max = 126, .help = "Its length in bits"),
+    F_STR("ipv6-net", NetUserOptions, ipv6_net, NULL, .help = "The IPv6 network, ADDRESS[/BITS] (default: fec0::/64)"),
+    F_STR("ipv6-prefix", NetUserOptions, ipv6_prefix, NULL, .help = "The same without its length"),
+    F_INT("ipv6-prefixlen", NetUserOptions, ipv6_prefixlen, 64, FIELD_HAS(NetUserOptions, has_ipv6_prefixlen),
+          .min = 1, .max = 126, .help = "Its length in bits"),
     F_STR("ipv6-host", NetUserOptions, ipv6_host, NULL, .help = "Its IPv6 gateway (default: the 2nd address)"),
     F_STR("ipv6-dns", NetUserOptions, ipv6_dns, NULL, .help = "Its IPv6 name server (default: the 3rd address)"),
     F_LIST("hostfwd", NetUserOptions, hostfwd, &string_element,
@@ -46,6 +48,8 @@ static const FieldStruct user_options = FIELD_TABLE(
            .help = "[tcp]:ADDR:PORT-CHARDEV: forward what the guest sends there; more than once"),
     F_STR("tftp-server-name", NetUserOptions, tftp_server_name, NULL,
           .help = "Name of the TFTP server that DHCP tells"),
+    F_STR("smb", NetUserOptions, smb, NULL, .flags = FIELD_HIDDEN, .help = "Refused: there is no file server here"),
+    F_STR("smbserver", NetUserOptions, smbserver, NULL, .flags = FIELD_HIDDEN, .help = "Refused, as smb is"),
     F_STR("egress", NetUserOptions, egress, NULL,
           .help = "Id of an -object egress-policy, which says what the guest may reach (default: everything)"));
 
@@ -105,8 +109,10 @@ static const FieldStruct socket_options = FIELD_TABLE("NetdevSocketOptions", Net
     F_STR("fd", NetSocketOptions, fd, NULL, .help = "Descriptor of a connected stream socket"),
     F_STR("listen", NetSocketOptions, listen, NULL, .help = "[HOST]:PORT to listen on"),
     F_STR("connect", NetSocketOptions, connect, NULL, .help = "HOST:PORT to connect to"),
+    F_STR("mcast", NetSocketOptions, mcast, NULL, .help = "GROUP:PORT of a multicast group to be in"),
     F_STR("udp", NetSocketOptions, udp, NULL, .help = "HOST:PORT to send datagrams to"),
-    F_STR("localaddr", NetSocketOptions, localaddr, NULL, .help = "HOST:PORT to receive datagrams at"));
+    F_STR("localaddr", NetSocketOptions, localaddr, NULL,
+          .help = "HOST:PORT to receive datagrams at; with mcast, address of the interface"));
 
 /* ---- the union ---- */
 
@@ -154,7 +160,10 @@ static const NetClass *class_of(const NetdevOptions *o)
 {
     const NetSocketOptions *socket = o->options;
 
-    return o->type == BACKEND_SOCKET && (socket->udp || socket->localaddr) ? &net_socket_dgram_class : classes[o->type];
+    if (o->type == BACKEND_SOCKET && (socket->udp || socket->mcast || socket->localaddr)) {
+        return &net_socket_dgram_class;
+    }
+    return classes[o->type];
 }
 
 bool netdev_add(Domain *domain, const Json *json, bool lenient, GError **error)

@@ -13,8 +13,9 @@ typedef struct NetString { char *str; } NetString; /* what QMP wraps a listed st
 typedef struct NetUserOptions {
     bool restricted, ipv4, ipv6, has_ipv4, has_ipv6;
     char *hostname, *net, *ip, *host, *tftp, *tftp_server_name, *bootfile, *dhcpstart, *dns, *domainname;
-    char *ipv6_prefix, *ipv6_host, *ipv6_dns, *egress;
+    char *ipv6_net, *ipv6_prefix, *ipv6_host, *ipv6_dns, *egress, *smb, *smbserver;
     int64_t ipv6_prefixlen;
+    bool has_ipv6_prefixlen;
     FieldList dnssearch, hostfwd, guestfwd; /* NetString */
 } NetUserOptions;
 
@@ -46,7 +47,7 @@ typedef struct NetStreamOptions {
 
 typedef struct NetDgramOptions { SocketAddress *local, *remote; } NetDgramOptions;
 
-typedef struct NetSocketOptions { char *fd, *listen, *connect, *udp, *localaddr; } NetSocketOptions;
+typedef struct NetSocketOptions { char *fd, *listen, *connect, *udp, *mcast, *localaddr; } NetSocketOptions;
 
 extern const NetClass net_user_class, net_hubport_class, net_tap_class, net_bridge_class, net_stream_class,
     net_vhost_user_class,    net_dgram_class, net_socket_class, net_socket_dgram_class;

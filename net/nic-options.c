@@ -4,7 +4,7 @@
  * QEMU's users type them.
  *
  *   -nic user,model=virtio-net-pci,mac=...,hostfwd=...    netdev nicN, a device on it
- *   -net nic,model=,macaddr=,netdev=,addr=,vectors=       hub port hub0portN, a device on it
+ *   -net nic,model=,macaddr=,netdev=,id=,addr=,vectors=   hub port hub0portN, a device on it
  *   -net user,...                                         netdev netN, hub port hub0portN on it
  *
  * Both are read twice: for the backend, and when the machine is there for the device.  Main thread.
@@ -26,6 +26,12 @@ static const char *text_of(const Json *json, const char *name)
     return value && json_type_of(value) == JSON_STRING ? json_get_string(value) : NULL;
 }
 
+/* Of -net. */
+static bool is_nic(const Json *json)
+{
+    return g_strcmp0(text_of(json, "type"), "nic") == 0;
+}
+
 static void put(Json *json, const char *name, const char *value)
 {
     if (value) {
@@ -45,11 +51,28 @@ static bool plug(Domain *domain, const Json *from, const char *netdev, GError **
         model = pci ? "virtio-net-pci" : "virtio-net-device";
     }
     put(options, "driver", model);
+    put(options, "id", is_nic(from) ? text_of(from, "id") : NULL); /* -nic's is the backend's */
     put(options, "netdev", netdev);
     put(options, "mac", text_of(from, "mac") ? text_of(from, "mac") : text_of(from, "macaddr"));
     put(options, "addr", text_of(from, "addr"));
     put(options, "vectors", text_of(from, "vectors"));
     return device_add(domain, options, error) != NULL;
+}
+
+/* ---- help ---- */
+
+static void add_model(const DeviceClass *class, void *opaque)
+{
+    if (!class->abstract && !class->board_only && g_strcmp0(class->category, "Network") == 0) {
+        g_string_append_printf(opaque, "  %s\n", class->name);
+    }
+}
+
+bool nic_help(const char *type, GString *out, GError **error)
+{
+    g_string_append(out, "Models (model=MODEL; -device MODEL,help lists their properties):\n");
+    device_class_each(add_model, out);
+    return !type || g_str_equal(type, "nic") || g_str_equal(type, "none") || netdev_help(type, out, error);
 }
 
 /* ---- backends ---- */
@@ -105,16 +128,12 @@ bool net_plug_nic(Domain *domain, unsigned n, const char *text, GError **error)
 
 /* ---- -net ---- */
 
-static bool is_nic(const Json *json)
-{
-    return g_strcmp0(text_of(json, "type"), "nic") == 0;
-}
-
 static bool check_nic_key(const char *name, Json *value, void *opaque)
 {
     GError **error = opaque;
 
     return g_strv_contains(nic_keys, name) || g_str_equal(name, "type") || g_str_equal(name, "netdev") ||
+           g_str_equal(name, "id") ||
            error_set(error, "Parameter '%s' is unknown", name);
 }
 

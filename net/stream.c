@@ -410,7 +410,7 @@ static bool socket_open(NetBackend *b, const void *opaque, GError **error)
     bool ok;
 
     if ((o->fd != NULL) + (o->listen != NULL) + (o->connect != NULL) != 1) {
-        error_set(error, "a socket needs one of fd, listen, connect, and udp with localaddr");
+        error_set(error, "a socket needs one of fd, listen, connect, mcast, and udp with localaddr");
         return error_hint(error, "For example listen=127.0.0.1:1234, and connect=127.0.0.1:1234 in another.");
     }
     if (o->fd) {

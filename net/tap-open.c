@@ -62,7 +62,8 @@ static bool make_interface(NetTap *tap, const NetTapOptions *o, GError **error)
         int fd = host_open(TUN_DEVICE, O_RDWR, 0, error);
 
         if (fd < 0) {
-            return false;
+            return error_hint(error, "Load the module tun (modprobe tun), run as one who may open it, or use "
+                                     "-netdev user.");
         }
         g_strlcpy(request.ifr_name, tap->name, IFNAMSIZ);
         if (!set_interface(tap, fd, &request, error)) {

@@ -15,6 +15,9 @@
 #define MASK_MIN    0xff000000u
 #define MASK_MAX    0xfffffff0u
 #define DHCP_NAME_MAX 255
+#define IPV6_BITS     64
+#define IPV6_BITS_MIN 1
+#define IPV6_BITS_MAX 126
 
 /* ---- IPv4 ---- */
 
@@ -29,7 +32,7 @@ static bool parse_net(const char *text, struct in_addr *ret_net, struct in_addr 
     g_auto(GStrv) parts = g_strsplit(text, "/", 2);
     uint32_t net, mask;
 
-    if (!parts[0] || !parse_ipv4("net", parts[0], ret_net, error)) {
+    if (!parse_ipv4("net", parts[0] ? parts[0] : "", ret_net, error)) {
         return false;
     }
     net = ntohl(ret_net->s_addr);
@@ -124,10 +127,30 @@ static bool choose_ipv6(const SlirpConfig *c, const char *name, const char *text
     return in_prefix(c, ret) || error_set(error, "%s='%s' lies outside the network", name, text);
 }
 
+/* ADDRESS[/BITS]; or its two parts in options of their own. */
+static bool parse_prefix(const NetUserOptions *o, SlirpConfig *c, GError **error)
+{
+    g_auto(GStrv) parts = o->ipv6_net ? g_strsplit(o->ipv6_net, "/", 2) : NULL;
+    guint64 bits = o->has_ipv6_prefixlen ? (guint64)o->ipv6_prefixlen : IPV6_BITS;
+
+    if (o->ipv6_net && (o->ipv6_prefix || o->has_ipv6_prefixlen)) {
+        return error_set(error, "ipv6-net says all that ipv6-prefix and ipv6-prefixlen do: leave these out");
+    }
+    if (parts && parts[0] && parts[1] &&
+        !g_ascii_string_to_unsigned(parts[1], 10, IPV6_BITS_MIN, IPV6_BITS_MAX, &bits, NULL)) {
+        return error_set(error, "ipv6-net='%s' has no length of %d to %d bits", o->ipv6_net, IPV6_BITS_MIN,
+                         IPV6_BITS_MAX);
+    }
+    c->vprefix_len = (uint8_t)bits;
+    if (parts) {
+        return parse_ipv6("ipv6-net", parts[0] ? parts[0] : "", &c->vprefix_addr6, error);
+    }
+    return parse_ipv6("ipv6-prefix", o->ipv6_prefix ? o->ipv6_prefix : "fec0::", &c->vprefix_addr6, error);
+}
+
 static bool configure_ipv6(const NetUserOptions *o, SlirpConfig *c, GError **error)
 {
-    c->vprefix_len = (uint8_t)o->ipv6_prefixlen;
-    if (!parse_ipv6("ipv6-prefix", o->ipv6_prefix ? o->ipv6_prefix : "fec0::", &c->vprefix_addr6, error) ||
+    if (!parse_prefix(o, c, error) ||
         !choose_ipv6(c, "ipv6-host", o->ipv6_host, HOST_OFFSET, &c->vhost6, error) ||
         !choose_ipv6(c, "ipv6-dns", o->ipv6_dns, DNS_OFFSET, &c->vnameserver6, error)) {
         return false;
@@ -178,6 +201,11 @@ bool net_user_configure(const NetUserOptions *o, SlirpConfig *ret, char ***ret_d
         .bootfile = o->bootfile,
         .vdomainname = o->domainname,
     };
+    if (o->smb || o->smbserver) {
+        error_set(error, "smb= is not offered: lodge starts no file server");
+        return error_hint(error, "Run one on the host, which the guest finds at %s; or offer files by tftp=.",
+                          o->host ? o->host : "the network's gateway");
+    }
     if (!choose_families(o, ret, error) || !configure_ipv4(o, ret, error) || !configure_ipv6(o, ret, error) ||
         !check_name("hostname", o->hostname, error) || !check_name("domainname", o->domainname, error) ||
         !check_name("tftp-server-name", o->tftp_server_name, error) || !check_name("bootfile", o->bootfile, error)) {

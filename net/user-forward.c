@@ -28,10 +28,11 @@ static char *take(const char **text, char separator)
     return part;
 }
 
+/* Nothing is 0: some port. */
 static bool parse_port(const char *text, int *ret)
 {
     guint64 port = 0;
-    bool ok = text && g_ascii_string_to_unsigned(text, 10, 0, UINT16_MAX, &port, NULL);
+    bool ok = text && (!*text || g_ascii_string_to_unsigned(text, 10, 0, UINT16_MAX, &port, NULL));
 
     *ret = (int)port;
     return ok;
@@ -249,7 +250,7 @@ bool net_user_add_guestfwd(NetUser *u, const char *rule, GError **error)
     int port;
 
     if (!parse_protocol(protocol, false, &udp) || !parse_address(address, &where) || !parse_port(port_text, &port) ||
-        !*rest) {
+        !port || !*rest) {
         error_set(error, "'%s' is no guest forwarding rule", rule);
         return error_hint(error, "Write tcp:ADDRESS:PORT-CHARDEV, such as tcp:10.0.2.100:25-tcp:127.0.0.1:25.");
     }

@@ -261,7 +261,8 @@ bool keyval_wants_help(const char *text, const char *implied, char **ret_subject
 
         take_item(&p, implied && p == text, &key, &value);
         is_implied = implied && (!key || g_str_equal(key, implied));
-        question = g_str_equal(value, "?") || (is_implied && g_str_equal(value, "help"));
+        question = g_str_equal(value, "?") ||
+                   ((is_implied || g_strcmp0(key, "model") == 0) && g_str_equal(value, "help"));
         if (key && (g_str_equal(key, "help") || g_str_equal(key, "?")) && g_str_equal(value, "on")) {
             help = true;
         } else if (question) {

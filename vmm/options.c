@@ -119,9 +119,11 @@ const Option option_table[] = {
       "Add a network backend for NICs to be connected to. -netdev help lists them",
       .group = "netdev", .implied = "type" },
     { "nic", NULL, SECTION_NETWORK, TEXTS(nics), "none|TYPE[,model=DEVICE][,mac=ADDRESS][,KEY=VALUE...]",
-      "Add a NIC and the backend behind it, of -netdev's types: -nic user is a network that needs nothing else" },
+      "Add a NIC and the backend behind it, of -netdev's types: -nic user is a network that needs nothing else",
+      .group = "nic", .implied = "type" },
     { "net", NULL, SECTION_NETWORK, TEXTS(nets), "none|nic[,model=DEVICE][,macaddr=ADDRESS]|TYPE[,KEY=VALUE...]",
-      "Add a NIC, or a backend; all of these are connected to one hub. -nic is better" },
+      "Add a NIC, or a backend; all of these are connected to one hub. -nic is better",
+      .group = "net", .implied = "type" },
     /* ---- monitors ---- */
     { "monitor", NULL, SECTION_MONITOR, TEXTS(hmp), "stdio|unix:PATH,server=on,wait=off|...|none",
       "Let people control the domain there. Its command `help` lists the others", .plain = true },
@@ -320,7 +322,7 @@ static bool answer_help(Options *options, const Option *o, const char *argument,
     g_autofree char *key = NULL;
 
     *ret_asked = false;
-    if (!o->topic && !language) {
+    if (!o->topic && !language && !upper) {
         if (g_str_equal(argument, "help")) {
             *ret_asked = true;
             options->output = g_string_new(NULL);
@@ -334,7 +336,10 @@ static bool answer_help(Options *options, const Option *o, const char *argument,
     }
     *ret_asked = true;
     options->output = g_string_new(NULL);
-    if (upper && upper->help && !key) {
+    if (upper && !language) {
+        option_describe(o, options->output);
+    }
+    if (upper && upper->help && (!key || !language)) {
         return upper->help(subject, options->output, error);
     }
     if (o->topic) {

@@ -344,6 +344,7 @@ static const Property pci_props[] = {
     PROP_CODED("addr", PciDevice, addr, &pci_address_codec, .def.s = "-1",
                .help = "Slot and function on the bus, as in 02.0; -1: the first free slot"),
     PROP_BOOL("multifunction", PciDevice, multifunction, false, .help = "Other functions share the slot"),
+    PROP_UINT("rombar", PciDevice, rombar, 1, .max = 1, .help = "Says nothing: a function has no option ROM"),
     PROP_CODED("romfile", PciDevice, no_rom, &no_rom_codec, .def.s = "", .help = "Empty: a function has no option ROM"),
     PROP_END,
 };

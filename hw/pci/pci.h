@@ -53,6 +53,7 @@ struct PciDevice {
     /* Configuration */
     int32_t addr;        /* "addr": devfn, -1: first free slot */
     bool multifunction;
+    uint32_t rombar; /* has no effect, as: */
     bool no_rom; /* always: no function has an option ROM */
     uint8_t devfn;
     DmaSpace dma;

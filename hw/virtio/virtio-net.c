@@ -28,6 +28,8 @@
 #define DUPLEX_UNKNOWN    0xff
 
 enum { DUPLEX_AUTO, DUPLEX_HALF, DUPLEX_FULL };
+enum { TX_BH };
+static const FieldEnum tx_enum = { "VirtioNetTx", (const char *const[]) { "bh", NULL } };
 static const FieldEnum duplex_enum = { "Duplex", (const char *const[]) { "unknown", "half", "full", NULL } };
 
 /* ---- features and config space ---- */
@@ -195,6 +197,10 @@ static bool check_options(const VirtioNet *n, GError **error)
         return error_set(error, "rx_queue_size and tx_queue_size are powers of two from %d to %d", QUEUE_SIZE_MIN,
                          QUEUE_SIZE_MAX);
     }
+    if (n->offered[VIRTIO_NET_F_GUEST_UFO] || n->offered[VIRTIO_NET_F_HOST_UFO]) {
+        error_set(error, "guest_ufo and host_ufo can only be off: UDP is not cut here");
+        return error_hint(error, "Leave them out.");
+    }
     if (n->host_mtu && n->host_mtu < MTU_MIN) {
         return error_set(error, "host_mtu is 0 or at least %d", MTU_MIN);
     }
@@ -281,6 +287,9 @@ static const Property net_props[] = {
     OFFER("host_tso4", VIRTIO_NET_F_HOST_TSO4, true, "Offer to cut TCP segments, IPv4"),
     OFFER("host_tso6", VIRTIO_NET_F_HOST_TSO6, true, "Offer to cut TCP segments, IPv6"),
     OFFER("host_ecn", VIRTIO_NET_F_HOST_ECN, true, "Offer to cut TCP segments with ECN"),
+    PROP_BOOL("gso", VirtioNet, gso, true, .help = "Says nothing: Virtio 1 has host_tso4 and on in its place"),
+    OFFER("guest_ufo", VIRTIO_NET_F_GUEST_UFO, false, "Only off is possible: UDP is not cut here"),
+    OFFER("host_ufo", VIRTIO_NET_F_HOST_UFO, false, "Only off is possible: UDP is not cut here"),
     OFFER("mrg_rxbuf", VIRTIO_NET_F_MRG_RXBUF, true, "Offer to put a frame into several buffers"),
     OFFER("status", VIRTIO_NET_F_STATUS, true, "Offer the state of the link"),
     OFFER("ctrl_vq", VIRTIO_NET_F_CTRL_VQ, true, "Offer the control queue"),
@@ -295,6 +304,7 @@ static const Property net_props[] = {
               .help = "Entries of a receive queue"),
     PROP_UINT("tx_queue_size", VirtioNet, tx_queue_size, 256, .min = QUEUE_SIZE_MIN, .max = QUEUE_SIZE_MAX,
               .help = "Entries of a transmit queue"),
+    PROP_ENUM("tx", VirtioNet, tx, &tx_enum, TX_BH, .help = "When frames are sent: as soon as the loop comes to it"),
     PROP_UINT("host_mtu", VirtioNet, host_mtu, 0, .help = "MTU that the driver is told; 0: it is not"),
     PROP_INT("speed", VirtioNet, speed, SPEED_UNKNOWN, .min = SPEED_UNKNOWN, .max = INT32_MAX,
              .help = "Speed that the driver is told, Mbit/s; -1: unknown"),

@@ -39,7 +39,8 @@ typedef struct VirtioNet {
     bool offered[64];  /* by VIRTIO_NET_F_*: those that are properties */
     uint16_t host_mtu, rx_queue_size, tx_queue_size;
     int32_t speed, bootindex;
-    int duplex;
+    int duplex, tx;
+    bool gso; /* has no effect */
     /* Set by realize */
     unsigned pairs;
     /* Guest state: the control queue's loop, or the main thread while paused */

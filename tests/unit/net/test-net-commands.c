@@ -91,6 +91,11 @@ static void test_forwards_come_and_go(void **state)
 {
     MonitorRig *r = *state;
 
+    accepted(state, "user,id=m,hostfwd=tcp:127.0.0.77:29137-:22");
+    ask(state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": "
+               "\"hostfwd_remove m tcp:127.0.0.77:29137\"}}",
+        "{\"return\": \"host forwarding rule for tcp:127.0.0.77:29137 removed\\n\"}");
+    assert_true(netdev_del(r->domain, "m", NULL));
     accepted(state, "user,id=n,hostfwd=tcp:127.0.0.1:0-:22,hostfwd=udp:127.0.0.1:0-10.0.2.15:53");
     ask(state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": "
                "\"hostfwd_add tcp:127.0.0.1:0-:80\"}}", "{\"return\": \"\"}");
@@ -99,6 +104,8 @@ static void test_forwards_come_and_go(void **state)
     ask(state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": "
                "\"hostfwd_remove tcp:127.0.0.1:1\"}}",
         "{\"return\": \"Error: host forwarding rule for 'tcp:127.0.0.1:1' not found...");
+    ask(state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": "
+               "\"hostfwd_remove\"}}", "{\"return\": \"Error: A rule is wanted. Write...");
     ask(state, "{\"execute\": \"x-query-usernet\"}", "{\"return\": {\"human-readable-text\": \"n:\\n...");
     assert_true(netdev_del(r->domain, "n", NULL));
     ask(state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": "
@@ -153,9 +160,35 @@ static void test_sockets_say_what_they_lack(void **state)
     refused(state, "stream,id=n,addr.type=unix,addr.path=/x,server=on,reconnect=1", "reconnect is for clients");
     refused(state, "dgram,id=n", "'local' is missing");
     refused(state, "dgram,id=n,local.type=unix,local.path=/tmp/x", "'remote' is missing");
-    refused(state, "dgram,id=n,local.type=inet,local.host=127.0.0.1,local.port=0,remote.type=inet,"
-                   "remote.host=239.1.2.3,remote.port=5", "multicast");
+    refused(state, "socket,id=n,mcast=10.0.0.1:1234", "'10.0.0.1' is no multicast group");
+    refused(state, "socket,id=n,mcast=230.0.0.1", "is not GROUP:PORT");
+    refused(state, "socket,id=n,mcast=230.0.0.1:70000", "'70000' is no port");
+    refused(state, "socket,id=n,mcast=230.0.0.1:1,udp=127.0.0.1:1", "mcast goes with localaddr only");
+    refused(state, "socket,id=n,mcast=230.0.0.1:1,localaddr=here", "'here' is no IPv4 address");
+    refused(state, "socket,id=n,mcast=230.0.0.1:1,localaddr=192.0.2.1", "cannot join the multicast group");
     refused(state, "stream,id=n,addr.type=fd,addr.str=0", "no stream socket");
+}
+
+static void test_an_ipv6_network_is_one_option_or_two(void **state)
+{
+    accepted(state, "user,id=a,ipv6-net=fd00:1::/80,ipv6-host=fd00:1::9");
+    accepted(state, "user,id=b,ipv6-net=fd00::,ipv6-dns=fd00::4");
+    accepted(state, "user,id=c,ipv6-prefix=fd00::,ipv6-prefixlen=48,ipv6-host=fd00:0:0:9::1");
+    refused(state, "user,id=n,ipv6-net=fd00:1::/80,ipv6-host=fd00:1:0:0:1::9", "lies outside the network");
+    refused(state, "user,id=n,ipv6-host=fe00::9", "lies outside the network");
+    refused(state, "user,id=n,ipv6-net=fd00::/127", "no length of 1 to 126 bits");
+    refused(state, "user,id=n,ipv6-net=/64", "ipv6-net='' is no IPv6 address");
+    refused(state, "user,id=n,ipv6-net=", "ipv6-net='' is no IPv6 address");
+    refused(state, "user,id=n,ipv6-net=fd00::/64,ipv6-prefixlen=64", "leave these out");
+}
+
+static void test_what_a_user_network_has_not_is_said(void **state)
+{
+    refused(state, "user,id=n,smb=/tmp", "starts no file server. Run one on the host");
+    refused(state, "user,id=n,smbserver=10.0.2.4", "starts no file server");
+    refused(state, "user,id=n,net=", "net='' is no IPv4 address");
+    refused(state, "user,id=n,guestfwd=tcp:10.0.2.100:-null", "no guest forwarding rule");
+    accepted(state, "user,id=n,hostfwd=tcp:127.0.0.1:-:80"); /* a port of the host's choice */
 }
 
 static void test_taps_say_what_is_wrong(void **state)
@@ -189,6 +222,8 @@ int main(void)
         TEST(forwards_come_and_go),
         TEST(a_forward_is_known_by_the_hosts_address_and_real_port),
         TEST(addresses_of_a_user_network_must_fit),
+        TEST(an_ipv6_network_is_one_option_or_two),
+        TEST(what_a_user_network_has_not_is_said),
         TEST(sockets_say_what_they_lack),
         TEST(taps_say_what_is_wrong),
         TEST(hub_ports_stand_in_for_a_nic),

@@ -181,6 +181,16 @@ static void test_help_about_a_key(void **state)
     assert_string_equal(key, "format");
 }
 
+static void test_help_about_models(void **state)
+{
+    g_autofree char *subject = NULL;
+    g_autofree char *key = NULL;
+
+    assert_true(keyval_wants_help("user,model=help", "type", &subject, &key));
+    assert_string_equal(subject, "user");
+    assert_string_equal(key, "model");
+}
+
 static void test_help_is_not_asked_for_inside_a_value(void **state)
 {
     g_autofree char *subject = NULL;
@@ -258,6 +268,7 @@ int main(void)
         cmocka_unit_test(test_help_alone),
         cmocka_unit_test(test_help_about_a_subject),
         cmocka_unit_test(test_help_about_a_key),
+        cmocka_unit_test(test_help_about_models),
         cmocka_unit_test(test_help_is_not_asked_for_inside_a_value),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_what_is_no_size),

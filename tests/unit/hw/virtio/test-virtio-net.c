@@ -65,6 +65,29 @@ static void with_iothread_and_datagrams(Domain *domain)
     assert_true(netdev_add_text(domain, text, NULL));
 }
 
+static struct sockaddr_in group = { .sin_family = AF_INET };
+
+/* The test and the netdev are members of a multicast group; `wire` hears what is said there. */
+static void with_group(Domain *domain)
+{
+    const struct ip_mreqn member = { .imr_multiaddr = { htonl(0xef070707) },
+                                     .imr_address = { htonl(INADDR_LOOPBACK) } };
+    const int on = 1;
+    g_autofree char *text = NULL;
+    socklen_t length = sizeof(group);
+
+    group.sin_addr = member.imr_multiaddr;
+    group.sin_port = 0;
+    wire = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(setsockopt(wire, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
+    assert_int_equal(bind(wire, (struct sockaddr *)&group, length), 0);
+    assert_int_equal(getsockname(wire, (struct sockaddr *)&group, &length), 0);
+    assert_int_equal(setsockopt(wire, IPPROTO_IP, IP_ADD_MEMBERSHIP, &member, sizeof(member)), 0);
+    assert_int_equal(setsockopt(wire, IPPROTO_IP, IP_MULTICAST_IF, &member, sizeof(member)), 0);
+    text = g_strdup_printf("socket,id=n,mcast=239.7.7.7:%u,localaddr=127.0.0.1", ntohs(group.sin_port));
+    assert_true(netdev_add_text(domain, text, NULL));
+}
+
 static int setup(void **state)
 {
     *state = g_new0(Guest, 1);
@@ -243,6 +266,25 @@ static void test_packed_rings_carry_frames(void **state)
 {
     start(*state, DEVICE ",packed=on", with_wire, BASIC | BIT(VIRTIO_F_RING_PACKED));
     frames_go_both_ways(*state);
+}
+
+static void test_a_multicast_group_is_a_wire_that_gives_nobody_his_own(void **state)
+{
+    Guest *t = *state;
+    uint8_t sent[60], frame[60], got[100];
+
+    start(t, DEVICE, with_group, BASIC);
+    offer_buffers(t, 4, 2048);
+    make_frame(sent, BROADCAST, sizeof(sent));
+    send_frame(t, sent, sizeof(sent), NULL);
+    wait_sent(t);
+    while (recv(wire, got, sizeof(got), MSG_DONTWAIT) != sizeof(sent)) {
+        guest_run(&t->g);
+    }
+    assert_memory_equal(got, sent, sizeof(sent));
+    make_frame(frame, OURS, sizeof(frame));
+    assert_int_equal(sendto(wire, frame, sizeof(frame), 0, (struct sockaddr *)&group, sizeof(group)), sizeof(frame));
+    expect_frame(t, frame, sizeof(frame)); /* the first that comes */
 }
 
 static void test_an_iothread_carries_frames(void **state)
@@ -614,7 +656,7 @@ static void test_nics_are_announced_when_that_is_asked_for(void **state)
 static void test_wrong_options_are_named(void **state)
 {
     Guest *t = *state;
-    g_autofree char *size = NULL, *mac = NULL, *group = NULL, *busy = NULL, *rom = NULL;
+    g_autofree char *size = NULL, *mac = NULL, *group = NULL, *busy = NULL, *rom = NULL, *ufo = NULL, *timer = NULL;
 
     t->g.rig = rig_new_with(NULL, with_wire);
     size = rig_try_add(t->g.rig, "virtio-net-pci,rx_queue_size=300");
@@ -625,7 +667,13 @@ static void test_wrong_options_are_named(void **state)
     assert_non_null(strstr(group, "group address"));
     rom = rig_try_add(t->g.rig, "virtio-net-pci,romfile=efi-virtio.rom");
     assert_non_null(strstr(rom, "only an empty romfile is possible"));
-    assert_null(rig_try_add(t->g.rig, "virtio-net-pci,netdev=n,romfile="));
+    ufo = rig_try_add(t->g.rig, "virtio-net-pci,host_ufo=on");
+    assert_non_null(strstr(ufo, "UDP is not cut here"));
+    timer = rig_try_add(t->g.rig, "virtio-net-pci,tx=timer");
+    assert_non_null(strstr(timer, "It is one of: bh"));
+    /* What libvirt writes of <rom bar='off'/> and <driver txmode='iothread'>, <host gso='off' ufo='off'/>. */
+    assert_null(rig_try_add(t->g.rig, "virtio-net-pci,netdev=n,romfile=,rombar=0,tx=bh,gso=off,host_ufo=off,"
+                                      "guest_ufo=off"));
     busy = rig_try_add(t->g.rig, "virtio-net-pci,netdev=n");
     assert_non_null(strstr(busy, "netdev 'n' is in use by 'virtio-net-pci.0'"));
 }
@@ -637,6 +685,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(split_rings_carry_frames),
         TEST(packed_rings_carry_frames),
+        TEST(a_multicast_group_is_a_wire_that_gives_nobody_his_own),
         TEST(an_iothread_carries_frames),
         TEST(a_frame_is_put_into_several_buffers),
         TEST(a_frame_is_put_into_several_buffers_of_a_packed_ring),
