@@ -160,22 +160,33 @@ static bool page_is_zero(const uint8_t *page)
     return true;
 }
 
-/* How many of the n pages from `page` on are as the first one is: zero or not. */
-static uint64_t like_first(const MigrateBlock *b, uint64_t page, uint64_t n, bool *ret_zero)
+/* NOISE: of pages that are to be compressed, those with which that is no use. */
+typedef enum PageKind { PAGE_ZERO, PAGE_NOISE, PAGE_OTHER } PageKind;
+
+static PageKind kind_of(const uint8_t *page, bool packs)
+{
+    if (page_is_zero(page)) {
+        return PAGE_ZERO;
+    }
+    return packs && migrate_page_is_noise(page) ? PAGE_NOISE : PAGE_OTHER;
+}
+
+/* How many of the n pages from `page` on are of the first one's kind. */
+static uint64_t like_first(const MigrateBlock *b, uint64_t page, uint64_t n, bool packs, PageKind *ret)
 {
     const uint8_t *host = ram_block_host(b->block) + page * GUEST_PAGE_SIZE;
-    bool zero = page_is_zero(host);
+    PageKind kind = kind_of(host, packs);
     uint64_t same = 1;
 
-    while (same < n && page_is_zero(host + same * GUEST_PAGE_SIZE) == zero) {
+    while (same < n && kind_of(host + same * GUEST_PAGE_SIZE, packs) == kind) {
         same++;
     }
-    *ret_zero = zero;
+    *ret = kind;
     return same;
 }
 
 /* Writes the n pages from `page` on, which are of one kind. */
-typedef bool (*RunFn)(void *opaque, unsigned block, uint64_t page, uint64_t n, bool zero, GError **error);
+typedef bool (*RunFn)(void *opaque, unsigned block, uint64_t page, uint64_t n, PageKind kind, GError **error);
 
 bool migrate_ram_each_dirty(MigrateRam *ram, MigrateDirtyFn fn, void *opaque, GError **error)
 {
@@ -193,17 +204,17 @@ bool migrate_ram_each_dirty(MigrateRam *ram, MigrateDirtyFn fn, void *opaque, GE
 }
 
 /* What lies next to each other, and is of one kind. */
-static bool each_kind(MigrateRam *ram, unsigned block, uint64_t page, uint64_t n, RunFn fn, void *opaque,
+static bool each_kind(MigrateRam *ram, unsigned block, uint64_t page, uint64_t n, bool packs, RunFn fn, void *opaque,
                       GError **error)
 {
     for (uint64_t next = page; next < page + n;) {
-        bool zero;
-        uint64_t same = like_first(&ram->block[block], next, page + n - next, &zero);
+        PageKind kind;
+        uint64_t same = like_first(&ram->block[block], next, page + n - next, packs, &kind);
 
-        if (!fn(opaque, block, next, same, zero, error)) {
+        if (!fn(opaque, block, next, same, kind, error)) {
             return false;
         }
-        count(ram, zero, same);
+        count(ram, kind == PAGE_ZERO, same);
         next += same;
     }
     return true;
@@ -252,27 +263,27 @@ static bool send_packed(MigrateSender *s, size_t bytes, bool *ret_done, GError *
     return migrate_send_record(s->channel, type, s->packed, MIGRATE_RUN_HEADER + n, error);
 }
 
-static bool send_run(void *opaque, unsigned block, uint64_t page, uint64_t n, bool zero, GError **error)
+static bool send_run(void *opaque, unsigned block, uint64_t page, uint64_t n, PageKind kind, GError **error)
 {
     MigrateSender *s = opaque;
     const uint8_t *host = ram_block_host(s->ram->block[block].block) + page * GUEST_PAGE_SIZE;
-    size_t bytes = zero ? 0 : n * GUEST_PAGE_SIZE;
+    size_t bytes = kind == PAGE_ZERO ? 0 : n * GUEST_PAGE_SIZE;
     bool done = false;
 
     put32(s->buffer, block);
     put32(s->buffer + 4, (uint32_t)n);
     put64(s->buffer + 8, page);
     memcpy(s->buffer + MIGRATE_RUN_HEADER, host, bytes); /* the guest may go on to write there */
-    if (s->compressor && bytes && !send_packed(s, bytes, &done, error)) {
+    if (s->compressor && kind == PAGE_OTHER && !send_packed(s, bytes, &done, error)) {
         return false;
     }
-    return done || migrate_send_record(s->channel, zero ? MIGRATE_ZERO : MIGRATE_RAM, s->buffer,
+    return done || migrate_send_record(s->channel, bytes ? MIGRATE_RAM : MIGRATE_ZERO, s->buffer,
                                        MIGRATE_RUN_HEADER + bytes, error);
 }
 
 bool migrate_sender_run(MigrateSender *s, unsigned block, uint64_t page, uint64_t n, GError **error)
 {
-    return each_kind(s->ram, block, page, n, send_run, s, error);
+    return each_kind(s->ram, block, page, n, s->compressor != NULL, send_run, s, error);
 }
 
 static bool send_dirty(void *opaque, unsigned block, uint64_t page, uint64_t n, GError **error)
@@ -342,12 +353,13 @@ static int clear_at(int fd, const uint8_t *zeros, uint64_t length, uint64_t offs
     return write_at(fd, zeros, length, offset);
 }
 
-static bool store_run(void *opaque, unsigned block, uint64_t page, uint64_t n, bool zero, GError **error)
+static bool store_run(void *opaque, unsigned block, uint64_t page, uint64_t n, PageKind kind, GError **error)
 {
     const Storer *s = opaque;
     const MigrateBlock *b = &s->ram->block[block];
     const uint8_t *host = ram_block_host(b->block) + page * GUEST_PAGE_SIZE;
     uint64_t at = b->offset + page * GUEST_PAGE_SIZE, length = n * GUEST_PAGE_SIZE;
+    bool zero = kind == PAGE_ZERO;
     int rc = 0;
 
     if (!zero) {
@@ -363,7 +375,7 @@ static bool store_run(void *opaque, unsigned block, uint64_t page, uint64_t n, b
 
 static bool store_dirty(void *opaque, unsigned block, uint64_t page, uint64_t n, GError **error)
 {
-    return each_kind(((Storer *)opaque)->ram, block, page, n, store_run, opaque, error);
+    return each_kind(((Storer *)opaque)->ram, block, page, n, false, store_run, opaque, error);
 }
 
 bool migrate_ram_store(MigrateRam *ram, int fd, bool first, MigrateChannel *pace, GError **error)
