@@ -110,7 +110,7 @@ struct MigrateControl {
     unsigned status;               /* atomic; MigrateStatus */
     char *error;                   /* of the last migration */
     MigrateParameters parameters;
-    bool capability[MIGRATE_CAPABILITIES];
+    bool capability[MIGRATE_CAPABILITIES]; /* a source's stay while it has a thread */
     Migration *migration;          /* the last one; NULL: there was none */
     bool incoming, run;            /* -incoming; run when it is there, if it ran */
     bool cont;                     /* somebody has said so since: it runs even if it was paused */
@@ -149,9 +149,10 @@ bool migrate_file_open(Migration *m, GError **error);
 /* Source: whether several connections are asked for, and possible. */
 bool migrate_prepare_multifd(Migration *m, GError **error);
 
+void migrate_set_status(struct MigrateControl *control, MigrateStatus status); /* and tells of it */
+
 /* ---- any thread ---- */
 int migrate_uri_connect(const MigrateUri *uri, GError **error); /* of unix: and tcp: */
-void migrate_set_status(struct MigrateControl *control, MigrateStatus status); /* and tells of it */
 MigrateStatus migrate_status(const struct MigrateControl *control);
 
 /* ---- the migration's thread ---- */

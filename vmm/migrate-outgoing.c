@@ -127,7 +127,9 @@ static bool send_pass(Migration *m, GError **error)
 
     migrate_channel_set_limit(m->channel, m->stopped ? 0 : max_bandwidth(m));
     set_number(&m->passes, m->passes + 1);
-    event_emit(m->domain, &event_migration_pass, &(int64_t) { (int64_t)m->passes });
+    if (m->control->capability[MIGRATE_EVENTS]) {
+        event_emit(m->domain, &event_migration_pass, &(int64_t) { (int64_t)m->passes });
+    }
     put32(number, (uint32_t)m->passes);
     ok = mapped(m) ? migrate_ram_store(m->ram, m->file, m->passes == 1, m->channel, error)
                    : migrate_send_record(m->channel, MIGRATE_PASS, number, sizeof(number), error) &&

@@ -175,6 +175,26 @@ class MigrateTest(MigrateCase):
         waiting = Process(self, "-incoming", f"unix:{self.directory}/wait")
         self.assertNotIn("migrates", waiting.ask("device_add", driver="virtio-rng-pci"))
 
+    def test_a_destination_tells_where_it_waits_and_hears_of_capabilities_meanwhile(self):
+        destination = Process(self, "-incoming", "tcp:127.0.0.1:0")
+        address, = destination.ask("query-migrate")["socket-address"]
+        self.assertEqual((address["type"], address["host"]), ("inet", "127.0.0.1"))
+        capabilities = [{"capability": "multifd", "state": True}, {"capability": "events", "state": False}]
+        source = Process(self)
+        for process in destination, source:
+            self.assertEqual(process.ask("migrate-set-capabilities", capabilities=capabilities), {})
+        self.assertEqual(source.ask("migrate", uri=f"tcp:127.0.0.1:{address['port']}", blk=False, inc=False), {})
+        source.wait("completed")
+        self.assertNotIn("socket-address", destination.wait("completed"))
+        self.assertNotIn("MIGRATION", {name for name, _ in source.events})
+        self.assertEqual(source.ask("migrate", uri="unix:/nowhere", blk=True).split(":")[0], "'blk' is not supported")
+
+    def test_where_a_destination_waits_may_be_a_path_or_a_name(self):
+        for uri, said in ((f"unix:{self.directory}/here", {"path": f"{self.directory}/here", "abstract": False}),
+                          ("unix:@lodge-test-here", {"path": "lodge-test-here", "abstract": True})):
+            address, = Process(self, "-incoming", uri).ask("query-migrate")["socket-address"]
+            self.assertEqual(address, {"type": "unix", **said})
+
     def test_a_migration_that_reaches_nobody_leaves_the_domain_running(self):
         source = Process(self)
         source.ask("migrate", uri=f"unix:{self.directory}/nobody")
