@@ -124,7 +124,9 @@ static void describe(const struct MigrateControl *control, MigrateInfo *info)
 
     info->has_status = true;
     info->status = (int)migrate_status(control);
-    info->error = g_strdup(control->error);
+    if (info->status == MIGRATE_FAILED) {
+        info->error = g_strdup(control->error);
+    }
     if (!m) {
         return;
     }

@@ -468,6 +468,7 @@ bool migrate_outgoing_begin(Domain *domain, MigrateUri *uri, const char *definit
     m->failed = failed;
     m->header.layout = m->uri.kind == MIGRATE_TO_FILE ? MIGRATE_MAPPED : MIGRATE_INLINE;
     m->header.definition = g_strdup(definition);
+    m->expected_ms = m->control->parameters.downtime_limit; /* until more is known */
     migrate_ram_describe(m->ram, MIGRATE_ALIGN, &m->header);
     m->lifeline = m->uri.kind == MIGRATE_TO_FILE ? NULL : migrate_lifeline_new();
     ok = migrate_prepare_multifd(m, error) && (m->uri.kind != MIGRATE_TO_FILE || migrate_file_open(m, error)) &&

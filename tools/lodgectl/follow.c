@@ -95,18 +95,20 @@ bool follow_look(const Cmd *cmd, const char *what, Client *client, bool *ret_don
     g_autoptr(Json) info = client_run(client, "query-migrate", NULL, error);
     const char *status = reply_text(info, "status"), *said = reply_text(info, "error-desc");
     g_autofree char *why = clean_text(said ? said : "", "");
-    bool over;
+    bool over, cancelled;
 
     if (!info) {
         return false;
     }
     *ret_done = status && g_str_equal(status, "completed");
-    over = *ret_done || !status || g_str_equal(status, "failed") || g_str_equal(status, "cancelled");
+    cancelled = status && g_str_equal(status, "cancelled");
+    over = *ret_done || cancelled || !status || g_str_equal(status, "failed");
     if (has_bar(cmd)) {
         show(what, info);
         fputs(over ? "\n" : "", stderr);
     }
-    return *ret_done || !over || error_set(error, "%s", *why ? why : "it has ended without a word");
+    return *ret_done || !over ||
+           error_set(error, "%s", cancelled ? "it was given up" : *why ? why : "it has ended without a word");
 }
 
 bool follow_to_end(const Cmd *cmd, const char *what, Client *client, GError **error)
