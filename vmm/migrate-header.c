@@ -72,6 +72,8 @@ const FieldStruct migrate_header = {
         F_UINT("channels", MigrateHeader, channels, 0, .max = MIGRATE_CHANNELS,
                .help = "How many more connections there are"),
         F_UINT("token", MigrateHeader, token, 0, .help = "What these begin with"),
+        F_BOOL("check", MigrateHeader, check, false, FIELD_HAS(MigrateHeader, has_check),
+               .help = "Whether this only asks if the domain could go on there"),
         F_STR("definition", MigrateHeader, definition, NULL, .help = "A -readconfig file that starts the domain"),
         F_STR("run-state", MigrateHeader, run_state, NULL, .help = "State of the domain (mapped)"),
         F_SIZE("state-offset", MigrateHeader, state_offset, 0, .help = "Where the sections lie (mapped)"),

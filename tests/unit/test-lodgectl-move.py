@@ -320,7 +320,7 @@ class Saved(Scratch):
         terminal, wait = self.on_a_terminal("migrate", "x", "tcp:nowhere:1")
         self.heard(terminal, b"Migration: [#######                       ]  25 %, 50.0 MiB/s")
         status["status"] = "cancelled"
-        self.heard(terminal, b"it has ended without a word")
+        self.heard(terminal, b"it was given up")
         self.assertEqual(wait(), 1)
         self.refused("domjobabort", "x", says="is not being saved or moved")
         status["status"] = "completed"
@@ -482,7 +482,7 @@ class Moved(Scratch):
         self.ctl("start", "n")
         self.refused("migrate", "n", "ssh://", says="names no host")
         self.refused("migrate", "n", "ssh://-oProxyCommand=x", says="names no host")
-        self.refused("migrate", "n", "tcp:there:1", "--check", says="--check needs a lodgectl")
+        self.refused("migrate", "n", "tcp:there:1", "--persistent", says="--persistent needs a lodgectl")
         self.environment["LODGE_SSH"] = "/nowhere/ssh"
         self.refused("migrate", "n", "ssh://there", says="Cannot reach 'ssh://there'")
         self.environment["LODGE_SSH"] = "/bin/false"

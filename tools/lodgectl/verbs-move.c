@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 
+#include "tools/lodgectl/ask.h"
 #include "tools/lodgectl/definitions.h"
 #include "tools/lodgectl/domains.h"
 #include "tools/lodgectl/follow.h"
@@ -23,7 +24,7 @@
 /* One that waits with -incoming. */
 static bool move_to_lodge(const Cmd *cmd, const Dom *dom, Client *client, GError **error)
 {
-    static const char *const others[] = { "check", "persistent", "undefinesource", "suspend" };
+    static const char *const others[] = { "persistent", "undefinesource", "suspend" };
     const char *uri = cmd_text(cmd, "desturi");
 
     for (size_t i = 0; i < G_N_ELEMENTS(others); i++) {
@@ -31,6 +32,14 @@ static bool move_to_lodge(const Cmd *cmd, const Dom *dom, Client *client, GError
             error_set(error, "--%s needs a lodgectl at the destination, and '%s' is a lodge", others[i], uri);
             return error_hint(error, "Write ssh://HOST.");
         }
+    }
+    if (cmd_flag(cmd, "check")) {
+        if (!ask_destination(client, uri, error)) {
+            g_prefix_error(error, "Domain '%s' could not move: ", dom->name);
+            return false;
+        }
+        say(cmd, "Domain '%s' could move to %s", dom->name, uri);
+        return true;
     }
     if (!follow_begin(client, uri, NULL, cmd_number(cmd, "bandwidth", 0), error) ||
         !follow_to_end(cmd, "Migration", client, error)) {
