@@ -308,6 +308,13 @@ class Saved(Scratch):
         self.ctl("save", "d", str(self.directory / "saved"))
         self.assert_nothing_is_left(self.trial("kill -STOP $pid"), "does not answer")
 
+    def test_a_save_waits_for_no_other_client(self):
+        self.start_one()
+        self.ctl("hmp", "d", "migrate_set_capability pause-before-switchover on")
+        self.ctl("hmp", "d", "migrate_set_capability multifd on")
+        self.ctl("managedsave", "d")
+        self.ctl("start", "d")
+
     def test_what_is_under_way_is_followed_and_given_up(self):
         status = {"status": "active", "total-time": 2000,
                   "ram": {"total": 400 << 20, "remaining": 300 << 20, "transferred": 100 << 20}}
@@ -315,7 +322,8 @@ class Saved(Scratch):
         def cancel():
             status["status"] = "cancelled"
             return {}
-        server = qmp({"query-migrate": status, "migrate-set-parameters": {}, "migrate": {}, "migrate_cancel": {}})
+        server = qmp({"query-migrate": status, "migrate-set-parameters": {}, "migrate-set-capabilities": {},
+                      "migrate": {}, "migrate_cancel": {}})
         Pretender(self, "x", server)
         terminal, wait = self.on_a_terminal("migrate", "x", "tcp:nowhere:1")
         self.heard(terminal, b"Migration: [#######                       ]  25 %, 50.0 MiB/s")

@@ -148,13 +148,14 @@ static bool begin(const Cmd *cmd, Remote *remote, Client *client, GError **error
 {
     g_autofree char *path = link_make_place(error);
     g_autofree char *uri = g_strconcat("unix:", path, NULL);
+    const FollowOptions options = { .bandwidth = cmd_number(cmd, "bandwidth", 0) };
     struct pollfd p = { -1, POLLIN, 0 };
 
     if (!path) {
         return false;
     }
     p.fd = host_listen_unix(path, error);
-    if (p.fd >= 0 && follow_begin(client, uri, NULL, cmd_number(cmd, "bandwidth", 0), error)) {
+    if (p.fd >= 0 && follow_begin(client, uri, &options, error)) {
         remote->link.stream = poll(&p, 1, CONNECT_MS) > 0 ? accept(p.fd, NULL, NULL) : -1;
         if (remote->link.stream < 0) {
             error_set(error, "lodge does not connect");

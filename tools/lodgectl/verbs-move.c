@@ -26,6 +26,7 @@ static bool move_to_lodge(const Cmd *cmd, const Dom *dom, Client *client, GError
 {
     static const char *const others[] = { "persistent", "undefinesource", "suspend" };
     const char *uri = cmd_text(cmd, "desturi");
+    const FollowOptions options = { .bandwidth = cmd_number(cmd, "bandwidth", 0), .several = true };
 
     for (size_t i = 0; i < G_N_ELEMENTS(others); i++) {
         if (cmd_flag(cmd, others[i])) {
@@ -41,7 +42,7 @@ static bool move_to_lodge(const Cmd *cmd, const Dom *dom, Client *client, GError
         say(cmd, "Domain '%s' could move to %s", dom->name, uri);
         return true;
     }
-    if (!follow_begin(client, uri, NULL, cmd_number(cmd, "bandwidth", 0), error) ||
+    if (!follow_begin(client, uri, &options, error) ||
         !follow_to_end(cmd, "Migration", client, error)) {
         g_prefix_error(error, "Failed to move domain '%s': ", dom->name);
         return false;

@@ -30,7 +30,7 @@ static bool save_to(const Cmd *cmd, const Dom *dom, Client *client, const char *
         g_prefix_error(error, "Domain '%s' could not be restored, and is not saved: ", dom->name);
         return false;
     }
-    if (!follow_begin(client, uri, definition, 0, error) ||
+    if (!follow_begin(client, uri, &(FollowOptions) { .definition = definition }, error) ||
         !follow_to_end(cmd, "Save", client, error)) {
         g_prefix_error(error, "Failed to save domain '%s': ", dom->name);
         return false;
