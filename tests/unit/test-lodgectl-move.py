@@ -308,6 +308,14 @@ class Saved(Scratch):
         self.ctl("save", "d", str(self.directory / "saved"))
         self.assert_nothing_is_left(self.trial("kill -STOP $pid"), "does not answer")
 
+    def test_a_save_replaces_nothing_but_a_file(self):
+        self.start_one()
+        self.refused("save", "d", str(self.directory), says="is no regular file")
+        fifo = self.directory / "fifo"
+        os.mkfifo(fifo)
+        self.refused("save", "d", str(fifo), says="is no regular file")
+        self.assertEqual(self.ctl("domstate", "d").strip(), "running")
+
     def test_a_save_waits_for_no_other_client(self):
         self.start_one()
         self.ctl("hmp", "d", "migrate_set_capability pause-before-switchover on")

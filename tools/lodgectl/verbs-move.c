@@ -169,6 +169,7 @@ const Verb move_verbs[] = {
     { "migrate", ARGS(ARG_DOMAIN(OF_ACTIVE), { "desturi", ARG_TEXT, true, OF_ANY,
                                                "ssh://[USER@]HOST[:PORT]; or of a lodge, unix:PATH, tcp:HOST:PORT" },
                       { "check", ARG_FLAG, .help = "Only say whether it could go on there, or why not" },
+                      { "live", ARG_FLAG, .help = "Let it run meanwhile: that is how it always is" },
                       { "persistent", ARG_FLAG, .help = "Define it there" },
                       { "undefinesource", ARG_FLAG, .help = "Undefine it here" },
                       { "suspend", ARG_FLAG, .help = "Do not let it run there yet" },
