@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How long a stock guest takes to move, and stands still for it: lodge and the distribution's QEMU, in turn.
+"""How long a stock guest takes to move, and stands still for it: lodge and the distribution's QEMU, time about.
 
 Both boot the same kernel with a program (beat.c) that fills memory with what does not compress and says the time every
 five milliseconds, on a serial port that a thread here reads. It then moves to another process of the same kind over tcp
@@ -173,6 +173,7 @@ class Bench:
     def __init__(self, args, folder):
         self.args, self.folder = args, folder
         self.alive = []
+        self.guests = {}
         self.kernel, self.initrd = guest_image()
         self.moves = 0
 
@@ -231,36 +232,45 @@ class Bench:
             vmm.end()
         raise SystemExit(f"{program}: the guest does not beat")
 
-    def run(self, program, writer, ways):
-        """Each way with one guest, which goes from process to process."""
-        rows = {}
-        vmm = self.boot(program, writer)
-        for way in ways:
-            for _ in range(self.args.runs):
-                try:
-                    vmm, row = self.save(program, vmm, writer) if way == "file" else self.move(program, vmm, writer, way)
-                except Stuck:
-                    print(f"{writer:8} {way:5} {Path(program).name:18} the guest has stopped", flush=True)
-                    self.end()
-                    vmm = self.boot(program, writer)
-                    continue
-                rows.setdefault(way, []).append(row)
-        vmm.end()
-        return {way: {k: (statistics.median if k in MEDIANS else min)(row[k] for row in several) for k in several[0]}
-                for way, several in rows.items()}
+    def once(self, program, writer, way):
+        """What it took, if the guest came through it; nobody else's runs meanwhile."""
+        vmm = self.guests.pop(program, None)
+        if vmm:
+            vmm.ask("cont")
+        else:
+            vmm = self.boot(program, writer)
+        try:
+            vmm, row = self.save(program, vmm, writer) if way == "file" else self.move(program, vmm, writer, way)
+        except Stuck:
+            print(f"{writer:8} {way:5} {Path(program).name:18} the guest has stopped", flush=True)
+            self.end(program)
+            return []
+        vmm.ask("stop")
+        self.guests[program] = vmm
+        return [row]
 
-    def end(self):
-        for process in self.alive:
-            process.kill()
-            process.wait()
-        self.alive.clear()
+    def end(self, *programs):
+        for process in self.alive[:]:
+            if not programs or process.args[0] in programs:
+                process.kill()
+                process.wait()
+                self.alive.remove(process)
 
     def compare(self, writer, ways):
-        table = {program: self.run(program, writer, ways) for program in (self.args.lodge, self.args.peer) if program}
+        """Each program has one guest, which goes from process to process."""
+        programs = [program for program in (self.args.lodge, self.args.peer) if program]
         for way in ways:
-            for program, rows in table.items():
-                figures = "  ".join(f"{k} {v:7.1f}" for k, v in rows.get(way, {}).items())
+            rows = {program: [] for program in programs}
+            for _ in range(self.args.runs):
+                for program in programs:
+                    rows[program] += self.once(program, writer, way)
+            for program, several in rows.items():
+                best = {k: (statistics.median if k in MEDIANS else min)(row[k] for row in several)
+                        for k in (several[0] if several else {})}
+                figures = "  ".join(f"{k} {v:7.1f}" if k not in MEDIANS else f"{k} {v:.2f}" for k, v in best.items())
                 print(f"{writer:8} {way:5} {Path(program).name:18} {figures}", flush=True)
+        self.end()
+        self.guests.clear()
 
 
 def main():
