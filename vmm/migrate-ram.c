@@ -263,22 +263,34 @@ static bool send_packed(MigrateSender *s, size_t bytes, bool *ret_done, GError *
     return migrate_send_record(s->channel, type, s->packed, MIGRATE_RUN_HEADER + n, error);
 }
 
+/* There are many of them, and they are short. */
+static bool send_zeros(MigrateSender *s, GError **error)
+{
+    uint8_t record[MIGRATE_RECORD + MIGRATE_RUN_HEADER];
+
+    migrate_record_write(record, MIGRATE_ZERO, MIGRATE_RUN_HEADER, state_crc32c(s->buffer, MIGRATE_RUN_HEADER));
+    memcpy(record + MIGRATE_RECORD, s->buffer, MIGRATE_RUN_HEADER);
+    return migrate_channel_write_later(s->channel, record, sizeof(record), error);
+}
+
 static bool send_run(void *opaque, unsigned block, uint64_t page, uint64_t n, PageKind kind, GError **error)
 {
     MigrateSender *s = opaque;
     const uint8_t *host = ram_block_host(s->ram->block[block].block) + page * GUEST_PAGE_SIZE;
-    size_t bytes = kind == PAGE_ZERO ? 0 : n * GUEST_PAGE_SIZE;
+    size_t bytes = n * GUEST_PAGE_SIZE;
     bool done = false;
 
     put32(s->buffer, block);
     put32(s->buffer + 4, (uint32_t)n);
     put64(s->buffer + 8, page);
+    if (kind == PAGE_ZERO) {
+        return send_zeros(s, error);
+    }
     memcpy(s->buffer + MIGRATE_RUN_HEADER, host, bytes); /* the guest may go on to write there */
     if (s->compressor && kind == PAGE_OTHER && !send_packed(s, bytes, &done, error)) {
         return false;
     }
-    return done || migrate_send_record(s->channel, bytes ? MIGRATE_RAM : MIGRATE_ZERO, s->buffer,
-                                       MIGRATE_RUN_HEADER + bytes, error);
+    return done || migrate_send_record(s->channel, MIGRATE_RAM, s->buffer, MIGRATE_RUN_HEADER + bytes, error);
 }
 
 bool migrate_sender_run(MigrateSender *s, unsigned block, uint64_t page, uint64_t n, GError **error)
