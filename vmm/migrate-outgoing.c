@@ -25,6 +25,7 @@
 #define PASSES_MORE 8   /* at most so many to make the stop shorter than it must be */
 #define PASSES_STOPPED 8
 #define PAGES_FEW   256 /* that are not worth another pass */
+#define SETTLED     (UINT64_C(4) << 20) /* bytes for which a disk needs no time */
 #define REASON_MS   1000 /* until a destination that closes has said why */
 #define FATE_MS     10000 /* until a destination that cannot answer runs, or has ended */
 
@@ -208,8 +209,14 @@ static bool copy_rounds(Migration *m, uint64_t before, GError **error)
 /* The guest changes much while a slow disk takes its memory, and little while it takes that. */
 static bool settle_file(Migration *m, GError **error)
 {
-    return migrate_file_sync(m, error) && copy_rounds(m, migrate_ram_sync(m->ram), error) &&
-           migrate_file_sync(m, error);
+    uint64_t before;
+
+    if (!migrate_file_sync(m, error)) {
+        return false;
+    }
+    before = migrate_channel_written(m->channel);
+    return copy_rounds(m, migrate_ram_sync(m->ram), error) &&
+           (migrate_channel_written(m->channel) - before < SETTLED || migrate_file_sync(m, error));
 }
 
 static bool copy_live(Migration *m, GError **error)

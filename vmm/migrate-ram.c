@@ -332,11 +332,14 @@ bool migrate_send_end(MigrateRam *ram, MigrateChannel *channel, const char *run_
 
 /* ---- mapped ---- */
 
+#define SEND_OFF (UINT64_C(8) << 20)
+
 typedef struct Storer {
     MigrateRam *ram;
     int fd;
     bool first;
     MigrateChannel *pace;
+    uint64_t waits; /* bytes that are not yet on their way to the disk */
 } Storer;
 
 static int write_at(int fd, const uint8_t *data, uint64_t length, uint64_t offset)
@@ -365,9 +368,19 @@ static int clear_at(int fd, const uint8_t *zeros, uint64_t length, uint64_t offs
     return write_at(fd, zeros, length, offset);
 }
 
+/* The disk works while the rest is copied, and has less to do when all of it must be there. */
+static void send_off(Storer *s, uint64_t length)
+{
+    s->waits += length;
+    if (s->waits >= SEND_OFF) {
+        s->waits = 0;
+        sync_file_range(s->fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* what cannot be is done at the end */
+    }
+}
+
 static bool store_run(void *opaque, unsigned block, uint64_t page, uint64_t n, PageKind kind, GError **error)
 {
-    const Storer *s = opaque;
+    Storer *s = opaque;
     const MigrateBlock *b = &s->ram->block[block];
     const uint8_t *host = ram_block_host(b->block) + page * GUEST_PAGE_SIZE;
     uint64_t at = b->offset + page * GUEST_PAGE_SIZE, length = n * GUEST_PAGE_SIZE;
@@ -382,6 +395,7 @@ static bool store_run(void *opaque, unsigned block, uint64_t page, uint64_t n, P
     if (rc < 0) {
         return error_set_errno(error, rc, "cannot write the saved domain");
     }
+    send_off(s, zero ? 0 : length);
     return migrate_channel_pace(s->pace, zero ? 0 : length, error);
 }
 
@@ -392,7 +406,7 @@ static bool store_dirty(void *opaque, unsigned block, uint64_t page, uint64_t n,
 
 bool migrate_ram_store(MigrateRam *ram, int fd, bool first, MigrateChannel *pace, GError **error)
 {
-    Storer s = { ram, fd, first, pace };
+    Storer s = { ram, fd, first, pace, 0 };
 
     return migrate_ram_each_dirty(ram, store_dirty, &s, error);
 }
