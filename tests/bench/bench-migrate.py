@@ -159,6 +159,7 @@ class Vmm:
             if info["status"] == "failed" or time.monotonic() > began + TIMEOUT:
                 raise SystemExit(f"{self.process.args[0]}: {info}")
             time.sleep(0.005)
+        info["total-time"] = (time.monotonic() - began) * 1000
         return info
 
     def end(self):
