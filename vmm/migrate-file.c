@@ -26,8 +26,8 @@ static bool lock_file(int fd, const char *path, GError **error)
     return true;
 }
 
-/* Where the header will be.  It has its place on the disk with everything else, so that to write it last is but to write
- * it; and until then it is none. */
+/* Where the header will be.  It has its place on the disk with everything else, so that to write it last is but to
+ * write it; and until then it is none. */
 static bool make_room(int fd, const char *path, GError **error)
 {
     g_autofree uint8_t *zeros = g_malloc0(HEADER_ROOM);
@@ -57,9 +57,12 @@ bool migrate_file_open(Migration *m, GError **error)
     return lock_file(fd, m->uri.path, error) && make_room(fd, m->uri.path, error);
 }
 
+/* Contents only: what the file system knows of the file comes at the end, once. */
 bool migrate_file_sync(Migration *m, GError **error)
 {
-    return fdatasync(m->file) == 0 || error_set_errno(error, errno, "cannot write '%s'", m->uri.path);
+    const unsigned all = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+
+    return sync_file_range(m->file, 0, 0, all) == 0 || error_set_errno(error, errno, "cannot write '%s'", m->uri.path);
 }
 
 /* Prefix and header come when everything else is on the disk. */
