@@ -403,7 +403,7 @@ class MigrateTest(MigrateCase):
             self.assertIn("cannot connect", self.ctl("migrate", "d", f"unix:{self.directory}/x", "--check", status=1))
             self.assertIn("no place that can be asked", self.ctl("migrate", "d", "fd:3", "--check", status=1))
             self.assertIn("running", self.ctl("domstate", "d"))
-            self.ctl("migrate", "d", place)
+            self.assertIn("moved to", self.ctl("migrate", "d", place))
             waits.wait("completed")
             self.assertEqual(waits.state(), "running")
         finally:

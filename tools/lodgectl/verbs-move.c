@@ -47,7 +47,11 @@ static bool move_to_lodge(const Cmd *cmd, const Dom *dom, Client *client, GError
         g_prefix_error(error, "Failed to move domain '%s': ", dom->name);
         return false;
     }
-    return follow_end(client, error);
+    if (!follow_end(client, error)) {
+        return false;
+    }
+    say(cmd, "Domain '%s' moved to %s", dom->name, uri);
+    return true;
 }
 
 static bool undefine_source(const Dom *dom, GError **error)
