@@ -368,11 +368,12 @@ static int clear_at(int fd, const uint8_t *zeros, uint64_t length, uint64_t offs
     return write_at(fd, zeros, length, offset);
 }
 
-/* The disk works while the rest is copied, and has less to do when all of it must be there. */
+/* The disk works while the rest is copied, and has less to do when all of it must be there.  What comes in later rounds
+ * may come again. */
 static void send_off(Storer *s, uint64_t length)
 {
     s->waits += length;
-    if (s->waits >= SEND_OFF) {
+    if (s->first && s->waits >= SEND_OFF) {
         s->waits = 0;
         sync_file_range(s->fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* what cannot be is done at the end */
     }
