@@ -19,7 +19,7 @@
 #define SLICE_NS (20 * NS_PER_MS) /* within which the limit holds */
 #define SAY_MS   1000 /* until the last word has a place among what nobody has read yet */
 #define GATHERED (16u << 10) /* of what is short: fewer calls, and fewer turns of both ends */
-#define ROOM     (1 << 20) /* in a local socket, as far as the host allows it: for more than one record */
+#define ROOM     (2 << 20) /* in a local socket: for some records, so that both ends seldom wait for each other */
 
 struct MigrateChannel {
     MigrateChannel *first; /* whose cancel and cancelled are meant: itself, or another */
@@ -60,6 +60,16 @@ MigrateChannel *migrate_channel_new_beside(MigrateChannel *first)
     return channel;
 }
 
+/* As far as the host allows it. */
+static void make_room(int fd)
+{
+    const int room = ROOM;
+
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)) < 0) {
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+    }
+}
+
 bool migrate_channel_adopt(MigrateChannel *channel, int fd, GError **error)
 {
     int domain = 0, flags = fcntl(fd, F_GETFL);
@@ -74,7 +84,7 @@ bool migrate_channel_adopt(MigrateChannel *channel, int fd, GError **error)
     channel->unix_socket = channel->socket && domain == AF_UNIX;
     channel->may_come = channel->unix_socket && channel->first == channel;
     if (channel->unix_socket) {
-        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(int) { ROOM }, sizeof(int));
+        make_room(fd);
     }
     return true;
 }
