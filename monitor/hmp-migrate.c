@@ -143,6 +143,21 @@ static void print_lines(const Json *object, const Line *lines, GString *out)
     }
 }
 
+static void print_addresses(const Json *list, GString *out)
+{
+    g_string_append(out, "socket address: [\n");
+    for (size_t i = 0; i < json_array_length(list); i++) {
+        const Json *a = json_array_get(list, i);
+
+        if (g_str_equal(hmp_text_of(a, "type"), "unix")) {
+            g_string_append_printf(out, "\tunix:%s\n", hmp_text_of(a, "path"));
+        } else {
+            g_string_append_printf(out, "\ttcp:%s:%s\n", hmp_text_of(a, "host"), hmp_text_of(a, "port"));
+        }
+    }
+    g_string_append(out, "]\n");
+}
+
 void hmp_print_migrate(const Json *reply, GString *out)
 {
     static const Line times[] = {
@@ -161,6 +176,7 @@ void hmp_print_migrate(const Json *reply, GString *out)
         { NULL }
     };
     const Json *blocked = json_object_get_member(reply, "blocked-reasons"), *ram = json_object_get_member(reply, "ram");
+    const Json *addresses = json_object_get_member(reply, "socket-address");
 
     for (size_t i = 0; blocked && i < json_array_length(blocked); i++) {
         g_string_append_printf(out, "Outgoing migration blocked: %s\n", json_get_string(json_array_get(blocked, i)));
@@ -174,6 +190,9 @@ void hmp_print_migrate(const Json *reply, GString *out)
     }
     print_lines(reply, times, out);
     print_lines(ram, memory, out);
+    if (addresses) {
+        print_addresses(addresses, out);
+    }
 }
 
 void hmp_print_capabilities(const Json *reply, GString *out)

@@ -18,6 +18,8 @@
 
 #define SLICE_NS (20 * NS_PER_MS) /* within which the limit holds */
 #define SAY_MS   1000 /* until the last word has a place among what nobody has read yet */
+#define GATHERED (16u << 10) /* of what is short: fewer calls, and fewer turns of both ends */
+#define ROOM     (2 << 20) /* in a local socket: for some records, so that both ends seldom wait for each other */
 
 struct MigrateChannel {
     MigrateChannel *first; /* whose cancel and cancelled are meant: itself, or another */
@@ -31,6 +33,9 @@ struct MigrateChannel {
     uint64_t limit;     /* atomic */
     int64_t slice_from; /* the running slice, and what was written in it */
     uint64_t in_slice;
+    size_t later_n;     /* what the next write() takes along */
+    size_t ahead_at, ahead_n; /* what was read before it was asked for; a socket has nothing behind the stream */
+    uint8_t later[GATHERED], ahead[GATHERED];
 };
 
 MigrateChannel *migrate_channel_new(void)
@@ -55,6 +60,16 @@ MigrateChannel *migrate_channel_new_beside(MigrateChannel *first)
     return channel;
 }
 
+/* As far as the host allows it. */
+static void make_room(int fd)
+{
+    const int room = ROOM;
+
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)) < 0) {
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+    }
+}
+
 bool migrate_channel_adopt(MigrateChannel *channel, int fd, GError **error)
 {
     int domain = 0, flags = fcntl(fd, F_GETFL);
@@ -68,6 +83,9 @@ bool migrate_channel_adopt(MigrateChannel *channel, int fd, GError **error)
     channel->socket = getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0;
     channel->unix_socket = channel->socket && domain == AF_UNIX;
     channel->may_come = channel->unix_socket && channel->first == channel;
+    if (channel->unix_socket) {
+        make_room(fd);
+    }
     return true;
 }
 
@@ -229,14 +247,17 @@ static ssize_t write_some(MigrateChannel *channel, const struct iovec *iov, int 
 bool migrate_channel_write(MigrateChannel *channel, const void *head, size_t head_length, const void *data,
                            size_t length, GError **error)
 {
-    struct iovec iov[2] = { { (void *)head, head_length }, { (void *)data, length } };
+    struct iovec iov[] = {
+        { channel->later, channel->later_n }, { (void *)head, head_length }, { (void *)data, length }
+    };
+    uint64_t all = channel->later_n + head_length + length;
 
     channel->may_come = false; /* who writes first is the source, and nobody has descriptors for it */
     if (!keep_limit(channel, error)) {
         return false;
     }
-    while (iov[0].iov_len || iov[1].iov_len) {
-        ssize_t n = write_some(channel, iov, 2);
+    for (uint64_t left = all; left;) {
+        ssize_t n = write_some(channel, iov, G_N_ELEMENTS(iov));
 
         if (n < 0 && errno == EAGAIN) {
             if (!wait_for(channel, POLLOUT, error)) {
@@ -247,7 +268,8 @@ bool migrate_channel_write(MigrateChannel *channel, const void *head, size_t hea
         if (n < 0 && errno != EINTR) {
             return error_set_errno(error, errno, "cannot write to the migration's other end");
         }
-        for (unsigned i = 0; i < 2 && n > 0; i++) {
+        left -= (uint64_t)MAX(n, 0);
+        for (unsigned i = 0; i < G_N_ELEMENTS(iov) && n > 0; i++) {
             size_t part = MIN((size_t)n, iov[i].iov_len);
 
             if (part) { /* nothing has no address to go on from */
@@ -257,7 +279,19 @@ bool migrate_channel_write(MigrateChannel *channel, const void *head, size_t hea
             }
         }
     }
-    account(channel, head_length + length);
+    channel->later_n = 0;
+    account(channel, all);
+    return !migrate_channel_cancelled(channel) || was_cancelled(error);
+}
+
+bool migrate_channel_write_later(MigrateChannel *channel, const void *data, size_t length, GError **error)
+{
+    if (channel->later_n + length > sizeof(channel->later) &&
+        !migrate_channel_write(channel, NULL, 0, NULL, 0, error)) {
+        return false;
+    }
+    memcpy(channel->later + channel->later_n, data, length);
+    channel->later_n += length;
     return !migrate_channel_cancelled(channel) || was_cancelled(error);
 }
 
@@ -280,7 +314,7 @@ bool migrate_channel_is_readable(MigrateChannel *channel, int timeout_ms)
 {
     struct pollfd fds[2] = { { channel->fd, POLLIN, 0 }, { channel->first->cancel, POLLIN, 0 } };
 
-    return poll(fds, 2, timeout_ms) > 0 && !migrate_channel_cancelled(channel);
+    return (channel->ahead_n || poll(fds, 2, timeout_ms) > 0) && !migrate_channel_cancelled(channel);
 }
 
 /* The room may be enough for two; the first one is meant. */
@@ -336,12 +370,42 @@ int migrate_channel_detach(MigrateChannel *channel)
     return fd;
 }
 
+static size_t take_ahead(MigrateChannel *channel, void *data, size_t length)
+{
+    size_t n = MIN(length, channel->ahead_n);
+
+    memcpy(data, channel->ahead + channel->ahead_at, n);
+    channel->ahead_at += n;
+    channel->ahead_n -= n;
+    return n;
+}
+
+/* What is short comes with what is behind it. */
+static ssize_t read_more(MigrateChannel *channel, void *data, size_t length)
+{
+    ssize_t n;
+
+    if (channel->ahead_n) {
+        return (ssize_t)take_ahead(channel, data, length);
+    }
+    if (!channel->socket || length >= sizeof(channel->ahead)) {
+        return read_some(channel, data, length);
+    }
+    n = read_some(channel, channel->ahead, sizeof(channel->ahead));
+    if (n <= 0) {
+        return n;
+    }
+    channel->ahead_at = 0;
+    channel->ahead_n = (size_t)n;
+    return (ssize_t)take_ahead(channel, data, length);
+}
+
 bool migrate_channel_read(MigrateChannel *channel, void *data, size_t length, GError **error)
 {
     uint8_t *p = data;
 
     while (length) {
-        ssize_t n = read_some(channel, p, length);
+        ssize_t n = read_more(channel, p, length);
 
         if (n < 0 && errno == EAGAIN) {
             if (!wait_for(channel, POLLIN, error)) {

@@ -27,6 +27,8 @@ void migrate_channel_shutdown(MigrateChannel *channel);
 /* All of it, or an error. */
 bool migrate_channel_write(MigrateChannel *channel, const void *head, size_t head_length, const void *data,
                            size_t length, GError **error);
+/* The same, but it may go out with what is written next: for what is short, and nobody waits for. */
+bool migrate_channel_write_later(MigrateChannel *channel, const void *data, size_t length, GError **error);
 /* The next write takes a descriptor along, which is the channel's from now on; a unix socket. */
 void migrate_channel_attach(MigrateChannel *channel, int fd);
 /* What came along with what has been read so far, the caller's; -1: none.  None is taken from now on. */
@@ -37,6 +39,7 @@ bool migrate_channel_pace(MigrateChannel *channel, uint64_t bytes, GError **erro
 void migrate_channel_say(MigrateChannel *channel, const void *data, size_t length);
 /* Whether read() has something to say within that time; false when it is cancelled. */
 bool migrate_channel_is_readable(MigrateChannel *channel, int timeout_ms);
+/* A socket may be read ahead of that: nothing else comes through it. */
 bool migrate_channel_read(MigrateChannel *channel, void *data, size_t length, GError **error);
 /* Whether the last read() failed because the other end has closed, all that it wrote being read. */
 bool migrate_channel_ended(const MigrateChannel *channel);

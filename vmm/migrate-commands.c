@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Commands of migrations.  Names and members are QEMU 7.2's (qapi/migration.json); capabilities and parameters are
- * those that have an effect here.  `events` is always on: who listens hears of what happens.
+ * those that have an effect here.  A destination takes what it needs to know of them from the stream.
  */
 #include "vmm/error.h"
 #include "vmm/migrate-internal.h"
+#include "vmm/socket-address.h"
 #include "vmm/timer.h"
 
 /* ---- query-migrate ---- */
@@ -42,15 +43,17 @@ static const FieldStruct ram_stats = {
 };
 
 typedef struct MigrateInfo {
-    bool has_status, has_blocked;
+    bool has_status, has_blocked, has_addresses;
     int status;
     RamStats *ram;
     int64_t total_time, expected_downtime, downtime, setup_time, throttle;
     bool has_total, has_expected, has_downtime, has_setup, has_throttle;
     char *error;
-    FieldList blocked;
+    FieldList blocked, addresses;
 } MigrateInfo;
 static const Field reason_element = FIELD_VALUE(FIELD_STR, char *);
+static const Field address_element =
+    FIELD_VALUE(FIELD_STRUCT, SocketAddress, .of.structure = &socket_address_struct);
 static const FieldStruct migrate_info = {
     .name = "MigrationInfo", .size = sizeof(MigrateInfo),
     .fields = (const Field[]) {
@@ -68,6 +71,8 @@ static const FieldStruct migrate_info = {
         F_STR("error-desc", MigrateInfo, error, NULL, .help = "Why it failed"),
         F_LIST("blocked-reasons", MigrateInfo, blocked, &reason_element, FIELD_HAS(MigrateInfo, has_blocked),
                .help = "Why the domain cannot move"),
+        F_LIST("socket-address", MigrateInfo, addresses, &address_element, FIELD_HAS(MigrateInfo, has_addresses),
+               .help = "Where a domain that is to come is waited for"),
         FIELD_END
     },
 };
@@ -119,7 +124,9 @@ static void describe(const struct MigrateControl *control, MigrateInfo *info)
 
     info->has_status = true;
     info->status = (int)migrate_status(control);
-    info->error = g_strdup(control->error);
+    if (info->status == MIGRATE_FAILED) {
+        info->error = g_strdup(control->error);
+    }
     if (!m) {
         return;
     }
@@ -140,6 +147,17 @@ static void describe(const struct MigrateControl *control, MigrateInfo *info)
     info->downtime = ms(stop, end);
 }
 
+static void describe_listener(int fd, MigrateInfo *info)
+{
+    SocketAddress address;
+
+    if (socket_address_of(fd, &address)) {
+        info->has_addresses = true;
+        info->addresses.items = g_new0(SocketAddress, 1);
+        FIELD_LIST_AT(info->addresses, SocketAddress, info->addresses.n++) = address;
+    }
+}
+
 static bool query_migrate(CommandCall *call, const void *args, void *ret, GError **error)
 {
     const struct MigrateControl *control = call->domain->migration;
@@ -148,6 +166,9 @@ static bool query_migrate(CommandCall *call, const void *args, void *ret, GError
 
     if (control && migrate_status(control) != MIGRATE_NONE) {
         describe(control, info);
+    }
+    if (control && control->listen_fd >= 0) {
+        describe_listener(control->listen_fd, info);
     }
     if (reasons->len) {
         info->has_blocked = true;
@@ -210,15 +231,8 @@ static bool set_capabilities(CommandCall *call, const void *opaque, void *ret, G
     struct MigrateControl *control = migrate_control(call->domain);
     const SetCapabilities *args = opaque;
 
-    if (!refuse_under_way(control, error)) {
+    if (!control->incoming && !refuse_under_way(control, error)) {
         return false;
-    }
-    for (size_t i = 0; i < args->capabilities.n; i++) {
-        const CapabilityStatus *c = &FIELD_LIST_AT(args->capabilities, CapabilityStatus, i);
-
-        if (c->capability == MIGRATE_EVENTS && !c->state) {
-            return error_set(error, "Capability 'events' cannot be disabled: who listens hears of what happens");
-        }
     }
     for (size_t i = 0; i < args->capabilities.n; i++) {
         const CapabilityStatus *c = &FIELD_LIST_AT(args->capabilities, CapabilityStatus, i);
@@ -230,7 +244,7 @@ static bool set_capabilities(CommandCall *call, const void *opaque, void *ret, G
 
 /* ---- the way out ---- */
 
-typedef struct MigrateArgs { char *uri, *definition; bool detach, resume; } MigrateArgs;
+typedef struct MigrateArgs { char *uri, *definition; bool detach, resume, disks, increments; } MigrateArgs;
 static const FieldStruct migrate_args = {
     .name = "MigrateArguments", .size = sizeof(MigrateArgs),
     .fields = (const Field[]) {
@@ -239,6 +253,8 @@ static const FieldStruct migrate_args = {
         F_STR("definition", MigrateArgs, definition, NULL, .help = "A -readconfig file to be kept with it (Lodge)"),
         F_BOOL("detach", MigrateArgs, detach, true, .help = "It is always detached: MIGRATION tells the end"),
         F_BOOL("resume", MigrateArgs, resume, false, .help = "Only false: there is nothing to resume"),
+        F_BOOL("blk", MigrateArgs, disks, false, .help = "Only false: disks stay where they are"),
+        F_BOOL("inc", MigrateArgs, increments, false, .help = "Only false: likewise"),
         FIELD_END
     },
 };
@@ -268,6 +284,10 @@ static bool migrate(CommandCall *call, const void *opaque, void *ret, GError **e
 
     if (args->resume) {
         return error_set(error, "There is no migration that could be resumed");
+    }
+    if (args->disks || args->increments) {
+        error_set(error, "'%s' is not supported: disks do not move with the domain", args->disks ? "blk" : "inc");
+        return error_hint(error, "Let both hosts see the same images.");
     }
     return may_go(call->domain, error) && migrate_uri_parse(args->uri, false, &uri, error) &&
            migrate_outgoing_begin(call->domain, &uri, args->definition, error);

@@ -10,6 +10,11 @@
 #include <zstd.h>
 #endif
 
+#include "vmm/ram.h"
+
+#define BYTE_VALUES 256
+#define NOISE       UINT64_C(390) /* chi-squared, at most: six deviations above the average */
+
 struct MigrateCompressor {
     MigrateCompression method;
     int level;
@@ -78,6 +83,27 @@ size_t migrate_compress(MigrateCompressor *c, const uint8_t *data, size_t length
     default:
         return 0;
     }
+}
+
+/* In noise each value is there 16 times, and chi-squared is 255 on average, 23 more or less.  What is packed or
+ * enciphered stays within that; text, code, numbers and what is there twice do not. */
+bool migrate_page_is_noise(const uint8_t *page)
+{
+    uint16_t count[4][BYTE_VALUES] = { 0 }; /* four, for the sake of what comes twice in a row */
+    uint64_t squares = 0;
+
+    for (size_t i = 0; i < GUEST_PAGE_SIZE; i += 4) {
+        count[0][page[i]]++;
+        count[1][page[i + 1]]++;
+        count[2][page[i + 2]]++;
+        count[3][page[i + 3]]++;
+    }
+    for (size_t v = 0; v < BYTE_VALUES; v++) {
+        uint64_t n = (uint64_t)count[0][v] + count[1][v] + count[2][v] + count[3][v];
+
+        squares += n * n;
+    }
+    return squares * BYTE_VALUES < GUEST_PAGE_SIZE * (GUEST_PAGE_SIZE + NOISE);
 }
 
 struct MigrateDecompressor {

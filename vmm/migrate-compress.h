@@ -21,6 +21,9 @@ void migrate_compressor_free(MigrateCompressor *c); /* NULL is fine */
 /* Returns the length in `out`, which is less than `room`; 0: it does not get so small. */
 size_t migrate_compress(MigrateCompressor *c, const uint8_t *data, size_t length, uint8_t *out, size_t room);
 
+/* Whether no method makes a page (GUEST_PAGE_SIZE) smaller, as far as how often each value of a byte is there tells. */
+bool migrate_page_is_noise(const uint8_t *page);
+
 typedef struct MigrateDecompressor MigrateDecompressor;
 MigrateDecompressor *migrate_decompressor_new(void);
 void migrate_decompressor_free(MigrateDecompressor *d); /* NULL is fine */

@@ -13,6 +13,8 @@
 #include "vmm/migrate-internal.h"
 #include "vmm/state-format.h"
 
+#define HEADER_ROOM (64 << 10) /* few are longer */
+
 static bool lock_file(int fd, const char *path, GError **error)
 {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
@@ -22,6 +24,16 @@ static bool lock_file(int fd, const char *path, GError **error)
         return error_hint(error, "Save to another file.");
     }
     return true;
+}
+
+/* Where the header will be.  It has its place on the disk with everything else, so that to write it last is but to
+ * write it; and until then it is none. */
+static bool make_room(int fd, const char *path, GError **error)
+{
+    g_autofree uint8_t *zeros = g_malloc0(HEADER_ROOM);
+
+    return (ftruncate(fd, 0) == 0 && pwrite(fd, zeros, HEADER_ROOM, 0) == HEADER_ROOM) ||
+           error_set_errno(error, errno, "cannot write '%s'", path);
 }
 
 /* What was there stays until it is known that it may be overwritten. */
@@ -42,15 +54,15 @@ bool migrate_file_open(Migration *m, GError **error)
         error_set(error, "'%s' is no regular file", m->uri.path);
         return error_hint(error, "Use fd: for pipes and devices.");
     }
-    if (!lock_file(fd, m->uri.path, error)) {
-        return false;
-    }
-    return ftruncate(fd, 0) == 0 || error_set_errno(error, errno, "cannot write '%s'", m->uri.path);
+    return lock_file(fd, m->uri.path, error) && make_room(fd, m->uri.path, error);
 }
 
+/* Contents only: what the file system knows of the file comes at the end, once. */
 bool migrate_file_sync(Migration *m, GError **error)
 {
-    return fdatasync(m->file) == 0 || error_set_errno(error, errno, "cannot write '%s'", m->uri.path);
+    const unsigned all = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+
+    return sync_file_range(m->file, 0, 0, all) == 0 || error_set_errno(error, errno, "cannot write '%s'", m->uri.path);
 }
 
 /* Prefix and header come when everything else is on the disk. */

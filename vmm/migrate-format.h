@@ -47,6 +47,8 @@
  *     done; what goes wrong before RUNNING  ABORT at any time before GO: gives up
  *     leaves a source that can resume
  *
+ * Where the header says `check`, that is all after HELLO or REFUSED, and a destination that listens goes on to.
+ *
  * A destination that has sent LOADED and reads the end of the connection runs without GO if it knows that the source
  * has died, not a relay between them (vmm/migrate-lifeline.h): a source that lives says GO or ABORT before it closes.
  * Likewise a source that has said GO and hears nothing goes on only if it knows that the destination has died.
@@ -101,6 +103,7 @@ typedef struct MigrateHeader {
     bool return_path;
     uint32_t channels;  /* more connections; 0: RAM comes through this one */
     uint64_t token;     /* that they begin with */
+    bool check, has_check; /* nothing follows: the source wants HELLO or REFUSED */
     char *definition;   /* of the domain, that a client gave (`migrate`); NULL: none */
     char *run_state;                               /* mapped; NULL else */
     uint64_t state_offset, state_length, checksum; /* mapped: of the sections */

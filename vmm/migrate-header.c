@@ -72,6 +72,8 @@ const FieldStruct migrate_header = {
         F_UINT("channels", MigrateHeader, channels, 0, .max = MIGRATE_CHANNELS,
                .help = "How many more connections there are"),
         F_UINT("token", MigrateHeader, token, 0, .help = "What these begin with"),
+        F_BOOL("check", MigrateHeader, check, false, FIELD_HAS(MigrateHeader, has_check),
+               .help = "Whether this only asks if the domain could go on there"),
         F_STR("definition", MigrateHeader, definition, NULL, .help = "A -readconfig file that starts the domain"),
         F_STR("run-state", MigrateHeader, run_state, NULL, .help = "State of the domain (mapped)"),
         F_SIZE("state-offset", MigrateHeader, state_offset, 0, .help = "Where the sections lie (mapped)"),
@@ -284,8 +286,8 @@ static CpuWord word_of(const MigrateFeatures *f)
 static bool fits_features(const MigrateHeader *theirs, const MigrateHeader *ours, GError **error)
 {
     g_autoptr(GString) names = g_string_new(NULL);
+    MigrateFeatures odd = { 0 }; /* those of one register, for want of names */
     CpuFeatures missing = { 0 };
-    bool unnamed = false;
 
     for (size_t i = 0; i < theirs->features.n; i++) {
         const MigrateFeatures *f = &FIELD_LIST_AT(theirs->features, MigrateFeatures, i);
@@ -300,14 +302,20 @@ static bool fits_features(const MigrateHeader *theirs, const MigrateHeader *ours
         if (word < CPU_WORDS) {
             missing.word[word] |= f->bits & ~mine;
         }
-        unnamed |= (f->bits & ~mine) != 0;
+        if (f->bits & ~mine) {
+            odd = (MigrateFeatures) { f->leaf, f->subleaf, f->reg, f->bits & ~mine };
+        }
     }
-    if (!unnamed) {
+    if (!odd.bits) {
         return true;
     }
     cpu_features_print(&missing, names);
+    if (!names->len) {
+        g_string_append_printf(names, "bits 0x%x of %s in CPUID leaf 0x%x, subleaf %u", odd.bits,
+                               register_enum.values[odd.reg], odd.leaf, odd.subleaf);
+    }
     error_set(error, "its CPU has features that this one ('%s', accelerator '%s') has not: %s", ours->cpu,
-              ours->accelerator, names->len ? g_strstrip(names->str) : "some without a name");
+              ours->accelerator, names->str);
     return error_hint(error, "Run both with the same -cpu; '%s' is what it had.", theirs->cpu ? theirs->cpu : "");
 }
 
@@ -323,17 +331,45 @@ static const MigrateDeviceInfo *find_device(const MigrateHeader *header, const c
     return NULL;
 }
 
+/* The less, the better it says what is missing: a part of a device says less than that, unless that has no state. */
+static unsigned depth(const MigrateDeviceInfo *d)
+{
+    unsigned n = strcmp(d->state, "none") == 0 ? G_MAXUINT / 2 : 0;
+
+    for (const char *p = d->path; *p; p++) {
+        n += *p == '/';
+    }
+    return n;
+}
+
+/* What one has and the other lacks; NULL: there is nothing. */
+static const MigrateDeviceInfo *find_lacking(const MigrateHeader *has, const MigrateHeader *lacks)
+{
+    const MigrateDeviceInfo *found = NULL;
+
+    for (size_t i = 0; i < has->devices.n; i++) {
+        const MigrateDeviceInfo *d = &FIELD_LIST_AT(has->devices, MigrateDeviceInfo, i);
+
+        if (!find_device(lacks, d->path) && !state_is_optional(d->path) && (!found || depth(d) < depth(found))) {
+            found = d;
+        }
+    }
+    return found;
+}
+
 static bool fits_devices(const MigrateHeader *theirs, const MigrateHeader *ours, GError **error)
 {
+    const MigrateDeviceInfo *more = find_lacking(theirs, ours), *less = find_lacking(ours, theirs);
+
+    if (more) {
+        return error_set(error, "it has '%s' (%s), which this domain does not have", more->path, more->state);
+    }
     for (size_t i = 0; i < theirs->devices.n; i++) {
         const MigrateDeviceInfo *d = &FIELD_LIST_AT(theirs->devices, MigrateDeviceInfo, i);
         const MigrateDeviceInfo *mine = find_device(ours, d->path);
 
-        if (!mine && state_is_optional(d->path)) {
+        if (!mine) { /* optional */
             continue;
-        }
-        if (!mine) {
-            return error_set(error, "it has '%s' (%s), which this domain does not have", d->path, d->state);
         }
         if (strcmp(mine->state, d->state) != 0) {
             return error_set(error, "'%s' is '%s' there, and '%s' in this domain", d->path, d->state, mine->state);
@@ -344,14 +380,7 @@ static bool fits_devices(const MigrateHeader *theirs, const MigrateHeader *ours,
             return error_hint(error, "Use the version of Lodge that saved it, or a later one.");
         }
     }
-    for (size_t i = 0; i < ours->devices.n; i++) {
-        const MigrateDeviceInfo *d = &FIELD_LIST_AT(ours->devices, MigrateDeviceInfo, i);
-
-        if (!find_device(theirs, d->path) && !state_is_optional(d->path)) {
-            return error_set(error, "this domain has '%s' (%s), which it does not have", d->path, d->state);
-        }
-    }
-    return true;
+    return !less || error_set(error, "this domain has '%s' (%s), which it does not have", less->path, less->state);
 }
 
 bool migrate_header_holds(const MigrateHeader *header, Domain *domain, GError **error)

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -93,14 +92,15 @@ static bool work_inline(Migration *m, GError **error)
         return false;
     }
     m->header.return_path = theirs.return_path;
+    m->asked = theirs.check && m->control->listen_fd >= 0;
     m->lifeline = migrate_lifeline_take(m->channel);
     ok = theirs.layout == MIGRATE_INLINE
              ? fits(m, &theirs, error)
              : error_set(error, "the saved domain has the mapped layout: name it as file:PATH");
-    ok = ok && migrate_accept_channels(m, &theirs, error);
+    ok = ok && (m->asked || migrate_accept_channels(m, &theirs, error));
     migrate_header_clear(&theirs);
-    return ok && answer(m, MIGRATE_HELLO, "", error) && migration_on_main(m, step_active, error) &&
-           load_inline(m, error);
+    return ok && answer(m, MIGRATE_HELLO, "", error) &&
+           (m->asked || (migration_on_main(m, step_active, error) && load_inline(m, error)));
 }
 
 /* The images may be somebody else's still, so this comes before the source hears that it is rid of the domain. */
@@ -136,7 +136,13 @@ static bool work_channel(Migration *m, GError **error)
             migrate_command_explain(m, error);
         }
         answer(m, MIGRATE_REFUSED, (*error)->message, NULL);
-        return false;
+        if (m->asked) {
+            g_clear_error(error);
+        }
+        return m->asked;
+    }
+    if (m->asked) {
+        return true;
     }
     if (!answer(m, MIGRATE_LOADED, "", error) || !wait_for_go(m, error)) {
         return false;
@@ -305,8 +311,13 @@ static void close_userfault(struct MigrateControl *control)
 
 static bool succeeded(Migration *m, GError **error)
 {
-    RunState state = state_to_be(m);
+    RunState state;
 
+    if (m->asked) {
+        migrate_listen_again(m);
+        return true;
+    }
+    state = state_to_be(m);
     if (!migrate_storage_activate(m->control, error)) { /* of a file: */
         return false;
     }
@@ -324,18 +335,18 @@ static bool succeeded(Migration *m, GError **error)
     return true;
 }
 
-static void failed(Migration *m, GError *error)
+void migrate_incoming_failed(Migration *m, GError *error)
 {
     log_error(error);
     migrate_set_status(m->control, MIGRATE_FAILED);
     domain_quit(m->domain, EXIT_FAILURE);
 }
 
-static bool start(Migration *m, bool file, GError **error)
+bool migrate_incoming_start(Migration *m, bool file, GError **error)
 {
     m->work = file ? work_file : work_channel;
     m->succeeded = succeeded;
-    m->failed = failed;
+    m->failed = migrate_incoming_failed;
     migrate_header_clear(&m->header); /* devices may have come while it waited */
     migrate_header_collect(m->domain, &m->header);
     migrate_ram_describe(m->ram, MIGRATE_ALIGN, &m->header);
@@ -368,51 +379,7 @@ bool migrate_incoming_set_run(Domain *domain, bool run)
     return true;
 }
 
-/* ---- listening: main thread ---- */
-
-void migrate_incoming_unlisten(struct MigrateControl *control)
-{
-    g_clear_pointer(&control->listener, loop_remove_fd);
-    if (control->listen_fd >= 0) {
-        close(control->listen_fd);
-        control->listen_fd = -1;
-    }
-    if (control->listen_path && control->listen_path[0] != '@') {
-        unlink(control->listen_path);
-    }
-    g_clear_pointer(&control->listen_path, g_free);
-}
-
-/* The first that comes is the source; nobody else is heard before it has said whether there is more. */
-static void on_connection(int fd, LoopEvents events, void *opaque)
-{
-    struct MigrateControl *control = opaque;
-    Migration *m = control->migration;
-    g_autoptr(GError) error = NULL;
-    int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
-
-    if (client < 0) {
-        return;
-    }
-    g_clear_pointer(&control->listener, loop_remove_fd);
-    if (!migrate_channel_adopt(m->channel, client, &error) || !start(m, false, &error)) {
-        failed(m, error);
-    }
-}
-
-static bool listen_at(struct MigrateControl *control, const MigrateUri *uri, GError **error)
-{
-    int fd = uri->unix_socket ? host_listen_unix(uri->path, error)
-                              : host_listen_tcp(uri->host, uri->port, true, true, error);
-
-    if (fd < 0) {
-        return false;
-    }
-    control->listen_fd = fd;
-    control->listen_path = uri->unix_socket ? g_strdup(uri->path) : NULL;
-    control->listener = loop_add_fd(domain_loop(control->domain), fd, LOOP_READ, on_connection, control);
-    return true;
-}
+/* ---- the beginning: main thread ---- */
 
 static bool begin(Migration *m, GError **error)
 {
@@ -420,19 +387,19 @@ static bool begin(Migration *m, GError **error)
 
     if (m->uri.kind == MIGRATE_TO_FILE) {
         m->file = host_open(m->uri.path, O_RDONLY, 0, error);
-        return m->file >= 0 && start(m, true, error);
+        return m->file >= 0 && migrate_incoming_start(m, true, error);
     }
     if (m->uri.command) {
-        return migrate_command_start(m, false, error) && start(m, false, error);
+        return migrate_command_start(m, false, error) && migrate_incoming_start(m, false, error);
     }
     if (fd < 0) {
-        return listen_at(m->control, &m->uri, error);
+        return migrate_listen(m, error);
     }
     if (!migrate_channel_adopt(m->channel, fd, error)) {
         return false;
     }
     m->uri.fd = -1; /* the channel's */
-    return start(m, false, error);
+    return migrate_incoming_start(m, false, error);
 }
 
 bool migrate_incoming_begin(Domain *domain, MigrateUri *uri, GError **error)

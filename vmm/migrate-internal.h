@@ -5,6 +5,7 @@
  *   migrate.c           the control: status, the thread, steps on the main thread, URIs
  *   migrate-outgoing.c  the source's thread
  *   migrate-incoming.c  the destination's
+ *   migrate-listen.c    where it waits for it
  *   migrate-connect.c   more connections (vmm/migrate-multifd.h)
  *   migrate-converge.c  auto-converge
  *   migrate-exec.c      exec:
@@ -87,6 +88,7 @@ struct Migration {
     bool committed;           /* by a step: the other end may run, nobody can cancel any more */
     bool sent_all;            /* the source only waits for an answer */
     bool refused;             /* the destination has said that it does not run */
+    bool asked;               /* destination: the source only wants to know whether it could go on here */
     bool uncertain;           /* nobody knows whether the other end runs */
     RunState before;          /* source: its run state, when it was stopped */
     bool stopped;             /* source: by a step, to send the rest */
@@ -110,7 +112,7 @@ struct MigrateControl {
     unsigned status;               /* atomic; MigrateStatus */
     char *error;                   /* of the last migration */
     MigrateParameters parameters;
-    bool capability[MIGRATE_CAPABILITIES];
+    bool capability[MIGRATE_CAPABILITIES]; /* a source's stay while it has a thread */
     Migration *migration;          /* the last one; NULL: there was none */
     bool incoming, run;            /* -incoming; run when it is there, if it ran */
     bool cont;                     /* somebody has said so since: it runs even if it was paused */
@@ -136,6 +138,11 @@ GPtrArray *migrate_blocked_reasons(Domain *domain);
 void migration_close(Migration *m);
 bool migrate_outgoing_begin(Domain *domain, MigrateUri *uri, const char *definition, GError **error);
 bool migrate_incoming_begin(Domain *domain, MigrateUri *uri, GError **error);
+bool migrate_incoming_start(Migration *m, bool file, GError **error);
+void migrate_incoming_failed(Migration *m, GError *error);
+/* At m->uri; again, when somebody has only asked. */
+bool migrate_listen(Migration *m, GError **error);
+void migrate_listen_again(Migration *m);
 void migrate_incoming_unlisten(struct MigrateControl *control);
 bool migrate_storage_inactivate(struct MigrateControl *control, GError **error);
 bool migrate_storage_activate(struct MigrateControl *control, GError **error);
@@ -149,9 +156,10 @@ bool migrate_file_open(Migration *m, GError **error);
 /* Source: whether several connections are asked for, and possible. */
 bool migrate_prepare_multifd(Migration *m, GError **error);
 
+void migrate_set_status(struct MigrateControl *control, MigrateStatus status); /* and tells of it */
+
 /* ---- any thread ---- */
 int migrate_uri_connect(const MigrateUri *uri, GError **error); /* of unix: and tcp: */
-void migrate_set_status(struct MigrateControl *control, MigrateStatus status); /* and tells of it */
 MigrateStatus migrate_status(const struct MigrateControl *control);
 
 /* ---- the migration's thread ---- */

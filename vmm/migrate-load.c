@@ -89,21 +89,10 @@ static uint8_t *find_run(MigrateLoader *l, const MigrateRecord *r, MigrateBlock 
     return ram_block_host((*ret_block)->block) + *ret_page * GUEST_PAGE_SIZE;
 }
 
-/* What is zero already is not written: it need not be there. */
-static void clear_pages(uint8_t *host, uint64_t n)
-{
-    for (uint64_t i = 0; i < n; i++) {
-        uint8_t *page = host + i * GUEST_PAGE_SIZE;
-
-        if (page[0] || memcmp(page, page + 1, GUEST_PAGE_SIZE - 1) != 0) {
-            memset(page, 0, GUEST_PAGE_SIZE);
-        }
-    }
-}
-
 /* A record of another type than RAM, whose length must be right for its kind and so many pages. */
-static bool unpack(MigrateLoader *l, const MigrateRecord *r, uint8_t *host, uint64_t n, GError **error)
+static bool unpack(MigrateLoader *l, const MigrateRecord *r, RamBlock *block, uint64_t page, uint64_t n, GError **error)
 {
+    uint8_t *host = ram_block_host(block) + page * GUEST_PAGE_SIZE;
     const uint8_t *data = l->buffer + MIGRATE_RUN_HEADER;
     size_t length = r->length - MIGRATE_RUN_HEADER, bytes = n * GUEST_PAGE_SIZE;
     bool ok = length == 0;
@@ -116,7 +105,7 @@ static bool unpack(MigrateLoader *l, const MigrateRecord *r, uint8_t *host, uint
         ok = migrate_decompress(l->decompressor, MIGRATE_COMPRESS_ZSTD, data, length, host, bytes);
         break;
     default:
-        clear_pages(host, n);
+        ram_block_clear(block, page * GUEST_PAGE_SIZE, bytes);
     }
     return ok || damaged(error, "a record does not hold the pages that it is for");
 }
@@ -167,7 +156,7 @@ bool migrate_load_pages(MigrateLoader *l, const MigrateRecord *r, GError **error
     if (!host || n > MIGRATE_RUN_MAX) {
         return damaged(error, "it has pages where this domain has no memory");
     }
-    if (plain ? !take_pages(l, r, host, n, error) : !unpack(l, r, host, n, error)) {
+    if (plain ? !take_pages(l, r, host, n, error) : !unpack(l, r, b->block, page, n, error)) {
         return false;
     }
     ram_dirty_set(b->block, page * GUEST_PAGE_SIZE, n * GUEST_PAGE_SIZE);

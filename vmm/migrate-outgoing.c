@@ -25,6 +25,7 @@
 #define PASSES_MORE 8   /* at most so many to make the stop shorter than it must be */
 #define PASSES_STOPPED 8
 #define PAGES_FEW   256 /* that are not worth another pass */
+#define SETTLED     (UINT64_C(4) << 20) /* bytes for which a disk needs no time */
 #define REASON_MS   1000 /* until a destination that closes has said why */
 #define FATE_MS     10000 /* until a destination that cannot answer runs, or has ended */
 
@@ -127,7 +128,9 @@ static bool send_pass(Migration *m, GError **error)
 
     migrate_channel_set_limit(m->channel, m->stopped ? 0 : max_bandwidth(m));
     set_number(&m->passes, m->passes + 1);
-    event_emit(m->domain, &event_migration_pass, &(int64_t) { (int64_t)m->passes });
+    if (m->control->capability[MIGRATE_EVENTS]) {
+        event_emit(m->domain, &event_migration_pass, &(int64_t) { (int64_t)m->passes });
+    }
     put32(number, (uint32_t)m->passes);
     ok = mapped(m) ? migrate_ram_store(m->ram, m->file, m->passes == 1, m->channel, error)
                    : migrate_send_record(m->channel, MIGRATE_PASS, number, sizeof(number), error) &&
@@ -206,8 +209,14 @@ static bool copy_rounds(Migration *m, uint64_t before, GError **error)
 /* The guest changes much while a slow disk takes its memory, and little while it takes that. */
 static bool settle_file(Migration *m, GError **error)
 {
-    return migrate_file_sync(m, error) && copy_rounds(m, migrate_ram_sync(m->ram), error) &&
-           migrate_file_sync(m, error);
+    uint64_t before;
+
+    if (!migrate_file_sync(m, error)) {
+        return false;
+    }
+    before = migrate_channel_written(m->channel);
+    return copy_rounds(m, migrate_ram_sync(m->ram), error) &&
+           (migrate_channel_written(m->channel) - before < SETTLED || migrate_file_sync(m, error));
 }
 
 static bool copy_live(Migration *m, GError **error)
@@ -466,6 +475,7 @@ bool migrate_outgoing_begin(Domain *domain, MigrateUri *uri, const char *definit
     m->failed = failed;
     m->header.layout = m->uri.kind == MIGRATE_TO_FILE ? MIGRATE_MAPPED : MIGRATE_INLINE;
     m->header.definition = g_strdup(definition);
+    m->expected_ms = m->control->parameters.downtime_limit; /* until more is known */
     migrate_ram_describe(m->ram, MIGRATE_ALIGN, &m->header);
     m->lifeline = m->uri.kind == MIGRATE_TO_FILE ? NULL : migrate_lifeline_new();
     ok = migrate_prepare_multifd(m, error) && (m->uri.kind != MIGRATE_TO_FILE || migrate_file_open(m, error)) &&

@@ -160,22 +160,33 @@ static bool page_is_zero(const uint8_t *page)
     return true;
 }
 
-/* How many of the n pages from `page` on are as the first one is: zero or not. */
-static uint64_t like_first(const MigrateBlock *b, uint64_t page, uint64_t n, bool *ret_zero)
+/* NOISE: of pages that are to be compressed, those with which that is no use. */
+typedef enum PageKind { PAGE_ZERO, PAGE_NOISE, PAGE_OTHER } PageKind;
+
+static PageKind kind_of(const uint8_t *page, bool packs)
+{
+    if (page_is_zero(page)) {
+        return PAGE_ZERO;
+    }
+    return packs && migrate_page_is_noise(page) ? PAGE_NOISE : PAGE_OTHER;
+}
+
+/* How many of the n pages from `page` on are of the first one's kind. */
+static uint64_t like_first(const MigrateBlock *b, uint64_t page, uint64_t n, bool packs, PageKind *ret)
 {
     const uint8_t *host = ram_block_host(b->block) + page * GUEST_PAGE_SIZE;
-    bool zero = page_is_zero(host);
+    PageKind kind = kind_of(host, packs);
     uint64_t same = 1;
 
-    while (same < n && page_is_zero(host + same * GUEST_PAGE_SIZE) == zero) {
+    while (same < n && kind_of(host + same * GUEST_PAGE_SIZE, packs) == kind) {
         same++;
     }
-    *ret_zero = zero;
+    *ret = kind;
     return same;
 }
 
 /* Writes the n pages from `page` on, which are of one kind. */
-typedef bool (*RunFn)(void *opaque, unsigned block, uint64_t page, uint64_t n, bool zero, GError **error);
+typedef bool (*RunFn)(void *opaque, unsigned block, uint64_t page, uint64_t n, PageKind kind, GError **error);
 
 bool migrate_ram_each_dirty(MigrateRam *ram, MigrateDirtyFn fn, void *opaque, GError **error)
 {
@@ -193,17 +204,17 @@ bool migrate_ram_each_dirty(MigrateRam *ram, MigrateDirtyFn fn, void *opaque, GE
 }
 
 /* What lies next to each other, and is of one kind. */
-static bool each_kind(MigrateRam *ram, unsigned block, uint64_t page, uint64_t n, RunFn fn, void *opaque,
+static bool each_kind(MigrateRam *ram, unsigned block, uint64_t page, uint64_t n, bool packs, RunFn fn, void *opaque,
                       GError **error)
 {
     for (uint64_t next = page; next < page + n;) {
-        bool zero;
-        uint64_t same = like_first(&ram->block[block], next, page + n - next, &zero);
+        PageKind kind;
+        uint64_t same = like_first(&ram->block[block], next, page + n - next, packs, &kind);
 
-        if (!fn(opaque, block, next, same, zero, error)) {
+        if (!fn(opaque, block, next, same, kind, error)) {
             return false;
         }
-        count(ram, zero, same);
+        count(ram, kind == PAGE_ZERO, same);
         next += same;
     }
     return true;
@@ -252,27 +263,39 @@ static bool send_packed(MigrateSender *s, size_t bytes, bool *ret_done, GError *
     return migrate_send_record(s->channel, type, s->packed, MIGRATE_RUN_HEADER + n, error);
 }
 
-static bool send_run(void *opaque, unsigned block, uint64_t page, uint64_t n, bool zero, GError **error)
+/* There are many of them, and they are short. */
+static bool send_zeros(MigrateSender *s, GError **error)
+{
+    uint8_t record[MIGRATE_RECORD + MIGRATE_RUN_HEADER];
+
+    migrate_record_write(record, MIGRATE_ZERO, MIGRATE_RUN_HEADER, state_crc32c(s->buffer, MIGRATE_RUN_HEADER));
+    memcpy(record + MIGRATE_RECORD, s->buffer, MIGRATE_RUN_HEADER);
+    return migrate_channel_write_later(s->channel, record, sizeof(record), error);
+}
+
+static bool send_run(void *opaque, unsigned block, uint64_t page, uint64_t n, PageKind kind, GError **error)
 {
     MigrateSender *s = opaque;
     const uint8_t *host = ram_block_host(s->ram->block[block].block) + page * GUEST_PAGE_SIZE;
-    size_t bytes = zero ? 0 : n * GUEST_PAGE_SIZE;
+    size_t bytes = n * GUEST_PAGE_SIZE;
     bool done = false;
 
     put32(s->buffer, block);
     put32(s->buffer + 4, (uint32_t)n);
     put64(s->buffer + 8, page);
+    if (kind == PAGE_ZERO) {
+        return send_zeros(s, error);
+    }
     memcpy(s->buffer + MIGRATE_RUN_HEADER, host, bytes); /* the guest may go on to write there */
-    if (s->compressor && bytes && !send_packed(s, bytes, &done, error)) {
+    if (s->compressor && kind == PAGE_OTHER && !send_packed(s, bytes, &done, error)) {
         return false;
     }
-    return done || migrate_send_record(s->channel, zero ? MIGRATE_ZERO : MIGRATE_RAM, s->buffer,
-                                       MIGRATE_RUN_HEADER + bytes, error);
+    return done || migrate_send_record(s->channel, MIGRATE_RAM, s->buffer, MIGRATE_RUN_HEADER + bytes, error);
 }
 
 bool migrate_sender_run(MigrateSender *s, unsigned block, uint64_t page, uint64_t n, GError **error)
 {
-    return each_kind(s->ram, block, page, n, send_run, s, error);
+    return each_kind(s->ram, block, page, n, s->compressor != NULL, send_run, s, error);
 }
 
 static bool send_dirty(void *opaque, unsigned block, uint64_t page, uint64_t n, GError **error)
@@ -309,11 +332,14 @@ bool migrate_send_end(MigrateRam *ram, MigrateChannel *channel, const char *run_
 
 /* ---- mapped ---- */
 
+#define SEND_OFF (UINT64_C(8) << 20)
+
 typedef struct Storer {
     MigrateRam *ram;
     int fd;
     bool first;
     MigrateChannel *pace;
+    uint64_t waits; /* bytes that are not yet on their way to the disk */
 } Storer;
 
 static int write_at(int fd, const uint8_t *data, uint64_t length, uint64_t offset)
@@ -342,12 +368,24 @@ static int clear_at(int fd, const uint8_t *zeros, uint64_t length, uint64_t offs
     return write_at(fd, zeros, length, offset);
 }
 
-static bool store_run(void *opaque, unsigned block, uint64_t page, uint64_t n, bool zero, GError **error)
+/* The disk works while the rest is copied, and has less to do when all of it must be there.  What comes in later rounds
+ * may come again. */
+static void send_off(Storer *s, uint64_t length)
 {
-    const Storer *s = opaque;
+    s->waits += length;
+    if (s->first && s->waits >= SEND_OFF) {
+        s->waits = 0;
+        sync_file_range(s->fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* what cannot be is done at the end */
+    }
+}
+
+static bool store_run(void *opaque, unsigned block, uint64_t page, uint64_t n, PageKind kind, GError **error)
+{
+    Storer *s = opaque;
     const MigrateBlock *b = &s->ram->block[block];
     const uint8_t *host = ram_block_host(b->block) + page * GUEST_PAGE_SIZE;
     uint64_t at = b->offset + page * GUEST_PAGE_SIZE, length = n * GUEST_PAGE_SIZE;
+    bool zero = kind == PAGE_ZERO;
     int rc = 0;
 
     if (!zero) {
@@ -358,17 +396,18 @@ static bool store_run(void *opaque, unsigned block, uint64_t page, uint64_t n, b
     if (rc < 0) {
         return error_set_errno(error, rc, "cannot write the saved domain");
     }
+    send_off(s, zero ? 0 : length);
     return migrate_channel_pace(s->pace, zero ? 0 : length, error);
 }
 
 static bool store_dirty(void *opaque, unsigned block, uint64_t page, uint64_t n, GError **error)
 {
-    return each_kind(((Storer *)opaque)->ram, block, page, n, store_run, opaque, error);
+    return each_kind(((Storer *)opaque)->ram, block, page, n, false, store_run, opaque, error);
 }
 
 bool migrate_ram_store(MigrateRam *ram, int fd, bool first, MigrateChannel *pace, GError **error)
 {
-    Storer s = { ram, fd, first, pace };
+    Storer s = { ram, fd, first, pace, 0 };
 
     return migrate_ram_each_dirty(ram, store_dirty, &s, error);
 }

@@ -56,7 +56,9 @@ const EventType event_migration_pass = { "MIGRATION_PASS", &pass_data, .help = "
 void migrate_set_status(struct MigrateControl *control, MigrateStatus status)
 {
     __atomic_store_n(&control->status, status, __ATOMIC_RELEASE);
-    event_emit(control->domain, &event_migration, &(StatusData) { (int)status });
+    if (control->capability[MIGRATE_EVENTS]) {
+        event_emit(control->domain, &event_migration, &(StatusData) { (int)status });
+    }
 }
 
 MigrateStatus migrate_status(const struct MigrateControl *control)

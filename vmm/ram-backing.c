@@ -465,6 +465,8 @@ int ram_mapping_overlay(RamMapping *map, uint64_t offset, uint64_t length, int f
     return 0;
 }
 
+#define DROP_LEAST (16 * GUEST_PAGE_SIZE)
+
 static void clear_pages(uint8_t *host, uint64_t length)
 {
     for (uint64_t at = 0; at < length; at += GUEST_PAGE_SIZE) {
@@ -477,10 +479,21 @@ static void clear_pages(uint8_t *host, uint64_t length)
     }
 }
 
+/* To look at a page that is not there costs more than to have none; nor does it come for that.  Memory that is locked
+ * says no. */
+static bool drop_pages(const RamMapping *map, uint64_t offset, uint64_t length)
+{
+    return map->fd < 0 && !map->shared && !map->preallocated && !map->overlaid && map->page_size == small_page() &&
+           length >= DROP_LEAST && madvise(map->host + offset, length, MADV_DONTNEED) == 0;
+}
+
 void ram_mapping_clear(RamMapping *map, uint64_t offset, uint64_t length)
 {
     uint64_t end = offset + length;
 
+    if (drop_pages(map, offset, length)) {
+        return;
+    }
     while (offset < end) {
         uint64_t stop = end;
 

@@ -4,9 +4,12 @@
  */
 #include "vmm/socket-address.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "vmm/error.h"
@@ -77,6 +80,59 @@ void socket_address_clear(SocketAddress *a)
     if (a->data) {
         field_struct_clear(&socket_address_struct, a);
         a->data = NULL;
+    }
+}
+
+typedef union Name {
+    struct sockaddr any;
+    struct sockaddr_in in;
+    struct sockaddr_in6 in6;
+    struct sockaddr_un local;
+} Name;
+
+static SocketAddress inet_of(int family, const void *address, in_port_t port)
+{
+    InetSocketAddress *inet = g_new0(InetSocketAddress, 1);
+    char text[INET6_ADDRSTRLEN];
+
+    inet->host = g_strdup(inet_ntop(family, address, text, sizeof(text)));
+    inet->port = g_strdup_printf("%u", ntohs(port));
+    inet->has_ipv4 = inet->has_ipv6 = true;
+    inet->ipv4 = family == AF_INET;
+    inet->ipv6 = family == AF_INET6;
+    return (SocketAddress) { SOCKET_ADDRESS_INET, inet };
+}
+
+/* An abstract name begins with a NUL, and needs none at its end; nor does a path that fills its place. */
+static SocketAddress local_of(const struct sockaddr_un *name, size_t length)
+{
+    UnixSocketAddress *local = g_new0(UnixSocketAddress, 1);
+
+    local->abstract = length > 0 && !name->sun_path[0];
+    local->path = g_strndup(name->sun_path + local->abstract, length - local->abstract);
+    return (SocketAddress) { SOCKET_ADDRESS_UNIX, local };
+}
+
+bool socket_address_of(int fd, SocketAddress *ret)
+{
+    socklen_t length = sizeof(Name);
+    Name name = { 0 };
+
+    if (getsockname(fd, &name.any, &length) < 0) {
+        return false;
+    }
+    switch (name.any.sa_family) {
+    case AF_INET:
+        *ret = inet_of(AF_INET, &name.in.sin_addr, name.in.sin_port);
+        return true;
+    case AF_INET6:
+        *ret = inet_of(AF_INET6, &name.in6.sin6_addr, name.in6.sin6_port);
+        return true;
+    case AF_UNIX:
+        *ret = local_of(&name.local, MIN(length, sizeof(name.local)) - offsetof(struct sockaddr_un, sun_path));
+        return true;
+    default:
+        return false;
     }
 }
 

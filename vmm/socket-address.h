@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Addresses of sockets (what QEMU calls SocketAddress): of chardevs and of network backends.  Connecting and looking
- * names up may block: any thread, on copies.
+ * Addresses of sockets (what QEMU calls SocketAddress): of chardevs, of network backends, of a domain that is to come.
+ * Connecting and looking names up may block: any thread, on copies.
  */
 #pragma once
 
@@ -22,6 +22,8 @@ extern const FieldStruct socket_address_legacy_struct;
 
 SocketAddress socket_address_copy(const SocketAddress *a);
 void socket_address_clear(SocketAddress *a);
+/* Where a socket is bound to; numbers, not names.  False: it is neither of IP nor local. */
+bool socket_address_of(int fd, SocketAddress *ret);
 char *socket_address_text(const SocketAddress *a); /* "unix:/p", "host:port", "fd:3" */
 /* "HOST:PORT", IPv6 in brackets. */
 bool socket_address_parse(const char *text, SocketAddress *ret, GError **error);

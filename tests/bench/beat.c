@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a guest does while it is moved and timed: beat FILL WRITE SET
+ * What a guest does while it is moved and timed: beat FILL WRITE SET MASK
  *
- * Fills FILL MiB with what does not compress.  Then it says "@@b MONOTONIC CHANGED" every five milliseconds, in nanoseconds and
- * in pages, and changes at most WRITE pages a second, here and there in the first SET MiB of them.
+ * Fills FILL MiB with noise, of whose bytes the bits of MASK stay: with ff it does not compress, with 0f to a half.  Then
+ * it says "@@b MONOTONIC CHANGED" every five milliseconds, in nanoseconds and in pages, and changes at most WRITE pages a
+ * second, here and there in the first SET MiB of them.
  */
 #include <inttypes.h>
 #include <pthread.h>
@@ -54,13 +55,14 @@ int main(int argc, char **argv)
     size_t fill = argc > 1 ? strtoul(argv[1], NULL, 0) * MIB : 0;
     Writer writer = { malloc(fill + PAGE), argc > 2 ? strtoul(argv[2], NULL, 0) : 0,
                       argc > 3 ? strtoul(argv[3], NULL, 0) * (MIB / PAGE) : 1, 0 };
+    uint64_t mask = (argc > 4 ? strtoul(argv[4], NULL, 16) & 0xff : 0xff) * UINT64_C(0x0101010101010101);
     pthread_t thread;
 
     if (!writer.memory || writer.pages * PAGE > fill + PAGE) {
         return 1;
     }
     for (size_t at = 0; at < fill; at += sizeof(uint64_t)) {
-        *(uint64_t *)(void *)(writer.memory + at) = random64();
+        *(uint64_t *)(void *)(writer.memory + at) = random64() & mask;
     }
     if (writer.rate && pthread_create(&thread, NULL, write_on, &writer)) {
         return 1;

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How long a stock guest takes to move, and stands still for it: lodge and the distribution's QEMU, in turn.
+"""How long a stock guest takes to move, and stands still for it: lodge and the distribution's QEMU, time about.
 
 Both boot the same kernel with a program (beat.c) that fills memory with what does not compress and says the time every
 five milliseconds, on a serial port that a thread here reads. It then moves to another process of the same kind over tcp
@@ -13,7 +13,9 @@ and unix sockets, by multifd with each compression, and to a file and back.
     cpu       of both processes in that time without their vCPUs, ms
 
 For files `total` is until all is saved and on the disk, and `gap` is from the start of the process that restores it until the
-first beat; `work` is what a busy guest does in the five seconds after that against what it did before. The best of --runs.
+first beat; `work` is what a busy guest does in the five seconds after that against what it did before, and `percpu` the same
+for each second that its processor ran on one of the host's, which does not tell of waits, but is the same on a host under
+load. The best of --runs, and of those two the median.
 """
 
 import argparse
@@ -23,6 +25,7 @@ import os
 import re
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -40,6 +43,7 @@ BANDWIDTH = 100 << 30
 WAYS = ("tcp", "unix", "none", "zlib", "zstd", "file")
 WRITERS = {"idle": (0, 1), "writing": (5000, 64), "busy": (10**9, 256)}    # pages a second, among MiB
 AFTER = 5       # seconds of which a busy guest's work is compared with what it did before
+MEDIANS = ("work", "percpu")
 
 
 def guest_image():
@@ -71,7 +75,7 @@ class Vmm:
             listener.listen()
             listener.settimeout(TIMEOUT)
             rate, among = WRITERS[writer]
-            run = f"beat {bench.args.fill} {rate} {among}"
+            run = f"beat {bench.args.fill} {rate} {among} {'0f' if bench.args.easy else 'ff'}"
             self.began = time.monotonic()
             self.process = subprocess.Popen(
                 [program, "-accel", bench.args.accel, "-cpu", bench.args.cpu, "-M", "q35", "-m", f"{bench.args.memory}M",
@@ -122,14 +126,26 @@ class Vmm:
         if not self.beats_on(n, BOOT):
             raise Stuck
 
-    def cpu(self):
-        """Seconds of processor time of all threads but the vCPUs, those that have ended too."""
-        total = time.clock_gettime((~self.process.pid << 3) | 2)
+    def vcpus(self):
+        """Seconds of processor time of the vCPUs."""
+        total = 0
         for task in Path(f"/proc/{self.process.pid}/task").iterdir():
             with contextlib.suppress(FileNotFoundError):    # a thread that has just ended
                 if (task / "comm").read_text().startswith("CPU "):
-                    total -= int((task / "schedstat").read_text().split()[0]) / 1e9
+                    total += int((task / "schedstat").read_text().split()[0]) / 1e9
         return total
+
+    def cpu(self):
+        """Those of all other threads, of which some may have ended."""
+        return time.clock_gettime((~self.process.pid << 3) | 2) - self.vcpus()
+
+    def work(self):
+        """Pages that it changes a second, and a second of processor time, in the seconds that come."""
+        began, ran = len(self.beats) - 1, -self.vcpus()
+        time.sleep(AFTER)
+        ran += self.vcpus()
+        (since, _, first), (until, _, last) = self.beats[began], self.beats[-1]
+        return (last - first) / (until - since), (last - first) / ran
 
     def set(self, multifd):
         self.ask("migrate-set-parameters", **{"max-bandwidth": BANDWIDTH, "downtime-limit": 300} | (
@@ -143,6 +159,7 @@ class Vmm:
             if info["status"] == "failed" or time.monotonic() > began + TIMEOUT:
                 raise SystemExit(f"{self.process.args[0]}: {info}")
             time.sleep(0.005)
+        info["total-time"] = (time.monotonic() - began) * 1000
         return info
 
     def end(self):
@@ -153,15 +170,11 @@ class Vmm:
         self.socket.close()
 
 
-def work(beats):
-    """Pages a second."""
-    return (beats[-1][2] - beats[0][2]) / (beats[-1][0] - beats[0][0])
-
-
 class Bench:
     def __init__(self, args, folder):
         self.args, self.folder = args, folder
         self.alive = []
+        self.guests = {}
         self.kernel, self.initrd = guest_image()
         self.moves = 0
 
@@ -188,8 +201,8 @@ class Bench:
     def save(self, program, source, writer):
         file = Path(self.folder) / "saved"
         source.set(None)
-        source.beat(AFTER * 100 if writer == "busy" else 1)
-        before = source.beats[-AFTER * 100:]
+        source.beat(1)
+        before = source.work() if writer == "busy" else None
         uri = f"file:{file}" if source.is_lodge else f"exec:cat >{file}"
         cpu = -source.cpu()
         began = time.monotonic()
@@ -201,13 +214,13 @@ class Bench:
         last = source.beats[-1]
         source.end()
         restored = Vmm(self, program, writer, uri if source.is_lodge else f"exec:cat {file}")
-        restored.beat(20)
+        restored.beat(1)
         first = restored.beats[0]
         row = {"total": total, "stop": info["downtime"], "gap": (first[0] - restored.began) * 1000,
                "guest": (first[1] - last[1] - BEAT) * 1000, "cpu": cpu * 1000, "MiB": info["ram"]["transferred"] / 2**20}
-        if writer == "busy":
-            time.sleep(AFTER)
-            row["work"] = work(restored.beats) / work(before)
+        if before:
+            row |= {k: now / then for k, now, then in zip(MEDIANS, restored.work(), before)}
+        restored.beat(20)
         file.unlink()
         return restored, row
 
@@ -220,35 +233,45 @@ class Bench:
             vmm.end()
         raise SystemExit(f"{program}: the guest does not beat")
 
-    def run(self, program, writer, ways):
-        """Each way with one guest, which goes from process to process."""
-        best = {}
-        vmm = self.boot(program, writer)
-        for way in ways:
-            for _ in range(self.args.runs):
-                try:
-                    vmm, row = self.save(program, vmm, writer) if way == "file" else self.move(program, vmm, writer, way)
-                except Stuck:
-                    print(f"{writer:8} {way:5} {Path(program).name:18} the guest has stopped", flush=True)
-                    self.end()
-                    vmm = self.boot(program, writer)
-                    continue
-                best[way] = {k: (max if k == "work" else min)(v, best.get(way, row)[k]) for k, v in row.items()}
-        vmm.end()
-        return best
+    def once(self, program, writer, way):
+        """What it took, if the guest came through it; nobody else's runs meanwhile."""
+        vmm = self.guests.pop(program, None)
+        if vmm:
+            vmm.ask("cont")
+        else:
+            vmm = self.boot(program, writer)
+        try:
+            vmm, row = self.save(program, vmm, writer) if way == "file" else self.move(program, vmm, writer, way)
+        except Stuck:
+            print(f"{writer:8} {way:5} {Path(program).name:18} the guest has stopped", flush=True)
+            self.end(program)
+            return []
+        vmm.ask("stop")
+        self.guests[program] = vmm
+        return [row]
 
-    def end(self):
-        for process in self.alive:
-            process.kill()
-            process.wait()
-        self.alive.clear()
+    def end(self, *programs):
+        for process in self.alive[:]:
+            if not programs or process.args[0] in programs:
+                process.kill()
+                process.wait()
+                self.alive.remove(process)
 
     def compare(self, writer, ways):
-        table = {program: self.run(program, writer, ways) for program in (self.args.lodge, self.args.peer) if program}
+        """Each program has one guest, which goes from process to process."""
+        programs = [program for program in (self.args.lodge, self.args.peer) if program]
         for way in ways:
-            for program, rows in table.items():
-                figures = "  ".join(f"{k} {v:7.1f}" for k, v in rows.get(way, {}).items())
+            rows = {program: [] for program in programs}
+            for _ in range(self.args.runs):
+                for program in programs:
+                    rows[program] += self.once(program, writer, way)
+            for program, several in rows.items():
+                best = {k: (statistics.median if k in MEDIANS else min)(row[k] for row in several)
+                        for k in (several[0] if several else {})}
+                figures = "  ".join(f"{k} {v:7.1f}" if k not in MEDIANS else f"{k} {v:.2f}" for k, v in best.items())
                 print(f"{writer:8} {way:5} {Path(program).name:18} {figures}", flush=True)
+        self.end()
+        self.guests.clear()
 
 
 def main():
@@ -260,6 +283,7 @@ def main():
     parser.add_argument("--cpu", default="max")
     parser.add_argument("--memory", type=int, default=1024, help="MiB of the guest")
     parser.add_argument("--fill", type=int, default=300, help="... of them filled")
+    parser.add_argument("--easy", action="store_true", help="... with what compresses to a half")
     parser.add_argument("--writer", choices=WRITERS, action="append", help="idle and writing; busy is for files")
     parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--runs", type=int, default=2)

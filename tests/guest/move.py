@@ -150,13 +150,20 @@ class Run:
         self.guests += 1
         self.transcript = self.directory / f"transcript{self.guests}"
         self.transcript.touch()
+        self.read = self.rounds = 0
         self.began = None
         self.vmm = Vmm(self, self.accels[0])
         self.counts_on(1)
         self.began = time.monotonic(), self.clock()
 
     def counted(self):
-        return self.transcript.read_bytes().count(b"\nn ")
+        """Rounds so far. What has been read is not read again, but for the last line's beginning."""
+        with self.transcript.open("rb") as transcript:
+            transcript.seek(self.read)
+            whole = transcript.read().rpartition(b"\n")[0]
+        self.rounds += whole.count(b"\nn ")
+        self.read += len(whole)
+        return self.rounds
 
     def counts_on(self, rounds=3):
         before = self.counted()
@@ -166,15 +173,19 @@ class Run:
         """HPET and TSC in seconds, as they have just been said, and when that was. It is seen late, never early: the
         best of a few."""
         line = re.compile(r"^c 0x(\w+) 0x(\w+) .*\n", re.MULTILINE)
-        best = None
-        before = len(line.findall(self.transcript.read_text()))
-        for _ in range(LOOKS):
-            before += 1
-            until(lambda wanted=before: len(line.findall(self.transcript.read_text())) >= wanted, "the time")
-            now = time.monotonic()
-            tsc, hpet = line.findall(self.transcript.read_text())[before - 1]
-            seen = int(hpet, 16) / HPET_HZ, int(tsc, 16) / (self.args.tsc_hz or 1), now
-            best = max(best or seen, seen, key=lambda s: s[0] - s[2])
+        best, text = None, ""
+        with self.transcript.open() as transcript:
+            transcript.seek(0, os.SEEK_END)     # who reads all of it again sees it later each time
+
+            def lines():
+                nonlocal text
+                text += transcript.read()
+                return line.findall(text)
+            for n in range(LOOKS):
+                tsc, hpet = until(lambda n=n: lines()[n:], "the time")[0]
+                now = time.monotonic()
+                seen = int(hpet, 16) / HPET_HZ, int(tsc, 16) / (self.args.tsc_hz or 1), now
+                best = max(best or seen, seen, key=lambda s: s[0] - s[2])
         return best
 
     def check(self):

@@ -208,6 +208,8 @@ def others(trial, good):
             ("no memory", changed(ram=[]), "blocks of memory"),
             ("frequency", changed(**{"tsc-khz": header["tsc-khz"] * 2}), "needs a TSC of"),
             ("features", changed(features=[more]), "its CPU has features that this one"),
+            ("features without a name", changed(features=[{"leaf": 0x80000001, "register": "edx", "bits": 0x400}]),
+             "has not: bits 0x400 of edx in CPUID leaf 0x80000001, subleaf 0"),
             ("a device less", changed(devices=header["devices"][1:]), "which it does not have"),
             ("a device more", changed(devices=[*header["devices"], {"path": "/x", "state": "y", "version": 1}]),
              "it has '/x' (y), which this domain does not have"),

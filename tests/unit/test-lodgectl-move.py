@@ -308,6 +308,21 @@ class Saved(Scratch):
         self.ctl("save", "d", str(self.directory / "saved"))
         self.assert_nothing_is_left(self.trial("kill -STOP $pid"), "does not answer")
 
+    def test_a_save_replaces_nothing_but_a_file(self):
+        self.start_one()
+        self.refused("save", "d", str(self.directory), says="is no regular file")
+        fifo = self.directory / "fifo"
+        os.mkfifo(fifo)
+        self.refused("save", "d", str(fifo), says="is no regular file")
+        self.assertEqual(self.ctl("domstate", "d").strip(), "running")
+
+    def test_a_save_waits_for_no_other_client(self):
+        self.start_one()
+        self.ctl("hmp", "d", "migrate_set_capability pause-before-switchover on")
+        self.ctl("hmp", "d", "migrate_set_capability multifd on")
+        self.ctl("managedsave", "d")
+        self.ctl("start", "d")
+
     def test_what_is_under_way_is_followed_and_given_up(self):
         status = {"status": "active", "total-time": 2000,
                   "ram": {"total": 400 << 20, "remaining": 300 << 20, "transferred": 100 << 20}}
@@ -315,12 +330,13 @@ class Saved(Scratch):
         def cancel():
             status["status"] = "cancelled"
             return {}
-        server = qmp({"query-migrate": status, "migrate-set-parameters": {}, "migrate": {}, "migrate_cancel": {}})
+        server = qmp({"query-migrate": status, "migrate-set-parameters": {}, "migrate-set-capabilities": {},
+                      "migrate": {}, "migrate_cancel": {}})
         Pretender(self, "x", server)
         terminal, wait = self.on_a_terminal("migrate", "x", "tcp:nowhere:1")
         self.heard(terminal, b"Migration: [#######                       ]  25 %, 50.0 MiB/s")
         status["status"] = "cancelled"
-        self.heard(terminal, b"it has ended without a word")
+        self.heard(terminal, b"it was given up")
         self.assertEqual(wait(), 1)
         self.refused("domjobabort", "x", says="is not being saved or moved")
         status["status"] = "completed"
@@ -482,7 +498,7 @@ class Moved(Scratch):
         self.ctl("start", "n")
         self.refused("migrate", "n", "ssh://", says="names no host")
         self.refused("migrate", "n", "ssh://-oProxyCommand=x", says="names no host")
-        self.refused("migrate", "n", "tcp:there:1", "--check", says="--check needs a lodgectl")
+        self.refused("migrate", "n", "tcp:there:1", "--persistent", says="--persistent needs a lodgectl")
         self.environment["LODGE_SSH"] = "/nowhere/ssh"
         self.refused("migrate", "n", "ssh://there", says="Cannot reach 'ssh://there'")
         self.environment["LODGE_SSH"] = "/bin/false"

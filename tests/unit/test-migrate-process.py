@@ -13,7 +13,7 @@ import subprocess
 import time
 import unittest
 
-from migrate_rig import (ABORT, GO, HELLO, LODGE, LODGECTL, LOADED, PATIENCE, RECORD, RUNNING, MigrateCase, Process)
+from migrate_rig import (ABORT, GO, HELLO, LODGE, LODGECTL, LOADED, PATIENCE, RECORD, RUNNING, MigrateCase, Process, guest)
 from saved_format import put_header, record, take_header
 
 
@@ -174,6 +174,26 @@ class MigrateTest(MigrateCase):
     def test_devices_may_come_while_a_domain_waits_for_its_source(self):
         waiting = Process(self, "-incoming", f"unix:{self.directory}/wait")
         self.assertNotIn("migrates", waiting.ask("device_add", driver="virtio-rng-pci"))
+
+    def test_a_destination_tells_where_it_waits_and_hears_of_capabilities_meanwhile(self):
+        destination = Process(self, "-incoming", "tcp:127.0.0.1:0")
+        address, = destination.ask("query-migrate")["socket-address"]
+        self.assertEqual((address["type"], address["host"]), ("inet", "127.0.0.1"))
+        capabilities = [{"capability": "multifd", "state": True}, {"capability": "events", "state": False}]
+        source = Process(self)
+        for process in destination, source:
+            self.assertEqual(process.ask("migrate-set-capabilities", capabilities=capabilities), {})
+        self.assertEqual(source.ask("migrate", uri=f"tcp:127.0.0.1:{address['port']}", blk=False, inc=False), {})
+        source.wait("completed")
+        self.assertNotIn("socket-address", destination.wait("completed"))
+        self.assertNotIn("MIGRATION", {name for name, _ in source.events})
+        self.assertEqual(source.ask("migrate", uri="unix:/nowhere", blk=True).split(":")[0], "'blk' is not supported")
+
+    def test_where_a_destination_waits_may_be_a_path_or_a_name(self):
+        for uri, said in ((f"unix:{self.directory}/here", {"path": f"{self.directory}/here", "abstract": False}),
+                          ("unix:@lodge-test-here", {"path": "lodge-test-here", "abstract": True})):
+            address, = Process(self, "-incoming", uri).ask("query-migrate")["socket-address"]
+            self.assertEqual(address, {"type": "unix", **said})
 
     def test_a_migration_that_reaches_nobody_leaves_the_domain_running(self):
         source = Process(self)
@@ -354,35 +374,74 @@ class MigrateTest(MigrateCase):
         waiting = Process(self, "-incoming", "defer")
         self.assertIn("waiting for an incoming", waiting.ask("migrate", uri="unix:/x"))
 
-    def test_lodgectl_saves_inspects_and_restores(self):
+    def ctl(self, *words, status=0):
         environment = {**os.environ, "LODGE_RUNTIME_DIR": str(self.directory / "run"), "LODGE": str(LODGE),
                        "LODGE_CONFIG_DIR": str(self.directory / "config"), "LC_ALL": "C.UTF-8"}
+        done = subprocess.run([LODGECTL, *words], capture_output=True, text=True, env=environment, timeout=PATIENCE)
+        self.assertEqual(done.returncode, status, done.stderr)
+        return done.stdout + done.stderr
 
-        def ctl(*words, status=0):
-            done = subprocess.run([LODGECTL, *words], capture_output=True, text=True, env=environment, timeout=PATIENCE)
-            self.assertEqual(done.returncode, status, done.stderr)
-            return done.stdout + done.stderr
+    def test_a_destination_that_is_only_asked_waits_on(self):
+        definition = self.directory / "d.conf"
+        definition.write_text('[machine]\n  type = "none"\n[name]\n  guest = "d"\n')
+        self.ctl("define", str(definition))
+        self.ctl("start", "d")
+        try:
+            waits = Process(self, "-incoming", "tcp:127.0.0.1:0")
+            place = f"tcp:127.0.0.1:{waits.ask('query-migrate')['socket-address'][0]['port']}"
+            elsewhere = f"unix:{self.directory}/elsewhere"
+            kernel = self.directory / "kernel"
+            kernel.write_bytes(guest(1))
+            other = Process(self, "-accel", "tcg", "-kernel", str(kernel), "-nodefaults", "-display", "none",
+                            "-incoming", elsewhere, machine="microvm")
+            for _ in range(3):
+                self.assertIn("could move to tcp:", self.ctl("migrate", "d", place, "--check"))
+                self.assertIn("could not move: its machine is 'none', that of this domain",
+                              self.ctl("migrate", "d", elsewhere, "--check", status=1))
+            self.assertEqual((other.state(), waits.state()), ("inmigrate", "inmigrate"))
+            self.assertEqual(waits.ask("query-migrate")["status"], "setup")
+            self.assertIn("cannot connect", self.ctl("migrate", "d", f"unix:{self.directory}/x", "--check", status=1))
+            self.assertIn("no place that can be asked", self.ctl("migrate", "d", "fd:3", "--check", status=1))
+            self.assertIn("running", self.ctl("domstate", "d"))
+            self.assertIn("moved to", self.ctl("migrate", "d", place))
+            waits.wait("completed")
+            self.assertEqual(waits.state(), "running")
+        finally:
+            if "d" in self.ctl("list", "--name"):
+                self.ctl("destroy", "d")
 
+    def test_who_is_only_asked_by_a_descriptor_ends_with_a_sentence(self):
+        ours, theirs = socket.socketpair()
+        header = Process(self).ask("x-query-migrate-header")
+        destination = Process(self, "-incoming", f"fd:{theirs.fileno()}", fds=[theirs.fileno()])
+        theirs.close()
+        ours.sendall(put_header(header | {"return-path": True, "check": True}))
+        ours.settimeout(PATIENCE)
+        self.assertEqual(ours.recv(RECORD)[0], HELLO)
+        ours.close()
+        self.assertEqual(destination.ends()[0], 1)
+
+    def test_lodgectl_saves_inspects_and_restores(self):
         definition = self.directory / "d.conf"
         definition.write_text('[machine]\n  type = "none"\n[name]\n  guest = "d"\n')
         file = self.directory / "file, with a comma"
-        ctl("define", str(definition))
-        ctl("start", "d")
+        self.ctl("define", str(definition))
+        self.ctl("start", "d")
         try:
-            self.assertIn("saved to", ctl("save", "d", str(file)))
-            self.assertIn("shut off", ctl("list", "--all"))
-            self.assertRegex(ctl("inspect", str(file)), "(?s)Name: +d\n.*Machine: +none\n")
-            self.assertIn('guest = "d"', ctl("inspect", "--definition", str(file)))
-            ctl("undefine", "d")
-            self.assertIn("restored from", ctl("restore", str(file)))
-            self.assertRegex(ctl("domjobinfo", "d"), "Job status: +completed")
-            self.assertIn("running", ctl("list"))
-            self.assertIn("saved to", ctl("save", "d", str(file)))  # it has the definition that it came with
-            ctl("restore", str(file))
+            self.assertIn("saved to", self.ctl("save", "d", str(file)))
+            self.assertIn("shut off", self.ctl("list", "--all"))
+            self.assertRegex(self.ctl("inspect", str(file)), "(?s)Name: +d\n.*Machine: +none\n")
+            self.assertIn('guest = "d"', self.ctl("inspect", "--definition", str(file)))
+            self.ctl("undefine", "d")
+            self.assertIn("restored from", self.ctl("restore", str(file)))
+            self.assertRegex(self.ctl("domjobinfo", "d"), "Job status: +completed")
+            self.assertIn("running", self.ctl("list"))
+            self.assertIn("saved to", self.ctl("save", "d", str(file)))  # it has the definition that it came with
+            self.ctl("restore", str(file))
         finally:
-            ctl("destroy", "d")
+            self.ctl("destroy", "d")
         file.write_bytes(file.read_bytes()[:40])
-        self.assertIn("cut off", ctl("restore", str(file), status=1))
+        self.assertIn("cut off", self.ctl("restore", str(file), status=1))
 
 
 if __name__ == "__main__":

@@ -48,19 +48,41 @@ static bool run_with(Client *client, const char *command, Json *arguments, GErro
     return done != NULL;
 }
 
-bool follow_begin(Client *client, const char *uri, const char *definition, uint32_t bandwidth, GError **error)
+static void put_off(Json *list, const char *capability)
 {
-    Json *parameters = json_new_object(), *arguments = json_new_object();
+    Json *status = json_new_object();
 
-    json_object_put_member(parameters, "max-bandwidth", json_new_int((int64_t)bandwidth << 20));
-    json_object_put_member(arguments, "uri", json_new_string(uri));
-    if (definition) {
-        json_object_put_member(arguments, "definition", json_new_string(definition));
+    json_object_put_member(status, "capability", json_new_string(capability));
+    json_object_put_member(status, "state", json_new_bool(false));
+    json_array_put(list, status);
+}
+
+static bool choose_capabilities(Client *client, bool several, GError **error)
+{
+    Json *arguments = json_new_object(), *list = json_new_array();
+
+    put_off(list, "pause-before-switchover");
+    if (!several) {
+        put_off(list, "multifd");
     }
+    json_object_put_member(arguments, "capabilities", list);
+    return run_with(client, "migrate-set-capabilities", arguments, error);
+}
+
+bool follow_begin(Client *client, const char *uri, const FollowOptions *options, GError **error)
+{
+    Json *parameters = json_new_object(), *arguments;
+
+    json_object_put_member(parameters, "max-bandwidth", json_new_int((int64_t)options->bandwidth << 20));
     follow_catch_interrupts();
-    if (!run_with(client, "migrate-set-parameters", parameters, error)) {
-        json_unref(arguments);
+    if (!run_with(client, "migrate-set-parameters", parameters, error) ||
+        !choose_capabilities(client, options->several, error)) {
         return false;
+    }
+    arguments = json_new_object();
+    json_object_put_member(arguments, "uri", json_new_string(uri));
+    if (options->definition) {
+        json_object_put_member(arguments, "definition", json_new_string(options->definition));
     }
     return run_with(client, "migrate", arguments, error);
 }
@@ -95,18 +117,20 @@ bool follow_look(const Cmd *cmd, const char *what, Client *client, bool *ret_don
     g_autoptr(Json) info = client_run(client, "query-migrate", NULL, error);
     const char *status = reply_text(info, "status"), *said = reply_text(info, "error-desc");
     g_autofree char *why = clean_text(said ? said : "", "");
-    bool over;
+    bool over, cancelled;
 
     if (!info) {
         return false;
     }
     *ret_done = status && g_str_equal(status, "completed");
-    over = *ret_done || !status || g_str_equal(status, "failed") || g_str_equal(status, "cancelled");
+    cancelled = status && g_str_equal(status, "cancelled");
+    over = *ret_done || cancelled || !status || g_str_equal(status, "failed");
     if (has_bar(cmd)) {
         show(what, info);
         fputs(over ? "\n" : "", stderr);
     }
-    return *ret_done || !over || error_set(error, "%s", *why ? why : "it has ended without a word");
+    return *ret_done || !over ||
+           error_set(error, "%s", cancelled ? "it was given up" : *why ? why : "it has ended without a word");
 }
 
 bool follow_to_end(const Cmd *cmd, const char *what, Client *client, GError **error)

@@ -14,8 +14,13 @@
 void follow_catch_interrupts(void);
 bool follow_interrupted(void);
 
-/* Begins a migration to that URI.  definition: to be kept with it; NULL: none.  bandwidth: MiB a second; 0: any. */
-bool follow_begin(Client *client, const char *uri, const char *definition, uint32_t bandwidth, GError **error);
+typedef struct FollowOptions {
+    const char *definition; /* to be kept with it; NULL: none */
+    uint32_t bandwidth;     /* MiB a second; 0: any */
+    bool several;           /* through as many connections as other clients have chosen (multifd) */
+} FollowOptions;
+/* Begins a migration to that URI, in which nobody waits for another client. */
+bool follow_begin(Client *client, const char *uri, const FollowOptions *options, GError **error);
 /* Where it is: on a terminal a bar on standard error, which `what` names.  *ret_done: it has gone; false: it failed. */
 bool follow_look(const Cmd *cmd, const char *what, Client *client, bool *ret_done, GError **error);
 /* Until it has gone; an interrupt gives it up. */

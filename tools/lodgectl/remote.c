@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tools/lodgectl/ask.h"
 #include "tools/lodgectl/follow.h"
 #include "tools/lodgectl/link.h"
 #include "tools/lodgectl/print.h"
@@ -120,27 +121,13 @@ static bool has_state(Client *client, const char *state)
     return status && g_str_equal(status, state);
 }
 
-static bool may_move(Client *client, GError **error)
-{
-    g_autoptr(Json) info = client_run(client, "query-migrate", NULL, error);
-    const Json *reasons = reply_member(info, "blocked-reasons", JSON_ARRAY);
-    const Json *first = reply_length(reasons) ? json_array_get(reasons, 0) : NULL;
-
-    if (first && json_type_of(first) == JSON_STRING) {
-        g_autofree char *why = clean_text(json_get_string(first), "");
-
-        return error_set(error, "%s", why);
-    }
-    return info != NULL;
-}
-
 static Json *describe(const Cmd *cmd, Dom *dom, Client *client, GError **error)
 {
     g_autofree char *definition = NULL;
     g_autoptr(Json) header = NULL;
     Json *json;
 
-    definition = may_move(client, error) ? saved_definition(dom, client, false, error) : NULL;
+    definition = ask_may_move(client, error) ? saved_definition(dom, client, false, error) : NULL;
     header = definition ? client_run(client, "x-query-migrate-header", NULL, error) : NULL;
     if (!header) {
         return NULL;
@@ -161,13 +148,14 @@ static bool begin(const Cmd *cmd, Remote *remote, Client *client, GError **error
 {
     g_autofree char *path = link_make_place(error);
     g_autofree char *uri = g_strconcat("unix:", path, NULL);
+    const FollowOptions options = { .bandwidth = cmd_number(cmd, "bandwidth", 0) };
     struct pollfd p = { -1, POLLIN, 0 };
 
     if (!path) {
         return false;
     }
     p.fd = host_listen_unix(path, error);
-    if (p.fd >= 0 && follow_begin(client, uri, NULL, cmd_number(cmd, "bandwidth", 0), error)) {
+    if (p.fd >= 0 && follow_begin(client, uri, &options, error)) {
         remote->link.stream = poll(&p, 1, CONNECT_MS) > 0 ? accept(p.fd, NULL, NULL) : -1;
         if (remote->link.stream < 0) {
             error_set(error, "lodge does not connect");

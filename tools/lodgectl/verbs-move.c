@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 
+#include "tools/lodgectl/ask.h"
 #include "tools/lodgectl/definitions.h"
 #include "tools/lodgectl/domains.h"
 #include "tools/lodgectl/follow.h"
@@ -23,8 +24,9 @@
 /* One that waits with -incoming. */
 static bool move_to_lodge(const Cmd *cmd, const Dom *dom, Client *client, GError **error)
 {
-    static const char *const others[] = { "check", "persistent", "undefinesource", "suspend" };
+    static const char *const others[] = { "persistent", "undefinesource", "suspend" };
     const char *uri = cmd_text(cmd, "desturi");
+    const FollowOptions options = { .bandwidth = cmd_number(cmd, "bandwidth", 0), .several = true };
 
     for (size_t i = 0; i < G_N_ELEMENTS(others); i++) {
         if (cmd_flag(cmd, others[i])) {
@@ -32,12 +34,24 @@ static bool move_to_lodge(const Cmd *cmd, const Dom *dom, Client *client, GError
             return error_hint(error, "Write ssh://HOST.");
         }
     }
-    if (!follow_begin(client, uri, NULL, cmd_number(cmd, "bandwidth", 0), error) ||
+    if (cmd_flag(cmd, "check")) {
+        if (!ask_destination(client, uri, error)) {
+            g_prefix_error(error, "Domain '%s' could not move: ", dom->name);
+            return false;
+        }
+        say(cmd, "Domain '%s' could move to %s", dom->name, uri);
+        return true;
+    }
+    if (!follow_begin(client, uri, &options, error) ||
         !follow_to_end(cmd, "Migration", client, error)) {
         g_prefix_error(error, "Failed to move domain '%s': ", dom->name);
         return false;
     }
-    return follow_end(client, error);
+    if (!follow_end(client, error)) {
+        return false;
+    }
+    say(cmd, "Domain '%s' moved to %s", dom->name, uri);
+    return true;
 }
 
 static bool undefine_source(const Dom *dom, GError **error)
@@ -159,6 +173,7 @@ const Verb move_verbs[] = {
     { "migrate", ARGS(ARG_DOMAIN(OF_ACTIVE), { "desturi", ARG_TEXT, true, OF_ANY,
                                                "ssh://[USER@]HOST[:PORT]; or of a lodge, unix:PATH, tcp:HOST:PORT" },
                       { "check", ARG_FLAG, .help = "Only say whether it could go on there, or why not" },
+                      { "live", ARG_FLAG, .help = "Let it run meanwhile: that is how it always is" },
                       { "persistent", ARG_FLAG, .help = "Define it there" },
                       { "undefinesource", ARG_FLAG, .help = "Undefine it here" },
                       { "suspend", ARG_FLAG, .help = "Do not let it run there yet" },

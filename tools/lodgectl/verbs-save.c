@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tools/lodgectl/domains.h"
@@ -19,6 +20,14 @@
 
 /* ---- save ---- */
 
+/* What is there is replaced, which only a file may be. */
+static bool may_be_replaced(const char *path, GError **error)
+{
+    struct stat st;
+
+    return stat(path, &st) < 0 || S_ISREG(st.st_mode) || error_set(error, "'%s' is there, and is no regular file", path);
+}
+
 /* The file has its name when all of it is there. */
 static bool save_to(const Cmd *cmd, const Dom *dom, Client *client, const char *path, GError **error)
 {
@@ -30,7 +39,7 @@ static bool save_to(const Cmd *cmd, const Dom *dom, Client *client, const char *
         g_prefix_error(error, "Domain '%s' could not be restored, and is not saved: ", dom->name);
         return false;
     }
-    if (!follow_begin(client, uri, definition, 0, error) ||
+    if (!follow_begin(client, uri, &(FollowOptions) { .definition = definition }, error) ||
         !follow_to_end(cmd, "Save", client, error)) {
         g_prefix_error(error, "Failed to save domain '%s': ", dom->name);
         return false;
@@ -48,7 +57,7 @@ static bool save(const Cmd *cmd, GError **error)
     g_autoptr(Dom) dom = NULL;
     g_autoptr(Client) client = cmd_connect(cmd, &dom, error);
 
-    if (!client || !save_to(cmd, dom, client, path, error)) {
+    if (!client || !may_be_replaced(path, error) || !save_to(cmd, dom, client, path, error)) {
         return false;
     }
     say(cmd, "Domain '%s' saved to %s", dom->name, path);

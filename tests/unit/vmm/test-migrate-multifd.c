@@ -79,13 +79,13 @@ static void tear_down(Rig *r)
     migrate_channel_free(r->destination);
 }
 
-/* Every third page is zero; the others compress to about a half. */
+/* Every third page is zero, one in sixteen is noise; the others compress to about a half. */
 static void fill(Rig *r)
 {
     uint32_t x = 1;
 
     for (unsigned i = 0; i < PAGES; i++) {
-        for (unsigned k = 0; i % 3 && k < GUEST_PAGE_SIZE; k += 2) {
+        for (unsigned k = 0; i % 3 && k < GUEST_PAGE_SIZE; k += i % 16 ? 2 : 1) {
             x = x * 1664525 + 1013904223;
             page_of(r->from, i)[k] = (uint8_t)(x >> 24);
         }
@@ -196,6 +196,35 @@ static void test_who_waits_for_a_channel_can_be_cancelled(void **state)
 
 /* ---- compression ---- */
 
+static void put_noise(uint8_t *page, size_t n)
+{
+    uint32_t x = 1;
+
+    for (size_t i = 0; i < n; i++) {
+        x = x * 1664525 + 1013904223;
+        page[i] = (uint8_t)(x >> 24);
+    }
+}
+
+static void test_noise_is_not_what_gets_smaller(void **state)
+{
+    uint8_t page[GUEST_PAGE_SIZE];
+
+    put_noise(page, GUEST_PAGE_SIZE);
+    assert_true(migrate_page_is_noise(page));
+    memset(page, 'x', 64);
+    assert_false(migrate_page_is_noise(page));
+    put_noise(page, GUEST_PAGE_SIZE / 2);
+    memcpy(page + GUEST_PAGE_SIZE / 2, page, GUEST_PAGE_SIZE / 2);
+    assert_false(migrate_page_is_noise(page));
+    memset(page, 0, GUEST_PAGE_SIZE);
+    assert_false(migrate_page_is_noise(page));
+    for (unsigned i = 0; i < GUEST_PAGE_SIZE; i++) {
+        page[i] = (uint8_t)(i * i >> 4);
+    }
+    assert_false(migrate_page_is_noise(page));
+}
+
 static void check_hostile(MigrateCompression method)
 {
     g_autofree uint8_t *data = g_malloc0(4 * GUEST_PAGE_SIZE), *out = g_malloc(4 * GUEST_PAGE_SIZE);
@@ -236,6 +265,7 @@ int main(void)
         cmocka_unit_test(test_a_destination_that_breaks_off_is_an_error_at_the_source),
         cmocka_unit_test(test_a_source_that_breaks_off_is_an_error_at_the_destination),
         cmocka_unit_test(test_who_waits_for_a_channel_can_be_cancelled),
+        cmocka_unit_test(test_noise_is_not_what_gets_smaller),
         cmocka_unit_test(test_compressed_pages_of_another_length_are_refused),
     };
 

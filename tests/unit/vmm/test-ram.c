@@ -187,6 +187,40 @@ static void test_preallocated_memory_is_resident(void **state)
     ram_block_unref(b);
 }
 
+static unsigned resident_pages(RamBlock *b, uint64_t length)
+{
+    g_autofree unsigned char *resident = g_malloc0(length / PAGE);
+    unsigned n = 0;
+
+    assert_int_equal(mincore(ram_block_host(b), length, resident), 0);
+    for (uint64_t i = 0; i < length / PAGE; i++) {
+        n += resident[i] & 1;
+    }
+    return n;
+}
+
+static void test_what_is_cleared_is_there_only_if_it_must_be(void **state)
+{
+    const struct { RamBacking backing; unsigned resident; } cases[] = {
+        { { .kind = RAM_ANONYMOUS }, 0 },
+        { { .kind = RAM_ANONYMOUS, .prealloc = true, .prealloc_threads = 1 }, 3 * MIB / PAGE },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        RamBlock *b = make(3 * MIB, cases[i].backing);
+
+        memset(ram_block_host(b), 0xaa, 3 * MIB);
+        ram_block_clear(b, 0, 3 * MIB);
+        assert_int_equal(resident_pages(b, 3 * MIB), cases[i].resident);
+        assert_int_equal(ram_block_host(b)[0] | ram_block_host(b)[3 * MIB - 1], 0);
+        memset(ram_block_host(b), 0xaa, 3 * MIB);
+        ram_block_clear(b, PAGE, PAGE); /* and nothing around it */
+        assert_int_equal(ram_block_host(b)[PAGE - 1] & ram_block_host(b)[2 * PAGE], 0xaa);
+        assert_int_equal(ram_block_host(b)[PAGE] | ram_block_host(b)[2 * PAGE - 1], 0);
+        ram_block_unref(b);
+    }
+}
+
 static void test_alignment_is_kept(void **state)
 {
     RamBlock *b = make(PAGE, (RamBacking) { .kind = RAM_ANONYMOUS, .align = 64 * MIB });
@@ -444,6 +478,7 @@ int main(void)
         cmocka_unit_test(test_discarded_pages_read_as_zero),
         cmocka_unit_test(test_discarded_shared_pages_read_as_zero),
         cmocka_unit_test(test_preallocated_memory_is_resident),
+        cmocka_unit_test(test_what_is_cleared_is_there_only_if_it_must_be),
         cmocka_unit_test(test_alignment_is_kept),
         cmocka_unit_test(test_block_is_found_by_host_address),
         cmocka_unit_test(test_impossible_sizes_are_refused),
