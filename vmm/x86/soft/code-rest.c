@@ -23,7 +23,7 @@
 #define TIDY_BYTES        (UINT64_C(1) << 20)  /* less is not worth tidying */
 #define TIDY_GROWTH       4                    /* nor is what has not grown that much since */
 #define AHEAD_BYTES       (UINT64_C(1) << 20)   /* more than that may displace itself from the cache */
-#define SLEEP_TICKS       (UINT64_C(1) << 24)  /* after less, caches are still warm */
+#define SLEEP_TICKS       (UINT64_C(1) << 20)  /* after less, caches are still warm */
 #define CACHE_LINE        64
 
 static uint64_t used_bytes(const SoftCode *code)
