@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -62,8 +63,8 @@ def must(argv, env=None, lines=40):
 
 
 class Beside:
-    """Works beside the stages, at one piece after the other. Its processes give way to tests, but not while a stage waits
-    for them."""
+    """Works beside the stages, at one piece after the other. Its processes give way to tests, but not while a stage
+    waits for them."""
 
     def __init__(self):
         self.pool = ThreadPoolExecutor(max_workers=1)
@@ -79,7 +80,8 @@ class Beside:
     def set_nice(self, nice):
         self.nice = nice
         for process in self.processes:
-            prioritize(process, nice)
+            if process.poll() is None:
+                prioritize(process, nice)
 
     def result(self, future):
         """What becomes of a piece of work, or its exception."""
@@ -88,6 +90,11 @@ class Beside:
             return future.result()
         finally:
             self.set_nice(19)
+
+    def wait(self, process):
+        self.set_nice(0)
+        process.wait()
+        self.set_nice(19)
 
     def end(self):
         """Where the check ends early, with everything that still runs."""
@@ -98,7 +105,8 @@ class Beside:
 
 
 def prioritize(process, nice):
-    """Linux weighs sessions before it weighs the processes in one (sched(7), autogroup). Only root gets back what it gave."""
+    """Linux weighs sessions before it weighs the processes in one (sched(7), autogroup). Only root gets back what it
+    gave."""
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, process.pid, nice)
     with contextlib.suppress(OSError):
@@ -113,7 +121,8 @@ def configure(name, compiler, *options):
     path = BUILDS / name
     if not (path / "build.ninja").exists():
         shutil.rmtree(path, ignore_errors=True)
-        # A fifth of the time would go into what debuggers know beyond lines, and half of a program's linking into the linker.
+        # A fifth of the time would go into what debuggers know beyond lines, and half of a program's linking into
+        # the linker.
         linker = {"CC_LD": "lld"} if compiler == "clang" else {}
         must(["meson", "setup", path, "-Dwerror=true", "-Dc_args=-g1", *options], {"CC": compiler} | linker)
     return path
@@ -241,8 +250,10 @@ def stage_instructions(path, seconds=None):
     limits = ["--seconds", seconds or INSTRUCTION_SECONDS] + ([] if seconds else ["--count", INSTRUCTION_COUNT])
     status, output = call([path / "tests/soft/soft-diff", "--seed", 1, *limits], timeout=int(limits[1]) + 300,
                           start=BESIDE.start)
-    cases = next((line for line in output.splitlines() if " cases from seed " in line), "no cases")
-    return [record("generated instructions", "failed" if status else "passed", tail(output, 200) if status else cases)]
+    cases = re.search(r"^(\d+) cases from seed .*", output, re.MULTILINE)
+    if not status and cases and (seconds or int(cases[1]) >= INSTRUCTION_COUNT):
+        return [record("generated instructions", "passed", cases[0])]
+    return [record("generated instructions", "failed", tail(output, 200))]
 
 
 def stage_tcg(path):
@@ -286,9 +297,13 @@ BESIDE_STAGES = {"instructions"}        # done beside the others, once the build
 
 def main():
     wanted = {name: value for name, _, value in (argument.partition("=") for argument in sys.argv[1:] or STAGES)}
-    for name in wanted:
+    for name, value in wanted.items():
         if name not in STAGES:
             sys.exit(f"There is no stage '{name}'; the stages are {', '.join(STAGES)}.")
+        if value and (name not in BESIDE_STAGES or not value.isdecimal()):
+            sys.exit(f"Of the stages, only {', '.join(BESIDE_STAGES)} takes a value: a number of seconds.")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda n, _: sys.exit(128 + n))   # and so ends what runs beside
     BUILDS.mkdir(exist_ok=True)
     try:
         return report(*run_stages(wanted))
@@ -305,7 +320,7 @@ def run_stages(wanted):
         build_name, work = STAGES[name]
         path = result(builds[build_name])
         if name in GUEST_STAGES:
-            images.wait()   # what could not be made is said by the tests that need it
+            BESIDE.wait(images)     # what could not be made is said by the tests that need it
         return work(path, *[wanted[name]] if wanted[name] else [])
 
     early = {name: BESIDE.pool.submit(run, name, Future.result) for name in wanted if name in BESIDE_STAGES}
@@ -318,6 +333,8 @@ def run_stages(wanted):
             done = BESIDE.result(early[name]) if name in early else run(name, BESIDE.result)
         except StageFailed as e:
             done = [record(f"stage {name}", "failed", str(e))]
+        except Exception:   # noqa: BLE001: a fault of the check itself loses no report
+            done = [record(f"stage {name}", "failed", traceback.format_exc())]
         seconds = time.monotonic() - began
         durations.append((name, seconds))
         for r in done:

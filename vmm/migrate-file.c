@@ -31,9 +31,9 @@ static bool lock_file(int fd, const char *path, GError **error)
 static bool make_room(int fd, const char *path, GError **error)
 {
     g_autofree uint8_t *zeros = g_malloc0(HEADER_ROOM);
+    ssize_t n = ftruncate(fd, 0) < 0 ? -1 : pwrite(fd, zeros, HEADER_ROOM, 0);
 
-    return (ftruncate(fd, 0) == 0 && pwrite(fd, zeros, HEADER_ROOM, 0) == HEADER_ROOM) ||
-           error_set_errno(error, errno, "cannot write '%s'", path);
+    return n == HEADER_ROOM || error_set_errno(error, n < 0 ? errno : ENOSPC, "cannot write '%s'", path);
 }
 
 /* What was there stays until it is known that it may be overwritten. */

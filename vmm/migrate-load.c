@@ -38,6 +38,7 @@ bool migrate_take_header(MigrateReadFn read_fn, void *opaque, MigrateHeader *ret
 
 /* ---- records ---- */
 
+#define HUGE_PAGES (RAM_HUGE_PAGE / GUEST_PAGE_SIZE)
 #define BUFFER (MIGRATE_RUN_HEADER + MIGRATE_RUN_MAX * GUEST_PAGE_SIZE)
 
 void migrate_loader_init(MigrateLoader *l, MigrateRam *ram, MigrateReadFn read_fn, void *opaque)
@@ -89,10 +90,23 @@ static uint8_t *find_run(MigrateLoader *l, const MigrateRecord *r, MigrateBlock 
     return ram_block_host((*ret_block)->block) + *ret_page * GUEST_PAGE_SIZE;
 }
 
-/* A record of another type than RAM, whose length must be right for its kind and so many pages. */
-static bool unpack(MigrateLoader *l, const MigrateRecord *r, RamBlock *block, uint64_t page, uint64_t n, GError **error)
+/* A run is shorter than a huge page: it is in one or in two. */
+static void fill(MigrateBlock *b, uint64_t page, uint64_t n)
 {
-    uint8_t *host = ram_block_host(block) + page * GUEST_PAGE_SIZE;
+    __atomic_store_n(&b->filled[page / HUGE_PAGES], 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&b->filled[(page + n - 1) / HUGE_PAGES], 1, __ATOMIC_RELAXED);
+}
+
+static bool is_filled(const MigrateBlock *b, uint64_t page, uint64_t n)
+{
+    return __atomic_load_n(&b->filled[page / HUGE_PAGES], __ATOMIC_RELAXED) ||
+           __atomic_load_n(&b->filled[(page + n - 1) / HUGE_PAGES], __ATOMIC_RELAXED);
+}
+
+/* A record of another type than RAM, whose length must be right for its kind and so many pages. */
+static bool unpack(MigrateLoader *l, const MigrateRecord *r, MigrateBlock *b, uint64_t page, uint64_t n, GError **error)
+{
+    uint8_t *host = ram_block_host(b->block) + page * GUEST_PAGE_SIZE;
     const uint8_t *data = l->buffer + MIGRATE_RUN_HEADER;
     size_t length = r->length - MIGRATE_RUN_HEADER, bytes = n * GUEST_PAGE_SIZE;
     bool ok = length == 0;
@@ -105,7 +119,7 @@ static bool unpack(MigrateLoader *l, const MigrateRecord *r, RamBlock *block, ui
         ok = migrate_decompress(l->decompressor, MIGRATE_COMPRESS_ZSTD, data, length, host, bytes);
         break;
     default:
-        ram_block_clear(block, page * GUEST_PAGE_SIZE, bytes);
+        ram_block_clear(b->block, page * GUEST_PAGE_SIZE, bytes, !is_filled(b, page, n));
     }
     return ok || damaged(error, "a record does not hold the pages that it is for");
 }
@@ -156,7 +170,10 @@ bool migrate_load_pages(MigrateLoader *l, const MigrateRecord *r, GError **error
     if (!host || n > MIGRATE_RUN_MAX) {
         return damaged(error, "it has pages where this domain has no memory");
     }
-    if (plain ? !take_pages(l, r, host, n, error) : !unpack(l, r, b->block, page, n, error)) {
+    if (r->type != MIGRATE_ZERO) {
+        fill(b, page, n);
+    }
+    if (plain ? !take_pages(l, r, host, n, error) : !unpack(l, r, b, page, n, error)) {
         return false;
     }
     ram_dirty_set(b->block, page * GUEST_PAGE_SIZE, n * GUEST_PAGE_SIZE);

@@ -85,7 +85,7 @@ static bool read_block(const MigrateBlock *b, int fd, GError **error)
     while (at < end) {
         uint64_t data = next_of(fd, at, end, SEEK_DATA), hole = next_of(fd, data, end, SEEK_HOLE);
 
-        ram_block_clear(b->block, at - b->offset, data - at);
+        ram_block_clear(b->block, at - b->offset, data - at, false);
         if (!read_at(b, fd, data, hole, error)) {
             return false;
         }

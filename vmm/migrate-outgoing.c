@@ -486,6 +486,9 @@ bool migrate_outgoing_begin(Domain *domain, MigrateUri *uri, const char *definit
         ok = migration_start(m, error);
     }
     if (!ok) {
+        if (m->created) {
+            unlink(m->uri.path);
+        }
         g_free(m->control->error);
         m->control->error = g_strdup(*error ? (*error)->message : "");
         migrate_set_status(m->control, MIGRATE_FAILED);

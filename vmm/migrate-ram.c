@@ -27,7 +27,10 @@ void migrate_ram_add(MigrateRam *ram, const char *id, RamBlock *block)
 
     ram->block = g_renew(MigrateBlock, ram->block, ram->n + 1);
     b = &ram->block[ram->n++];
-    *b = (MigrateBlock) { g_strdup(id), ram_block_ref(block), ram_block_size(block) / GUEST_PAGE_SIZE, 0 };
+    *b = (MigrateBlock) {
+        .id = g_strdup(id), .block = ram_block_ref(block), .pages = ram_block_size(block) / GUEST_PAGE_SIZE,
+        .filled = g_malloc0(ram_block_size(block) / RAM_HUGE_PAGE + 1),
+    };
     ram->pages += b->pages;
 }
 
@@ -63,6 +66,7 @@ void migrate_ram_free(MigrateRam *ram)
     for (unsigned i = 0; i < ram->n; i++) {
         ram_block_unref(ram->block[i].block);
         g_free(ram->block[i].id);
+        g_free(ram->block[i].filled);
     }
     g_free(ram->block);
     g_free(ram);

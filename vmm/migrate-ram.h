@@ -23,6 +23,7 @@ typedef struct MigrateBlock {
     RamBlock *block;
     uint64_t pages;
     uint64_t offset; /* mapped: in the file */
+    uint8_t *filled; /* for each RAM_HUGE_PAGE whether something has come into it, atomic */
 } MigrateBlock;
 
 /* What has been moved: atomic, each number for itself. */

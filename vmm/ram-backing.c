@@ -115,6 +115,7 @@ static bool open_memfd(RamMapping *map, const char *id, const RamBacking *backin
     if (ftruncate(map->fd, (off_t)map->size) < 0) {
         return no_memory(errno, map->size, id, error);
     }
+    map->tells_holes = true;
     /* Nobody whom we hand it to can make us fault by cutting it short. */
     fcntl(map->fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
     return true;
@@ -160,6 +161,8 @@ static bool open_file(RamMapping *map, const char *id, const RamBacking *backing
     if (fstat(map->fd, &st) < 0 || fstatfs(map->fd, &fs) < 0) {
         return error_set_errno(error, errno, "RAM '%s': cannot examine '%s'", id, backing->path);
     }
+    /* FUSE has not heard of what is dirty here. */
+    map->tells_holes = S_ISREG(st.st_mode) && fs.f_type != FUSE_SUPER_MAGIC;
     map->page_size = MAX((uint64_t)fs.f_bsize, small_page());
     if (fs.f_type != HUGETLBFS_MAGIC) {
         map->page_size = small_page();
@@ -465,8 +468,6 @@ int ram_mapping_overlay(RamMapping *map, uint64_t offset, uint64_t length, int f
     return 0;
 }
 
-#define DROP_LEAST (16 * GUEST_PAGE_SIZE)
-
 static void clear_pages(uint8_t *host, uint64_t length)
 {
     for (uint64_t at = 0; at < length; at += GUEST_PAGE_SIZE) {
@@ -479,39 +480,54 @@ static void clear_pages(uint8_t *host, uint64_t length)
     }
 }
 
-/* To look at a page that is not there costs more than to have none; nor does it come for that.  Memory that is locked
- * says no. */
+/* Where the next page is that is there: to look at one that is not would make it.  `end`: there is none. */
+static uint64_t next_page(const RamMapping *map, uint64_t offset, uint64_t end)
+{
+    off_t at = (off_t)(map->file_offset + offset), data = lseek(map->fd, at, SEEK_DATA);
+
+    if (data < at) { /* else it cannot tell */
+        return data < 0 && errno == ENXIO ? end : offset;
+    }
+    return MIN(((uint64_t)data - map->file_offset) / GUEST_PAGE_SIZE * GUEST_PAGE_SIZE, end);
+}
+
+static void clear(const RamMapping *map, uint64_t offset, uint64_t end)
+{
+    if (!map->tells_holes || map->preallocated) {
+        clear_pages(map->host + offset, end - offset);
+        return;
+    }
+    while ((offset = next_page(map, offset, end)) < end) {
+        uint64_t n = MIN(GUEST_PAGE_SIZE, end - offset);
+
+        clear_pages(map->host + offset, n);
+        offset += n;
+    }
+}
+
+#define DROP_LEAST (16 * GUEST_PAGE_SIZE)
+
+/* Memory that is locked says no. */
 static bool drop_pages(const RamMapping *map, uint64_t offset, uint64_t length)
 {
     return map->fd < 0 && !map->shared && !map->preallocated && !map->overlaid && map->page_size == small_page() &&
            length >= DROP_LEAST && madvise(map->host + offset, length, MADV_DONTNEED) == 0;
 }
 
-void ram_mapping_clear(RamMapping *map, uint64_t offset, uint64_t length)
+/* To look at a page that is not there costs more than to have none; but a huge page is not to be broken up for that. */
+void ram_mapping_clear(const RamMapping *map, uint64_t offset, uint64_t length, bool sparse)
 {
-    uint64_t end = offset + length;
+    uint64_t end = offset + length, from = offset, to = end;
 
-    if (drop_pages(map, offset, length)) {
-        return;
+    if (!sparse) {
+        from = (offset + RAM_HUGE_PAGE - 1) / RAM_HUGE_PAGE * RAM_HUGE_PAGE;
+        to = end / RAM_HUGE_PAGE * RAM_HUGE_PAGE;
     }
-    while (offset < end) {
-        uint64_t stop = end;
-
-        if (map->fd >= 0 && map->shared) { /* to look at a page that is not there would make one */
-            off_t data = lseek(map->fd, (off_t)(map->file_offset + offset), SEEK_DATA), hole;
-
-            if (data < 0 && errno == ENXIO) {
-                return;
-            }
-            if (data >= 0) {
-                hole = lseek(map->fd, data, SEEK_HOLE);
-                offset = MIN((uint64_t)data - map->file_offset, end);
-                stop = hole < 0 ? end : MIN((uint64_t)hole - map->file_offset, end);
-            }
-        }
-        clear_pages(map->host + offset, stop - offset);
-        offset = stop;
+    if (from < to && drop_pages(map, from, to - from)) {
+        clear(map, offset, from);
+        offset = to;
     }
+    clear(map, offset, end);
 }
 
 int ram_mapping_discard(RamMapping *map, uint64_t offset, uint64_t length)

@@ -17,11 +17,12 @@ typedef struct RamMapping {
     bool merge, dump, bound;  /* as the backing says; bound: to NUMA nodes of the host */
     bool named, preallocated; /* named: it is a file that others may open */
     bool overlaid;            /* parts of it show another file */
+    bool tells_holes;         /* the host knows which of its pages are there */
 } RamMapping;
 
 bool ram_mapping_new(RamMapping *ret, const char *id, uint64_t size, const RamBacking *backing, GError **error);
 void ram_mapping_free(RamMapping *map);
 int ram_mapping_set_huge(const RamMapping *map, bool huge);
 int ram_mapping_overlay(RamMapping *map, uint64_t offset, uint64_t length, int fd, uint64_t file_offset);
-void ram_mapping_clear(RamMapping *map, uint64_t offset, uint64_t length);
+void ram_mapping_clear(const RamMapping *map, uint64_t offset, uint64_t length, bool sparse);
 int ram_mapping_discard(RamMapping *map, uint64_t offset, uint64_t length);

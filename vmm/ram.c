@@ -242,9 +242,9 @@ void ram_block_set_fill(RamBlock *block, RamFillPart *part)
     __atomic_store_n(&block->fill, part, __ATOMIC_RELEASE);
 }
 
-void ram_block_clear(RamBlock *block, uint64_t offset, uint64_t length)
+void ram_block_clear(RamBlock *block, uint64_t offset, uint64_t length, bool sparse)
 {
-    ram_mapping_clear(&block->map, offset, length);
+    ram_mapping_clear(&block->map, offset, length, sparse);
     ram_dirty_set(block, offset, length);
 }
 

@@ -73,9 +73,10 @@ int ram_block_discard(RamBlock *block, uint64_t offset, uint64_t length);
  * file must not change meanwhile.  -ENOTSUP: this backing cannot (shared, read-only, huge pages, bound to NUMA
  * nodes). */
 int ram_block_overlay(RamBlock *block, uint64_t offset, uint64_t length, int fd, uint64_t file_offset);
+#define RAM_HUGE_PAGE (UINT64_C(2) << 20)
 /* Makes a range zero that may be so already: what is not there need not come for that, and what was preallocated
- * stays. */
-void ram_block_clear(RamBlock *block, uint64_t offset, uint64_t length);
+ * stays.  `sparse`: there is little around it (in the same RAM_HUGE_PAGE) that deserves a huge page. */
+void ram_block_clear(RamBlock *block, uint64_t offset, uint64_t length, bool sparse);
 /* Whether the kernel may make huge pages of it; true: as its backing has it. Negative errno. */
 int ram_block_set_huge(RamBlock *block, bool huge);
 /* Whether its pages may be missing until they are touched (vmm/ram-fill.h): shared, and nobody else's. */

@@ -341,7 +341,7 @@ static void test_clearing_leaves_what_is_not_there_away(void **state)
     f.memfd = ram_block_fd(f.block, NULL);
     memset(f.host + 5 * GUEST_PAGE_SIZE, 0xaa, GUEST_PAGE_SIZE);
     memset(f.host + 7 * GUEST_PAGE_SIZE, 0xaa, GUEST_PAGE_SIZE);
-    ram_block_clear(f.block, 0, 7 * GUEST_PAGE_SIZE);
+    ram_block_clear(f.block, 0, 7 * GUEST_PAGE_SIZE, true);
     assert_int_equal(bytes_there(&f), 2 * GUEST_PAGE_SIZE);
     assert_page(f.host, 5, 0);
     assert_page(f.host, 7, 0xaaaaaaaa);

@@ -201,24 +201,38 @@ static unsigned resident_pages(RamBlock *b, uint64_t length)
 
 static void test_what_is_cleared_is_there_only_if_it_must_be(void **state)
 {
-    const struct { RamBacking backing; unsigned resident; } cases[] = {
-        { { .kind = RAM_ANONYMOUS }, 0 },
-        { { .kind = RAM_ANONYMOUS, .prealloc = true, .prealloc_threads = 1 }, 3 * MIB / PAGE },
+    const struct { RamBacking backing; bool sparse; unsigned resident; } cases[] = {
+        { { .kind = RAM_ANONYMOUS }, true, 0 },
+        { { .kind = RAM_ANONYMOUS }, false, MIB / PAGE }, /* what is not a whole huge page */
+        { { .kind = RAM_ANONYMOUS, .prealloc = true, .prealloc_threads = 1 }, true, 3 * MIB / PAGE },
+        { { .kind = RAM_MEMFD, .shared = true }, true, 3 * MIB / PAGE },
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
         RamBlock *b = make(3 * MIB, cases[i].backing);
 
         memset(ram_block_host(b), 0xaa, 3 * MIB);
-        ram_block_clear(b, 0, 3 * MIB);
+        ram_block_clear(b, 0, 3 * MIB, cases[i].sparse);
         assert_int_equal(resident_pages(b, 3 * MIB), cases[i].resident);
         assert_int_equal(ram_block_host(b)[0] | ram_block_host(b)[3 * MIB - 1], 0);
         memset(ram_block_host(b), 0xaa, 3 * MIB);
-        ram_block_clear(b, PAGE, PAGE); /* and nothing around it */
+        ram_block_clear(b, PAGE, PAGE, cases[i].sparse); /* and nothing around it */
         assert_int_equal(ram_block_host(b)[PAGE - 1] & ram_block_host(b)[2 * PAGE], 0xaa);
         assert_int_equal(ram_block_host(b)[PAGE] | ram_block_host(b)[2 * PAGE - 1], 0);
         ram_block_unref(b);
     }
+}
+
+/* Nor does it come to be looked at. */
+static void test_what_is_not_there_is_not_cleared(void **state)
+{
+    RamBlock *b = make(3 * MIB, (RamBacking) { .kind = RAM_MEMFD, .shared = true });
+
+    ram_block_host(b)[MIB + 1] = 1;
+    ram_block_clear(b, 0, 3 * MIB, true);
+    assert_int_equal(ram_block_host(b)[MIB + 1], 0);
+    assert_int_equal(resident_pages(b, 3 * MIB), 1);
+    ram_block_unref(b);
 }
 
 static void test_alignment_is_kept(void **state)
@@ -479,6 +493,7 @@ int main(void)
         cmocka_unit_test(test_discarded_shared_pages_read_as_zero),
         cmocka_unit_test(test_preallocated_memory_is_resident),
         cmocka_unit_test(test_what_is_cleared_is_there_only_if_it_must_be),
+        cmocka_unit_test(test_what_is_not_there_is_not_cleared),
         cmocka_unit_test(test_alignment_is_kept),
         cmocka_unit_test(test_block_is_found_by_host_address),
         cmocka_unit_test(test_impossible_sizes_are_refused),

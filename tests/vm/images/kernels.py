@@ -105,8 +105,11 @@ def unpacked(kernel):
         setup_sectors = image[0x1f1]
         offset, length = struct.unpack_from("<II", image, 0x248)
         packed = image[(1 + setup_sectors) * 512 + offset:][:length]
-        path.write_bytes(lzma.LZMADecompressor(lzma.FORMAT_XZ).decompress(packed))
-    return cache.entry(f"kernels/{kernel.path.name}.elf", build)
+        try:
+            path.write_bytes(lzma.LZMADecompressor(lzma.FORMAT_XZ).decompress(packed))
+        except lzma.LZMAError as e:
+            raise cache.Unavailable(f"kernel {kernel.release} is not packed with xz: {e}") from e
+    return cache.entry(f"kernels/{kernel.path.name}-{kernel.release}.elf", build)
 
 
 def _apt(architecture):

@@ -220,7 +220,8 @@ static unsigned run_length(const Op *op, const Op *end)
 void decode_stack_runs(SoftDecode *d)
 {
     for (unsigned i = 0; i < d->n; i++) {
-        OpFn *const *runs = d->op[i].fn == stack_push_r64 ? stack_push_runs : d->op[i].fn == stack_pop_r64 ? stack_pop_runs : NULL;
+        OpFn *fn = d->op[i].fn;
+        OpFn *const *runs = fn == stack_push_r64 ? stack_push_runs : fn == stack_pop_r64 ? stack_pop_runs : NULL;
         unsigned n = runs ? run_length(&d->op[i], d->op + d->n) : 0;
 
         if (n > 1) {

@@ -13,7 +13,8 @@
 #include "lockstep.h"
 #include "vmm/x86/soft/cpu.h"
 
-/* Fills 4 KiB by xorshift, sorts it, sums it up, patches its own loop, calls itself, pushes and pops, and uses x87, SSE and strings. */
+/* Fills 4 KiB by xorshift, sorts it, sums it up, patches its own loop, calls itself, pushes and pops, and uses x87, SSE
+ * and strings. */
 __asm__(".pushsection .rodata\n"
         "lockstep_guest:\n"
         "   mov $0x200000, %edi\n   mov $1024, %ecx\n   mov $12345, %eax\n"
