@@ -190,7 +190,26 @@ static void test_sockets_say_what_they_lack(void **state)
     refused(state, "socket,id=n,mcast=230.0.0.1:1,udp=127.0.0.1:1", "mcast goes with localaddr only");
     refused(state, "socket,id=n,mcast=230.0.0.1:1,localaddr=here", "'here' is no IPv4 address");
     refused(state, "socket,id=n,mcast=230.0.0.1:1,localaddr=192.0.2.1", "cannot join the multicast group");
+    refused(state, "socket,id=n,udp=230.0.0.1:1,localaddr=127.0.0.1:0", "'230.0.0.1' leads to a multicast group");
     refused(state, "stream,id=n,addr.type=fd,addr.str=0", "no stream socket");
+}
+
+#define GROUP "dgram,id=n,remote.type=inet,remote.host=239.7.7.8,remote.port="
+
+static void test_a_multicast_group_is_a_remote_of_dgram(void **state)
+{
+    unsigned port = free_port(SOCK_DGRAM);
+    g_autofree char *netdev = g_strdup_printf(GROUP "%u,local.type=inet,local.host=127.0.0.1,local.port=1", port);
+    g_autofree char *reply = g_strdup_printf("{\"return\": \"n: index=0,type=dgram,group=239.7.7.8:%u\\n\"}", port);
+
+    accepted(state, netdev);
+    ask(state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": \"info network\"}}", reply);
+    assert_true(netdev_del(((MonitorRig *)*state)->domain, "n", NULL));
+    refused(state, GROUP "0", "'0' is no port");
+    refused(state, GROUP "1,remote.ipv4=off", "'239.7.7.8' is a group of IPv4");
+    refused(state, GROUP "1,local.type=inet,local.host=127.0.0.1,local.port=0,local.ipv6=on", "is a group of IPv4");
+    refused(state, GROUP "1,local.type=inet,local.host=here,local.port=0", "'here' is no IPv4 address");
+    refused(state, GROUP "1,local.type=unix,local.path=/x", "different kinds");
 }
 
 static void test_an_ipv6_network_is_one_option_or_two(void **state)
@@ -250,6 +269,7 @@ int main(void)
         TEST(an_ipv6_network_is_one_option_or_two),
         TEST(what_a_user_network_has_not_is_said),
         TEST(sockets_say_what_they_lack),
+        TEST(a_multicast_group_is_a_remote_of_dgram),
         TEST(taps_say_what_is_wrong),
         TEST(hub_ports_stand_in_for_a_nic),
     };
