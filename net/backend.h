@@ -35,8 +35,8 @@ typedef struct NetClass {
     /* Optional.  Main thread: the NIC is announced, and frames do not pass through here. */
     void (*announce)(NetBackend *b, const uint8_t mac[NET_MAC_BYTES]);
     /* Optional: rings that somebody else serves (vmm/vhost.h), by their numbers in the device: 2n to the guest, 2n + 1
-     * from it.  The queue's loop; start: false, with a word in the log if it should work: they stay with the NIC.  stop:
-     * false: nobody knows how far they came. */
+     * from it.  The queue's loop; start: false, with a word in the log if it should work: they stay with the NIC.
+     * stop: false: nobody knows how far they came. */
     bool (*start_ring)(NetBackend *b, NetQueue *q, const VhostRing *ring, uint64_t features);
     bool (*stop_ring)(NetBackend *b, NetQueue *q, unsigned ring, uint32_t *ret_base);
     /* Optional: features of the device (Virtio 5.1.3, 6) that are impossible with it.  Main thread. */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "vmm/error.h"
+#include "vmm/sandbox.h"
 
 static bool parse(const char *host, struct in_addr *ret)
 {
@@ -29,13 +30,15 @@ static int new_socket(void)
     return socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 }
 
-/* Several processes of a host may be in one group. */
+/* Several processes of a host may be in one group.  Unless told, a socket bound to the group hears what came by any
+ * interface at which somebody else has joined it. */
 static bool join(int fd, const struct sockaddr_in *group, struct in_addr interface)
 {
     const struct ip_mreqn member = { .imr_multiaddr = group->sin_addr, .imr_address = interface };
-    const int on = 1;
+    const int on = 1, off = 0;
 
     return fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+           setsockopt(fd, IPPROTO_IP, IP_MULTICAST_ALL, &off, sizeof(off)) == 0 &&
            bind(fd, (const struct sockaddr *)group, sizeof(*group)) == 0 &&
            setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &member, sizeof(member)) == 0;
 }
@@ -73,6 +76,9 @@ bool net_group_open(const char *host, const char *port, const char *interface, N
     if (!g_ascii_string_to_unsigned(port, 10, 1, UINT16_MAX, &number, NULL)) {
         return error_set(error, "'%s' is no port", port);
     }
+    if (!sandbox_check_opening(host, error)) {
+        return false;
+    }
     if (interface && !parse(interface, &by)) {
         return error_set(error, "'%s' is no IPv4 address of an interface", interface);
     }
@@ -87,7 +93,7 @@ bool net_group_open(const char *host, const char *port, const char *interface, N
     close_one(ret->in);
     close_one(ret->out);
     error_set_errno(error, err, "cannot join the multicast group '%s:%s'", host, port);
-    if (err == ENODEV || err == ENETUNREACH) {
+    if (!interface && (err == ENODEV || err == ENETUNREACH)) {
         error_hint(error, "Name by localaddr (or local.host) the address of the interface that leads there.");
     }
     return false;

@@ -203,6 +203,12 @@ static bool open_group(NetDgram *d, const char *host, const char *port, const ch
     return true;
 }
 
+/* ipv4=off, or ipv6=on alone, as host names are looked up. */
+static bool excludes_ipv4(const InetSocketAddress *a)
+{
+    return a && (a->has_ipv4 ? !a->ipv4 : a->has_ipv6 && a->ipv6);
+}
+
 static bool dgram_open(NetBackend *b, const void *opaque, GError **error)
 {
     const NetDgramOptions *o = opaque;
@@ -210,6 +216,9 @@ static bool dgram_open(NetBackend *b, const void *opaque, GError **error)
     const InetSocketAddress *here = o->local && o->local->type == SOCKET_ADDRESS_INET ? o->local->data : NULL;
 
     if (there && net_group_is(there->host) && (here || !o->local)) {
+        if (excludes_ipv4(there) || excludes_ipv4(here)) {
+            return error_set(error, "'%s' is a group of IPv4, which ipv4= or ipv6= excludes", there->host);
+        }
         return open_group(net_dgram(b), there->host, there->port, here ? here->host : NULL, error);
     }
     return open_at(net_dgram(b), o->local, o->remote, error);

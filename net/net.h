@@ -77,8 +77,8 @@ typedef struct NetNicOps {
     /* Whether net_start_ring() works may have changed: the NIC gives rings of this queue that are out back, and tries
      * again.  The queue's loop.  NULL: it has none out. */
     void (*rings_changed)(NetNic *nic, unsigned queue);
-    /* Main thread, in each round of an announcement: asks the driver, if it knows that, to announce itself, and puts the
-     * address that the guest has given it in place of nic->mac.  NULL: there is no such thing. */
+    /* Main thread, in each round of an announcement: asks the driver, if it knows that, to announce itself, and puts
+     * the address that the guest has given it in place of nic->mac.  NULL: there is no such thing. */
     void (*announce)(NetNic *nic, uint8_t mac[NET_MAC_BYTES]);
     /* Main thread: fills *ret, whose arrays are there and empty.  NULL: the NIC has no filter. */
     void (*look_at_filter)(NetNic *nic, NetRxFilter *ret);
@@ -140,8 +140,8 @@ bool net_send(NetNic *nic, unsigned queue, const NetPacket *packet); /* false: n
 void net_hold(NetNic *nic, unsigned queue);
 void net_flush(NetNic *nic, unsigned queue);
 void net_receive_ready(NetNic *nic, unsigned queue);
-/* Has a ring of the device (2n to the guest, 2n + 1 from it) served by what stands behind the NIC, if that can: false: by
- * the NIC itself.  features: the driver's. */
+/* Has a ring of the device (2n to the guest, 2n + 1 from it) served by what stands behind the NIC, if that can: false:
+ * by the NIC itself.  features: the driver's. */
 struct VhostRing;
 bool net_start_ring(NetNic *nic, const struct VhostRing *ring, uint64_t features);
 bool net_stop_ring(NetNic *nic, unsigned ring, uint32_t *ret_base); /* false: they have not said how far they came */

@@ -100,9 +100,9 @@ static const FieldStruct stream_options = FIELD_TABLE("NetdevStreamOptions", Net
 static const FieldStruct dgram_options = FIELD_TABLE("NetdevDgramOptions", NetDgramOptions,
     "A datagram socket, to another virtual machine or a switch",
     F_STRUCT("local", NetDgramOptions, local, &socket_address_struct, .flags = FIELD_POINTER,
-             .help = "Its own address, or a descriptor"),
+             .help = "Its own address, or a descriptor; with a group: the interface's, and the port has no effect"),
     F_STRUCT("remote", NetDgramOptions, remote, &socket_address_struct, .flags = FIELD_POINTER,
-             .help = "Where it sends to"));
+             .help = "Where it sends to; a multicast group of IPv4: the group it is in"));
 
 static const FieldStruct socket_options = FIELD_TABLE("NetdevSocketOptions", NetSocketOptions,
     "A socket in the older spelling: stream and dgram say more",

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A small io_uring for one TAP descriptor: frames that go out together cost one system call, not one each.  The kernel
- * writes them in order and at once, as an interface without a limit (sndbuf) never lets a frame wait; nothing is under way
- * when tap_batch_write() returns.  Reads are not for it: one that finds no frame would wait for the next.
+ * writes them in order and at once, as an interface without a limit (sndbuf) never lets a frame wait; nothing is under
+ * way when tap_batch_write() returns.  Reads are not for it: one that finds no frame would wait for the next.
  *
  * Locking: the queue's loop.
  */

@@ -191,8 +191,8 @@ void tap_close(NetBackend *b)
     g_free(tap->downscript);
 }
 
-/* Who has made it may have chosen one, unless another is given.  TAP's interface has one, each descriptor of macvtap its
- * own. */
+/* Who has made it may have chosen one, unless another is given.  TAP's interface has one, each descriptor of macvtap
+ * its own. */
 static bool set_sndbuf(NetTap *tap, const NetTapOptions *o, GError **error)
 {
     int sndbuf = o->sndbuf ? (int)MIN(o->sndbuf, INT32_MAX) : INT32_MAX;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * `tap` with vhost-net: the host's kernel moves frames between the guest's rings and the interface; none of them passes
- * through this process, so neither does it filter or count them.  Where that cannot be (no /dev/vhost-net, packed rings,
- * a pulled cable), this process serves the rings as ever, unless vhostforce=on demands the kernel.
+ * through this process, so neither does it filter or count them.  Where that cannot be (no /dev/vhost-net, packed
+ * rings, a pulled cable), this process serves the rings as ever, unless vhostforce=on demands the kernel.
  *
  * Locking: a pair of rings is its loop's.
  */
@@ -20,8 +20,9 @@
 #define VHOST_DEVICE "/dev/vhost-net"
 #define BIT(F) (UINT64_C(1) << (F))
 /* What the kernel must know of; all else is between driver and device, or the TAP interface's. */
-#define ITS_FEATURES (BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_F_VERSION_1) |          \
-                      BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_NET_F_MRG_RXBUF))
+#define ITS_FEATURES                                                                                                   \
+    (BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_F_VERSION_1) |                       \
+     BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_NET_F_MRG_RXBUF))
 
 /* ---- opening ---- */
 

@@ -67,8 +67,8 @@ bool tap_open(NetBackend *b, const void *options, GError **error);
 bool tap_bridge_open(NetBackend *b, const void *options, GError **error);
 void tap_close(NetBackend *b);
 
-/* tap-bridge.c: a descriptor of a new interface at a bridge, made by the helper program (NULL: the usual one; also NULL:
- * the usual bridge); -1: error. */
+/* tap-bridge.c: a descriptor of a new interface at a bridge, made by the helper program (NULL: the usual one; also
+ * NULL: the usual bridge); -1: error. */
 int tap_run_helper(const char *helper, const char *bridge, bool vnet_hdr, GError **error);
 
 /* tap-vhost.c */

@@ -24,12 +24,10 @@
 #include "vmm/bytes.h"
 #include "vmm/error.h"
 #include "vmm/iov.h"
-#include "vmm/log.h"
 #include "vmm/sandbox.h"
 #include "vmm/timer.h"
 
 #define WAITING_FRAMES 1024
-#define LINES_MAX      100
 
 typedef struct NetUserWatch {
     NetUser *user;
@@ -382,16 +380,6 @@ static void guest_did_wrong(const char *message, void *opaque)
     guest_error(((NetUser *)opaque)->backend.id, "%s", message);
 }
 
-/* What libslirp tells GLib's log becomes lines of ours, and so many at most: a guest may be able to cause them. */
-static void slirp_says(const char *domain, GLogLevelFlags level, const char *message, void *opaque)
-{
-    static unsigned lines;
-
-    if (lines++ < LINES_MAX) {
-        log_warning("user network: %.*s", (int)strcspn(message, "\n"), message);
-    }
-}
-
 static void notify(void *opaque)
 {
     net_user_changed(opaque);
@@ -471,7 +459,7 @@ static bool user_open(NetBackend *b, const void *opaque, GError **error)
     u->opened = g_array_new(FALSE, FALSE, sizeof(EgressForward));
     u->flat = g_malloc(NET_FRAME_MAX);
     u->coalescer.frame = g_malloc(NET_FRAME_MAX);
-    g_log_set_handler("Slirp", G_LOG_LEVEL_WARNING | G_LOG_LEVEL_CRITICAL, slirp_says, NULL);
+    net_user_hear_slirp();
     u->slirp = slirp_new(&config, &callbacks, u);
     if ((o->egress && !use_policy(u, o->egress, &config, error)) || !add_forwards(u, o, error)) {
         user_close(b);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The `user` backend, between its files: user.c (frames, descriptors, timers), user-config.c (addresses),
- * user-forward.c (hostfwd, guestfwd), user-state.c (what is saved).
+ * user-forward.c (hostfwd, guestfwd), user-log.c (what libslirp logs), user-state.c (what is saved).
  */
 #pragma once
 
@@ -62,6 +62,9 @@ bool net_user_add_guestfwd(NetUser *u, const char *rule, GError **error);
 void net_user_remove_guestfwds(NetUser *u);
 /* What guestfwds' chardevs have waiting may be taken now. */
 void net_user_poll_guestfwds(NetUser *u);
+
+/* user-log.c: what libslirp logs becomes lines of our log, for the process' life. */
+void net_user_hear_slirp(void);
 
 /* user-state.c: its state is the domain's from now on. */
 void net_user_save_state(NetUser *u);

@@ -3,9 +3,9 @@
  * The `vhost-user` backend: another process, at the end of a local socket (a chardev), serves the NIC's queues in guest
  * memory: a switch, passt.  Frames never pass through this process.
  *
- * What it cannot do is not offered to the guest, as nobody here could do it instead.  When it goes (dies, hangs), that is
- * as if the cable were pulled: the queues come back here, frames are lost, and the guest runs on.  When one comes again
- * over the same chardev (server=on, or reconnect=), it gets the queues where they stand.
+ * What it cannot do is not offered to the guest, as nobody here could do it instead.  When it goes (dies, hangs), that
+ * is as if the cable were pulled: the queues come back here, frames are lost, and the guest runs on.  When one comes
+ * again over the same chardev (server=on, or reconnect=), it gets the queues where they stand.
  *
  * Locking: the socket is the main thread's, but for exchanges, which vmm/vhost-user.c locks; rings are their loops'.
  */
@@ -23,11 +23,11 @@
 #define WAIT_S 30 /* for one that is still to come, at the start */
 #define BIT(F) (UINT64_C(1) << (F))
 /* What it does, and so must know of. */
-#define ITS_FEATURES                                                                                                     \
-    (BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GUEST_TSO4) |                              \
-     BIT(VIRTIO_NET_F_GUEST_TSO6) | BIT(VIRTIO_NET_F_GUEST_ECN) | BIT(VIRTIO_NET_F_HOST_TSO4) |                          \
-     BIT(VIRTIO_NET_F_HOST_TSO6) | BIT(VIRTIO_NET_F_HOST_ECN) | BIT(VIRTIO_NET_F_MRG_RXBUF) | BIT(VIRTIO_NET_F_MQ) |     \
-     BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_F_RING_PACKED) |                       \
+#define ITS_FEATURES                                                                                                   \
+    (BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GUEST_TSO4) |                            \
+     BIT(VIRTIO_NET_F_GUEST_TSO6) | BIT(VIRTIO_NET_F_GUEST_ECN) | BIT(VIRTIO_NET_F_HOST_TSO4) |                        \
+     BIT(VIRTIO_NET_F_HOST_TSO6) | BIT(VIRTIO_NET_F_HOST_ECN) | BIT(VIRTIO_NET_F_MRG_RXBUF) | BIT(VIRTIO_NET_F_MQ) |   \
+     BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_F_RING_PACKED) |                     \
      BIT(VIRTIO_F_VERSION_1))
 
 typedef struct NetVhostUser {

@@ -279,7 +279,8 @@ int socket_address_dgram(const SocketAddress *local, const SocketAddress *remote
 
         fd = host_dgram_inet(&here, &there, ret, error);
         if (fd >= 0 && is_multicast(ret)) {
-            error_set(error, "a multicast group is not supported");
+            error_set(error, "'%s' leads to a multicast group", there.host);
+            error_hint(error, "It is named by its IPv4 address: socket,mcast=GROUP:PORT or dgram,remote.host=GROUP.");
             close(fd);
             fd = -1;
         }

@@ -67,6 +67,9 @@ class Help(Scratch):
         self.answers(["-chardev", "help"], "socket")
         self.answers(["-netdev", "help"], "vhost-user")
         self.answers(["-netdev", "tap,help"], "vhostforce=")
+        self.answers(["-nic", "model=help"], "virtio-net-pci", "e1000")
+        self.answers(["-nic", "tap,model=help"], "virtio-net-pci", "vhostforce=")
+        self.answers(["-net", "nic,model=help"], "virtio-net-pci", "e1000")
         self.answers(["-drive", "help"], "format=")
         self.answers(["-blockdev", "help"], "raw")
         self.answers(["-object", "memory-backend-file,help"], "mem-path=")
@@ -120,6 +123,11 @@ class Refusals(Scratch):
     def test_configuration_with_a_mistake(self):
         config = self.file("vm.cfg", "[machine]\n  typ = q35\n")
         self.refused(["-readconfig", config], "vm.cfg:2", "double quotes")
+
+    def test_configuration_with_a_nic_that_cannot_be(self):
+        for group in "nic", "net":
+            config = self.file("vm.cfg", f'[{group}]\n  type = "usr"\n')
+            self.refused(["-M", "none", "-accel", "tcg", "-readconfig", config], "'usr'")
 
     def test_control_characters_are_not_repeated_to_the_terminal(self):
         self.refused(["-\x1b[2J"], "?[2J")

@@ -47,6 +47,7 @@ class StrictTest(MigrateCase):
                 ("netdev_add", {"type": "tap", "id": "a"}),
                 ("netdev_add", {"type": "stream", "id": "a", "server": True, "addr": inet("1")}),
                 ("netdev_add", {"type": "dgram", "id": "a", "local": inet("1"), "remote": inet("2")}),
+                ("netdev_add", {"type": "socket", "id": "a", "mcast": "230.0.0.1:1234"}),
                 ("blockdev-add", {"driver": "file", "node_name": "a", "filename": path}),
                 ("object-add", {"qom_type": "rng-random", "id": "a", "filename": "/dev/urandom"}),
                 ("object-add", {"qom_type": "memory-backend-file", "id": "a", "size": 4096, "mem_path": path})):

@@ -16,7 +16,8 @@
 
 #define OK          "{\"return\": {}}"
 #define ERROR(TEXT) "{\"error\": {\"class\": \"GenericError\", \"desc\": \"" TEXT "..."
-#define ADD(MEMBERS) "{\"execute\": \"object-add\", \"arguments\": {\"qom-type\": \"egress-policy\", \"id\": \"p\"" MEMBERS "}}"
+#define ADD(MEMBERS)                                                                                                   \
+    "{\"execute\": \"object-add\", \"arguments\": {\"qom-type\": \"egress-policy\", \"id\": \"p\"" MEMBERS "}}"
 #define RULES(COMMAND, VERDICT, RULES) "{\"execute\": \"egress-rule-" COMMAND "\", \"arguments\": {\"id\": \"p\", " \
                                        "\"verdict\": \"" VERDICT "\", \"rules\": [" RULES "]}}"
 #define LINE(TEXT) "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": \"" TEXT "\"}}"

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* net/net-commands.c and the languages of backends, as a QMP client and a command line see them. */
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -87,15 +90,36 @@ static void test_bad_arguments_are_named(void **state)
                "\"announce_self x,y a\"}}", "{\"return\": \"\"}");
 }
 
+/* Of 127.0.0.77, which hardly anybody uses, so it stays free. */
+static unsigned free_port(int type)
+{
+    struct sockaddr_in name = { .sin_family = AF_INET, .sin_addr = { htonl(0x7f00004d) } };
+    socklen_t length = sizeof(name);
+    int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&name, length), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&name, &length), 0);
+    close(fd);
+    return ntohs(name.sin_port);
+}
+
+static void test_a_forward_is_removed_by_its_port(void **state)
+{
+    unsigned port = free_port(SOCK_STREAM);
+    g_autofree char *netdev = g_strdup_printf("user,id=m,hostfwd=tcp:127.0.0.77:%u-:22", port);
+    g_autofree char *request = g_strdup_printf("{\"execute\": \"human-monitor-command\", \"arguments\": "
+                                               "{\"command-line\": \"hostfwd_remove m tcp:127.0.0.77:%u\"}}", port);
+    g_autofree char *reply = g_strdup_printf("{\"return\": \"host forwarding rule for tcp:127.0.0.77:%u removed\\n\"}",
+                                             port);
+
+    accepted(state, netdev);
+    ask(state, request, reply);
+}
+
 static void test_forwards_come_and_go(void **state)
 {
     MonitorRig *r = *state;
 
-    accepted(state, "user,id=m,hostfwd=tcp:127.0.0.77:29137-:22");
-    ask(state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": "
-               "\"hostfwd_remove m tcp:127.0.0.77:29137\"}}",
-        "{\"return\": \"host forwarding rule for tcp:127.0.0.77:29137 removed\\n\"}");
-    assert_true(netdev_del(r->domain, "m", NULL));
     accepted(state, "user,id=n,hostfwd=tcp:127.0.0.1:0-:22,hostfwd=udp:127.0.0.1:0-10.0.2.15:53");
     ask(state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": "
                "\"hostfwd_add tcp:127.0.0.1:0-:80\"}}", "{\"return\": \"\"}");
@@ -166,7 +190,26 @@ static void test_sockets_say_what_they_lack(void **state)
     refused(state, "socket,id=n,mcast=230.0.0.1:1,udp=127.0.0.1:1", "mcast goes with localaddr only");
     refused(state, "socket,id=n,mcast=230.0.0.1:1,localaddr=here", "'here' is no IPv4 address");
     refused(state, "socket,id=n,mcast=230.0.0.1:1,localaddr=192.0.2.1", "cannot join the multicast group");
+    refused(state, "socket,id=n,udp=230.0.0.1:1,localaddr=127.0.0.1:0", "'230.0.0.1' leads to a multicast group");
     refused(state, "stream,id=n,addr.type=fd,addr.str=0", "no stream socket");
+}
+
+#define GROUP "dgram,id=n,remote.type=inet,remote.host=239.7.7.8,remote.port="
+
+static void test_a_multicast_group_is_a_remote_of_dgram(void **state)
+{
+    unsigned port = free_port(SOCK_DGRAM);
+    g_autofree char *netdev = g_strdup_printf(GROUP "%u,local.type=inet,local.host=127.0.0.1,local.port=1", port);
+    g_autofree char *reply = g_strdup_printf("{\"return\": \"n: index=0,type=dgram,group=239.7.7.8:%u\\n\"}", port);
+
+    accepted(state, netdev);
+    ask(state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": \"info network\"}}", reply);
+    assert_true(netdev_del(((MonitorRig *)*state)->domain, "n", NULL));
+    refused(state, GROUP "0", "'0' is no port");
+    refused(state, GROUP "1,remote.ipv4=off", "'239.7.7.8' is a group of IPv4");
+    refused(state, GROUP "1,local.type=inet,local.host=127.0.0.1,local.port=0,local.ipv6=on", "is a group of IPv4");
+    refused(state, GROUP "1,local.type=inet,local.host=here,local.port=0", "'here' is no IPv4 address");
+    refused(state, GROUP "1,local.type=unix,local.path=/x", "different kinds");
 }
 
 static void test_an_ipv6_network_is_one_option_or_two(void **state)
@@ -219,12 +262,14 @@ int main(void)
         TEST(tables_have_no_mistakes),
         TEST(netdevs_come_and_go),
         TEST(bad_arguments_are_named),
+        TEST(a_forward_is_removed_by_its_port),
         TEST(forwards_come_and_go),
         TEST(a_forward_is_known_by_the_hosts_address_and_real_port),
         TEST(addresses_of_a_user_network_must_fit),
         TEST(an_ipv6_network_is_one_option_or_two),
         TEST(what_a_user_network_has_not_is_said),
         TEST(sockets_say_what_they_lack),
+        TEST(a_multicast_group_is_a_remote_of_dgram),
         TEST(taps_say_what_is_wrong),
         TEST(hub_ports_stand_in_for_a_nic),
     };

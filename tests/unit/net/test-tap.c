@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A virtio NIC on a TAP interface (net/tap*.c), as a driver sees it; at the other end of the wire is the test, by a packet
- * socket in a network namespace of its own.  Once with reads that wait in the kernel and once with polling; where the
- * host lets nobody make an interface, skipped by name.
+ * A virtio NIC on a TAP interface (net/tap*.c), as a driver sees it; at the other end of the wire is the test, by a
+ * packet socket in a network namespace of its own.  Once with reads that wait in the kernel and once with polling;
+ * where the host lets nobody make an interface, skipped by name.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>

@@ -220,8 +220,8 @@ static void meets(Domain *domain, const void *data, size_t length, bool stays, c
 static void test_peers_that_answer_nonsense_or_nothing_are_refused(void **state)
 {
     static const uint32_t wrong_request[] = { 2, 5, 8, 0, 0 }, no_reply[] = { 1, 1, 8, 0, 0 },
-                          huge[] = { 1, 5, 0xffffffff, 0, 0 }, short_one[] = { 1, 5, 4, 0, 0 }, old[] = { 1, 5, 8, 0, 0 },
-                          cut[] = { 1, 5 };
+                          huge[] = { 1, 5, 0xffffffff, 0, 0 }, short_one[] = { 1, 5, 4, 0, 0 },
+                          old[] = { 1, 5, 8, 0, 0 }, cut[] = { 1, 5 };
     Guest *t = *state;
     Domain *domain;
 

@@ -417,11 +417,16 @@ static void test_config_groups_are_options(void **state)
                             "# a comment\n\n[machine]\n  type = \"q35\"\n  kernel = \"k\"\n"
                             "[device \"net0\"]\n  driver = \"virtio-net-pci\"\n"
                             "[drive]\n file = \"a,b.img\"\n  if=\"virtio\"\n"
+                            "[nic]\n type = \"user\"\n model = \"e1000\"\n"
+                            "[net]\n type = \"nic\"\n[net \"b\"]\n type = \"user\"\n"
                             "[name]\n guest = \"web\"\n", &error));
     assert_string_equal(o.machine_type, "q35");
     assert_string_equal(o.kernel, "k");
     assert_string_equal(item(o.devices, 0), "id=net0,driver=virtio-net-pci");
     assert_string_equal(item(o.drives, 0), "file=a,,b.img,if=virtio");
+    assert_string_equal(item(o.nics, 0), "type=user,model=e1000");
+    assert_string_equal(item(o.nets, 0), "type=nic");
+    assert_string_equal(item(o.nets, 1), "id=b,type=user");
     assert_string_equal(o.name.guest, "web");
     options_clear(&o);
 }
