@@ -27,7 +27,6 @@
 #include "vmm/host.h"
 
 #define MIB               UINT64_C(0x100000)
-#define HUGE_PAGE         (2 * MIB)
 #define RAM_SIZE_MAX      (UINT64_C(1) << 46) /* half of what a process can address */
 #define ALIGN_MAX         (UINT64_C(1) << 34)
 #define PREALLOC_CHUNK    (64 * MIB)
@@ -249,7 +248,7 @@ static bool place(RamMapping *map, const char *id, const RamBacking *backing, GE
 
 static bool wants_huge(const RamMapping *map, uint64_t length)
 {
-    return map->page_size == small_page() && length >= HUGE_PAGE;
+    return map->page_size == small_page() && length >= RAM_HUGE_PAGE;
 }
 
 /* Wishes: the kernel may know none of them. */
@@ -409,7 +408,7 @@ bool ram_mapping_new(RamMapping *ret, const char *id, uint64_t size, const RamBa
         ram_mapping_free(&map);
         return false;
     }
-    align = MAX(map.size >= HUGE_PAGE ? HUGE_PAGE : map.page_size, MAX(map.page_size, backing->align));
+    align = MAX(map.size >= RAM_HUGE_PAGE ? RAM_HUGE_PAGE : map.page_size, MAX(map.page_size, backing->align));
     if (!reserve(&map, align, id, error) || !place(&map, id, backing, error) || !advise(&map, id, backing, error) ||
         (backing->prealloc && !preallocate(&map, id, backing, error))) {
         map.discard_data = false;
@@ -493,7 +492,7 @@ static uint64_t next_page(const RamMapping *map, uint64_t offset, uint64_t end)
 
 static void clear(const RamMapping *map, uint64_t offset, uint64_t end)
 {
-    if (!map->tells_holes || map->preallocated) {
+    if (!map->tells_holes || !map->shared || map->preallocated) { /* copies of our own are not the file's */
         clear_pages(map->host + offset, end - offset);
         return;
     }

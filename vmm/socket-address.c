@@ -97,9 +97,8 @@ static SocketAddress inet_of(int family, const void *address, in_port_t port)
 
     inet->host = g_strdup(inet_ntop(family, address, text, sizeof(text)));
     inet->port = g_strdup_printf("%u", ntohs(port));
-    inet->has_ipv4 = inet->has_ipv6 = true;
-    inet->ipv4 = family == AF_INET;
-    inet->ipv6 = family == AF_INET6;
+    inet->has_ipv4 = inet->ipv4 = family == AF_INET;
+    inet->has_ipv6 = inet->ipv6 = family == AF_INET6;
     return (SocketAddress) { SOCKET_ADDRESS_INET, inet };
 }
 

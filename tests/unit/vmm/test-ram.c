@@ -235,6 +235,21 @@ static void test_what_is_not_there_is_not_cleared(void **state)
     ram_block_unref(b);
 }
 
+/* What we wrote over a hole of the file is ours, and the file still has a hole there. */
+static void test_a_private_copy_is_cleared_wherever_the_file_has_holes(void **state)
+{
+    g_autofree char *path = temporary_file("", 0);
+    RamBlock *b;
+
+    assert_int_equal(truncate(path, 3 * MIB), 0);
+    b = make(3 * MIB, (RamBacking) { .kind = RAM_FILE, .path = path });
+    ram_block_host(b)[MIB + 1] = 1;
+    ram_block_clear(b, 0, 3 * MIB, true);
+    assert_int_equal(ram_block_host(b)[MIB + 1], 0);
+    ram_block_unref(b);
+    g_unlink(path);
+}
+
 static void test_alignment_is_kept(void **state)
 {
     RamBlock *b = make(PAGE, (RamBacking) { .kind = RAM_ANONYMOUS, .align = 64 * MIB });
@@ -494,6 +509,7 @@ int main(void)
         cmocka_unit_test(test_preallocated_memory_is_resident),
         cmocka_unit_test(test_what_is_cleared_is_there_only_if_it_must_be),
         cmocka_unit_test(test_what_is_not_there_is_not_cleared),
+        cmocka_unit_test(test_a_private_copy_is_cleared_wherever_the_file_has_holes),
         cmocka_unit_test(test_alignment_is_kept),
         cmocka_unit_test(test_block_is_found_by_host_address),
         cmocka_unit_test(test_impossible_sizes_are_refused),

@@ -74,10 +74,10 @@ bool decode_call(Decode *x, unsigned unused);
 bool decode_ret(Decode *x, unsigned unused);
 bool decode_push(Decode *x, unsigned unused);
 bool decode_pop(Decode *x, unsigned unused);
+void decode_stack_runs(SoftDecode *d);
 
 /* ---- decode-flags.c ---- */
 void decode_quiet_flags(Decode *x);
-void decode_stack_runs(SoftDecode *d);
 
 /* ---- decode-isa.c ---- */
 /* Zydis for the mode, with the instruction sets that change what others' bytes mean. */
