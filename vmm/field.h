@@ -220,10 +220,10 @@ bool field_unknown(GError **error, const char *name, const FieldStruct *desc);
 Json *keyval_parse(const char *text, const char *implied, GError **error);
 /* A value for such text, its commas doubled; the caller's. */
 char *keyval_quote(const char *value);
-/* Is text a question: an item "help" or "?", one of these for the implied key, KEY=?, or model=help.  *ret_subject
+/* Is text a question: an item "help" or "?", KEY=?, or "help" for the implied key or `asks` (NULL: none).  *ret_subject
  * is the value of the implied key ("virtio-blk-pci,help"), *ret_key the key asked about ("format=?");
  * NULL: none.  The caller frees both. */
-bool keyval_wants_help(const char *text, const char *implied, char **ret_subject, char **ret_key);
+bool keyval_wants_help(const char *text, const char *implied, const char *asks, char **ret_subject, char **ret_key);
 /* "1.5G", "512M", "0x100": bytes; a bare number is multiplied by unit. */
 bool size_parse(const char *text, uint64_t unit, uint64_t *ret, GError **error);
 

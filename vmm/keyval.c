@@ -246,7 +246,7 @@ Json *keyval_parse(const char *text, const char *implied, GError **error)
     return listify(object, error);
 }
 
-bool keyval_wants_help(const char *text, const char *implied, char **ret_subject, char **ret_key)
+bool keyval_wants_help(const char *text, const char *implied, const char *asks, char **ret_subject, char **ret_key)
 {
     g_autofree char *subject = NULL;
     g_autofree char *asked = NULL;
@@ -262,7 +262,7 @@ bool keyval_wants_help(const char *text, const char *implied, char **ret_subject
         take_item(&p, implied && p == text, &key, &value);
         is_implied = implied && (!key || g_str_equal(key, implied));
         question = g_str_equal(value, "?") ||
-                   ((is_implied || g_strcmp0(key, "model") == 0) && g_str_equal(value, "help"));
+                   ((is_implied || (asks && g_strcmp0(key, asks) == 0)) && g_str_equal(value, "help"));
         if (key && (g_str_equal(key, "help") || g_str_equal(key, "?")) && g_str_equal(value, "on")) {
             help = true;
         } else if (question) {

@@ -120,10 +120,10 @@ const Option option_table[] = {
       .group = "netdev", .implied = "type" },
     { "nic", NULL, SECTION_NETWORK, TEXTS(nics), "none|TYPE[,model=DEVICE][,mac=ADDRESS][,KEY=VALUE...]",
       "Add a NIC and the backend behind it, of -netdev's types: -nic user is a network that needs nothing else",
-      .group = "nic", .implied = "type" },
+      .group = "nic", .implied = "type", .asks = "model" },
     { "net", NULL, SECTION_NETWORK, TEXTS(nets), "none|nic[,model=DEVICE][,macaddr=ADDRESS]|TYPE[,KEY=VALUE...]",
       "Add a NIC, or a backend; all of these are connected to one hub. -nic is better",
-      .group = "net", .implied = "type" },
+      .group = "net", .implied = "type", .asks = "model" },
     /* ---- monitors ---- */
     { "monitor", NULL, SECTION_MONITOR, TEXTS(hmp), "stdio|unix:PATH,server=on,wait=off|...|none",
       "Let people control the domain there. Its command `help` lists the others", .plain = true },
@@ -331,7 +331,7 @@ static bool answer_help(Options *options, const Option *o, const char *argument,
         return true;
     }
     if (o->plain ? !g_str_equal(argument, "help") && !g_str_equal(argument, "?")
-                 : !keyval_wants_help(argument, o->implied, &subject, &key)) {
+                 : !keyval_wants_help(argument, o->implied, o->asks, &subject, &key)) {
         return true;
     }
     *ret_asked = true;

@@ -92,6 +92,7 @@ typedef struct Option {
     const char *group;    /* section of a -readconfig file; NULL: not possible there */
     const FieldStruct *language; /* its keys; NULL: plain text, or see `topic` */
     const char *implied;
+    const char *asks;     /* another key whose value "help" is a question; NULL: none */
     bool (*call)(Options *options, const char *argument, GError **error);
     /* Answers "-X help": subject ("-X SUBJECT,help") or NULL. */
     bool (*topic)(const char *subject, GString *out, GError **error);

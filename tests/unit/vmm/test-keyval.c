@@ -157,7 +157,7 @@ static void test_help_alone(void **state)
     g_autofree char *subject = NULL;
     g_autofree char *key = NULL;
 
-    assert_true(keyval_wants_help("help", "driver", &subject, &key));
+    assert_true(keyval_wants_help("help", "driver", NULL, &subject, &key));
     assert_null(subject);
     assert_null(key);
 }
@@ -167,7 +167,7 @@ static void test_help_about_a_subject(void **state)
     g_autofree char *subject = NULL;
     g_autofree char *key = NULL;
 
-    assert_true(keyval_wants_help("virtio-blk-pci,help", "driver", &subject, &key));
+    assert_true(keyval_wants_help("virtio-blk-pci,help", "driver", NULL, &subject, &key));
     assert_string_equal(subject, "virtio-blk-pci");
     assert_null(key);
 }
@@ -177,16 +177,16 @@ static void test_help_about_a_key(void **state)
     g_autofree char *subject = NULL;
     g_autofree char *key = NULL;
 
-    assert_true(keyval_wants_help("file=x,format=?", NULL, &subject, &key));
+    assert_true(keyval_wants_help("file=x,format=?", NULL, NULL, &subject, &key));
     assert_string_equal(key, "format");
 }
 
-static void test_help_about_models(void **state)
+static void test_help_about_a_key_that_asks(void **state)
 {
     g_autofree char *subject = NULL;
     g_autofree char *key = NULL;
 
-    assert_true(keyval_wants_help("user,model=help", "type", &subject, &key));
+    assert_true(keyval_wants_help("user,model=help", "type", "model", &subject, &key));
     assert_string_equal(subject, "user");
     assert_string_equal(key, "model");
 }
@@ -196,9 +196,10 @@ static void test_help_is_not_asked_for_inside_a_value(void **state)
     g_autofree char *subject = NULL;
     g_autofree char *key = NULL;
 
-    assert_false(keyval_wants_help("file=a,,help", NULL, &subject, &key));
-    assert_false(keyval_wants_help("x,id=help", "driver", &subject, &key));
-    assert_false(keyval_wants_help("{\"driver\": \"help\"}", "driver", &subject, &key));
+    assert_false(keyval_wants_help("file=a,,help", NULL, NULL, &subject, &key));
+    assert_false(keyval_wants_help("x,model=help", "driver", NULL, &subject, &key));
+    assert_false(keyval_wants_help("x,id=help", "driver", NULL, &subject, &key));
+    assert_false(keyval_wants_help("{\"driver\": \"help\"}", "driver", NULL, &subject, &key));
 }
 
 /* ---- sizes ---- */
@@ -268,7 +269,7 @@ int main(void)
         cmocka_unit_test(test_help_alone),
         cmocka_unit_test(test_help_about_a_subject),
         cmocka_unit_test(test_help_about_a_key),
-        cmocka_unit_test(test_help_about_models),
+        cmocka_unit_test(test_help_about_a_key_that_asks),
         cmocka_unit_test(test_help_is_not_asked_for_inside_a_value),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_what_is_no_size),
