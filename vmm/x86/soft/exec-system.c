@@ -387,9 +387,12 @@ static const Op *op_rdtsc(SoftCpu *cpu, const Op *op)
     return soft_goto(cpu, cpu->rip + op->ip + op->length);
 }
 
+/* Unlike RDTSC it waits for what is before it (SDM 2B RDTSCP): a time that is read under a lock is not from before the
+ * lock was taken. */
 static const Op *op_rdtscp(SoftCpu *cpu, const Op *op)
 {
     check_tsd(cpu, op);
+    __asm__ volatile("lfence" : : : "memory");
     set_pair(cpu, soft_cpu_tsc(cpu));
     cpu->gpr[X86_RCX] = (uint32_t)cpu->tsc_aux;
     return soft_goto(cpu, cpu->rip + op->ip + op->length);
