@@ -393,6 +393,17 @@ void aml_res_memory32(Aml *aml, bool writable, uint32_t base, uint32_t length)
     little_endian(aml, length, 4);
 }
 
+void aml_res_register(Aml *aml, AmlSpace space, uint8_t width, uint8_t bit_offset, uint8_t access, uint64_t address)
+{
+    byte(aml, 0x82); /* 6.4.3.7 */
+    little_endian(aml, 12, 2);
+    byte(aml, space);
+    byte(aml, width);
+    byte(aml, bit_offset);
+    byte(aml, access);
+    little_endian(aml, address, 8);
+}
+
 void aml_res_interrupt(Aml *aml, bool consumer, bool level, bool low, bool shared, const uint32_t *gsi, unsigned n)
 {
     byte(aml, 0x89); /* 6.4.3.6 */

@@ -35,7 +35,7 @@ void aml_name_string(Aml *aml, const char *name, const char *value);
 void aml_name_eisa(Aml *aml, const char *name, const char *id); /* "PNP0A08" as a number, 19.3.4 */
 void aml_end(Aml *aml);
 
-typedef enum AmlSpace { AML_SYSTEM_MEMORY = 0, AML_SYSTEM_IO = 1, AML_PCI_CONFIG = 2 } AmlSpace;
+typedef enum AmlSpace { AML_SYSTEM_MEMORY = 0, AML_SYSTEM_IO = 1, AML_PCI_CONFIG = 2, AML_FIXED = 0x7f } AmlSpace;
 typedef enum AmlAccess { AML_ANY_ACCESS, AML_BYTE_ACCESS, AML_WORD_ACCESS, AML_DWORD_ACCESS } AmlAccess;
 void aml_mutex(Aml *aml, const char *name);
 void aml_operation_region(Aml *aml, const char *name, AmlSpace space, uint64_t offset, uint64_t length);
@@ -88,6 +88,8 @@ void aml_begin_resources(Aml *aml);
 void aml_res_io(Aml *aml, uint16_t first, uint16_t last, uint8_t align, uint8_t length);
 void aml_res_irq(Aml *aml, uint8_t irq);  /* edge, active high, exclusive */
 void aml_res_memory32(Aml *aml, bool writable, uint32_t base, uint32_t length);
+/* 6.4.3.7: where a register is; AML_FIXED: the other values have a meaning of their own. */
+void aml_res_register(Aml *aml, AmlSpace space, uint8_t width, uint8_t bit_offset, uint8_t access, uint64_t address);
 void aml_res_interrupt(Aml *aml, bool consumer, bool level, bool low, bool shared, const uint32_t *gsi, unsigned n);
 typedef enum AmlRange { AML_RANGE_MEMORY, AML_RANGE_IO, AML_RANGE_BUS } AmlRange;
 /* Address space descriptors of a producer (a bridge's window), 16, 32 or 64 bits wide. */

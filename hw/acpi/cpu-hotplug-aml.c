@@ -11,6 +11,7 @@
 #include "hw/acpi/aml.h"
 #include "hw/acpi/bytes.h"
 #include "hw/acpi/cpu-hotplug.h"
+#include "hw/acpi/processor.h"
 #include "vmm/machine.h"
 
 #define STA_ALL 0x0f /* present, enabled, shown, works: 6.3.7 */
@@ -131,16 +132,11 @@ static void write_scan(Aml *aml)
     end_locked_method(aml);
 }
 
-static char *cpu_name(unsigned index)
-{
-    return g_strdup_printf("C%03X", index);
-}
-
 static void write_notify(Aml *aml, unsigned cpus)
 {
     aml_begin_method(aml, "CNTF", 2, true); /* CPU, notification */
     for (unsigned i = 0; i < cpus; i++) {
-        g_autofree char *name = cpu_name(i);
+        g_autofree char *name = acpi_processor_name(i);
 
         aml_begin_if(aml);
         aml_op(aml, AML_LEQUAL);
@@ -180,12 +176,9 @@ static void write_mat(Aml *aml, const Machine *machine, unsigned index)
 
 static void write_cpu(Aml *aml, const Machine *machine, unsigned index)
 {
-    g_autofree char *name = cpu_name(index);
     int node = machine_cpu_node(machine, index);
 
-    aml_begin_device(aml, name);
-    aml_name_string(aml, "_HID", "ACPI0007");
-    aml_name_int(aml, "_UID", index);
+    acpi_begin_processor(aml, index);
     aml_begin_method(aml, "_STA", 0, true);
     aml_op(aml, AML_RETURN);
     aml_path(aml, "CSTA");

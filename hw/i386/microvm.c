@@ -19,6 +19,7 @@
 
 #include "hw/acpi/aml.h"
 #include "hw/acpi/ged.h"
+#include "hw/acpi/processor.h"
 #include "hw/acpi/tables.h"
 #include "hw/i386/boot.h"
 #include "hw/i386/fdt.h"
@@ -165,11 +166,7 @@ static GByteArray *write_dsdt(const Machine *machine)
     aml_end(aml);
     aml_begin_scope(aml, "\\_SB");
     for (unsigned i = 0; i < domain_vcpus(machine->domain); i++) {
-        g_autofree char *name = g_strdup_printf("C%03X", i);
-
-        aml_begin_device(aml, name);
-        aml_name_string(aml, "_HID", "ACPI0007");
-        aml_name_int(aml, "_UID", i);
+        acpi_begin_processor(aml, i);
         aml_end(aml);
     }
     for (unsigned n = 0; n < TRANSPORTS; n++) {

@@ -9,6 +9,7 @@
 
 #include "hw/acpi/aml.h"
 #include "hw/acpi/cpu-hotplug.h"
+#include "hw/acpi/processor.h"
 #include "hw/i386/pc-tables.h"
 #include "vmm/error.h"
 
@@ -260,11 +261,7 @@ static void write_processors(Aml *aml, const PcAcpi *pc)
         return;
     }
     for (unsigned i = 0; i < domain_vcpus(pc->machine->domain); i++) {
-        g_autofree char *name = g_strdup_printf("C%03X", i);
-
-        aml_begin_device(aml, name);
-        aml_name_string(aml, "_HID", "ACPI0007");
-        aml_name_int(aml, "_UID", i);
+        acpi_begin_processor(aml, i);
         aml_end(aml);
     }
 }

@@ -4,6 +4,7 @@
 from vmtest import BOOT, BRIEF, QUIET, device_only, ended_well, needs, takes_long, tcg_only
 
 WHOLE = "console=ttyS0"     # all that a kernel does when it boots; others leave out what takes long (BRIEF)
+IDLE = "cat /sys/devices/system/cpu/cpu[0-9]*/cpuidle/state1/desc"
 
 
 @needs("cloud")
@@ -14,8 +15,9 @@ def test_cloud_kernel_with_one_cpu(vm):
 
 @needs("cloud")
 def test_cloud_kernel_with_two_cpus(vm):
-    output = ended_well(vm.guest("-M q35 -m 256M -smp 2", run="echo cpus=$(nproc)"))
+    output = ended_well(vm.guest("-M q35 -m 256M -smp 2", run=f"echo cpus=$(nproc); {IDLE}"))
     assert "cpus=2" in output
+    assert output.count("ACPI HLT") == 2
 
 
 @needs("cloud")
@@ -70,8 +72,9 @@ def test_microvm(vm):
     disk = vm.blank("microvm", 16)
     output = ended_well(vm.guest(
         f"-M microvm -m 256M -drive file={disk},format=raw,if=none,id=d -device virtio-blk-device,drive=d",
-        run="echo size=$(cat /sys/block/vda/size)"))
+        run=f"echo size=$(cat /sys/block/vda/size); {IDLE}"))
     assert "size=32768" in output
+    assert output.count("ACPI HLT") == 1
 
 
 @needs("cloud")

@@ -115,6 +115,14 @@ class Tables(unittest.TestCase):
         tables = self.check("-M", "q35,memory-backend=ram")
         self.assertEqual(set(tables), {"FACP", "DSDT", "APIC", "MCFG", "HPET"})
 
+    def test_processors_halt_in_c1(self):
+        for board, options in (("q35", "2,maxcpus=4"), ("q35", "4"), ("microvm", "4")):
+            self.check("-M", f"{board},memory-backend=ram", "-smp", options)
+            text = re.sub(r"//.*|\s+", "", (self.folder / "DSDT.dsl").read_text())
+            c1 = "Register(FFixedHW,0x00,0x00,0x0000000000000000,,)"
+            found = text.count(f"Name(_CST,Package(0x02){{One,Package(0x04){{ResourceTemplate(){{{c1}}},One,One,Zero}}}})")
+            self.assertEqual(found, 4, text[:5000])
+
     def test_q35_with_everything_that_describes_itself(self):
         tables = self.check("-M", "q35,memory-backend=ram", "-smp", "2,maxcpus=8", "-device", "pvpanic", "-serial", "null",
                             "-serial", "null", "-device", "pcie-root-port,id=p1")
