@@ -157,6 +157,11 @@ enum { TLB_USER, TLB_SUPERVISOR, TLB_SUPERVISOR_AC, TLB_NONE, TLB_SETS };
 /* Hits when (linear ^ jump_tag) == tag and block->mode == mode. */
 typedef struct JumpEntry { uint64_t tag; Block *block; } JumpEntry;
 
+#define RETURNS 16
+/* Where a near call will return to, if that is in the page of the block that called: then its second link leads there.
+ * The tag as above; UINT64_MAX: it is not to be used. */
+typedef struct ReturnEntry { uint64_t tag; Block *from; } ReturnEntry;
+
 /* ---- events ---- */
 typedef enum SoftEventKind { EVENT_NONE, EVENT_FAULT, EVENT_TRAP, EVENT_SOFTWARE_INT, EVENT_EXTERNAL, EVENT_NMI,
                              EVENT_ICEBP } SoftEventKind;
@@ -192,6 +197,8 @@ struct SoftCpu {
     uint64_t jump_tag;            /* jump_tags[CPL 3] */
     uint64_t jump_tags[2];        /* tlb.c */
     JumpEntry *jumps;
+    ReturnEntry returns[RETURNS]; /* a ring: the last call's is at `last_call` */
+    uint64_t last_call;
     bool fp_loaded;               /* the host's vector and x87 registers are the guest's */
     uint8_t cpl;
     uint8_t tlb_index;            /* which set plain accesses have the rights of */
@@ -333,8 +340,9 @@ enum { PAGE_CODE = 1, PAGE_CLEAN = 2 };
 uint8_t *soft_page_flags(SoftVm *vm, const void *host);
 /* Drops write entries in all of this CPU's sets: at least those that lead to this page of host memory; NULL: all. */
 void soft_tlb_revoke(SoftCpu *cpu, const void *host);
-/* The jump cache. */
+/* The jump cache and the noted returns: no entry is used any more; no entry knows a block any more. */
 void soft_jumps_flush(SoftCpu *cpu);
+void soft_jumps_forget(SoftCpu *cpu);
 void soft_tlb_flush(SoftCpu *cpu);                    /* everything, and the jump cache */
 void soft_tlb_flush_page(SoftCpu *cpu, uint64_t linear); /* INVLPG, and the jump cache */
 /* MOV to CR3 (value without bit 63; keep: bit 63 with CR4.PCIDE); loads PDPTEs in PAE paging, #GP.  Flushes what it must. */

@@ -120,6 +120,7 @@ bool decode_call(Decode *x, unsigned unused)
     if (!memory) {
         x->op->disp = (int32_t)next_of(x);
     }
+    x->op->src = is_near(x, next_of(x));
     if (is_kind(x, ZYDIS_OPERAND_TYPE_IMMEDIATE)) {
         near = is_near(x, x->op->imm);
         put(x, is_wide_64(x)   ? near ? branch_call_near64 : branch_call64

@@ -241,42 +241,60 @@ INLINE bool push_next32(SoftCpu *cpu, uint32_t next)
     return true;
 }
 
+/* Calls of 64-bit code note where they return to, and RET then needs no place in the jump cache, which is large and often
+ * not in the host's.  src: the return address is in the page of this block.  While attention is wanted, what that page
+ * is may have changed since the block was entered. */
+INLINE void note_return(SoftCpu *cpu, const Op *op, uint64_t next)
+{
+    bool leads_back = op->src && !__atomic_load_n(&cpu->attention, __ATOMIC_RELAXED);
+    uint64_t last = (cpu->last_call + 1) % RETURNS;
+
+    cpu->last_call = last;
+    cpu->returns[last] = (ReturnEntry) { leads_back ? next ^ cpu->jump_tag : UINT64_MAX, cpu->block };
+}
+
 const Op *branch_call_near64(SoftCpu *cpu, const Op *op)
 {
-    if (UNLIKELY(!push_next64(cpu, cpu->rip + (uint64_t)(int64_t)op->disp))) {
+    uint64_t next = cpu->rip + (uint64_t)(int64_t)op->disp;
+
+    if (UNLIKELY(!push_next64(cpu, next))) {
         return call_slow(cpu, op);
     }
+    note_return(cpu, op, next);
     return soft_jump(cpu, op, 0, op->imm);
 }
 
 const Op *branch_call64(SoftCpu *cpu, const Op *op)
 {
-    uint64_t target = cpu->rip + (uint64_t)op->imm;
+    uint64_t target = cpu->rip + (uint64_t)op->imm, next = cpu->rip + (uint64_t)(int64_t)op->disp;
 
-    if (UNLIKELY(!soft_is_canonical(target) || !push_next64(cpu, cpu->rip + (uint64_t)(int64_t)op->disp))) {
+    if (UNLIKELY(!soft_is_canonical(target) || !push_next64(cpu, next))) {
         return call_slow(cpu, op);
     }
+    note_return(cpu, op, next);
     return soft_goto(cpu, target);
 }
 
 const Op *branch_call_r64(SoftCpu *cpu, const Op *op)
 {
-    uint64_t target = REG(64, dst);
+    uint64_t target = REG(64, dst), next = cpu->rip + (uint64_t)(int64_t)op->disp;
 
-    if (UNLIKELY(!soft_is_canonical(target) || !push_next64(cpu, cpu->rip + (uint64_t)(int64_t)op->disp))) {
+    if (UNLIKELY(!soft_is_canonical(target) || !push_next64(cpu, next))) {
         return call_r_slow(cpu, op);
     }
+    note_return(cpu, op, next);
     return soft_goto(cpu, target);
 }
 
 const Op *branch_call_m64(SoftCpu *cpu, const Op *op)
 {
+    uint64_t target, next = cpu->rip + op->ip + op->length;
     const void *p = AT_READ(64, EA_ANY);
-    uint64_t target;
 
-    if (UNLIKELY(!p || !soft_is_canonical(target = LOAD(64, p)) || !push_next64(cpu, cpu->rip + op->ip + op->length))) {
+    if (UNLIKELY(!p || !soft_is_canonical(target = LOAD(64, p)) || !push_next64(cpu, next))) {
         return call_m_slow(cpu, op);
     }
+    note_return(cpu, op, next);
     return soft_goto(cpu, target);
 }
 
@@ -312,15 +330,34 @@ SLOW const Op *ret_slow(SoftCpu *cpu, const Op *op)
     return branch_ret(cpu, op);
 }
 
+/* To where the last call said that it would return. */
+INLINE const Op *return_as_noted(SoftCpu *cpu, uint64_t target, Block *from)
+{
+    Block *to = __atomic_load_n(&from->link[1], __ATOMIC_ACQUIRE);
+
+    cpu->rip = target;
+    if (LIKELY(to && to->mode == cpu->mode && !__atomic_load_n(&cpu->attention, __ATOMIC_RELAXED))) {
+        return soft_enter(cpu, to);
+    }
+    cpu->linked_from = from;
+    cpu->linked_slot = 1;
+    return NULL;
+}
+
 const Op *branch_ret64(SoftCpu *cpu, const Op *op)
 {
-    uint64_t sp = cpu->gpr[X86_RSP], target;
+    uint64_t sp = cpu->gpr[X86_RSP], target, last = cpu->last_call;
     const void *p = soft_tlb_read(cpu, sp, 8);
+    const ReturnEntry *noted = &cpu->returns[last];
 
     if (UNLIKELY(!p || !soft_is_canonical(target = LOAD(64, p)))) {
         return ret_slow(cpu, op);
     }
     cpu->gpr[X86_RSP] = sp + 8 + (uint64_t)op->imm;
+    cpu->last_call = (last - 1) % RETURNS;
+    if (LIKELY(noted->tag == (target ^ cpu->jump_tag))) {
+        return return_as_noted(cpu, target, noted->from);
+    }
     return soft_goto(cpu, target);
 }
 

@@ -367,9 +367,7 @@ static void see_generation(SoftCpu *cpu)
     uint32_t generation = __atomic_load_n(&cpu->vm->code_generation, __ATOMIC_SEQ_CST);
 
     if (UNLIKELY(cpu->code_generation != generation)) {
-        for (unsigned i = 0; i < JUMP_CACHE; i++) {
-            cpu->jumps[i].tag = UINT64_MAX;
-        }
+        soft_jumps_forget(cpu);
         cpu->linked_from = NULL;
         cpu->block = NULL;
         __atomic_store_n(&cpu->code_generation, generation, __ATOMIC_SEQ_CST);

@@ -44,11 +44,19 @@ static void empty_set(SoftCpu *cpu, unsigned set)
 
 #define TAG_SHIFT 48 /* addresses have 16 equal bits from there on, so two tags never make two of them alike */
 
-static void clear_jumps(SoftCpu *cpu)
+void soft_jumps_forget(SoftCpu *cpu)
 {
     for (unsigned i = 0; i < JUMP_CACHE; i++) {
         cpu->jumps[i].tag = UINT64_MAX;
     }
+    for (unsigned i = 0; i < RETURNS; i++) {
+        cpu->returns[i].tag = UINT64_MAX;
+    }
+}
+
+static void clear_jumps(SoftCpu *cpu)
+{
+    soft_jumps_forget(cpu);
     cpu->mmu->supervisor_tag = 1;
     cpu->mmu->user_generation = 0;
 }

@@ -110,10 +110,7 @@ SoftCpu *soft_cpu_new(SoftVm *vm, const SoftHooks *hooks, void *opaque, GError *
     cpu->opaque = opaque;
     cpu->tlbs = tlbs;
     soft_zero(tlbs, TLB_SETS * sizeof(TlbSet));
-    cpu->jumps = g_new(JumpEntry, JUMP_CACHE);
-    for (unsigned i = 0; i < JUMP_CACHE; i++) {
-        cpu->jumps[i] = (JumpEntry){ UINT64_MAX, NULL };
-    }
+    cpu->jumps = g_new0(JumpEntry, JUMP_CACHE);
     cpu->apic_page = UINT64_MAX;
     cpu->phys_bits = 40;
     cpu->code_generation = vm->code_generation;
