@@ -58,7 +58,7 @@ def transfer(place, folder, program, args):
     else:
         server, disk = f"busybox httpd -f -p {port} -h {folder}", ""
         run = GUEST.format(up=up, host=f"{host}:{port}", blocks=16 * args.megabytes)
-    command = (f"{program} -accel tcg -cpu max -M q35 -m 512M -nodefaults -display none -serial stdio {disk}"
+    command = (f"{program} -accel tcg -cpu {args.cpu} -M q35 -m 512M -nodefaults -display none -serial stdio {disk}"
                f"-netdev {netdev} -device {args.device},netdev=n,romfile= -kernel {place.path('vmlinuz')} "
                f"-initrd {place.path('initrd')} -append 'console=ttyS0 quiet quiet-init run=\"{run}\"'")
     (Path(folder) / "run").write_text(f"{server} & server=$!\n{command}\nkill $server\n")
@@ -77,6 +77,7 @@ def main():
     parser.add_argument("--lodge", metavar="FILE", default=str(cache.TOP / "build" / "lodge"))
     parser.add_argument("--peer", metavar="FILE", default="qemu-system-x86_64")
     parser.add_argument("--device", default="virtio-net-pci", help="the NIC: e1000, e1000e")
+    parser.add_argument("--cpu", default="max")
     parser.add_argument("--tap", action="store_true", help="a TAP interface instead of a user network")
     parser.add_argument("--iperf", action="store_true", help="iperf3 instead of a web server and wget")
     parser.add_argument("--megabytes", type=int, default=64)
