@@ -74,8 +74,8 @@ static const WordRow words[FEATURE_WORDS] = {
         /* WBNOINVD IBPB IBRS STIBP SSBD SSB_NO BTC_NO */
         B(9) | B(12) | B(14) | B(15) | B(24) | B(26) | B(29) },
     [FEATURE_80000021_EAX] = { 0x80000021, 0, REG_EAX, 0,
-        /* LFENCE serializes, automatic IBRS, SRSO_NO */
-        B(2) | B(8) | B(29) },
+        /* LFENCE serializes, null selectors clear bases, automatic IBRS, SRSO_NO */
+        B(2) | B(6) | B(8) | B(29) },
 };
 
 /* What needs the host's system to have turned on AVX. */
@@ -371,6 +371,7 @@ static void follow_vendor(SoftCpu *cpu)
                      (c->ebx == signature_HYGON_ebx && c->ecx == signature_HYGON_ecx))) {
         cpu->vm->intel = false;
     }
+    cpu->vm->null_keeps_base = !cpu->vm->intel && !soft_offers(cpu, FEATURE_NULL_CLEARS_BASE);
 }
 
 void soft_cpu_set_cpuid(SoftCpu *cpu, const X86Cpuid *cpuid, unsigned n)

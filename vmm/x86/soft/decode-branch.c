@@ -4,7 +4,8 @@
  * what the mode says (exec-branch.c, exec-stack.c).
  *
  * In 64-bit code near branches and the stack are 64 bits wide; Intel's processors ignore
- * an operand size prefix on branches, AMD's do not (ZYDIS_DECODER_MODE_AMD_BRANCHES).
+ * an operand size prefix on branches, AMD's do not (ZYDIS_DECODER_MODE_AMD_BRANCHES, which has those with a displacement
+ * of 16 bits; here are the rest).
  */
 #include "vmm/x86/soft/decode-int.h"
 
@@ -42,6 +43,16 @@ static bool is_wide_32(const Decode *x)
     const uint32_t flat = MODE_FLAT | MODE_CS_FLAT | MODE_STACK32;
 
     return decode_code(x) == MODE_CODE32 && (x->d->mode & flat) == flat && x->z.operand_width == 32;
+}
+
+void decode_branch_width(Decode *x)
+{
+    bool near = x->z.meta.branch_type == ZYDIS_BRANCH_TYPE_NEAR || x->z.meta.branch_type == ZYDIS_BRANCH_TYPE_SHORT;
+
+    if (near && x->z.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE && decode_code(x) == MODE_CODE64 && !x->z.raw.rex.W &&
+        !x->d->cpu->vm->intel) {
+        x->z.operand_width = 16;
+    }
 }
 
 static void put(Decode *x, OpFn *fn)

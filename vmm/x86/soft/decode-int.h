@@ -74,6 +74,8 @@ bool decode_call(Decode *x, unsigned unused);
 bool decode_ret(Decode *x, unsigned unused);
 bool decode_push(Decode *x, unsigned unused);
 bool decode_pop(Decode *x, unsigned unused);
+/* What Zydis does not know of AMD's branches. */
+void decode_branch_width(Decode *x);
 void decode_stack_runs(SoftDecode *d);
 
 /* ---- decode-flags.c ---- */

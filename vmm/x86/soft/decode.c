@@ -149,6 +149,13 @@ static bool use_stub(Decode *x, bool fp)
 
 /* ---- instructions ---- */
 
+/* A NOP on Intel's processors; APM 3 PREFETCH: #UD. */
+static bool is_prefetch_of_register(const Decode *x)
+{
+    return x->z.mnemonic == ZYDIS_MNEMONIC_NOP && x->z.opcode_map == ZYDIS_OPCODE_MAP_0F && x->z.opcode == 0x0d &&
+           !x->d->cpu->vm->intel;
+}
+
 static bool is_undefined(const Decode *x)
 {
     switch (x->z.mnemonic) {
@@ -161,7 +168,7 @@ static bool is_undefined(const Decode *x)
         /* LOCK wants a memory destination; real and virtual-8086 mode have no VEX. */
         return (x->z.attributes & ZYDIS_ATTRIB_HAS_LOCK && x->o[0].type != ZYDIS_OPERAND_TYPE_MEMORY) ||
                (x->z.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && !(x->d->mode & MODE_PROTECTED)) ||
-               !decode_is_offered(x);
+               !decode_is_offered(x) || is_prefetch_of_register(x);
     }
 }
 
@@ -221,6 +228,7 @@ static bool decode_next(Decode *x)
     if (ZYAN_SUCCESS(status)) {
         x->was_skipped = x->skipped;
         x->skipped = false;
+        decode_branch_width(x);
         decode_instruction(x);
     } else {
         decode_failure(x, status, rest);

@@ -132,8 +132,8 @@ void soft_set_null(SoftCpu *cpu, unsigned seg, uint16_t selector)
     s->limit = 0;
     /* The DPL of SS is the CPL, null or not. */
     s->attributes = X86_SEG_UNUSABLE | (seg == X86_SS ? (uint32_t)(selector & SELECTOR_RPL) << 5 : 0);
-    if ((seg != X86_FS && seg != X86_GS) || cpu->vm->intel || !soft_in_long_mode(cpu)) {
-        s->base = 0; /* AMD keeps the bases of FS and GS, APM 2-4.5.3 */
+    if ((seg != X86_FS && seg != X86_GS) || !cpu->vm->null_keeps_base || !soft_in_long_mode(cpu)) {
+        s->base = 0; /* AMD's processors keep the bases of FS and GS (APM 2-4.5.3), but for new ones */
     }
 }
 

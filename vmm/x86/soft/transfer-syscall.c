@@ -126,8 +126,11 @@ const Op *soft_op_sysexit(SoftCpu *cpu, const Op *op)
     unsigned cs;
 
     soft_sync(cpu, op);
+    if (cpu->cpl) { /* first, also where AMD has no such instruction */
+        soft_raise_error(cpu, VECTOR_GP, 0);
+    }
     cs = sysenter_cs(cpu);
-    if (cpu->cpl || (to_64 && (!soft_is_canonical(rip) || !soft_is_canonical(rsp)))) {
+    if (to_64 && (!soft_is_canonical(rip) || !soft_is_canonical(rsp))) {
         soft_raise_error(cpu, VECTOR_GP, 0);
     }
     cpu->rip = to_64 ? rip : (uint32_t)rip;

@@ -29,6 +29,7 @@ SoftVm *soft_vm_new(AddressSpace *memory, AddressSpace *ports, uint64_t code_byt
     vm->memory = memory;
     vm->ports = ports;
     vm->intel = host_is_intel();
+    vm->null_keeps_base = !vm->intel;
     pthread_mutex_init(&vm->lock, NULL);
     pthread_mutexattr_init(&recursive);
     pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);

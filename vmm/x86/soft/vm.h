@@ -36,6 +36,7 @@ struct SoftVm {
     uint32_t mxcsr_mask;          /* bits of MXCSR that the host has */
     bool xsaveopt;                /* the host has XSAVEOPT */
     bool intel;                   /* the vendor of the guest's CPUID, for what vendors do differently */
+    bool null_keeps_base;         /* of FS and GS in long mode */
     unsigned trace;
     void (*trace_line)(const char *text);
     uint64_t isa[8];              /* bit map of ZydisISASet the guest's CPUID offers; decode.c */

@@ -413,6 +413,42 @@ static void test_jumps_within_the_page_may_be_linked(void **state)
     assert_ptr_equal(DECODE_AT(MODE_32, 0x10, 0x66, 0x74, 0xee)->op[0].fn, branch_jcc[4][0]); /* truncated to 16 bits */
 }
 
+static unsigned size_for(void **state, bool intel, const uint8_t *bytes, unsigned n)
+{
+    Fixture *f = *state;
+
+    f->rig->cpu->vm->intel = intel;
+    return decode_at(state, MODE_64, 0, bytes, n)->op[0].size;
+}
+
+/* SDM 2A, 2.2.1.2 and "Near branches"; APM 3, 1.2.3: a prefix of 66H has a meaning. */
+static void test_near_branches_have_16_bits_on_amd_only(void **state)
+{
+    static const uint8_t branches[][4] = {
+        { 0x66, 0xeb, 0 }, { 0x66, 0x75, 0 }, { 0x66, 0xe2, 0 }, { 0x66, 0xe3, 0 }, { 0x66, 0xc3 }, { 0x66, 0xc2, 8, 0 },
+        { 0x66, 0xff, 0xd2 }, { 0x66, 0xff, 0xe2 }, { 0x66, 0xff, 0x12 }, { 0x66, 0x41, 0xff, 0x22 },
+    };
+    static const uint8_t wide[] = { 0x66, 0x48, 0xff, 0xd2 }; /* REX.W */
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(branches); i++) {
+        assert_int_equal(size_for(state, false, branches[i], sizeof(branches[i])), 2);
+        assert_int_equal(size_for(state, true, branches[i], sizeof(branches[i])), 8);
+    }
+    assert_int_equal(size_for(state, false, wide, sizeof(wide)), 8);
+}
+
+static void test_a_prefetch_of_a_register_is_undefined_on_amd(void **state)
+{
+    Fixture *f = *state;
+
+    f->rig->cpu->vm->intel = false;
+    assert_undefined(MODE_64, 0x0f, 0x0d, 0xc8);
+    assert_defined(MODE_64, 0x0f, 0x0d, 0x08);
+    assert_defined(MODE_64, 0x0f, 0x1f, 0xc0);
+    f->rig->cpu->vm->intel = true;
+    assert_defined(MODE_64, 0x0f, 0x0d, 0xc8);
+}
+
 static void test_a_compare_and_its_jump_are_fused(void **state)
 {
     const SoftDecode *d = DECODE(MODE_64, 0x48, 0x39, 0xd8, 0x75, 0x10); /* CMP RAX, RBX; JNZ */
@@ -473,6 +509,8 @@ int main(void)
         cmocka_unit_test(test_numbers_of_segment_and_control_registers),
         cmocka_unit_test(test_string_instructions_know_their_segment),
         cmocka_unit_test(test_jumps_within_the_page_may_be_linked),
+        cmocka_unit_test(test_near_branches_have_16_bits_on_amd_only),
+        cmocka_unit_test(test_a_prefetch_of_a_register_is_undefined_on_amd),
         cmocka_unit_test(test_a_compare_and_its_jump_are_fused),
         cmocka_unit_test(test_flags_that_are_overwritten_are_not_made),
     };

@@ -339,17 +339,18 @@ static void test_real_mode_makes_a_null_segment_usable(void **state)
     assert_segment(rig, X86_DS, 0x1234, 0x93, 0xffff);
 }
 
-static void test_a_null_selector_clears_the_base_of_fs_on_intel_only(void **state)
+static void test_a_null_selector_clears_the_base_of_fs_or_not(void **state)
 {
     SoftRig *rig = *state;
 
     transfer_rig_enter_64(rig, 0);
+    rig->cpu->vm->null_keeps_base = false;
     rig->cpu->segment[X86_FS].base = rig->cpu->segment[X86_GS].base = 0x123456789000;
     rig->cpu->gpr[X86_RAX] = 0;
     rig_code(rig, 0x8e, 0xe0, UD2); /* mov fs, eax */
     run(rig);
     assert_int_equal(rig->cpu->segment[X86_FS].base, 0);
-    rig->cpu->vm->intel = false;
+    rig->cpu->vm->null_keeps_base = true;
     rig_code(rig, 0x8e, 0xe8, UD2); /* mov gs, eax */
     rig->cpu->rip = RIG_CODE;
     run(rig);
@@ -382,7 +383,7 @@ int main(void)
         TEST(test_lgs_with_rex_w_loads_64_bits),
         TEST(test_an_interrupt_waits_for_the_instruction_after_mov_ss),
         TEST(test_real_mode_makes_a_null_segment_usable),
-        TEST(test_a_null_selector_clears_the_base_of_fs_on_intel_only),
+        TEST(test_a_null_selector_clears_the_base_of_fs_or_not),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -266,6 +266,20 @@ static void test_sysexit_is_for_level_0(void **state)
     assert_faults(rig, VECTOR_GP, 0);
 }
 
+static void test_on_amd_long_mode_has_no_sysexit_but_checks_the_level_first(void **state)
+{
+    SoftRig *rig = *state;
+
+    transfer_rig_enter_64(rig, 3);
+    rig->cpu->vm->intel = false;
+    rig->cpu->sysenter_cs = 0x100;
+    rig_code(rig, 0x48, 0x0f, 0x35);
+    assert_faults(rig, VECTOR_GP, 0);
+    rig->cpu->cpl = 0;
+    soft_update_mode(rig->cpu);
+    assert_faults(rig, VECTOR_UD, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -286,6 +300,7 @@ int main(void)
         TEST(test_sysexit_returns_to_level_3),
         TEST(test_sysexit_of_64_bits_checks_its_registers),
         TEST(test_sysexit_is_for_level_0),
+        TEST(test_on_amd_long_mode_has_no_sysexit_but_checks_the_level_first),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
