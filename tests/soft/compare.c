@@ -81,7 +81,7 @@ static void compare_exception(Difference *d, const Result *native, const Result 
         /* The child has more pages than the guest, and of the upper half Linux says that all are present. */
         mask = is_ours(native->address) ? UINT32_MAX : ~1u;
     }
-    if (native->vector >= 10 && native->vector <= 14) {
+    if (native->vector >= 10 && native->vector <= 14 && !(d->may & MAY_ERROR)) {
         compare_word(d, "error", native->error & mask, soft->error & mask);
     }
 }
@@ -126,7 +126,7 @@ static uint16_t selector(uint16_t s)
 static void compare_state(Difference *d, const State *native, const State *soft)
 {
     uint64_t mask = d->c->mode == CASE_64 ? UINT64_MAX : UINT32_MAX;
-    uint64_t flags = d->may & MAY_OF ? FLAGS & ~0x800u : FLAGS;
+    uint64_t flags = d->may & MAY_FLAGS ? FLAGS & ~0x8d5u : d->may & MAY_OF ? FLAGS & ~0x800u : FLAGS;
 
     for (unsigned i = 0; i < 16 && !(d->may & MAY_REGISTERS); i++) {
         compare_word(d, gpr_names[i], native->gpr[i] & mask, soft->gpr[i] & mask);

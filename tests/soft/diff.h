@@ -116,6 +116,8 @@ void native_start(Native *n, unsigned count);
 void native_wait(Native *n); /* for all of them; a case that kills the child has VECTOR_LOST */
 const Result *native_result(Native *n, unsigned i);
 bool native_has_fsgsbase(void);
+bool native_is_intel(void);
+bool native_has_serialize(void);
 unsigned native_processor(void); /* what the limit of GDT entry 15 is there; after native_new() */
 bool native_has_there(const Native *n, uint64_t address); /* something of its own, which is no case's memory */
 
@@ -142,7 +144,9 @@ enum {
     MAY_FAULT = 1 << 7,     /* with another exception */
     MAY_PASS = 1 << 8,      /* or not fault at all */
     MAY_LIMIT = 1 << 9,     /* the software CPU asks more of the segment */
-    MAY_ALL = 1 << 10,
+    MAY_FLAGS = 1 << 10,    /* the arithmetic ones */
+    MAY_ERROR = 1 << 11,    /* another error code */
+    MAY_ALL = 1 << 12,
 };
 unsigned may_differ(const Generator *g, const Case *c, const Result *native, const Result *soft);
 

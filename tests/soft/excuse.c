@@ -66,6 +66,27 @@ static const Excuse excuses[] = {
     { 0, ZYDIS_CATEGORY_AVX2GATHER, 0, MAY_VECTORS },
 };
 
+/* What AMD's processors do in other ways than Intel's, which the software CPU took for its own. */
+static const Excuse excuses_on_amd[] = {
+    /* Touches where its frame will end before it copies. */
+    { ZYDIS_MNEMONIC_ENTER, 0, 0, MAY_FAULT },
+    /* Keep the flags of what they have done before they fault. */
+    { ZYDIS_MNEMONIC_CMPSB, 0, 0, MAY_FLAGS },
+    { ZYDIS_MNEMONIC_CMPSW, 0, 0, MAY_FLAGS },
+    { ZYDIS_MNEMONIC_CMPSD, 0, 0, MAY_FLAGS },
+    { ZYDIS_MNEMONIC_CMPSQ, 0, 0, MAY_FLAGS },
+    { ZYDIS_MNEMONIC_SCASB, 0, 0, MAY_FLAGS },
+    { ZYDIS_MNEMONIC_SCASW, 0, 0, MAY_FLAGS },
+    { ZYDIS_MNEMONIC_SCASD, 0, 0, MAY_FLAGS },
+    { ZYDIS_MNEMONIC_SCASQ, 0, 0, MAY_FLAGS },
+    /* Ask for no alignment. */
+    { 0, 0, ZYDIS_ISA_EXT_SHA, MAY_PASS },
+    /* Find other things wrong with what is on the stack. */
+    { ZYDIS_MNEMONIC_IRET, 0, 0, MAY_ERROR },
+    { ZYDIS_MNEMONIC_IRETD, 0, 0, MAY_ERROR },
+    { ZYDIS_MNEMONIC_IRETQ, 0, 0, MAY_ERROR },
+};
+
 /* The instruction that a side stopped at, unless it went through to INT3. */
 static bool stopped_at(const Generator *g, const Case *c, const Result *r, ZydisDecodedInstruction *ret)
 {
@@ -76,12 +97,12 @@ static bool stopped_at(const Generator *g, const Case *c, const Result *r, Zydis
            decode(g, c->mode, c->code + at, c->code_length - (unsigned)at, ret, operands);
 }
 
-static unsigned excused(const ZydisDecodedInstruction *insn)
+static unsigned excused_by(const Excuse *list, unsigned n, const ZydisDecodedInstruction *insn)
 {
     unsigned may = 0;
 
-    for (unsigned i = 0; i < G_N_ELEMENTS(excuses); i++) {
-        const Excuse *e = &excuses[i];
+    for (unsigned i = 0; i < n; i++) {
+        const Excuse *e = &list[i];
 
         if ((!e->mnemonic || e->mnemonic == insn->mnemonic) && (!e->category || e->category == insn->meta.category) &&
             (!e->extension || e->extension == insn->meta.isa_ext)) {
@@ -89,6 +110,12 @@ static unsigned excused(const ZydisDecodedInstruction *insn)
         }
     }
     return may;
+}
+
+static unsigned excused(const ZydisDecodedInstruction *insn)
+{
+    return excused_by(excuses, G_N_ELEMENTS(excuses), insn) |
+           (native_is_intel() ? 0 : excused_by(excuses_on_amd, G_N_ELEMENTS(excuses_on_amd), insn));
 }
 
 /* OF is undefined after a rotation by more than one, and not the same by the immediate as by CL. */
@@ -128,6 +155,21 @@ static bool is_other_order(const Case *c, const Result *native, const Result *so
            (is_limit(c, soft) && (native->vector == 13 || native->vector == 16));
 }
 
+/* AMD's processors check the alignment of vectors, too (APM 2-8.2.18). */
+static bool is_checked_vector(const Result *native, const ZydisDecodedInstruction *insn)
+{
+    return native->vector == 17 && !native_is_intel() && insn->meta.isa_ext != ZYDIS_ISA_EXT_BASE &&
+           insn->meta.isa_ext != ZYDIS_ISA_EXT_X87 && insn->meta.isa_ext != ZYDIS_ISA_EXT_MMX;
+}
+
+/* An operand that goes over the end of a flat segment, or of the canonical addresses, is beyond it for AMD's processors,
+ * where others find no page, or no alignment, first. */
+static bool is_over_the_end(const Case *c, const Result *native, const Result *soft)
+{
+    return !native_is_intel() && (native->vector == 12 || native->vector == 13) &&
+           (soft->vector == 14 || soft->vector == 17) && native->out.rip == soft->out.rip;
+}
+
 /* Whether CS may be written, too. */
 static bool is_code_store(const Case *c, const Result *soft, const ZydisDecodedInstruction *insn)
 {
@@ -142,7 +184,8 @@ unsigned may_differ(const Generator *g, const Case *c, const Result *native, con
     bool same = native->out.rip == soft->out.rip && native->vector != 3;
     unsigned may = native_may | soft_may | (is_rotation(g, c) ? MAY_OF : 0);
 
-    if ((native_stopped && is_split_lock(native, &by_native)) ||
+    if ((native_stopped && (is_split_lock(native, &by_native) || is_checked_vector(native, &by_native))) ||
+        is_over_the_end(c, native, soft) ||
         (soft_stopped && is_refused_store(soft, &by_soft)) ||
         (soft_stopped && (same || soft_may & MAY_LIMIT) && is_code_store(c, soft, &by_soft)) ||
         (soft_may & MAY_LIMIT && is_limit(c, soft)) ||

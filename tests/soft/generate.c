@@ -18,6 +18,49 @@ static const ZydisMnemonic excluded[] = {
     ZYDIS_MNEMONIC_SMSW, ZYDIS_MNEMONIC_STR, ZYDIS_MNEMONIC_VMCALL, ZYDIS_MNEMONIC_VMMCALL,
 };
 
+static bool has_rep(const ZydisDecodedInstruction *insn)
+{
+    for (unsigned i = 0; i < insn->raw.prefix_count; i++) {
+        if (insn->raw.prefixes[i].value == 0xf2 || insn->raw.prefixes[i].value == 0xf3) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What AMD's processors do in ways of their own. */
+static bool is_amds_own(CaseMode mode, const ZydisDecodedInstruction *insn)
+{
+    switch (insn->mnemonic) {
+    /* Undefined flags that the software CPU cannot ask for: 64-bit code does not have these. */
+    case ZYDIS_MNEMONIC_AAA:
+    case ZYDIS_MNEMONIC_AAS:
+    case ZYDIS_MNEMONIC_DAA:
+    case ZYDIS_MNEMONIC_DAS:
+        return true;
+    /* It is an XCHG then. */
+    case ZYDIS_MNEMONIC_PAUSE:
+        return insn->raw.rex.B;
+    /* REP is taken for the condition. */
+    case ZYDIS_MNEMONIC_LOOPE:
+    case ZYDIS_MNEMONIC_LOOPNE:
+        return has_rep(insn);
+    /* Undefined with VEX.W outside of 64-bit code. */
+    case ZYDIS_MNEMONIC_VPINSRD:
+    case ZYDIS_MNEMONIC_VPEXTRD:
+        return mode != CASE_64 && insn->raw.vex.W;
+    /* Loads 32 bits even for 16. */
+    case ZYDIS_MNEMONIC_MOVSXD:
+        return insn->operand_width == 16;
+    /* A far pointer has 32 bits, but 64 are pushed. */
+    case ZYDIS_MNEMONIC_CALL:
+        return insn->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR && insn->raw.rex.W;
+    /* #UD or #GP, as EFER.SVME says. */
+    default:
+        return insn->meta.isa_ext == ZYDIS_ISA_EXT_SVM;
+    }
+}
+
 static bool is_excluded(const Generator *g, CaseMode mode, const ZydisDecodedInstruction *insn)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(excluded); i++) {
@@ -25,10 +68,9 @@ static bool is_excluded(const Generator *g, CaseMode mode, const ZydisDecodedIns
             return true;
         }
     }
-    if (!(g->isa[insn->meta.isa_set / 64] >> (insn->meta.isa_set % 64) & 1)) {
-        return true;
-    }
-    return false;
+    return !(g->isa[insn->meta.isa_set / 64] >> (insn->meta.isa_set % 64) & 1) ||
+           (insn->mnemonic == ZYDIS_MNEMONIC_SERIALIZE && !native_has_serialize()) ||
+           (!native_is_intel() && is_amds_own(mode, insn));
 }
 
 static bool is_wanted(const Generator *g, const ZydisDecodedInstruction *insn)

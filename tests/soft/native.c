@@ -15,6 +15,7 @@
 #include "diff.h"
 
 #include <asm/ldt.h>
+#include <cpuid.h>
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -80,6 +81,21 @@ static bool fsgsbase(void)
 bool native_has_fsgsbase(void)
 {
     return fsgsbase();
+}
+
+bool native_is_intel(void)
+{
+    unsigned eax, ebx, ecx, edx;
+
+    __cpuid(0, eax, ebx, ecx, edx);
+    return ebx == signature_INTEL_ebx;
+}
+
+bool native_has_serialize(void)
+{
+    unsigned eax, ebx, ecx, edx;
+
+    return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && edx & bit_SERIALIZE;
 }
 
 static inline void copy(void *to, const void *from, uint64_t n)
