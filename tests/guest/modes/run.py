@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Runs the modes guest on this host: run.py LODGE GUEST tcg|kvm. Or compares two kept transcripts, as often as their
-excuses change: run.py compare TCG KVM nested|weak.
+excuses change: run.py compare TCG KVM nested|weak. What weak excuses depends on the vendor of this host's processor.
 
 tcg: the software CPU runs every probe, and only those that must end the machine. kvm: it sees what this host's
 /dev/kvm sees, one that emulates ring 0 (excuses.py lists what such a one cannot), in the modes that it has. With KVM
@@ -38,7 +38,8 @@ def report(comparison, one_host=True):
 
 def compare(ours, theirs, which):
     ours, theirs = (transcript.Transcript.lines_of(Path(path).read_text()) for path in (ours, theirs))
-    return report(excuses.compare_nested(ours, theirs) if which == "nested" else excuses.compare_weak(ours, theirs))
+    return report(excuses.compare_nested(ours, theirs) if which == "nested" else
+                  excuses.compare_weak(ours, theirs, excuses.host_vendor()))
 
 
 def run_tcg(lodge, guest):
@@ -56,7 +57,8 @@ def run_kvm(lodge, guest):
         print("skipped: this host has no usable /dev/kvm")
         return 77
     skip = SKIP_RING_0 | ((1 << 10) - 1 - sum(1 << n for n in WEAK_MODES.values()))
-    return report(excuses.compare_weak(*(collect(lodge, guest, accel, skip).lines for accel in ("tcg", "kvm"))), False)
+    ours, theirs = (collect(lodge, guest, accel, skip).lines for accel in ("tcg", "kvm"))
+    return report(excuses.compare_weak(ours, theirs, excuses.host_vendor()), False)
 
 
 def main():
