@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Instructions that load and store the x87 environment and control registers: FNSTENV,
- * FNSAVE, FLDENV, FRSTOR (SDM 1-8.1.10), FXSAVE, FXRSTOR (SDM 1-10.5), LDMXCSR, WAIT.  The
- * XSAVE family is in exec-xsave.c; everything else of x87, MMX, SSE and AVX is native (stub.h).
+ * FNSAVE, FLDENV, FRSTOR (SDM 1-8.1.10), FXSAVE, FXRSTOR (SDM 1-10.5), LDMXCSR, WAIT, and
+ * FNINIT, which sets the x87 pointers.  The XSAVE family is in exec-xsave.c; everything else
+ * of x87, MMX, SSE and AVX is native (stub.h).
  *
  * Images are made and taken apart in buffers of our own: guest memory may change at any
- * moment, and must not see pointers of the host's (fpu.h).  FCS and FDS are zero, as on
+ * moment, and must not see pointers of the host's (fpu.c).  FCS and FDS are zero, as on
  * processors that deprecate them (CPUID.7.EBX[13]).
  */
 #include "vmm/x86/soft/decode.h"
@@ -20,8 +21,6 @@ _Static_assert(sizeof(Env) == 28, "as the processor writes it");
 
 #define FNSAVE_REGISTERS 80
 
-typedef struct Pointers { uint32_t fip, fdp; uint16_t fop; } Pointers;
-
 static bool is_real_format(const SoftCpu *cpu)
 {
     return !(cpu->mode & MODE_PROTECTED);
@@ -32,20 +31,20 @@ static unsigned env_bytes(const Op *op)
     return op->size == 2 ? sizeof(Env) / 2 : sizeof(Env);
 }
 
-static Pointers pointers(const SoftCpu *cpu)
+static X87Pointers env_pointers(SoftCpu *cpu)
 {
-    _Alignas(16) uint8_t fx[FX_BYTES];
+    X87Pointers p = soft_fp_pointers(cpu);
 
-    __asm__ volatile("fxsave64 %0" : "=m"(fx));
-    if (soft_fp_scrub(cpu, fx) && is_real_format(cpu)) {
-        *fp_u64(fx, FX_FIP) += cpu->seg_base[X86_CS]; /* linear */
+    if (cpu->x87_ip != X87_IP_NONE && is_real_format(cpu)) {
+        p.fip += cpu->seg_base[X86_CS]; /* linear */
     }
-    return (Pointers){ *fp_u32(fx, FX_FIP), *fp_u32(fx, FX_FDP), *fp_u16(fx, FX_FOP) & 0x7ff };
+    return p;
 }
 
 /* SDM 1 figures 8-9 to 8-12. */
-static void put_env(const SoftCpu *cpu, const Op *op, const Env *env, Pointers p, uint8_t *to)
+static void put_env(const SoftCpu *cpu, const Op *op, const Env *env, X87Pointers p, uint8_t *to)
 {
+    uint32_t fip = (uint32_t)p.fip, fdp = (uint32_t)p.fdp;
     uint32_t *w = (uint32_t *)to;
     uint16_t *h = (uint16_t *)to;
     bool real = is_real_format(cpu);
@@ -54,19 +53,19 @@ static void put_env(const SoftCpu *cpu, const Op *op, const Env *env, Pointers p
         h[0] = (uint16_t)env->fcw;
         h[1] = (uint16_t)env->fsw;
         h[2] = (uint16_t)env->ftw;
-        h[3] = (uint16_t)p.fip;
-        h[4] = real ? (uint16_t)((p.fip >> 16 & 0xf) << 12 | p.fop) : 0;
-        h[5] = (uint16_t)p.fdp;
-        h[6] = real ? (uint16_t)((p.fdp >> 16 & 0xf) << 12) : 0;
+        h[3] = (uint16_t)fip;
+        h[4] = real ? (uint16_t)((fip >> 16 & 0xf) << 12 | p.fop) : 0;
+        h[5] = (uint16_t)fdp;
+        h[6] = real ? (uint16_t)((fdp >> 16 & 0xf) << 12) : 0;
         return;
     }
     w[0] = env->fcw;
     w[1] = env->fsw;
     w[2] = env->ftw;
-    w[3] = real ? 0xffff0000 | (p.fip & 0xffff) : p.fip;
-    w[4] = real ? (p.fip >> 16) << 12 | p.fop : (uint32_t)p.fop << 16;
-    w[5] = real ? 0xffff0000 | (p.fdp & 0xffff) : p.fdp;
-    w[6] = real ? (p.fdp >> 16) << 12 : 0xffff0000;
+    w[3] = real ? 0xffff0000 | (fip & 0xffff) : fip;
+    w[4] = real ? (fip >> 16) << 12 | p.fop : (uint32_t)p.fop << 16;
+    w[5] = real ? 0xffff0000 | (fdp & 0xffff) : fdp;
+    w[6] = real ? (fdp >> 16) << 12 : 0xffff0000;
 }
 
 static Env get_env(const SoftCpu *cpu, const Op *op, const uint8_t *from)
@@ -74,18 +73,19 @@ static Env get_env(const SoftCpu *cpu, const Op *op, const uint8_t *from)
     const uint32_t *w = (const uint32_t *)from;
     const uint16_t *h = (const uint16_t *)from;
     bool real = is_real_format(cpu);
-    Pointers p;
+    X87Pointers p;
 
     if (op->size == 2) {
         p.fip = h[3] | (real ? (uint32_t)(h[4] >> 12) << 16 : 0);
         p.fdp = h[5] | (real ? (uint32_t)(h[6] >> 12) << 16 : 0);
         p.fop = real ? h[4] & 0x7ff : 0;
-        return (Env){ h[0], h[1], h[2], p.fip, (uint32_t)p.fop << 16, p.fdp, 0 };
+        return (Env){ h[0], h[1], h[2], (uint32_t)p.fip, (uint32_t)p.fop << 16, (uint32_t)p.fdp, 0 };
     }
     p.fip = real ? (w[3] & 0xffff) | (w[4] >> 12 & 0xffff) << 16 : w[3];
     p.fdp = real ? (w[5] & 0xffff) | (w[6] >> 12 & 0xffff) << 16 : w[5];
     p.fop = (real ? w[4] : w[4] >> 16) & 0x7ff;
-    return (Env){ w[0] & 0xffff, w[1] & 0xffff, w[2] & 0xffff, p.fip, (uint32_t)p.fop << 16, p.fdp, 0 };
+    return (Env){ (uint16_t)w[0], (uint16_t)w[1], (uint16_t)w[2], (uint32_t)p.fip, (uint32_t)p.fop << 16,
+                  (uint32_t)p.fdp, 0 };
 }
 
 /* Both also do what the guest's instruction does to the registers: mask all exceptions, or FNINIT. */
@@ -93,15 +93,16 @@ static void store_env(SoftCpu *cpu, const Op *op, bool registers)
 {
     unsigned bytes = env_bytes(op);
     uint8_t area[sizeof(Env) + FNSAVE_REGISTERS], *to;
-    Pointers p;
+    X87Pointers p;
 
     soft_sync(cpu, op);
     to = soft_write_begin(cpu, soft_ea(cpu, op), bytes + (registers ? FNSAVE_REGISTERS : 0), soft_op_access(op), false,
                           false);
     soft_fp_enter(cpu);
-    p = pointers(cpu);
+    p = env_pointers(cpu);
     if (registers) {
         __asm__ volatile("fnsave %0" : "=m"(area));
+        soft_fp_set_pointers(cpu, (X87Pointers){ 0 });
         soft_copy(to + bytes, area + sizeof(Env), FNSAVE_REGISTERS);
     } else {
         __asm__ volatile("fnstenv %0" : "=m"(area));
@@ -145,6 +146,7 @@ static bool load_env(SoftCpu *cpu, const Op *op, bool registers)
     } else {
         __asm__ volatile("fldenv %0" : : "m"(env));
     }
+    soft_fp_set_pointers(cpu, (X87Pointers){ env.fip, env.fdp, (uint16_t)(env.fcs_fop >> 16) });
     return true;
 }
 
@@ -164,7 +166,15 @@ static const Op *op_frstor(SoftCpu *cpu, const Op *op)
     SOFT_NEXT(cpu, op);
 }
 
-/* ---- WAIT, LDMXCSR ---- */
+/* ---- FNINIT, WAIT, LDMXCSR ---- */
+
+static const Op *op_fninit(SoftCpu *cpu, const Op *op)
+{
+    soft_fp_enter(cpu);
+    __asm__ volatile("fninit");
+    soft_fp_set_pointers(cpu, (X87Pointers){ 0 });
+    SOFT_NEXT(cpu, op);
+}
 
 static const Op *op_wait(SoftCpu *cpu, const Op *op)
 {
@@ -228,7 +238,7 @@ static void fxsave(SoftCpu *cpu, const Op *op, bool wide)
     to = soft_write_begin(cpu, linear, fx_bytes(cpu), soft_op_access(op), false, false);
     soft_fp_enter(cpu);
     __asm__ volatile("fxsave64 %0" : "=m"(fx));
-    soft_fp_scrub(cpu, fx);
+    soft_fp_put_pointers(fx, soft_fp_saved_pointers(cpu, fx, soft_fp_pointers(cpu)));
     if (!wide) {
         narrow_pointers(fx);
     }
@@ -253,6 +263,7 @@ static void fxrstor(SoftCpu *cpu, const Op *op, bool wide)
     __asm__ volatile("fxsave64 %0" : "=m"(fx));
     soft_copy(fx, image, bytes);
     __asm__ volatile("fxrstor64 %0" : : "m"(fx));
+    soft_fp_set_pointers(cpu, soft_fp_image_pointers(image));
 }
 
 static const Op *op_fxsave(SoftCpu *cpu, const Op *op)
@@ -280,6 +291,7 @@ static const Op *op_fxrstor64(SoftCpu *cpu, const Op *op)
 }
 
 const SoftInstr soft_fpu_instructions[] = {
+    { ZYDIS_MNEMONIC_FNINIT, op_fninit, INSTR_FP },
     { ZYDIS_MNEMONIC_FNSTENV, op_fnstenv, INSTR_FP },
     { ZYDIS_MNEMONIC_FNSAVE, op_fnsave, INSTR_FP },
     { ZYDIS_MNEMONIC_FLDENV, op_fldenv, INSTR_FP },

@@ -63,6 +63,7 @@ static void put_x87(SoftCpu *cpu, bool used, bool wide, uint8_t *to)
         return;
     }
     soft_copy(to, cpu->xsave, FX_MXCSR);
+    soft_fp_put_pointers(to, soft_fp_saved_pointers(cpu, cpu->xsave, soft_fp_image_pointers(cpu->xsave)));
     soft_copy(to + FX_ST, cpu->xsave + FX_ST, FX_XMM - FX_ST);
     if (!wide) {
         *fp_u32(to, FX_FIP + 4) = 0;

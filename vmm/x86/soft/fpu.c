@@ -6,16 +6,17 @@
  * otherwise the host's have their initial values, as C code expects, and the guest's are in
  * cpu->xsave in the standard form of XSAVE, as far as the host has them (SDM 1-13.4).
  *
- * The x87 pointers of instructions that ran natively are addresses of stubs and of host
- * memory.  They never leave the registers: an image gets the guest's instruction pointer
- * instead of a stub's, and no data pointer and opcode (which today's processors keep for
- * unmasked exceptions only; not modelled).  Pointers that the guest loaded itself are kept.
+ * The host's x87 pointers are of no use: of instructions that ran natively they are addresses
+ * of stubs and of host memory, and AMD's processors save them only with an unmasked exception
+ * pending (APM 2-11.4.4), so each switch of threads may lose them.  So the guest's are kept
+ * beside: the instruction pointer of what ran natively, without a data pointer and an opcode
+ * (which today's processors keep for unmasked exceptions only; not modelled), or what the
+ * guest loaded itself.  Every image that leaves the registers gets these.
  *
  * Everything here runs on the CPU's thread.
  */
 #include "vmm/x86/soft/fpu.h"
 
-#include "vmm/x86/soft/stub.h"
 #include "vmm/x86/soft/vm.h"
 
 /* What the host's registers are outside of guest code: all in their initial configuration. */
@@ -43,9 +44,45 @@ static void xsave(const SoftCpu *cpu, uint8_t *image)
     }
 }
 
-void soft_fp_load_from(SoftCpu *cpu, const uint8_t *image)
+/* ---- x87 pointers ---- */
+
+X87Pointers soft_fp_image_pointers(uint8_t *image)
 {
+    return (X87Pointers){ *fp_u64(image, FX_FIP), *fp_u64(image, FX_FDP), *fp_u16(image, FX_FOP) & 0x7ff };
+}
+
+void soft_fp_put_pointers(uint8_t *image, X87Pointers pointers)
+{
+    *fp_u16(image, FX_FOP) = pointers.fop;
+    *fp_u64(image, FX_FIP) = pointers.fip;
+    *fp_u64(image, FX_FDP) = pointers.fdp;
+}
+
+X87Pointers soft_fp_pointers(SoftCpu *cpu)
+{
+    return cpu->x87_ip == X87_IP_NONE ? soft_fp_image_pointers(cpu->xsave) : (X87Pointers){ .fip = cpu->x87_ip };
+}
+
+void soft_fp_set_pointers(SoftCpu *cpu, X87Pointers pointers)
+{
+    soft_fp_put_pointers(cpu->xsave, pointers);
+    cpu->x87_ip = X87_IP_NONE;
+}
+
+X87Pointers soft_fp_saved_pointers(const SoftCpu *cpu, uint8_t *image, X87Pointers pointers)
+{
+    /* APM 2-11.4.4.  Zeroes are of processors with XSAVEERPTR; earlier ones of AMD's left memory as it was. */
+    return cpu->vm->intel || *fp_u16(image, FX_FSW) & FSW_ES ? pointers : (X87Pointers){ 0 };
+}
+
+/* ---- all of it ---- */
+
+void soft_fp_load_from(SoftCpu *cpu, uint8_t *image)
+{
+    bool used = *fp_u64(image, XS_BV) & XFEATURE_X87;
+
     xrstor(image);
+    soft_fp_set_pointers(cpu, used ? soft_fp_image_pointers(image) : (X87Pointers){ 0 });
     cpu->fp_loaded = true;
 }
 
@@ -54,23 +91,25 @@ void soft_fp_load(SoftCpu *cpu)
     soft_fp_load_from(cpu, cpu->xsave);
 }
 
-bool soft_fp_scrub(const SoftCpu *cpu, uint8_t *image)
+/* Writes out what the image only calls initial. */
+static void use_x87(uint8_t *image)
 {
-    bool native = soft_stubs_contain(cpu->vm, *fp_u64(image, FX_FIP));
-
-    if (native) {
-        *fp_u16(image, FX_FOP) = 0;
-        *fp_u64(image, FX_FIP) = cpu->x87_ip;
-        *fp_u64(image, FX_FDP) = 0;
-    }
-    return native;
+    soft_zero(image, FX_MXCSR);
+    soft_zero(image + FX_ST, FX_XMM - FX_ST);
+    *fp_u16(image, FX_FCW) = FCW_INIT;
+    *fp_u64(image, XS_BV) |= XFEATURE_X87;
 }
 
 void soft_fp_sync(SoftCpu *cpu)
 {
     if (cpu->fp_loaded) {
+        X87Pointers pointers = soft_fp_pointers(cpu);
+
         xsave(cpu, cpu->xsave);
-        soft_fp_scrub(cpu, cpu->xsave);
+        if (!(*fp_u64(cpu->xsave, XS_BV) & XFEATURE_X87) && (pointers.fip || pointers.fdp || pointers.fop)) {
+            use_x87(cpu->xsave);
+        }
+        soft_fp_put_pointers(cpu->xsave, pointers);
     }
 }
 
@@ -96,9 +135,7 @@ uint8_t *soft_fp_image(SoftCpu *cpu)
 
     soft_fp_leave(cpu);
     if (!(*bv & XFEATURE_X87)) {
-        soft_zero(image, FX_MXCSR);
-        soft_zero(image + FX_ST, FX_XMM - FX_ST);
-        *fp_u16(image, FX_FCW) = FCW_INIT;
+        use_x87(image);
     }
     if (!(*bv & XFEATURE_SSE)) {
         soft_zero(image + FX_XMM, FX_END - FX_XMM);

@@ -23,8 +23,17 @@ static inline uint16_t *fp_u16(uint8_t *image, unsigned offset) { return (uint16
 static inline uint32_t *fp_u32(uint8_t *image, unsigned offset) { return (uint32_t *)(image + offset); }
 static inline uint64_t *fp_u64(uint8_t *image, unsigned offset) { return (uint64_t *)(image + offset); }
 
-/* Puts the guest's x87 pointers in the place of the host's.  False: they were the guest's. */
-bool soft_fp_scrub(const SoftCpu *cpu, uint8_t *image);
+/* The guest's x87 pointers while the registers are loaded (fpu.c): cpu->x87_ip, or, if that is X87_IP_NONE, those of
+ * cpu->xsave, which are the last that the guest loaded. */
+#define X87_IP_NONE UINT64_MAX
+typedef struct X87Pointers { uint64_t fip, fdp; uint16_t fop; } X87Pointers;
+X87Pointers soft_fp_pointers(SoftCpu *cpu);
+void soft_fp_set_pointers(SoftCpu *cpu, X87Pointers pointers);
+/* The other way round, of and to an image. */
+X87Pointers soft_fp_image_pointers(uint8_t *image);
+void soft_fp_put_pointers(uint8_t *image, X87Pointers pointers);
+/* Those that FXSAVE and the XSAVE family write; `image` has FSW. */
+X87Pointers soft_fp_saved_pointers(const SoftCpu *cpu, uint8_t *image, X87Pointers pointers);
 /* Copies the registers to cpu->xsave, if they are loaded, and leaves them there. */
 void soft_fp_sync(SoftCpu *cpu);
 /* Puts them away, and writes out what cpu->xsave only calls initial, so that cpu->xsave may be read and written. */
@@ -35,7 +44,7 @@ static inline unsigned soft_misaligned_vector(const Op *op, uint64_t linear)
     return op->flags & OP_STACK && !soft_is_canonical(linear) ? VECTOR_SS : VECTOR_GP;
 }
 /* Replaces all of it by an image in the standard form that soft_fp_valid() would take; 64-aligned. */
-void soft_fp_load_from(SoftCpu *cpu, const uint8_t *image);
+void soft_fp_load_from(SoftCpu *cpu, uint8_t *image);
 /* Forgets what the registers are: cpu->xsave has been written. */
 void soft_fp_replace(SoftCpu *cpu);
 /* FSW.ES. */

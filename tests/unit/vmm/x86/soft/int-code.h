@@ -18,6 +18,8 @@ typedef struct Code {
     Random *random;
     bool is_64;
     bool aligned; /* every address is a multiple of 16: LOCK may be used */
+    /* Of DAA, DAS, AAA, AAS (bits 0 to 3): what follows gives the flags that it leaves undefined (SDM 2A) a value. */
+    unsigned settle;
     uint8_t bytes[CODE_MAX];
     unsigned n;
 } Code;

@@ -339,6 +339,16 @@ static void emit_bswap(Code *c)
     code_put_opcode(c, &s, 0xc8 | (r & 7), r >> 3, false, false);
 }
 
+/* After DAA and DAS OF is undefined, after AAA and AAS also SF, ZF and PF: clears them, by way of EDX, no address. */
+static void put_settled(Code *c, unsigned opcode)
+{
+    code_put(c, 2, 0xc289); /* MOV EDX, EAX */
+    code_put(c, 1, 0x9f);   /* LAHF */
+    code_put(c, 3, opcode < 0x37 ? 0xd5e480 : 0x11e480); /* AND AH, the flags that are defined */
+    code_put(c, 1, 0x9e);   /* SAHF */
+    code_put(c, 2, 0xd089); /* MOV EAX, EDX */
+}
+
 /* Without operands: CBW, CWD, LAHF, SAHF, CMC, CLC, STC, NOP, and those of 32-bit code only. */
 static void emit_simple(Code *c)
 {
@@ -353,6 +363,9 @@ static void emit_simple(Code *c)
     code_put_opcode(c, &s, opcode, 0, false, false);
     if (opcode == 0xd4 || opcode == 0xd5) {
         code_put(c, 1, random_below(c->random, 2) ? 10 : random_below(c->random, 256));
+    }
+    if (opcode < 0x40 && c->settle >> (opcode >> 3 & 3) & 1) {
+        put_settled(c, opcode);
     }
 }
 

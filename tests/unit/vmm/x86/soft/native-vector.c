@@ -149,6 +149,24 @@ void native_vector_end(void)
     unmap();
 }
 
+uint32_t native_mxcsr_mask(void)
+{
+    _Alignas(16) uint8_t image[512] = { 0 };
+    uint32_t mask;
+
+    __asm__ volatile("fxsave64 %0" : "=m"(image));
+    memcpy(&mask, image + 28, sizeof(mask));
+    return mask ? mask : 0xffbf; /* SDM 1-11.6.6 */
+}
+
+bool native_has_x87_selectors(void)
+{
+    uint32_t env[7] = { 0x37f, 0, 0xffff, 0, 0x1234, 0, 0x1234 };
+
+    __asm__ volatile("fldenv %0\n\tfnstenv %0\n\tfninit" : "+m"(env));
+    return env[4] & 0xffff || env[6] & 0xffff;
+}
+
 int native_vector_run(const uint8_t *bytes, unsigned n, const VectorState *before, VectorState *ret_after)
 {
     const uint32_t mxcsr = 0x1f80;

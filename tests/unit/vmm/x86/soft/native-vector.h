@@ -20,6 +20,11 @@ typedef struct VectorState {
 /* A page of memory for it, and behind it one that is not there. */
 #define NATIVE_DATA UINT64_C(0x5ff000)
 
+/* The bits of MXCSR that the host's processor has: with AMD's also MM (bit 17), misaligned operands. */
+uint32_t native_mxcsr_mask(void);
+/* Whether it keeps x87 FCS and FDS, which the software CPU does not (CPUID.7.EBX[13]; Zen 3 does). */
+bool native_has_x87_selectors(void);
+
 /* In the test itself, after the VM was made: each takes signals for itself and passes others on to whom it found. */
 void native_vector_begin(void);
 void native_vector_end(void);

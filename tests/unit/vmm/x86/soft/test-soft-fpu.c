@@ -20,6 +20,7 @@ typedef struct Pair {
     SoftRig *rig;
     uint64_t seed;
     VectorState before;
+    unsigned fcs, fds; /* where in the area an environment has selectors; 0: nowhere */
 } Pair;
 
 static uint8_t *guest(Pair *p, uint64_t address)
@@ -43,6 +44,15 @@ static void randomize(Pair *p, unsigned kind)
     }
 }
 
+/* A host that keeps FCS and FDS saves those that it was given, where guests have zeroes. */
+static void clear_selectors(const Pair *p)
+{
+    if (p->fcs && native_has_x87_selectors()) {
+        *fp_u16((uint8_t *)AREA, p->fcs) = 0;
+        *fp_u16((uint8_t *)AREA, p->fds) = 0;
+    }
+}
+
 /* What differs, as text; NULL: nothing. */
 static char *difference(Pair *p, const uint8_t *bytes, unsigned n)
 {
@@ -52,6 +62,9 @@ static char *difference(Pair *p, const uint8_t *bytes, unsigned n)
 
     memcpy((void *)NATIVE_DATA, guest(p, NATIVE_DATA), PAGE_SIZE);
     vector = native_vector_run(bytes, n, &p->before, &native);
+    if (vector < 0) {
+        clear_selectors(p);
+    }
     what = vector_difference(vector, &native, vector_run(p->rig, bytes, n, &p->before, &soft), &soft);
     if (what) {
         return g_strdup(what);
@@ -126,10 +139,23 @@ static void test_environments_are_the_hosts(void **state)
         RUN_BOTH(&p, "fnsave", 0xdd, 0x33);
         randomize(&p, kind);
         RUN_BOTH(&p, "fnsave, 16 bits", 0x66, 0xdd, 0x33);
+    }
+    vector_rig_free(p.rig);
+}
+
+static void test_environments_are_loaded_as_by_the_host(void **state)
+{
+    Pair p = { .rig = vector_rig_new(), .seed = 16 };
+
+    for (unsigned kind = 0; kind < 64; kind++) {
+        p.fcs = 0x40 + 16;
+        p.fds = 0x40 + 24;
         randomize(&p, kind);
         RUN_BOTH(&p, "fldenv; fnstenv", 0xd9, 0x23, 0xd9, 0x73, 0x40);
         randomize(&p, kind);
         RUN_BOTH(&p, "fldenv, 16 bits; fnstenv", 0x66, 0xd9, 0x23, 0xd9, 0x73, 0x40);
+        p.fcs = 0x100 + 16;
+        p.fds = 0x100 + 24;
         randomize(&p, kind);
         RUN_BOTH(&p, "frstor; fnsave", 0xdd, 0x23, 0xdd, 0xb3, 0, 1, 0, 0);
         randomize(&p, kind);
@@ -272,7 +298,7 @@ static void test_ts_keeps_images_from_being_taken(void **state)
 
 /* ---- pointers ---- */
 
-static void test_pointers_are_the_guests_and_never_the_hosts(void **state)
+static void test_pointers(Pair *p, bool intel)
 {
     /* fninit; fld1; fld qword [rbx]; fadd qword [rbx]; fnclex; emms; then every way to look */
     static const uint8_t code[] = {
@@ -283,23 +309,83 @@ static void test_pointers_are_the_guests_and_never_the_hosts(void **state)
         0xd9, 0xe8, 0xd9, 0x33,                   /* 31: fld1; fnstenv [rbx] */
     };
     static const uint8_t zeroes[10];
-    Pair p = { .rig = vector_rig_new(), .seed = 15 };
     VectorState after;
 
-    randomize(&p, 0xff);
-    p.before.gpr[X86_RBX] = NATIVE_DATA;
-    assert_int_equal(vector_run(p.rig, code, sizeof(code), &p.before, &after), -1);
-    assert_int_equal(*fp_u64(guest(&p, NATIVE_DATA + 0x40), FX_FIP), RIG_CODE + 6);
-    assert_int_equal(*fp_u64(guest(&p, NATIVE_DATA + 0x400), FX_FIP), RIG_CODE + 6);
-    assert_memory_equal(guest(&p, NATIVE_DATA + 0x40 + FX_FDP), zeroes, 8);
-    assert_memory_equal(guest(&p, NATIVE_DATA + 0x40 + FX_FOP), zeroes, 2);
-    assert_int_equal(*fp_u16(guest(&p, NATIVE_DATA + 0x20), 6), (RIG_CODE + 25) & 0xffff);
-    assert_memory_equal(guest(&p, NATIVE_DATA + 0x20 + 8), zeroes, 6);
-    assert_int_equal(*fp_u32(guest(&p, NATIVE_DATA), 12), RIG_CODE + 31);
-    assert_memory_equal(guest(&p, NATIVE_DATA + 16), zeroes, 10);
+    p->rig->vm->intel = intel;
+    randomize(p, 0xff);
+    p->before.gpr[X86_RBX] = NATIVE_DATA;
+    assert_int_equal(vector_run(p->rig, code, sizeof(code), &p->before, &after), -1);
+    assert_int_equal(*fp_u64(guest(p, NATIVE_DATA + 0x40), FX_FIP), intel ? RIG_CODE + 6 : 0);
+    assert_int_equal(*fp_u64(guest(p, NATIVE_DATA + 0x400), FX_FIP), intel ? RIG_CODE + 6 : 0);
+    assert_memory_equal(guest(p, NATIVE_DATA + 0x40 + FX_FDP), zeroes, 8);
+    assert_memory_equal(guest(p, NATIVE_DATA + 0x40 + FX_FOP), zeroes, 2);
+    assert_int_equal(*fp_u16(guest(p, NATIVE_DATA + 0x20), 6), (RIG_CODE + 25) & 0xffff);
+    assert_memory_equal(guest(p, NATIVE_DATA + 0x20 + 8), zeroes, 6);
+    assert_int_equal(*fp_u32(guest(p, NATIVE_DATA), 12), RIG_CODE + 31);
+    assert_memory_equal(guest(p, NATIVE_DATA + 16), zeroes, 10);
     assert_int_equal(*fp_u64(after.xsave, FX_FIP), RIG_CODE + 31);
     assert_memory_equal(after.xsave + FX_FDP, zeroes, 8);
+}
+
+static void test_pointers_are_the_guests_and_never_the_hosts(void **state)
+{
+    Pair p = { .rig = vector_rig_new(), .seed = 15 };
+
+    test_pointers(&p, true);
+    test_pointers(&p, false);
     vector_rig_free(p.rig);
+}
+
+/* fninit; fldcw [rbx + 0x3f0]; fld1; fdiv dword [rbx + 0x3f8]; then ways to look: an unmasked #Z is pending */
+static void test_pointers_of_an_exception(Pair *p, bool intel)
+{
+    static const uint8_t code[] = { 0xdb, 0xe3, 0xd9, 0xab, 0xf0, 3, 0, 0, 0xd9, 0xe8, 0xd8, 0xb3, 0xf8, 3, 0, 0,
+                                    0x48, 0x0f, 0xae, 0x43, 0x40,        /* 16: fxsave64 [rbx + 0x40] */
+                                    0x48, 0x0f, 0xae, 0xa3, 0, 4, 0, 0,  /* 21: xsave64 [rbx + 0x400] */
+                                    0xd9, 0x33,                          /* 29: fnstenv [rbx] */
+                                    0xdb, 0xe3, 0xd9, 0x73, 0x20 };      /* 31: fninit; fnstenv [rbx + 0x20] */
+    VectorState after;
+
+    p->rig->vm->intel = intel;
+    randomize(p, 0xff);
+    p->before.gpr[X86_RBX] = NATIVE_DATA;
+    *fp_u16(guest(p, NATIVE_DATA), 0x3f0) = 0x37b;
+    *fp_u32(guest(p, NATIVE_DATA), 0x3f8) = 0;
+    assert_int_equal(vector_run(p->rig, code, sizeof(code), &p->before, &after), -1);
+    assert_int_equal(*fp_u64(guest(p, NATIVE_DATA + 0x40), FX_FIP), RIG_CODE + 10);
+    assert_int_equal(*fp_u64(guest(p, NATIVE_DATA + 0x400), FX_FIP), RIG_CODE + 10);
+    assert_int_equal(*fp_u32(guest(p, NATIVE_DATA), 12), RIG_CODE + 10);
+    assert_int_equal(*fp_u32(guest(p, NATIVE_DATA + 0x20), 12), 0);
+    assert_int_equal(*fp_u64(after.xsave, FX_FIP), 0);
+}
+
+static void test_pointers_of_a_pending_exception_are_saved(void **state)
+{
+    Pair p = { .rig = vector_rig_new(), .seed = 17 };
+
+    test_pointers_of_an_exception(&p, true);
+    test_pointers_of_an_exception(&p, false);
+    vector_rig_free(p.rig);
+}
+
+static void test_pointers_outlive_a_switch_of_threads(void **state)
+{
+    /* fldenv [rbx]; hlt; fnstenv [rbx + 0x40]; hlt */
+    static const uint8_t code[] = { 0xd9, 0x23, 0xf4, 0xd9, 0x73, 0x40, 0xf4 };
+    static const uint32_t env[] = { 0xffff037f, 0xffff0000, 0xffffffff, 0x12345678,
+                                    0x05a50000, 0x789abcde, 0xffff0000 };
+    SoftRig *rig = soft_rig_new();
+
+    soft_rig_enter_64(rig, 0);
+    soft_rig_code(rig, code, sizeof(code));
+    memcpy(rig->host + RIG_DATA, env, sizeof(env));
+    rig->cpu->gpr[X86_RBX] = RIG_DATA;
+    assert_int_equal(soft_rig_run(rig), SOFT_EXIT_HALTED);
+    soft_fp_leave(rig->cpu);
+    rig->cpu->halted = false;
+    assert_int_equal(soft_rig_run(rig), SOFT_EXIT_HALTED);
+    assert_memory_equal(rig->host + RIG_DATA + 0x40, env, sizeof(env));
+    soft_rig_free(rig);
 }
 
 static void test_real_mode_has_linear_pointers(void **state)
@@ -369,6 +455,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_saved_images_are_the_hosts),
         cmocka_unit_test(test_environments_are_the_hosts),
+        cmocka_unit_test(test_environments_are_loaded_as_by_the_host),
         cmocka_unit_test(test_images_are_restored_as_by_the_host),
         cmocka_unit_test(test_what_is_misaligned_is_refused),
         cmocka_unit_test(test_areas_that_end_beyond_memory_fault),
@@ -376,6 +463,8 @@ int main(void)
         cmocka_unit_test(test_xgetbv_tells_what_is_enabled_and_in_use),
         cmocka_unit_test(test_ts_keeps_images_from_being_taken),
         cmocka_unit_test(test_pointers_are_the_guests_and_never_the_hosts),
+        cmocka_unit_test(test_pointers_of_a_pending_exception_are_saved),
+        cmocka_unit_test(test_pointers_outlive_a_switch_of_threads),
         cmocka_unit_test(test_real_mode_has_linear_pointers),
         cmocka_unit_test(test_32_bit_code_leaves_the_upper_registers_alone),
         cmocka_unit_test(test_states_that_the_host_would_refuse_are_not_valid),

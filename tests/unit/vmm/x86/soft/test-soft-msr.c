@@ -150,14 +150,23 @@ static void unknown_msrs_fault(void **state)
     assert_false(wrmsr(*state, 0x204f, 0));
 }
 
+static void assert_must_be_canonical(SoftRig *rig, const uint32_t *msrs, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        assert_refused(rig, msrs[i], UINT64_C(1) << 47);
+        assert_refused(rig, msrs[i], UINT64_C(0xfffe) << 48);
+    }
+}
+
+/* SYSENTER_ESP and SYSENTER_EIP have 32 bits on AMD's processors: registers_of_32_bits_refuse_or_ignore_more(). */
 static void linear_addresses_must_be_canonical(void **state)
 {
-    static const uint32_t msrs[] = { 0x175, 0x176, 0xc0000082, 0xc0000083, 0xc0000100, 0xc0000101, 0xc0000102 };
+    static const uint32_t msrs[] = { 0xc0000082, 0xc0000083, 0xc0000100, 0xc0000101, 0xc0000102, 0x175, 0x176 };
 
-    for (unsigned i = 0; i < G_N_ELEMENTS(msrs); i++) {
-        assert_refused(*state, msrs[i], UINT64_C(1) << 47);
-        assert_refused(*state, msrs[i], UINT64_C(0xfffe) << 48);
-    }
+    set_vendor(*state, "AuthenticAMD");
+    assert_must_be_canonical(*state, msrs, G_N_ELEMENTS(msrs) - 2);
+    set_vendor(*state, "GenuineIntel");
+    assert_must_be_canonical(*state, msrs, G_N_ELEMENTS(msrs));
     assert_holds(*state, 0x175, UINT64_C(0xffff8000) << 32);
     assert_holds(*state, 0xc0000082, UINT64_C(0xffff8000) << 32 | 5);
     assert_holds(*state, 0xc0000102, 0x7fffffffffff);

@@ -22,8 +22,14 @@ typedef struct Bench {
     uint64_t seed, runs;
 } Bench;
 
+/* Zen 3 takes misaligned operands of the SHA instructions, and of no others; guests have #GP, SDM 2A-2.4. */
+static bool may_be_misaligned(const ZydisDecodedInstruction *z)
+{
+    return z->meta.isa_set == ZYDIS_ISA_SET_SHA;
+}
+
 static void compare(Bench *b, const ZydisDecodedInstruction *z, const uint8_t *bytes, const VectorState *state,
-                    const uint8_t *data)
+                    const uint8_t *data, bool misaligned)
 {
     VectorState native, guest;
     uint8_t *host_data = (uint8_t *)NATIVE_DATA, *guest_data = b->rig->host + NATIVE_DATA;
@@ -34,6 +40,9 @@ static void compare(Bench *b, const ZydisDecodedInstruction *z, const uint8_t *b
     memcpy(guest_data, data, PAGE_SIZE);
     native_vector = native_vector_run(bytes, z->length, state, &native);
     vector = vector_run(b->rig, bytes, z->length, state, &guest);
+    if (misaligned && may_be_misaligned(z) && vector == VECTOR_GP && native_vector != VECTOR_GP) {
+        return;
+    }
     what = vector_difference(native_vector, &native, vector, &guest);
     /* The host writes a part before a fault of FSTP m80; a guest has nothing written then. */
     if (!what && memcmp(vector < 0 ? host_data : data, guest_data, PAGE_SIZE)) {
@@ -118,7 +127,7 @@ static void test_one(Bench *b, const uint8_t *bytes, unsigned n)
         if (memory) {
             state.gpr[ZydisRegisterGetId(memory->mem.base)] = place(memory, kind);
         }
-        compare(b, &z, bytes, &state, data);
+        compare(b, &z, bytes, &state, data, memory && place(memory, kind) & 15);
     }
 }
 

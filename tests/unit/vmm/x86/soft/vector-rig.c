@@ -117,7 +117,7 @@ void vector_fill(uint64_t *seed, VectorState *state, unsigned kind)
     state->rflags = vector_random(seed) & ARITHMETIC;
     fill_x87(seed, image, kind & 1);
     *fp_u32(image, FX_MXCSR) = kind & 2 ? vector_random(seed) & 0xffc0 : MXCSR_INIT | (vector_random(seed) & 0xe040);
-    *fp_u32(image, FX_MXCSR_MASK) = 0xffff;
+    *fp_u32(image, FX_MXCSR_MASK) = native_mxcsr_mask();
     for (unsigned i = 0; i < 16; i++) {
         vector_fill_register(seed, image + FX_XMM + 16 * i);
         vector_fill_register(seed, image + XS_AVX + 16 * i);
