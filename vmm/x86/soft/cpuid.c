@@ -52,10 +52,10 @@ static const WordRow words[FEATURE_WORDS] = {
         /* FPU VME DE PSE TSC MSR PAE MCE CX8 APIC, SEP MTRR PGE MCA CMOV PAT PSE36, CLFSH, MMX FXSR SSE SSE2 */
         0x3ff | B(11) | B(12) | B(13) | B(14) | B(15) | B(16) | B(17) | B(19) | B(23) | B(24) | B(25) | B(26) },
     [FEATURE_7_EBX] = { 7, 0, REG_EBX,
-        /* BMI1 AVX2 FDP_EXCPTN_ONLY BMI2 ZERO_FCS_FDS RDSEED ADX SHA */
-        B(3) | B(5) | B(6) | B(8) | B(13) | B(18) | B(19) | B(29),
-        /* FSGSBASE TSC_ADJUST SMEP ERMS INVPCID SMAP CLFLUSHOPT CLWB */
-        B(0) | B(1) | B(7) | B(9) | B(10) | B(20) | B(23) | B(24) },
+        /* BMI1 AVX2 BMI2 RDSEED ADX SHA */
+        B(3) | B(5) | B(8) | B(18) | B(19) | B(29),
+        /* FSGSBASE TSC_ADJUST FDP_EXCPTN_ONLY SMEP ERMS INVPCID ZERO_FCS_FDS SMAP CLFLUSHOPT CLWB */
+        B(0) | B(1) | B(6) | B(7) | B(9) | B(10) | B(13) | B(20) | B(23) | B(24) },
     [FEATURE_7_ECX] = { 7, 0, REG_ECX, B(8) | B(9) | B(10) /* GFNI VAES VPCLMULQDQ */, B(2) | B(22) /* UMIP RDPID */ },
     [FEATURE_7_EDX] = { 7, 0, REG_EDX, 0,
         /* FSRM MD_CLEAR SERIALIZE, IBRS and IBPB, STIBP, L1D_FLUSH, ARCH_CAPABILITIES, SSBD */

@@ -4,11 +4,7 @@
  *
  *         cmp byte [rdi + fp_loaded], 0   if it uses vector or x87 registers
  *         je  2f
- *     1:  movzx eax, word [rsi + ip]      x87_ip, if it becomes the last x87 instruction
- *         and eax, 4095
- *         add rax, [rdi + rip]
- *         mov [rdi + x87_ip], rax
- *         mov memory, rdx                 if rdx is needed otherwise
+ *     1:  mov memory, rdx                 if rdx is needed otherwise
  *         movzx eax, word [rdi + cc]      if it reads flags, or leaves some alone
  *         add al, 127                     OF
  *         sahf
@@ -18,6 +14,10 @@
  *         lahf                            if it writes flags
  *         seto al
  *         mov [rdi + cc], ax
+ *         movzx eax, word [rsi + ip]      x87_ip, if it becomes the last x87 instruction
+ *         and eax, 4095
+ *         add rax, [rdi + rip]
+ *         mov [rdi + x87_ip], rax
  *         add rsi, 32                     SOFT_NEXT()
  *         jmp [rsi]
  *     2:  call common                     soft_fp_load(), keeps rdi, rsi, rdx
@@ -113,9 +113,6 @@ static void put_instruction(Code *c, const StubForm *form)
         put_byte_mask(c, form);
         return;
     }
-    if (form->pointer) {
-        put_pointer(c);
-    }
     if (form->memory != HOST_NONE && form->memory != HOST_DX) {
         PUT(c, 0x48 | form->memory >> 3, 0x89, 0xd0 | (form->memory & 7)); /* mov memory, rdx */
     }
@@ -133,6 +130,9 @@ static void put_instruction(Code *c, const StubForm *form)
     }
     if (form->flags_out) {
         put_flags_out(c);
+    }
+    if (form->pointer) {
+        put_pointer(c); /* behind: #MF of an earlier one leaves that one's */
     }
 }
 

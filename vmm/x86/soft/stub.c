@@ -6,7 +6,7 @@
  * no page is ever both writable and executable.  Stubs only ever get added, at addresses
  * where nothing has run before, until soft_stubs_reset().
  *
- * Under vm->lock, but for soft_stubs_contain().
+ * Under vm->lock.
  */
 #include <cpuid.h>
 #include <errno.h>
@@ -139,11 +139,6 @@ void soft_stubs_reset(SoftVm *vm)
     clear(s);
     s->resets++;
     vm->stubs_full = false;
-}
-
-bool soft_stubs_contain(const SoftVm *vm, uint64_t address)
-{
-    return address - (uintptr_t)vm->stubs->run < STORE_BYTES;
 }
 
 /* ---- finding ---- */

@@ -83,8 +83,6 @@ bool soft_stub_form_check(const ZydisDecodedInstruction *insn, const ZydisDecode
 /* ---- stub.c: the store; vm->lock ---- */
 void *soft_stub_find(SoftVm *vm, const StubForm *form); /* NULL: there is none yet */
 void *soft_stub_add(SoftVm *vm, const StubForm *form);  /* NULL: no room, and vm->stubs_full is set */
-/* Whether a code address is a stub's.  Any thread. */
-bool soft_stubs_contain(const SoftVm *vm, uint64_t address);
 
 /* ---- stub-emit.c: code ---- */
 #define STUB_BYTES_MAX 256

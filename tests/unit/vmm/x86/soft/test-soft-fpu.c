@@ -368,6 +368,21 @@ static void test_pointers_of_a_pending_exception_are_saved(void **state)
     vector_rig_free(p.rig);
 }
 
+static void test_pointers_are_of_the_instruction_that_is_reported(void **state)
+{
+    /* fninit; fldcw [rbx]; fld1; fdiv dword [rbx + 8]; fld1, which raises #MF */
+    static const uint8_t code[] = { 0xdb, 0xe3, 0xd9, 0x2b, 0xd9, 0xe8, 0xd8, 0x73, 0x08, 0xd9, 0xe8 };
+    Pair p = { .rig = vector_rig_new(), .seed = 18 };
+    VectorState after;
+
+    randomize(&p, 0xff);
+    *fp_u16(guest(&p, AREA), 0) = 0x37b;
+    *fp_u32(guest(&p, AREA), 8) = 0;
+    assert_int_equal(vector_run(p.rig, code, sizeof(code), &p.before, &after), VECTOR_MF);
+    assert_int_equal(*fp_u64(after.xsave, FX_FIP), RIG_CODE + 6);
+    vector_rig_free(p.rig);
+}
+
 static void test_pointers_outlive_a_switch_of_threads(void **state)
 {
     /* fldenv [rbx]; hlt; fnstenv [rbx + 0x40]; hlt */
@@ -464,6 +479,7 @@ int main(void)
         cmocka_unit_test(test_ts_keeps_images_from_being_taken),
         cmocka_unit_test(test_pointers_are_the_guests_and_never_the_hosts),
         cmocka_unit_test(test_pointers_of_a_pending_exception_are_saved),
+        cmocka_unit_test(test_pointers_are_of_the_instruction_that_is_reported),
         cmocka_unit_test(test_pointers_outlive_a_switch_of_threads),
         cmocka_unit_test(test_real_mode_has_linear_pointers),
         cmocka_unit_test(test_32_bit_code_leaves_the_upper_registers_alone),
