@@ -12,9 +12,11 @@
 
 #define C1_LATENCY_US 1
 
-static void write_cst(Aml *aml)
+#define STATES "CSTS" /* once for all, as there is room of 64 KiB for all tables (hw/i386/pc-tables.h) */
+
+void acpi_write_processor_states(Aml *aml)
 {
-    aml_name(aml, "_CST");
+    aml_name(aml, STATES);
     aml_begin_package(aml, 2);
     aml_int(aml, 1);
     aml_begin_package(aml, 4);
@@ -40,5 +42,8 @@ void acpi_begin_processor(Aml *aml, unsigned index)
     aml_begin_device(aml, name);
     aml_name_string(aml, "_HID", "ACPI0007");
     aml_name_int(aml, "_UID", index);
-    write_cst(aml);
+    aml_begin_method(aml, "_CST", 0, false);
+    aml_op(aml, AML_RETURN);
+    aml_path(aml, STATES);
+    aml_end(aml);
 }

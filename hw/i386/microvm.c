@@ -165,6 +165,7 @@ static GByteArray *write_dsdt(const Machine *machine)
     aml_int(aml, 0);
     aml_end(aml);
     aml_begin_scope(aml, "\\_SB");
+    acpi_write_processor_states(aml);
     for (unsigned i = 0; i < domain_vcpus(machine->domain); i++) {
         acpi_begin_processor(aml, i);
         aml_end(aml);

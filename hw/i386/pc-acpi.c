@@ -279,6 +279,7 @@ static GByteArray *write_dsdt(const PcAcpi *pc)
     }
     write_sleep_state(aml, "_S5", pc->s5_type);
     aml_begin_scope(aml, "\\_SB");
+    acpi_write_processor_states(aml);
     write_processors(aml, pc);
     aml_begin_device(aml, "PCI0");
     aml_name_eisa(aml, "_HID", "PNP0A08");

@@ -330,18 +330,31 @@ SLOW const Op *ret_slow(SoftCpu *cpu, const Op *op)
     return branch_ret(cpu, op);
 }
 
+/* The link is of another mode, or is to be made; a block that crosses into another page gets none. */
+static __attribute__((noinline)) const Op *return_to_be_linked(SoftCpu *cpu, uint64_t target, Block *from)
+{
+    const JumpEntry *entry = soft_jump_entry(cpu, target);
+
+    if (__atomic_load_n(&from->link[1], __ATOMIC_RELAXED) ||
+        (entry->tag == (target ^ cpu->jump_tag) && entry->block->code2)) {
+        return soft_goto(cpu, target);
+    }
+    cpu->rip = target;
+    cpu->linked_from = from;
+    cpu->linked_slot = 1;
+    return NULL;
+}
+
 /* To where the last call said that it would return. */
 INLINE const Op *return_as_noted(SoftCpu *cpu, uint64_t target, Block *from)
 {
     Block *to = __atomic_load_n(&from->link[1], __ATOMIC_ACQUIRE);
 
-    cpu->rip = target;
     if (LIKELY(to && to->mode == cpu->mode && !__atomic_load_n(&cpu->attention, __ATOMIC_RELAXED))) {
+        cpu->rip = target;
         return soft_enter(cpu, to);
     }
-    cpu->linked_from = from;
-    cpu->linked_slot = 1;
-    return NULL;
+    return return_to_be_linked(cpu, target, from);
 }
 
 const Op *branch_ret64(SoftCpu *cpu, const Op *op)

@@ -61,7 +61,8 @@ struct Block {
     uint8_t count, ops;          /* of instructions; of ops */
     const uint8_t *code;         /* key: host address of the first byte */
     const uint8_t *code2;        /* first byte on the second page, of one instruction that crosses; NULL */
-    Block *link[2];              /* atomic: where direct branches within the page lead; [0] not taken or unconditional */
+    Block *link[2];              /* atomic: where direct branches within the page lead; [0] not taken or unconditional;
+                                  * [1] also where a near call returns to */
     BlockRef hash_next;          /* atomic */
     BlockRef page_next[2];       /* of the code pages it is on */
     BlockRef in, in_next[2];     /* blocks with a link to this one, and the rest of those lists; * 2 + which of its links */

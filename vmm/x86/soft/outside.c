@@ -26,6 +26,8 @@ static void serve(SoftCpu *cpu)
 
     if (requests & REQUEST_FLUSH) {
         soft_tlb_flush(cpu);
+        /* Whoever asks sets this after the request; the block that runs must end before that, too. */
+        __atomic_store_n(&cpu->attention, 1, __ATOMIC_SEQ_CST);
     } else if (requests & REQUEST_REVOKE) {
         soft_tlb_revoke(cpu, NULL);
     }

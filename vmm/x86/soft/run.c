@@ -273,6 +273,7 @@ static void deliver_at_boundary(SoftCpu *cpu, SoftEventKind kind, unsigned vecto
     cpu->halted = false;
     cpu->ip = cpu->next_ip = cpu->rip;
     cpu->block = NULL;
+    cpu->linked_from = NULL; /* what comes next is not where that branch led */
     cpu->event = (SoftEvent){ .kind = (uint8_t)kind, .vector = (uint8_t)vector };
     soft_deliver(cpu);
 }
@@ -292,6 +293,7 @@ static void take_sipi(SoftCpu *cpu)
     X86Segment *cs = &cpu->segment[X86_CS];
 
     cpu->wait_sipi = false;
+    cpu->linked_from = NULL;
     cs->selector = (uint16_t)(vector << 8);
     cs->base = (uint64_t)vector << 12;
     cpu->rip = 0;

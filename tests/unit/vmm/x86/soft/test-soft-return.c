@@ -39,6 +39,11 @@ static int teardown(void **state)
     return 0;
 }
 
+static void put64(SoftRig *rig, uint64_t gpa, uint64_t value)
+{
+    memcpy(rig->host + gpa, &value, sizeof(value));
+}
+
 /* Until UD2. */
 static void run_from(SoftRig *rig, uint64_t rip)
 {
@@ -113,12 +118,39 @@ static void test_a_return_to_code_that_was_overwritten_runs_the_new(void **state
     }
 }
 
-/* ---- the caller's page goes while the function runs ---- */
-
-static void put64(SoftRig *rig, uint64_t gpa, uint64_t value)
+/* Where an interrupt comes while a return is to be linked, its handler must not become what the call returns to. */
+static void test_an_interrupt_at_a_return_leads_no_later_one_astray(void **state)
 {
-    memcpy(rig->host + gpa, &value, sizeof(value));
+    enum { VECTOR = 0x40, PLAIN = 0x50, WITH_STI = 0x60, HANDLER = 0x80 };
+    SoftRig *rig = *state;
+    const uint64_t gate = RIG_DATA + VECTOR * 16;
+
+    /* call PLAIN; call 1f; inc ebx; ud2 ... 1: jmp rdx */
+    PUT(rig, RIG_CODE, 0xe8, 0x4b, 0, 0, 0, 0xe8, 0x36, 0, 0, 0, 0xff, 0xc3, 0x0f, 0x0b);
+    PUT(rig, RIG_CODE + 0x40, 0xff, 0xe2);
+    PUT(rig, RIG_CODE + PLAIN, 0xc3);                      /* ret */
+    PUT(rig, RIG_CODE + WITH_STI, 0xfb, 0xc3);             /* sti; ret */
+    PUT(rig, RIG_CODE + HANDLER, 0xff, 0xc0, 0x48, 0xcf);  /* inc eax; iretq */
+    put64(rig, gate, ((RIG_CODE + HANDLER) & 0xffff) | (uint64_t)rig->cpu->segment[X86_CS].selector << 16 |
+                         UINT64_C(0x8e00) << 32 | (RIG_CODE + HANDLER) >> 16 << 48);
+    put64(rig, gate + 8, 0);
+    rig->cpu->idt = (X86Table){ .base = RIG_DATA, .limit = 0xfff };
+    for (unsigned i = 0; i < 3; i++) {
+        bool comes = i == 0;
+
+        rig->cpu->eflags &= ~(uint32_t)EFLAGS_IF;
+        rig->cpu->gpr[X86_RDX] = RIG_CODE + (comes ? WITH_STI : PLAIN);
+        rig->next_vector = VECTOR;
+        if (comes) {
+            soft_signal(rig->cpu, SOFT_INTERRUPT);
+        }
+        run_from(rig, RIG_CODE);
+        assert_int_equal(rig->cpu->gpr[X86_RAX], comes);
+        assert_int_equal(rig->cpu->gpr[X86_RBX], 1);
+    }
 }
+
+/* ---- the caller's page goes while the function runs ---- */
 
 /* Two pages that differ in what is done after the call. */
 static void put_callers(SoftRig *rig)
@@ -218,6 +250,7 @@ int main(void)
         TEST(returns_of_a_deep_recursion_find_their_ways),
         TEST(a_return_may_go_elsewhere),
         TEST(a_return_to_code_that_was_overwritten_runs_the_new),
+        TEST(an_interrupt_at_a_return_leads_no_later_one_astray),
         TEST(a_return_to_a_page_that_invlpg_dropped_finds_the_new_one),
         TEST(a_return_to_another_address_space_finds_its_page),
         TEST(a_return_to_memory_that_went_before_the_call_finds_what_is_there),
