@@ -6,12 +6,13 @@
  * otherwise the host's have their initial values, as C code expects, and the guest's are in
  * cpu->xsave in the standard form of XSAVE, as far as the host has them (SDM 1-13.4).
  *
- * The host's x87 pointers are of no use: of instructions that ran natively they are addresses
- * of stubs and of host memory, and AMD's processors save them only with an unmasked exception
- * pending (APM 2-11.4.4), so each switch of threads may lose them.  So the guest's are kept
- * beside: the instruction pointer of what ran natively, without a data pointer and an opcode
- * (which today's processors keep for unmasked exceptions only; not modelled), or what the
- * guest loaded itself.  Every image that leaves the registers gets these.
+ * The host's x87 pointers are of little use: of instructions that ran natively they are
+ * addresses of stubs and of host memory, and AMD's processors save them only with an unmasked
+ * exception pending (APM 2-11.4.4), so each switch of threads may lose them.  So the guest's
+ * are kept beside: the instruction pointer of what ran natively, without a data pointer and an
+ * opcode (which today's processors keep for unmasked exceptions only; not modelled), or what
+ * the guest loaded itself; a host that keeps those is asked for them, as it may cut addresses.
+ * Every image that leaves the registers gets these.
  *
  * Everything here runs on the CPU's thread.
  */
@@ -58,9 +59,34 @@ void soft_fp_put_pointers(uint8_t *image, X87Pointers pointers)
     *fp_u64(image, FX_FDP) = pointers.fdp;
 }
 
+static X87Pointers host_pointers(void)
+{
+    _Alignas(16) uint8_t fx[FX_BYTES];
+
+    __asm__ volatile("fxsave64 %0" : "=m"(fx));
+    return soft_fp_image_pointers(fx);
+}
+
 X87Pointers soft_fp_pointers(SoftCpu *cpu)
 {
-    return cpu->x87_ip == X87_IP_NONE ? soft_fp_image_pointers(cpu->xsave) : (X87Pointers){ .fip = cpu->x87_ip };
+    if (cpu->x87_ip != X87_IP_NONE) {
+        return (X87Pointers){ .fip = cpu->x87_ip };
+    }
+    return cpu->vm->host_keeps_pointers ? host_pointers() : soft_fp_image_pointers(cpu->xsave);
+}
+
+bool soft_fp_host_keeps_pointers(void)
+{
+    _Alignas(16) uint8_t fx[FX_BYTES] = { 0 };
+    X87Pointers pointers;
+
+    *fp_u16(fx, FX_FCW) = FCW_INIT;
+    *fp_u32(fx, FX_MXCSR) = MXCSR_INIT;
+    soft_fp_put_pointers(fx, (X87Pointers){ 0x1234, 0x5678, 0 });
+    __asm__ volatile("fxrstor64 %0" : : "m"(fx));
+    pointers = host_pointers();
+    xrstor(&host_state);
+    return pointers.fip == 0x1234 && pointers.fdp == 0x5678;
 }
 
 void soft_fp_set_pointers(SoftCpu *cpu, X87Pointers pointers)
@@ -102,7 +128,9 @@ static void use_x87(uint8_t *image)
 
 void soft_fp_sync(SoftCpu *cpu)
 {
-    if (cpu->fp_loaded) {
+    if (cpu->fp_loaded && cpu->x87_ip == X87_IP_NONE && cpu->vm->host_keeps_pointers) {
+        xsave(cpu, cpu->xsave);
+    } else if (cpu->fp_loaded) {
         X87Pointers pointers = soft_fp_pointers(cpu);
 
         xsave(cpu, cpu->xsave);

@@ -29,6 +29,8 @@ static inline uint64_t *fp_u64(uint8_t *image, unsigned offset) { return (uint64
 typedef struct X87Pointers { uint64_t fip, fdp; uint16_t fop; } X87Pointers;
 X87Pointers soft_fp_pointers(SoftCpu *cpu);
 void soft_fp_set_pointers(SoftCpu *cpu, X87Pointers pointers);
+/* Outside of guest code. */
+bool soft_fp_host_keeps_pointers(void);
 /* The other way round, of and to an image. */
 X87Pointers soft_fp_image_pointers(uint8_t *image);
 void soft_fp_put_pointers(uint8_t *image, X87Pointers pointers);

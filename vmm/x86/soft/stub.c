@@ -48,6 +48,7 @@ static void ask_host(SoftVm *vm)
     vm->host_xcr0 = (uint64_t)high << 32 | low;
     __cpuid_count(0xd, 1, a, b, c, d);
     vm->xsaveopt = a & 1;
+    vm->host_keeps_pointers = soft_fp_host_keeps_pointers();
 }
 
 static bool host_can(GError **error)

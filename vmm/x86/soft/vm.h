@@ -34,6 +34,7 @@ struct SoftVm {
                                    * calls soft_stubs_reset(), and decodes again */
     uint64_t host_xcr0;           /* the host's; stub.c */
     uint32_t mxcsr_mask;          /* bits of MXCSR that the host has */
+    bool host_keeps_pointers;     /* of x87, that were loaded: saves them again */
     bool xsaveopt;                /* the host has XSAVEOPT */
     bool intel;                   /* the vendor of the guest's CPUID, for what vendors do differently */
     bool null_keeps_base;         /* of FS and GS in long mode */

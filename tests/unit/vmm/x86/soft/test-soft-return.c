@@ -186,7 +186,8 @@ static void test_a_return_to_a_page_that_invlpg_dropped_finds_the_new_one(void *
     SoftRig *rig = *state;
 
     put_callers(rig);
-    PUT(rig, RIG_CODE, 0x48, 0x89, 0x17, 0x0f, 0x01, 0x3e, 0x50, 0x58, 0xc3); /* mov [rdi], rdx; invlpg [rsi]; push rax; pop rax; ret */
+    /* mov [rdi], rdx; invlpg [rsi]; push rax; pop rax; ret */
+    PUT(rig, RIG_CODE, 0x48, 0x89, 0x17, 0x0f, 0x01, 0x3e, 0x50, 0x58, 0xc3);
     goes_from_one_to_the_other(rig);
 }
 
