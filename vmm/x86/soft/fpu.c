@@ -77,9 +77,10 @@ X87Pointers soft_fp_pointers(SoftCpu *cpu)
 
 bool soft_fp_host_keeps_pointers(void)
 {
-    _Alignas(16) uint8_t fx[FX_BYTES] = { 0 };
+    _Alignas(16) uint8_t fx[FX_BYTES];
     X87Pointers pointers;
 
+    soft_zero(fx, sizeof(fx));
     *fp_u16(fx, FX_FCW) = FCW_INIT;
     *fp_u32(fx, FX_MXCSR) = MXCSR_INIT;
     soft_fp_put_pointers(fx, (X87Pointers){ 0x1234, 0x5678, 0 });
