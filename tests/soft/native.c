@@ -83,12 +83,16 @@ bool native_has_fsgsbase(void)
     return fsgsbase();
 }
 
+/* Asked for each instruction; CPUID would leave a guest each time. */
 bool native_is_intel(void)
 {
-    unsigned eax, ebx, ecx, edx;
+    static unsigned vendor;
+    unsigned eax, ecx, edx;
 
-    __cpuid(0, eax, ebx, ecx, edx);
-    return ebx == signature_INTEL_ebx;
+    if (!vendor) {
+        __cpuid(0, eax, vendor, ecx, edx);
+    }
+    return vendor == signature_INTEL_ebx;
 }
 
 bool native_has_serialize(void)

@@ -216,6 +216,21 @@ void soft_rig_enter_64(SoftRig *rig, unsigned cpl)
     start_at(rig, RIG_CODE);
 }
 
+int soft_rig_setup_64(void **state)
+{
+    SoftRig *rig = soft_rig_new();
+
+    soft_rig_enter_64(rig, 0);
+    *state = rig;
+    return 0;
+}
+
+int soft_rig_teardown(void **state)
+{
+    soft_rig_free(*state);
+    return 0;
+}
+
 void soft_rig_enter_32(SoftRig *rig)
 {
     write_gdt(rig);

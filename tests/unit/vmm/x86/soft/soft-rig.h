@@ -37,6 +37,9 @@ SoftRig *soft_rig_new(void);
 void soft_rig_free(SoftRig *rig);
 /* 64-bit mode with SSE and AVX on, at RIG_CODE; cpl 0 or 3; a flat GDT; pages 2 MiB, present, writable, user. */
 void soft_rig_enter_64(SoftRig *rig, unsigned cpl);
+/* Of cmocka: a rig in 64-bit mode at level 0 as *state, and its end. */
+int soft_rig_setup_64(void **state);
+int soft_rig_teardown(void **state);
 /* Flat 32-bit protected mode without paging, at RIG_CODE. */
 void soft_rig_enter_32(SoftRig *rig);
 /* Real mode with CS:IP 0x1000:0 (guest-physical 0x10000) and every other segment 0. */

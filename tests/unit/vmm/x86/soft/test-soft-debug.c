@@ -13,21 +13,6 @@
 #include "transfer-rig.h"
 #include "vmm/x86/soft/cpu.h"
 
-static int setup(void **state)
-{
-    SoftRig *rig = soft_rig_new();
-
-    soft_rig_enter_64(rig, 0);
-    *state = rig;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    soft_rig_free(*state);
-    return 0;
-}
-
 static void set_breakpoint(SoftRig *rig, unsigned n, uint64_t address, unsigned type, unsigned length)
 {
     rig->cpu->dr[n] = address;
@@ -373,7 +358,7 @@ static void test_events_and_registers_are_shown(void **state)
     assert_non_null(strstr(traced, "ip 0008:0000000000100014"));
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, soft_rig_setup_64, soft_rig_teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {

@@ -13,21 +13,6 @@
 #include "soft-rig.h"
 #include "vmm/x86/soft/cpu.h"
 
-static int setup(void **state)
-{
-    SoftRig *rig = soft_rig_new();
-
-    soft_rig_enter_64(rig, 0);
-    *state = rig;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    soft_rig_free(*state);
-    return 0;
-}
-
 static void assert_ends_in(SoftRig *rig, unsigned vector)
 {
     assert_int_equal(soft_rig_run(rig), SOFT_EXIT_EXCEPTION);
@@ -299,7 +284,7 @@ static void test_clac_is_undefined_for_users(void **state)
     assert_ends_in(rig, VECTOR_UD);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, soft_rig_setup_64, soft_rig_teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {

@@ -14,21 +14,6 @@
 
 #define TSS (RIG_DATA + 0x10000)
 
-static int setup(void **state)
-{
-    SoftRig *rig = soft_rig_new();
-
-    soft_rig_enter_64(rig, 0);
-    *state = rig;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    soft_rig_free(*state);
-    return 0;
-}
-
 static void assert_ends_in(SoftRig *rig, unsigned vector)
 {
     assert_int_equal(soft_rig_run(rig), SOFT_EXIT_EXCEPTION);
@@ -195,7 +180,7 @@ static void test_a_breakpoint_on_a_port_traps_after_the_access(void **state)
     assert_int_equal(rig->writes, 1);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, soft_rig_setup_64, soft_rig_teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {

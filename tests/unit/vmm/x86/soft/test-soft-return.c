@@ -24,21 +24,6 @@
         memcpy((rig)->host + (address), bytes_, sizeof(bytes_));    \
     } while (0)
 
-static int setup(void **state)
-{
-    SoftRig *rig = soft_rig_new();
-
-    soft_rig_enter_64(rig, 0);
-    *state = rig;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    soft_rig_free(*state);
-    return 0;
-}
-
 static void put64(SoftRig *rig, uint64_t gpa, uint64_t value)
 {
     memcpy(rig->host + gpa, &value, sizeof(value));
@@ -242,7 +227,7 @@ static void test_a_return_to_memory_that_went_before_the_call_finds_what_is_ther
     assert_int_equal(done, 2);
 }
 
-#define TEST(NAME) cmocka_unit_test_setup_teardown(test_##NAME, setup, teardown)
+#define TEST(NAME) cmocka_unit_test_setup_teardown(test_##NAME, soft_rig_setup_64, soft_rig_teardown)
 
 int main(void)
 {

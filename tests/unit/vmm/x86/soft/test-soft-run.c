@@ -16,21 +16,6 @@
 #include "vmm/epoch.h"
 #include "vmm/x86/soft/vm.h"
 
-static int setup(void **state)
-{
-    SoftRig *rig = soft_rig_new();
-
-    soft_rig_enter_64(rig, 0);
-    *state = rig;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    soft_rig_free(*state);
-    return 0;
-}
-
 static void assert_ends_in(SoftRig *rig, unsigned vector)
 {
     assert_int_equal(soft_rig_run(rig), SOFT_EXIT_EXCEPTION);
@@ -238,19 +223,21 @@ static void test_code_changed_by_another_vcpu_is_seen(void **state)
     assert_int_equal(rig->cpu->gpr[X86_RCX], 0);
 }
 
+#define T(name) cmocka_unit_test_setup_teardown(name, soft_rig_setup_64, soft_rig_teardown)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_a_loop_runs_to_its_end_and_counts_its_instructions, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_store_into_the_running_block_counts_at_once, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_write_by_a_device_replaces_what_was_decoded, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_an_instruction_may_cross_a_page, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_the_limit_ends_after_that_many_instructions, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_kick_ends_an_endless_loop, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_room_for_code_is_made_by_dropping_the_oldest, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_locked_additions_of_two_vcpus_lose_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_locked_additions_across_pages_lose_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_code_changed_by_another_vcpu_is_seen, setup, teardown),
+        T(test_a_loop_runs_to_its_end_and_counts_its_instructions),
+        T(test_a_store_into_the_running_block_counts_at_once),
+        T(test_a_write_by_a_device_replaces_what_was_decoded),
+        T(test_an_instruction_may_cross_a_page),
+        T(test_the_limit_ends_after_that_many_instructions),
+        T(test_a_kick_ends_an_endless_loop),
+        T(test_room_for_code_is_made_by_dropping_the_oldest),
+        T(test_locked_additions_of_two_vcpus_lose_nothing),
+        T(test_locked_additions_across_pages_lose_nothing),
+        T(test_code_changed_by_another_vcpu_is_seen),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
