@@ -43,6 +43,7 @@ static const FieldStruct soft_options = {
     .fields = (const Field[]) {
         F_ENUM("thread", SoftOptions, thread, &thread_enum, THREAD_MULTI, .help = "one host thread a vCPU: multi"),
         F_UINT("tb-size", SoftOptions, tb_size, 0, .max = 65536, .help = "room for decoded code, MiB; 0: as it suits"),
+        F_BOOL("translate", SoftOptions, translate, true, .help = "make code of the host of the guest's; off: interpret"),
         FIELD_END
     },
 };
@@ -114,7 +115,7 @@ static Accel *soft_open(Domain *domain, const void *options, GError **error)
     if (!check_host(error)) {
         return NULL;
     }
-    vm = soft_vm_new(domain_memory(domain), domain_ports(domain), o->tb_size << 20, error);
+    vm = soft_vm_new(domain_memory(domain), domain_ports(domain), o->tb_size << 20, o->translate, error);
     if (!vm) {
         return NULL;
     }

@@ -27,6 +27,7 @@
 typedef struct SoftOptions {
     int thread;
     uint64_t tb_size;
+    bool translate;
 } SoftOptions;
 
 typedef struct SoftAccel SoftAccel;

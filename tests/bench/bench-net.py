@@ -4,7 +4,7 @@
 
 Both boot the same kernel and initramfs with a virtio NIC or another (--device), on a user network or (--tap, as root)
 on a TAP interface in a network namespace, and fetch a file from a web server on the host, then send one there. MB/s as
-the guest's clock counts; the best of each, and their ratio. With --iperf it is iperf3 that sends and receives, in larger
+the guest's clock counts; the best of each, and their ratio. With --small it is busybox nc, and with --iperf iperf3, that sends and receives, in larger
 pieces than wget: so less of the time is the guest's own programs'.
 """
 
@@ -26,6 +26,12 @@ GUEST = (". /scripts/network; {up}; "
          "read a x </proc/uptime; wget -q -O /dev/null http://{host}/file; read b x </proc/uptime; "
          "wget -q -O /dev/null --post-file=/tmp/file http://{host}/cgi-bin/sink; read c x </proc/uptime; "
          "echo times: $a $b $c")
+# busybox nc reads and writes 1 KiB at a time: most of it is the guest's own instructions.
+SMALL = (". /scripts/network; {up}; "
+         "yes xxxxxxxxxxxxxxx | dd of=/tmp/file bs=64k count={blocks} iflag=fullblock 2>/dev/null; "
+         "mkfifo /tmp/open; sleep 600 >/tmp/open & "
+         "read a x </proc/uptime; nc {host} {port} </tmp/open >/dev/null; read b x </proc/uptime; "
+         "nc {host} {port}1 </tmp/file >/dev/null; read c x </proc/uptime; echo times: $a $b $c")
 # MB/s is the receiver's.
 IPERF = (". /scripts/network; {up}; mount -t ext4 -o ro /dev/vda /mnt; for way in -R -4; do "
          "/mnt/lib/ld-linux-x86-64.so.2 --library-path /mnt/lib /mnt/bin/iperf3 -c {host} -p {port} -i 0 -f M "
@@ -45,7 +51,7 @@ def prepare(place, megabytes):
 
 def transfer(place, folder, program, args):
     """MB/s to the guest and from it."""
-    port = random.randrange(20000, 30000)
+    port = random.randrange(2000, 3000)
     if args.tap:
         netdev = f"tap,id=n,ifname=tap7,script={folder}/up,downscript=no"
         up, host = "ip link set eth0 up; ip addr add 10.5.5.2/24 dev eth0", "10.5.5.1"
@@ -55,6 +61,9 @@ def transfer(place, folder, program, args):
         server = f"{place.path('bin/iperf3')} -s -p {port} >/dev/null"
         disk = f"-drive file={place.path('iperf.raw')},format=raw,if=virtio,read-only=on "
         run = IPERF.format(up=up, host=host, port=port, seconds=SECONDS)
+    elif args.small:
+        server = f"busybox nc -l -p {port} <{folder}/file & sleep 600 | busybox nc -l -p {port}1 >/dev/null"
+        disk, run = "", SMALL.format(up=up, host=host, port=port, blocks=16 * args.megabytes)
     else:
         server, disk = f"busybox httpd -f -p {port} -h {folder}", ""
         run = GUEST.format(up=up, host=f"{host}:{port}", blocks=16 * args.megabytes)
@@ -80,6 +89,7 @@ def main():
     parser.add_argument("--cpu", default="max")
     parser.add_argument("--tap", action="store_true", help="a TAP interface instead of a user network")
     parser.add_argument("--iperf", action="store_true", help="iperf3 instead of a web server and wget")
+    parser.add_argument("--small", action="store_true", help="busybox nc, in pieces of 1 KiB")
     parser.add_argument("--megabytes", type=int, default=64)
     parser.add_argument("--runs", type=int, default=2)
     args = parser.parse_args()

@@ -8,6 +8,7 @@
  * Ends with 1 if anything differs.
  */
 #include "diff.h"
+#include "soft-rig.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,7 +17,7 @@
 typedef struct Options {
     gint64 seed, count, seconds;
     gint min, max, failures;
-    gboolean only64, brief;
+    gboolean only64, brief, interpret;
     gchar *one, *only;
 } Options;
 
@@ -166,6 +167,7 @@ static bool parse(int argc, char **argv, Options *o)
         { "only-64", 0, 0, G_OPTION_ARG_NONE, &o->only64, "64-bit code only", NULL },
         { "failures", 0, 0, G_OPTION_ARG_INT, &o->failures, "Stop after so many (default: 20; 0: never)", "N" },
         { "brief", 0, 0, G_OPTION_ARG_NONE, &o->brief, "States only of the first of each mnemonic", NULL },
+        { "interpret", 0, 0, G_OPTION_ARG_NONE, &o->interpret, "Without the translator", NULL },
         { 0 },
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
@@ -175,6 +177,9 @@ static bool parse(int argc, char **argv, Options *o)
     if (!g_option_context_parse(context, &argc, &argv, &error)) {
         fprintf(stderr, "soft-diff: %s\n", error->message);
         return false;
+    }
+    if (o->interpret) {
+        g_setenv(RIG_INTERPRET, "1", TRUE);
     }
     o->max = MIN(o->max, INSTRUCTIONS_MAX);
     o->count = o->count || o->seconds ? o->count : 100000;

@@ -13,7 +13,7 @@
  */
 #include <inttypes.h>
 
-#include "vmm/x86/soft/block.h"
+#include "vmm/x86/soft/translate.h"
 
 #define BLOCK_BYTES_MAX (BLOCK_INSTRUCTIONS * 15)
 
@@ -161,6 +161,7 @@ static Block *publish(SoftVm *vm, const Source *s)
 {
     const SoftDecode *d = &vm->code->decode;
     Block *block = soft_block_alloc(vm, d->n);
+    OpFn *native;
     BlockRef *head = &vm->code->hash[soft_block_hash(s->code, s->mode)];
 
     if (!block) {
@@ -173,6 +174,10 @@ static Block *publish(SoftVm *vm, const Source *s)
     block->code2 = s->code2;
     soft_copy(block->op, d->op, d->n * sizeof(Op));
     soft_code_made(vm->code, block);
+    native = soft_translate(vm, &vm->code->region[vm->code->current]);
+    if (native) {
+        block->op[0].fn = native;
+    }
     enter_page(vm, block, 0);
     if (s->code2) {
         enter_page(vm, block, 1);

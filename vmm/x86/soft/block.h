@@ -22,6 +22,7 @@
 
 typedef struct CodeRegion {
     uint8_t *start, *next, *end;
+    uint8_t *native, *native_next, *native_end; /* code of its blocks, as it is written; native_next: atomic */
     uint32_t dropped_at; /* generation from which on no vCPU knows a block of it; if it is empty */
     bool touched;        /* has memory of the host */
 } CodeRegion;

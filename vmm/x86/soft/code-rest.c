@@ -16,7 +16,7 @@
 #include <sys/mman.h>
 #include <x86intrin.h>
 
-#include "vmm/x86/soft/block.h"
+#include "vmm/x86/soft/translate.h"
 
 #define REST_TICKS        (UINT64_C(16) << 30) /* a look that often: some seconds */
 #define REST_INSTRUCTIONS (UINT64_C(4) << 20)  /* fewer of them in between, by all vCPUs, are rest */
@@ -44,6 +44,7 @@ static void give_back(SoftVm *vm)
 
         if (region->touched && i != vm->code->current && region->next == region->start &&
             soft_code_forgotten(vm, region->dropped_at)) {
+            soft_translator_empty(vm, region);
             region->touched = madvise(region->start, (size_t)(region->end - region->start), MADV_DONTNEED) < 0;
         }
     }
@@ -70,6 +71,7 @@ static void begin_tidying(SoftVm *vm)
     if (!code->resetting && soft_code_forgotten(vm, code->region[next].dropped_at)) {
         __atomic_store_n(&code->current, next, __ATOMIC_RELAXED);
         code->region[next].touched = true;
+        soft_translator_empty(vm, &code->region[next]);
         __atomic_store_n(&code->rest.left, CODE_REGIONS - 1, __ATOMIC_RELAXED);
         code->rest.tidied = true;
         __atomic_store_n(&code->rest.n_handlers, 0, __ATOMIC_RELAXED);

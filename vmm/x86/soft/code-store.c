@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 
 #include "vmm/error.h"
-#include "vmm/x86/soft/block.h"
+#include "vmm/x86/soft/translate.h"
 
 #define BYTES_DEFAULT (UINT64_C(32) << 20)
 #define BYTES_MIN     (UINT64_C(1) << 20)
@@ -159,6 +159,9 @@ bool soft_code_ready(SoftVm *vm)
         return false;
     }
     soft_stubs_reset(vm);
+    for (unsigned i = 0; i < CODE_REGIONS; i++) {
+        soft_translator_empty(vm, &code->region[i]);
+    }
     vm->stubs_full = false;
     code->resetting = false;
     return true;
@@ -171,7 +174,7 @@ Block *soft_block_alloc(SoftVm *vm, unsigned n)
     uint64_t bytes = block_bytes(n);
     Block *block;
 
-    if ((uint64_t)(region->end - region->next) < bytes) {
+    if ((uint64_t)(region->end - region->next) < bytes || !soft_translator_has_room(vm, region, n)) {
         unsigned next = (code->current + 1) % CODE_REGIONS;
 
         if (code->region[next].next != code->region[next].start) { /* tidying has not come to it yet */
@@ -184,6 +187,7 @@ Block *soft_block_alloc(SoftVm *vm, unsigned n)
         code->regions_reused++;
         region = &code->region[next];
         region->touched = true;
+        soft_translator_empty(vm, region);
         soft_region_empty(vm, &code->region[(next + 1) % CODE_REGIONS]);
         return NULL; /* that may have unmarked the pages of the very block that is being made */
     }
@@ -273,7 +277,7 @@ void soft_code_written(SoftVm *vm, SoftCpu *cpu, const void *where, uint64_t siz
 
 /* ---- the store ---- */
 
-bool soft_code_init(SoftVm *vm, uint64_t bytes, GError **error)
+bool soft_code_init(SoftVm *vm, uint64_t bytes, bool translate, GError **error)
 {
     SoftCode *code = g_new0(SoftCode, 1);
     uint64_t part;
@@ -292,11 +296,15 @@ bool soft_code_init(SoftVm *vm, uint64_t bytes, GError **error)
         code->region[i] = (CodeRegion) { .start = start, .next = start, .end = start + part, .touched = i == 0 };
     }
     vm->code = code;
+    if (translate) {
+        soft_translator_init(vm);
+    }
     return true;
 }
 
 void soft_code_finish(SoftVm *vm)
 {
+    soft_translator_finish(vm);
     if (vm->code) {
         munmap(vm->code->arena, vm->code->bytes);
         g_free(vm->code);

@@ -3,7 +3,7 @@
  * Counters by name, for query-stats and info.  Any thread: words that their owners write and
  * nobody resets; a reader may see them a little apart from each other.
  */
-#include "vmm/x86/soft/block.h"
+#include "vmm/x86/soft/translate.h"
 
 static const char *const names[COUNTERS] = {
     [COUNT_BLOCKS] = "blocks_decoded", [COUNT_LOOKUPS] = "block_lookups", [COUNT_TLB_FILLS] = "tlb_fills",
@@ -37,4 +37,5 @@ void soft_vm_counters(const SoftVm *vm, SoftCounterFn fn, void *opaque)
     fn("blocks_dropped_by_writes", look(&code->drops_by_writes), opaque);
     fn("code_regions_reused", look(&code->regions_reused), opaque);
     fn("code_bytes", code->bytes, opaque);
+    fn("blocks_translated", vm->translator ? look(&vm->translator->translated) : 0, opaque);
 }

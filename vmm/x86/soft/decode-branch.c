@@ -74,11 +74,12 @@ static void pack_conditional(Decode *x)
 static void fuse(Decode *x, unsigned condition)
 {
     SoftDecode *d = x->d;
-    const OpEffects *e = d->n ? &x->effects[d->n - 1] : NULL;
+    OpEffects *e = d->n ? &x->effects[d->n - 1] : NULL;
     OpFn *fn = e && e->compare ? int_fused[e->compare - 1][e->size][e->form][condition] : NULL;
 
     if (fn) {
         d->op[d->n - 1].fn = fn;
+        e->fused = true;
     }
 }
 
@@ -170,6 +171,7 @@ static void put_stack(Decode *x, OpFn *fn, bool writes)
     x->op->fn = fn;
     e = decode_append(x);
     e->reads = 0;
+    e->elsewhere = false;
     e->may_leave_after = writes;
 }
 

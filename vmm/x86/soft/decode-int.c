@@ -69,6 +69,7 @@ static OpEffects *put(Decode *x, OpFn *fn, unsigned reads, unsigned kills)
     e = decode_append(x);
     e->reads = (uint16_t)reads;
     e->kills = e->changes = (uint16_t)kills;
+    e->elsewhere = false;
     e->may_leave = x->op->flags & OP_MEM;
     e->may_leave_after = is_memory(x, 0) && x->o[0].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
     return e;

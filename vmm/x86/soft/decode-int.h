@@ -16,6 +16,8 @@ typedef struct OpEffects {
     uint16_t kills;       /* what it changes whatever it was */
     bool may_leave;       /* before it is done: flags must be right before it */
     bool may_leave_after; /* and after it */
+    bool elsewhere;       /* its handler may not go on to the next op */
+    bool fused;
     uint8_t compare;      /* 1 + an index of int_fused: a CMP or TEST of that size and form */
     uint8_t size, form;
 } OpEffects;

@@ -47,7 +47,7 @@ OpEffects *decode_append(Decode *x)
 {
     OpEffects *e = &x->effects[x->d->n++];
 
-    *e = (OpEffects){ .reads = CC_ALL, .may_leave = true, .may_leave_after = true };
+    *e = (OpEffects){ .reads = CC_ALL, .may_leave = true, .may_leave_after = true, .elsewhere = true };
     return e;
 }
 
@@ -273,5 +273,11 @@ bool soft_decode(SoftDecode *d)
     }
     decode_quiet_flags(&x);
     decode_stack_runs(d);
+    for (unsigned i = 0; i < d->n; i++) {
+        const OpEffects *e = &x.effects[i];
+
+        d->after[i] = (e->may_leave_after ? AFTER_STORE : 0) | (e->elsewhere ? AFTER_ELSEWHERE : 0) |
+                      (e->fused ? AFTER_FUSED : 0);
+    }
     return true;
 }

@@ -18,6 +18,7 @@
 
 #define BLOCK_OPS (2 * BLOCK_INSTRUCTIONS + 2)
 
+enum { AFTER_STORE = 1, AFTER_ELSEWHERE = 2, AFTER_FUSED = 4 };
 typedef struct SoftDecode {
     SoftCpu *cpu;
     const uint8_t *bytes;    /* copy of guest code: stable */
@@ -29,6 +30,7 @@ typedef struct SoftDecode {
     bool crosses;            /* nothing decoded: the first instruction needs bytes of the next page */
     unsigned length, count, n;
     Op op[BLOCK_OPS];
+    uint8_t after[BLOCK_OPS]; /* AFTER_* */
 } SoftDecode;
 
 /* Up to the first instruction that ends a block, the page's end, BLOCK_INSTRUCTIONS, or one with MODE_SINGLE.  Always ends

@@ -331,7 +331,7 @@ SLOW const Op *ret_slow(SoftCpu *cpu, const Op *op)
 }
 
 /* The link is of another mode, or is to be made; a block that crosses into another page gets none. */
-static __attribute__((noinline)) const Op *return_to_be_linked(SoftCpu *cpu, uint64_t target, Block *from)
+const Op *branch_to_be_linked(SoftCpu *cpu, uint64_t target, Block *from)
 {
     const JumpEntry *entry = soft_jump_entry(cpu, target);
 
@@ -354,7 +354,7 @@ INLINE const Op *return_as_noted(SoftCpu *cpu, uint64_t target, Block *from)
         cpu->rip = target;
         return soft_enter(cpu, to);
     }
-    return return_to_be_linked(cpu, target, from);
+    return branch_to_be_linked(cpu, target, from);
 }
 
 const Op *branch_ret64(SoftCpu *cpu, const Op *op)

@@ -172,6 +172,7 @@ extern OpFn *const branch_jcc[16][2 /* near */];
 typedef enum BranchLoop { LOOP_LOOPNE, LOOP_LOOPE, LOOP_LOOP, LOOP_JCXZ, LOOPS } BranchLoop;
 extern OpFn *const branch_loop[LOOPS];
 OpFn branch_jmp_near, branch_jmp, branch_jmp_r, branch_jmp_m, branch_jmp_r64, branch_jmp_m64;
+const Op *branch_to_be_linked(SoftCpu *cpu, uint64_t target, Block *from);
 OpFn branch_call, branch_call_r, branch_call_m, branch_ret;
 OpFn branch_call_near64, branch_call64, branch_call_r64, branch_call_m64, branch_ret64;
 OpFn branch_call_near32, branch_call32, branch_ret32; /* flat 32-bit code on a flat 32-bit stack */

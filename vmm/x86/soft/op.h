@@ -11,9 +11,9 @@
  *     return soft_jump(cpu, op, slot, delta)   a direct branch within the page
  *     return soft_goto(cpu, target)   any other branch
  *     return soft_end(cpu, op)        the block ends here: the run loop looks at everything anew
- * With optimization these are tail calls, so a chain of blocks runs in one frame; with
- * SOFT_DISPATCH_LOOP (sanitizers) a handler returns the op to run next, NULL: back to the
- * run loop.
+ * which return the op to run next, of this or another block, or NULL: the run loop decides.
+ * Who calls handlers is that loop, or the code that translate.h makes of a block; then the
+ * handler of its first op is that code.
  *
  * Flags are the host's own: an instruction's handler executes it (or one with the same
  * flags) in inline assembly and keeps AH and OF (SoftCc), so undefined flags are what this
@@ -75,12 +75,7 @@ static inline unsigned soft_block_length(const Block *block)
     return __atomic_load_n(&block->length, __ATOMIC_RELAXED) & ~BLOCK_SHOWN;
 }
 
-#ifdef SOFT_DISPATCH_LOOP
-#define SOFT_RUN(cpu, op) return (op)
-#else
-#define SOFT_RUN(cpu, o) return (o)->fn(cpu, o)
-#endif
-#define SOFT_NEXT(cpu, o) SOFT_RUN(cpu, (o) + 1)
+#define SOFT_NEXT(cpu, op) return (op) + 1
 
 /* The addresses of this instruction and the next, for what may raise. */
 static inline void soft_sync(SoftCpu *cpu, const Op *op)
@@ -89,14 +84,13 @@ static inline void soft_sync(SoftCpu *cpu, const Op *op)
     cpu->next_ip = (cpu->rip + op->ip + op->length) & cpu->ip_mask;
 }
 
-/* Each handler has indirect jumps of its own, which the host predicts better than shared ones. */
 #define SOFT_INLINE static inline __attribute__((always_inline))
 
 SOFT_INLINE const Op *soft_enter(SoftCpu *cpu, Block *block)
 {
     cpu->block = block;
     cpu->instructions += block->count;
-    SOFT_RUN(cpu, block->op);
+    return block->op;
 }
 
 /* The block ends, the next instruction follows it. */

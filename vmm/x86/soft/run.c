@@ -11,6 +11,7 @@
 
 #include "vmm/x86/soft/op.h"
 #include "vmm/x86/soft/trace.h"
+#include "vmm/x86/soft/translate.h"
 #include "vmm/x86/soft/vm.h"
 
 enum { JUMP_EVENT = 1, JUMP_LEAVE, JUMP_ANEW };
@@ -52,7 +53,7 @@ uint64_t soft_cpu_count(const SoftCpu *cpu)
 /* The address sanitizer's longjmp() uses vector registers. */
 static _Noreturn void jump(SoftCpu *cpu, int why)
 {
-#ifdef SOFT_DISPATCH_LOOP
+#ifdef SOFT_SANITIZED
     soft_fp_leave(cpu);
 #endif
     longjmp(cpu->jump, why);
@@ -378,8 +379,9 @@ static void see_generation(SoftCpu *cpu)
 
 static void run_block(SoftCpu *cpu)
 {
-    const Op *op;
+    const SoftTranslator *translator = cpu->vm->translator;
     Block *block = soft_lookup(cpu);
+    const Op *op;
 
     if (UNLIKELY(!block)) {
         return; /* nothing was run yet */
@@ -388,7 +390,8 @@ static void run_block(SoftCpu *cpu)
         soft_trace_block(cpu, block);
     }
     cpu->shadow = cpu->shadow_sti = false;
-    for (op = soft_enter(cpu, block); op; op = op->fn(cpu, op)) {
+    for (op = soft_enter(cpu, block); op;) {
+        op = translator ? translator->routines.enter(cpu, op) : op->fn(cpu, op);
     }
     cpu->block = NULL;
 }

@@ -67,8 +67,9 @@ typedef struct SoftHooks {
 } SoftHooks;
 
 /* ---- the VM: main thread ---- */
-/* code_bytes: size of the store of decoded code, 0: default.  Listens to both spaces until freed. */
-SoftVm *soft_vm_new(AddressSpace *memory, AddressSpace *ports, uint64_t code_bytes, GError **error);
+/* code_bytes: size of the store of decoded code, 0: default.  translate: blocks become code of the host, where memory
+ * can be had for it; else they are interpreted.  Listens to both spaces until freed. */
+SoftVm *soft_vm_new(AddressSpace *memory, AddressSpace *ports, uint64_t code_bytes, bool translate, GError **error);
 void soft_vm_free(SoftVm *vm); /* no vCPUs left */
 /* What vCPUs see in system management mode; before vCPUs are made.  Without it there is no SMM. */
 void soft_vm_set_smm(SoftVm *vm, AddressSpace *space);

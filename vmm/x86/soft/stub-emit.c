@@ -18,103 +18,71 @@
  *         and eax, 4095
  *         add rax, [rdi + rip]
  *         mov [rdi + x87_ip], rax
- *         add rsi, 32                     SOFT_NEXT()
- *         jmp [rsi]
+ *         lea rax, [rsi + 32]             SOFT_NEXT()
+ *         ret
  *     2:  call common                     soft_fp_load(), keeps rdi, rsi, rdx
  *         jmp 1b
  *
  * Run under vm->lock, outside.
  */
+#include "vmm/x86/soft/emit.h"
 #include "vmm/x86/soft/stub.h"
 #include "vmm/x86/soft/vm.h"
 
 _Static_assert(offsetof(SoftCpu, gpr) == 0, "general registers are within a byte's displacement");
 #define OP_IP (offsetof(Op, size) - 2) /* the 16 bits of Op.ip and Op.length */
-_Static_assert(offsetof(Op, fn) == 0, "the next handler is at the next op's start");
-
-typedef struct Code { uint8_t *next; } Code;
-
-static void put8(Code *c, unsigned value)
-{
-    *c->next++ = (uint8_t)value;
-}
-
-static void put32(Code *c, uint32_t value)
-{
-    for (unsigned i = 0; i < 32; i += 8) {
-        put8(c, value >> i & 0xff);
-    }
-}
-
-static void put64(Code *c, uint64_t value)
-{
-    put32(c, (uint32_t)value);
-    put32(c, (uint32_t)(value >> 32));
-}
-
-static void put_bytes(Code *c, const uint8_t *bytes, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++) {
-        put8(c, bytes[i]);
-    }
-}
-#define PUT(c, ...) put_bytes(c, (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }))
 
 /* A 64-bit move between `reg` and [rdi + 8 * guest]: 8b loads, 89 stores. */
-static void put_move(Code *c, unsigned opcode, const StubRegister *r)
+static void put_move(Emit *c, unsigned opcode, const StubRegister *r)
 {
-    PUT(c, 0x48 | r->host >> 3 << 2, (uint8_t)opcode, 0x47 | (r->host & 7) << 3, r->guest * 8);
+    EMIT(c, 0x48 | r->host >> 3 << 2, (uint8_t)opcode, 0x47 | (r->host & 7) << 3, r->guest * 8);
 }
 
-static void put_next(Code *c)
+static void put_next(Emit *c)
 {
-#ifdef SOFT_DISPATCH_LOOP
-    PUT(c, 0x48, 0x8d, 0x46, sizeof(Op), 0xc3); /* lea rax, [rsi + 32]; ret */
-#else
-    PUT(c, 0x48, 0x83, 0xc6, sizeof(Op), 0xff, 0x26); /* add rsi, 32; jmp [rsi] */
-#endif
+    EMIT(c, 0x48, 0x8d, 0x46, sizeof(Op), 0xc3); /* lea rax, [rsi + 32]; ret */
 }
 
-static void put_flags_in(Code *c)
+static void put_flags_in(Emit *c)
 {
-    PUT(c, 0x0f, 0xb7, 0x87); /* movzx eax, word [rdi + disp32] */
-    put32(c, offsetof(SoftCpu, cc));
-    PUT(c, 0x04, 0x7f, 0x9e); /* add al, 127; sahf */
+    EMIT(c, 0x0f, 0xb7, 0x87); /* movzx eax, word [rdi + disp32] */
+    emit32(c, offsetof(SoftCpu, cc));
+    EMIT(c, 0x04, 0x7f, 0x9e); /* add al, 127; sahf */
 }
 
-static void put_flags_out(Code *c)
+static void put_flags_out(Emit *c)
 {
-    PUT(c, 0x9f, 0x0f, 0x90, 0xc0, 0x66, 0x89, 0x87); /* lahf; seto al; mov [rdi + disp32], ax */
-    put32(c, offsetof(SoftCpu, cc));
+    EMIT(c, 0x9f, 0x0f, 0x90, 0xc0, 0x66, 0x89, 0x87); /* lahf; seto al; mov [rdi + disp32], ax */
+    emit32(c, offsetof(SoftCpu, cc));
 }
 
-static void put_pointer(Code *c)
+static void put_pointer(Emit *c)
 {
-    PUT(c, 0x0f, 0xb7, 0x46, OP_IP, 0x25, 0xff, 0x0f, 0, 0, 0x48, 0x03, 0x87); /* add rax, [rdi + disp32] */
-    put32(c, offsetof(SoftCpu, rip));
-    PUT(c, 0x48, 0x89, 0x87);
-    put32(c, offsetof(SoftCpu, x87_ip));
+    EMIT(c, 0x0f, 0xb7, 0x46, OP_IP, 0x25, 0xff, 0x0f, 0, 0, 0x48, 0x03, 0x87); /* add rax, [rdi + disp32] */
+    emit32(c, offsetof(SoftCpu, rip));
+    EMIT(c, 0x48, 0x89, 0x87);
+    emit32(c, offsetof(SoftCpu, x87_ip));
 }
 
 /* rdi addresses the destination.  The FWAIT takes #MF while rdi is still the SoftCpu. */
-static void put_byte_mask(Code *c, const StubForm *form)
+static void put_byte_mask(Emit *c, const StubForm *form)
 {
     if (form->waits) {
-        put8(c, 0x9b);
+        emit8(c, 0x9b);
     }
-    PUT(c, 0x57, 0x48, 0x89, 0xd7); /* push rdi; mov rdi, rdx */
-    put_bytes(c, form->code, form->length);
-    PUT(c, 0x5f); /* pop rdi */
+    EMIT(c, 0x57, 0x48, 0x89, 0xd7); /* push rdi; mov rdi, rdx */
+    emit_bytes(c, form->code, form->length);
+    EMIT(c, 0x5f); /* pop rdi */
 }
 
-static void put_instruction(Code *c, const StubForm *form)
+static void put_instruction(Emit *c, const StubForm *form)
 {
     if (form->byte_mask) {
         put_byte_mask(c, form);
         return;
     }
     if (form->memory != HOST_NONE && form->memory != HOST_DX) {
-        PUT(c, 0x48 | form->memory >> 3, 0x89, 0xd0 | (form->memory & 7)); /* mov memory, rdx */
+        EMIT(c, 0x48 | form->memory >> 3, 0x89, 0xd0 | (form->memory & 7)); /* mov memory, rdx */
     }
     if (form->flags_in) {
         put_flags_in(c);
@@ -122,7 +90,7 @@ static void put_instruction(Code *c, const StubForm *form)
     for (unsigned i = 0; i < form->registers; i++) {
         put_move(c, 0x8b, &form->reg[i]);
     }
-    put_bytes(c, form->code, form->length);
+    emit_bytes(c, form->code, form->length);
     for (unsigned i = 0; i < form->registers; i++) {
         if (form->reg[i].written) {
             put_move(c, 0x89, &form->reg[i]);
@@ -138,23 +106,23 @@ static void put_instruction(Code *c, const StubForm *form)
 
 uint32_t soft_stub_common(uint8_t *to)
 {
-    Code c = { to };
+    Emit c = { .next = to };
 
-    PUT(&c, 0x57, 0x56, 0x52, 0x48, 0x83, 0xec, 0x08, 0x48, 0xb8); /* push rdi, rsi, rdx; sub rsp, 8; mov rax, imm64 */
-    put64(&c, (uintptr_t)soft_fp_load);
-    PUT(&c, 0xff, 0xd0, 0x48, 0x83, 0xc4, 0x08, 0x5a, 0x5e, 0x5f, 0xc3); /* call rax; add rsp, 8; pop rdx, rsi, rdi */
+    EMIT(&c, 0x57, 0x56, 0x52, 0x48, 0x83, 0xec, 0x08, 0x48, 0xb8); /* push rdi, rsi, rdx; sub rsp, 8; mov rax, imm64 */
+    emit64(&c, (uintptr_t)soft_fp_load);
+    EMIT(&c, 0xff, 0xd0, 0x48, 0x83, 0xc4, 0x08, 0x5a, 0x5e, 0x5f, 0xc3); /* call rax; add rsp, 8; pop rdx, rsi, rdi */
     return (uint32_t)(c.next - to);
 }
 
 uint32_t soft_stub_code(uint8_t *to, int32_t common, const StubForm *form)
 {
-    Code c = { to };
+    Emit c = { .next = to };
     uint8_t *check = NULL, *start;
 
     if (form->fp) {
-        PUT(&c, 0x80, 0xbf); /* cmp byte [rdi + disp32], 0 */
-        put32(&c, offsetof(SoftCpu, fp_loaded));
-        PUT(&c, 0x00, 0x74, 0x00); /* je rel8, set below */
+        EMIT(&c, 0x80, 0xbf); /* cmp byte [rdi + disp32], 0 */
+        emit32(&c, offsetof(SoftCpu, fp_loaded));
+        EMIT(&c, 0x00, 0x74, 0x00); /* je rel8, set below */
         check = c.next;
     }
     start = c.next;
@@ -163,10 +131,10 @@ uint32_t soft_stub_code(uint8_t *to, int32_t common, const StubForm *form)
     if (check) {
         g_assert(c.next - check < 128);
         check[-1] = (uint8_t)(c.next - check);
-        put8(&c, 0xe8); /* call rel32 */
-        put32(&c, (uint32_t)(common - (c.next + 4 - to)));
-        put8(&c, 0xe9); /* jmp rel32 */
-        put32(&c, (uint32_t)(start - (c.next + 4)));
+        emit8(&c, 0xe8); /* call rel32 */
+        emit32(&c, (uint32_t)(common - (c.next + 4 - to)));
+        emit8(&c, 0xe9); /* jmp rel32 */
+        emit32(&c, (uint32_t)(start - (c.next + 4)));
     }
     return (uint32_t)(c.next - to);
 }

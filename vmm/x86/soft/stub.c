@@ -17,6 +17,7 @@
 #include "vmm/error.h"
 #include "vmm/x86/soft/fpu.h"
 #include "vmm/x86/soft/stub.h"
+#include "vmm/x86/soft/translate.h"
 #include "vmm/x86/soft/vm.h"
 
 #define STORE_BYTES (16u << 20)
@@ -76,7 +77,7 @@ static bool map_store(struct SoftStubs *s, GError **error)
         return false;
     }
     s->write = mmap(NULL, STORE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    s->run = mmap(NULL, STORE_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+    s->run = soft_map_near(STORE_BYTES, PROT_READ | PROT_EXEC, fd);
     if (s->write == MAP_FAILED || s->run == MAP_FAILED) {
         error_set(error,
                   "cannot map native code of the software CPU: %s; does a security policy forbid executable memory?",

@@ -21,7 +21,7 @@ static bool host_is_intel(void)
     return b == signature_INTEL_ebx && c == signature_INTEL_ecx && d == signature_INTEL_edx;
 }
 
-SoftVm *soft_vm_new(AddressSpace *memory, AddressSpace *ports, uint64_t code_bytes, GError **error)
+SoftVm *soft_vm_new(AddressSpace *memory, AddressSpace *ports, uint64_t code_bytes, bool translate, GError **error)
 {
     SoftVm *vm = g_new0(SoftVm, 1);
     pthread_mutexattr_t recursive;
@@ -35,7 +35,7 @@ SoftVm *soft_vm_new(AddressSpace *memory, AddressSpace *ports, uint64_t code_byt
     pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
     pthread_mutex_init(&vm->cpus_lock, &recursive);
     pthread_mutexattr_destroy(&recursive);
-    if (!soft_code_init(vm, code_bytes, error) || !soft_stubs_init(vm, error) || !soft_map_init(vm, error)) {
+    if (!soft_code_init(vm, code_bytes, translate, error) || !soft_stubs_init(vm, error) || !soft_map_init(vm, error)) {
         soft_vm_free(vm);
         return NULL;
     }

@@ -23,6 +23,7 @@ struct SoftVm {
     struct SoftMapListener *listener[2]; /* map.c */
     struct SoftRams *rams;        /* atomic; map.c */
     struct SoftCode *code;        /* block.c */
+    struct SoftTranslator *translator; /* translate.c; NULL: blocks are interpreted */
     struct SoftStubs *stubs;      /* stub.c */
     pthread_mutex_t lock;
     pthread_mutex_t cpus_lock;    /* one soft_broadcast() or exclusive section at a time */
@@ -61,7 +62,7 @@ typedef struct SoftCodePage {
 SoftCodePage *soft_code_page(SoftVm *vm, const void *host);
 
 /* block.c */
-bool soft_code_init(SoftVm *vm, uint64_t bytes, GError **error);
+bool soft_code_init(SoftVm *vm, uint64_t bytes, bool translate, GError **error);
 void soft_code_finish(SoftVm *vm);
 /* The block at cpu->rip in soft_next_mode(): found or decoded, entered into the jump cache, linked from linked_from.  Raises
  * what fetching raises (ip synced to rip).  NULL: once more from the top of the run loop. */

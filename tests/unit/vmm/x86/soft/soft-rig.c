@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "soft-rig.h"
 
+#include <stdlib.h>
+
 #include <string.h>
 
 #include "vmm/epoch.h"
@@ -104,6 +106,11 @@ static const SoftHooks hooks = {
 
 SoftRig *soft_rig_new(void)
 {
+    return soft_rig_new_with(0, !getenv(RIG_INTERPRET));
+}
+
+SoftRig *soft_rig_new_with(uint64_t code_bytes, bool translate)
+{
     static const MemoryOps device_ops = { .read = device_read, .write = device_write };
     static const MemoryOps port_ops = { .read = port_read, .write = port_write, .unaligned = true };
     const RamBacking backing = { .kind = RAM_ANONYMOUS };
@@ -128,7 +135,7 @@ SoftRig *soft_rig_new(void)
     memory_add(&rig->root, 0, &rig->ram, 0);
     memory_add(&rig->root, RIG_DEVICE, &rig->device, 0);
     memory_add(&rig->port_root, 0, &rig->ports, 0);
-    rig->vm = soft_vm_new(rig->memory, rig->port_space, 0, NULL);
+    rig->vm = soft_vm_new(rig->memory, rig->port_space, code_bytes, translate, NULL);
     g_assert(rig->vm);
     rig->cpu = soft_cpu_new(rig->vm, &hooks, rig, NULL);
     g_assert(rig->cpu);

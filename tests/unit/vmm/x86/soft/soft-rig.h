@@ -33,7 +33,9 @@ typedef struct SoftRig {
     bool began_epochs; /* the first rig of a thread, to be freed last */
 } SoftRig;
 
-SoftRig *soft_rig_new(void);
+SoftRig *soft_rig_new(void); /* interprets if the environment has RIG_INTERPRET */
+#define RIG_INTERPRET "LODGE_INTERPRET"
+SoftRig *soft_rig_new_with(uint64_t code_bytes, bool translate);
 void soft_rig_free(SoftRig *rig);
 /* 64-bit mode with SSE and AVX on, at RIG_CODE; cpl 0 or 3; a flat GDT; pages 2 MiB, present, writable, user. */
 void soft_rig_enter_64(SoftRig *rig, unsigned cpl);

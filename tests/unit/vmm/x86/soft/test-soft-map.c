@@ -272,7 +272,7 @@ static void test_system_management_mode_has_a_map_of_its_own(void **state)
     memory_region_finish(&smram);
     memory_region_finish(&root);
     ram_block_unref(block);
-    rig->vm = soft_vm_new(rig->memory, rig->port_space, 0, NULL);
+    rig->vm = soft_vm_new(rig->memory, rig->port_space, 0, true, NULL);
     rig->cpu = soft_cpu_new(rig->vm, NULL, rig, NULL);
     soft_outside_end(rig->cpu);
 }

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Translated blocks (translate.h): that they are what runs, where they are left and for whom,
+ * and the memory they are in.  What their instructions compute is soft-int's and soft-diff's to compare.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <cmocka.h>
+
+#include "soft-rig.h"
+#include "vmm/x86/soft/translate.h"
+
+#define PUT(rig, address, ...)                                      \
+    do {                                                            \
+        static const uint8_t bytes_[] = { __VA_ARGS__ };            \
+                                                                    \
+        memcpy((rig)->host + (address), bytes_, sizeof(bytes_));    \
+    } while (0)
+
+static void run_from(SoftRig *rig, uint64_t rip)
+{
+    rig->cpu->rip = rip;
+    rig->cpu->gpr[X86_RSP] = RIG_STACK;
+    assert_int_equal(soft_rig_run(rig), SOFT_EXIT_EXCEPTION);
+    assert_int_equal(soft_cpu_exception(rig->cpu)->vector, VECTOR_UD);
+}
+
+static uint64_t translated(const SoftRig *rig)
+{
+    return rig->vm->translator ? rig->vm->translator->translated : 0;
+}
+
+/* The handler of a block's first op is the code. */
+static bool is_code(const SoftRig *rig, const Block *block)
+{
+    const SoftTranslator *t = rig->vm->translator;
+    uintptr_t at = (uintptr_t)block->op[0].fn;
+
+    return at >= (uintptr_t)t->run && at < (uintptr_t)t->run + t->bytes;
+}
+
+static Block *block_at(const SoftRig *rig, uint64_t rip)
+{
+    const JumpEntry *entry = soft_jump_entry(rig->cpu, rip);
+
+    assert_int_equal(entry->tag, rip ^ rig->cpu->jump_tag);
+    return entry->block;
+}
+
+/* ---- that they run ---- */
+
+static void test_blocks_become_code(void **state)
+{
+    SoftRig *rig = *state;
+    uint64_t before;
+
+    /* mov eax, 5; 1: dec eax; jnz 1b; ud2 */
+    PUT(rig, RIG_CODE, 0xb8, 5, 0, 0, 0, 0xff, 0xc8, 0x75, 0xfc, 0x0f, 0x0b);
+    run_from(rig, RIG_CODE);
+    assert_true(is_code(rig, block_at(rig, RIG_CODE)));
+    assert_int_equal(translated(rig), 3);
+    before = rig->cpu->count[COUNT_LOOKUPS];
+    run_from(rig, RIG_CODE);
+    assert_int_equal(rig->cpu->count[COUNT_LOOKUPS] - before, 1); /* the rest is linked */
+}
+
+static void test_without_a_translator_blocks_are_interpreted(void **unused)
+{
+    SoftRig *rig = soft_rig_new_with(0, false);
+
+    soft_rig_enter_64(rig, 0);
+    PUT(rig, RIG_CODE, 0xb8, 5, 0, 0, 0, 0xff, 0xc8, 0x75, 0xfc, 0x0f, 0x0b);
+    run_from(rig, RIG_CODE);
+    assert_int_equal(rig->cpu->gpr[X86_RAX], 0);
+    assert_int_equal(translated(rig), 0);
+    soft_rig_free(rig);
+}
+
+static void test_no_page_is_writable_and_executable(void **state)
+{
+    SoftRig *rig = *state;
+    const SoftTranslator *t = rig->vm->translator;
+    g_autofree char *maps = NULL, *write = g_strdup_printf("%lx-", (unsigned long)(uintptr_t)t->write);
+    g_autofree char *run = g_strdup_printf("%lx-", (unsigned long)(uintptr_t)t->run);
+
+    assert_true(g_file_get_contents("/proc/self/maps", &maps, NULL, NULL));
+    assert_non_null(strstr(maps, write));
+    assert_non_null(strstr(maps, run));
+    assert_memory_equal(strchr(strstr(maps, write), ' '), " rw-s", 5);
+    assert_memory_equal(strchr(strstr(maps, run), ' '), " r-xs", 5);
+}
+
+/* ---- leaving ---- */
+
+static void test_a_store_into_the_own_block_counts_at_the_next_instruction(void **state)
+{
+    SoftRig *rig = *state;
+
+    for (unsigned i = 0; i < 3; i++) {
+        /* lea rbx, [rip + 2]; mov byte [rbx + 1], 7; 1: mov al, 1; ud2, where rbx is 1b */
+        PUT(rig, RIG_CODE, 0x48, 0x8d, 0x1d, 4, 0, 0, 0, 0xc6, 0x43, 1, 7, 0xb0, 1, 0x0f, 0x0b);
+        soft_code_written(rig->vm, NULL, rig->host + RIG_CODE, 16);
+        run_from(rig, RIG_CODE);
+        assert_int_equal(rig->cpu->gpr[X86_RAX] & 0xff, 7);
+    }
+}
+
+static void test_a_push_into_the_own_block_counts_at_the_next_instruction(void **state)
+{
+    SoftRig *rig = *state;
+
+    for (unsigned i = 0; i < 3; i++) {
+        /* lea rsp, [rip + 24 + 2]; mov rax, "mov al, 7; nops"; push rax; push rax; push rax; 1: mov al, 1; ... nops; ud2 */
+        PUT(rig, RIG_CODE, 0x48, 0x8d, 0x25, 0x25, 0, 0, 0,
+            0x48, 0xb8, 0xb0, 7, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x50, 0x50, 0x50,
+            0xb0, 1, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90,
+            0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x0f, 0x0b);
+        soft_code_written(rig->vm, NULL, rig->host + RIG_CODE, 64);
+        run_from(rig, RIG_CODE);
+        assert_int_equal(rig->cpu->gpr[X86_RAX] & 0xff, 7);
+    }
+}
+
+/* XADD has no template: its handler is called. */
+static void test_a_handler_that_stores_into_the_own_block_is_followed(void **state)
+{
+    SoftRig *rig = *state;
+
+    for (unsigned i = 0; i < 3; i++) {
+        /* lea rbx, [rip + 6]; mov cl, 6; xadd [rbx + 1], cl; 1: mov al, 1; ud2 */
+        PUT(rig, RIG_CODE, 0x48, 0x8d, 0x1d, 6, 0, 0, 0, 0xb1, 6, 0x0f, 0xc0, 0x4b, 1, 0xb0, 1, 0x0f, 0x0b);
+        soft_code_written(rig->vm, NULL, rig->host + RIG_CODE, 32);
+        run_from(rig, RIG_CODE);
+        assert_int_equal(rig->cpu->gpr[X86_RAX] & 0xff, 7);
+    }
+}
+
+/* Flags that an op left in the host's are not lost when its operand takes the slow path. */
+static void test_flags_survive_a_miss(void **state)
+{
+    SoftRig *rig = *state;
+
+    /* add qword [rbx], -1; sete al; setb cl; ud2 */
+    PUT(rig, RIG_CODE, 0x48, 0x83, 0x03, 0xff, 0x0f, 0x94, 0xc0, 0x0f, 0x92, 0xc1, 0x0f, 0x0b);
+    for (unsigned i = 0; i < 4; i++) {
+        uint64_t at = RIG_DATA + (i < 2 ? 0 : 0xffc); /* twice in a page, twice across two */
+
+        memset(rig->host + at, 0, 8);
+        rig->host[at] = 1;
+        rig->cpu->gpr[X86_RBX] = at;
+        rig->cpu->gpr[X86_RAX] = rig->cpu->gpr[X86_RCX] = 0;
+        run_from(rig, RIG_CODE);
+        assert_int_equal(rig->cpu->gpr[X86_RAX], 1);
+        assert_int_equal(rig->cpu->gpr[X86_RCX], 1);
+    }
+}
+
+static void test_a_loop_is_left_when_something_wants_attention(void **state)
+{
+    SoftRig *rig = *state;
+
+    PUT(rig, RIG_CODE, 0xeb, 0xfe); /* jmp itself */
+    rig->cpu->rip = RIG_CODE;
+    soft_cpu_limit(rig->cpu, 1000);
+    assert_int_equal(soft_run(rig->cpu), SOFT_EXIT_KICKED);
+    soft_cpu_limit(rig->cpu, 0);
+    soft_signal(rig->cpu, SOFT_KICK);
+    assert_int_equal(soft_run(rig->cpu), SOFT_EXIT_KICKED);
+    assert_int_equal(rig->cpu->rip, RIG_CODE);
+}
+
+/* ---- memory ---- */
+
+#define FUNCTIONS 6000
+#define FUNCTION_BYTES 64
+
+/* More code than there is room for, again and again: regions are emptied, and their code goes with them. */
+static void test_code_that_does_not_fit_runs_all_the_same(void **unused)
+{
+    SoftRig *rig = soft_rig_new_with(1, true); /* the least there is */
+
+    soft_rig_enter_64(rig, 0);
+    for (unsigned i = 0; i < FUNCTIONS; i++) {
+        uint8_t *at = rig->host + RIG_DATA + i * FUNCTION_BYTES;
+
+        memset(at, 0x90, FUNCTION_BYTES);
+        for (unsigned k = 0; k < 6; k++) {
+            memcpy(at + 7 * k, "\x48\x83\x84\x24\x00\x01\x00", 7); /* add qword [rsp + 256], 0 ... */
+            memcpy(at + 7 * k, "\x48\x81\xc0\x01\x00\x00\x00", 7); /* add rax, 1 */
+        }
+    }
+    memcpy(rig->host + RIG_DATA + FUNCTIONS * FUNCTION_BYTES, "\x0f\x0b", 2);
+    for (unsigned round = 1; round <= 4; round++) {
+        rig->cpu->gpr[X86_RAX] = 0;
+        run_from(rig, RIG_DATA);
+        assert_int_equal(rig->cpu->gpr[X86_RAX], 6 * FUNCTIONS);
+    }
+    assert_true(rig->vm->code->regions_reused > 8);
+    assert_int_equal(translated(rig), rig->vm->code->made);
+    for (unsigned i = 0; i < CODE_REGIONS; i++) {
+        const CodeRegion *region = &rig->vm->code->region[i];
+
+        assert_true(region->native_next >= region->native && region->native_next <= region->native_end);
+    }
+    soft_rig_free(rig);
+}
+
+/* The bound by which room is kept holds for what makes the most code. */
+static void test_no_block_needs_more_room_than_is_kept(void **state)
+{
+    static const struct { uint8_t length, bytes[12]; } ops[] = {
+        { 12, { 0x48, 0x81, 0x84, 0xd3, 0, 1, 0, 0, 0, 1, 0, 0 } }, /* add qword [rbx + rdx * 8 + 256], 256 */
+        { 8, { 0x48, 0xf7, 0x9c, 0xd3, 0, 1, 0, 0 } },              /* neg qword [rbx + rdx * 8 + 256] */
+        { 1, { 0x50 } },                                           /* push rax */
+        { 1, { 0x58 } },                                           /* pop rax */
+        { 4, { 0x0f, 0xc1, 0x04, 0x24 } },                         /* xadd [rsp], eax */
+        { 4, { 0xf3, 0x0f, 0x6f, 0x03 } },                         /* movdqu xmm0, [rbx] */
+    };
+    SoftRig *rig = *state;
+
+    for (unsigned k = 0; k < G_N_ELEMENTS(ops); k++) {
+        uint8_t *at = rig->host + RIG_CODE + k * 0x1000;
+        const CodeRegion *region = &rig->vm->code->region[0];
+        const uint8_t *before = region->native_next;
+        const uint64_t end = RIG_DATA + 0x1000 * (k + 1);
+
+        for (unsigned i = 0; i < BLOCK_INSTRUCTIONS - 1; i++, at += ops[k].length) {
+            memcpy(at, ops[k].bytes, ops[k].length);
+        }
+        memcpy(at, "\xff\x94\xd3\x00\x04\x00\x00", 7); /* call [rbx + rdx * 8 + 1024] */
+        memcpy(rig->host + RIG_DATA + 1024, &end, sizeof(end));
+        memcpy(rig->host + end, "\x0f\x0b", 2);
+        rig->cpu->gpr[X86_RBX] = RIG_DATA;
+        rig->cpu->gpr[X86_RDX] = 0;
+        rig->cpu->rip = RIG_CODE + k * 0x1000;
+        rig->cpu->gpr[X86_RSP] = RIG_STACK;
+        soft_rig_run(rig);
+        assert_int_equal(translated(rig), 2 * (k + 1));
+        assert_true((uint64_t)(region->native_next - before) <= TRANSLATION_BYTES(BLOCK_INSTRUCTIONS) / 2);
+    }
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, soft_rig_setup_64, soft_rig_teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_blocks_become_code),
+        cmocka_unit_test(test_without_a_translator_blocks_are_interpreted),
+        TEST(test_no_page_is_writable_and_executable),
+        TEST(test_a_store_into_the_own_block_counts_at_the_next_instruction),
+        TEST(test_a_push_into_the_own_block_counts_at_the_next_instruction),
+        TEST(test_a_handler_that_stores_into_the_own_block_is_followed),
+        TEST(test_flags_survive_a_miss),
+        TEST(test_a_loop_is_left_when_something_wants_attention),
+        cmocka_unit_test(test_code_that_does_not_fit_runs_all_the_same),
+        TEST(test_no_block_needs_more_room_than_is_kept),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Code that blocks share (translate.h): the TLB, and what op.h and exec-branch.c do to find
+ * the next block.
+ */
+#include "vmm/x86/soft/translate.h"
+
+#define BLOCK(field) ((int64_t)offsetof(Block, field) - (int64_t)sizeof(Block)) /* from rbp */
+#define JE  0x74
+#define JNE 0x75
+
+static const uint8_t *begin(Emit *e)
+{
+    while ((uintptr_t)e->next & 15) {
+        emit8(e, 0xcc);
+    }
+    return e->next + e->to_run;
+}
+
+static uint8_t *jump_if(Emit *e, unsigned jcc)
+{
+    EMIT(e, (uint8_t)jcc, 0);
+    return e->next;
+}
+
+/* ---- from C ---- */
+
+static void put_enter(Emit *e)
+{
+    EMIT(e, 0x53, 0x55, 0x48, 0x83, 0xec, 8); /* push rbx; push rbp; sub rsp, 8 */
+    emit_mem(e, 8, 0x8d, RBX, RDI, CPU_BIAS);
+    EMIT(e, 0xff, 0x16, 0x48, 0x83, 0xc4, 8, 0x5d, 0x5b, 0xc3); /* call [rsi]; add rsp, 8; pop rbp; pop rbx; ret */
+}
+
+/* ---- soft_tlb_read(), soft_tlb_write() ---- */
+
+static void put_access(Emit *e, unsigned table, unsigned bytes)
+{
+    emit_mem(e, 8, 0x8b, RSI, RBX, CPU_FIELD(tlb));
+    EMIT(e, 0x89, 0xca, 0xc1, 0xea, 8, 0x81, 0xe2); /* mov edx, ecx; shr edx, 8; and edx, imm32: 16 bytes an entry */
+    emit32(e, (TLB_SIZE - 1) * sizeof(TlbEntry));
+    emit_mem(e, 8, 0x8d, RAX, RCX, bytes - 1);
+    EMIT(e, 0x48, 0x25); /* and rax, imm32 */
+    emit32(e, (uint32_t)PAGE_MASK);
+    emit_mem(e, 8, 0x0b, RAX, RSI, offsetof(TlbSet, asid));
+    EMIT(e, 0x48, 0x3b, 0x84, RDX << 3 | RSI); /* cmp rax, [rsi + rdx + disp32] */
+    emit32(e, table + offsetof(TlbEntry, tag));
+    EMIT(e, 0x48, 0x8b, 0x94, RDX << 3 | RSI); /* mov rdx, [rsi + rdx + disp32] */
+    emit32(e, table + offsetof(TlbEntry, addend));
+    emit8(e, 0xc3);
+}
+
+/* ---- to another block ---- */
+
+/* soft_enter() of the block in rsi. */
+static void put_enter_block(Emit *e)
+{
+    emit_mem(e, 8, 0x89, RSI, RBX, CPU_FIELD(block));
+    emit_mem(e, 4, 0xfb6, RCX, RSI, offsetof(Block, count));
+    emit_mem(e, 8, 0x01, RCX, RBX, CPU_FIELD(instructions));
+    EMIT(e, 0x48, 0x83, 0xc6, sizeof(Block), 0xc3); /* add rsi, 64; ret */
+}
+
+/* To the run loop instead of back. */
+static void put_give_up(Emit *e)
+{
+    EMIT(e, 0x48, 0x83, 0xc4, 16, 0x31, 0xc0, 0xc3); /* add rsp, 16; xor eax, eax; ret */
+}
+
+static uint8_t *if_attention(Emit *e)
+{
+    emit_mem(e, 4, 0x83, 7, RBX, CPU_FIELD(attention)); /* cmp attention, 0 */
+    emit8(e, 0);
+    return jump_if(e, JNE);
+}
+
+/* soft_jump() */
+static void put_jump(Emit *e, unsigned link)
+{
+    uint8_t *attention, *unlinked;
+
+    emit_mem(e, 8, 0x01, RAX, RBX, CPU_FIELD(rip));
+    attention = if_attention(e);
+    emit_mem(e, 8, 0x8b, RSI, RBP, BLOCK(link[link]));
+    EMIT(e, 0x48, 0x85, 0xf6); /* test rsi, rsi */
+    unlinked = jump_if(e, JE);
+    put_enter_block(e);
+    emit_here8(e, attention);
+    emit_here8(e, unlinked);
+    emit_mem(e, 8, 0x8d, RAX, RBP, -(int64_t)sizeof(Block));
+    emit_mem(e, 8, 0x89, RAX, RBX, CPU_FIELD(linked_from));
+    emit_mem(e, 1, 0xc6, 0, RBX, CPU_FIELD(linked_slot));
+    emit8(e, link);
+    put_give_up(e);
+}
+
+/* The block in rsi is of the present mode, and there is nothing else to do. */
+static void put_check_block(Emit *e, uint8_t *ret_fail[2])
+{
+    emit_mem(e, 4, 0x8b, RCX, RSI, offsetof(Block, mode));
+    emit_mem(e, 4, 0x3b, RCX, RBX, CPU_FIELD(mode));
+    ret_fail[0] = jump_if(e, JNE);
+    ret_fail[1] = if_attention(e);
+}
+
+/* soft_goto() */
+static void put_go(Emit *e)
+{
+    uint8_t *other, *fail[2];
+
+    emit_mem(e, 8, 0x89, RAX, RBX, CPU_FIELD(rip));
+    /* mov rcx, rax; shr rcx, 12; xor ecx, eax; and ecx, imm32; shl ecx, 4 */
+    EMIT(e, 0x48, 0x89, 0xc1, 0x48, 0xc1, 0xe9, 12, 0x31, 0xc1, 0x81, 0xe1);
+    emit32(e, JUMP_CACHE - 1);
+    EMIT(e, 0xc1, 0xe1, 4);
+    emit_mem(e, 8, 0x03, RCX, RBX, CPU_FIELD(jumps));
+    emit_mem(e, 8, 0x33, RAX, RBX, CPU_FIELD(jump_tag));
+    emit_mem(e, 8, 0x3b, RAX, RCX, offsetof(JumpEntry, tag));
+    other = jump_if(e, JNE);
+    emit_mem(e, 8, 0x8b, RSI, RCX, offsetof(JumpEntry, block));
+    put_check_block(e, fail);
+    put_enter_block(e);
+    emit_here8(e, other);
+    emit_here8(e, fail[0]);
+    emit_here8(e, fail[1]);
+    emit_mem(e, 8, 0xc7, 0, RBX, CPU_FIELD(linked_from));
+    emit32(e, 0);
+    put_give_up(e);
+}
+
+/* ---- calls and returns ---- */
+
+#define RETURN(field) (CPU_FIELD(returns) + (int64_t)offsetof(ReturnEntry, field))
+_Static_assert(sizeof(ReturnEntry) == 16 && sizeof(JumpEntry) == 16 && sizeof(TlbEntry) == 16, "indices are shifted by 4");
+
+/* note_return() */
+static void put_note(Emit *e, bool leads_back)
+{
+    uint8_t *attention, *known = NULL;
+
+    if (leads_back) {
+        attention = if_attention(e);
+        emit_mem(e, 8, 0x33, RSI, RBX, CPU_FIELD(jump_tag));
+        EMIT(e, 0xeb, 0); /* jmp */
+        known = e->next;
+        emit_here8(e, attention);
+    }
+    EMIT(e, 0x48, 0x83, 0xce, 0xff); /* or rsi, -1 */
+    if (known) {
+        emit_here8(e, known);
+    }
+    emit_mem(e, 8, 0x8b, RAX, RBX, CPU_FIELD(last_call));
+    EMIT(e, 0xff, 0xc0, 0x83, 0xe0, RETURNS - 1); /* inc eax; and eax, imm8 */
+    emit_mem(e, 8, 0x89, RAX, RBX, CPU_FIELD(last_call));
+    EMIT(e, 0xc1, 0xe0, 4, 0x48, 0x01, 0xd8); /* shl eax, 4; add rax, rbx */
+    emit_mem(e, 8, 0x89, RSI, RAX, RETURN(tag));
+    emit_mem(e, 8, 0x8d, RCX, RBP, -(int64_t)sizeof(Block));
+    emit_mem(e, 8, 0x89, RCX, RAX, RETURN(from));
+    emit8(e, 0xc3);
+}
+
+/* What branch_ret64() does with an address from the stack. */
+static void put_come_back(Emit *e, const uint8_t *go)
+{
+    uint8_t *other, *unlinked, *fail[2];
+
+    emit_mem(e, 8, 0x8b, RCX, RBX, CPU_FIELD(last_call));
+    EMIT(e, 0x8d, 0x51, 0xff, 0x83, 0xe2, RETURNS - 1); /* lea edx, [rcx - 1]; and edx, imm8 */
+    emit_mem(e, 8, 0x89, RDX, RBX, CPU_FIELD(last_call));
+    EMIT(e, 0xc1, 0xe1, 4, 0x48, 0x01, 0xd9, 0x48, 0x89, 0xc2); /* shl ecx, 4; add rcx, rbx; mov rdx, rax */
+    emit_mem(e, 8, 0x33, RDX, RBX, CPU_FIELD(jump_tag));
+    emit_mem(e, 8, 0x3b, RDX, RCX, RETURN(tag));
+    other = jump_if(e, JNE);
+    emit_mem(e, 8, 0x8b, RDX, RCX, RETURN(from));
+    emit_mem(e, 8, 0x8b, RSI, RDX, offsetof(Block, link[1]));
+    EMIT(e, 0x48, 0x85, 0xf6); /* test rsi, rsi */
+    unlinked = jump_if(e, JE);
+    put_check_block(e, fail);
+    emit_mem(e, 8, 0x89, RAX, RBX, CPU_FIELD(rip));
+    put_enter_block(e);
+    emit_here8(e, unlinked);
+    emit_here8(e, fail[0]);
+    emit_here8(e, fail[1]);
+    /* branch_to_be_linked(cpu, rip, from), and back to the run loop with what it returns */
+    emit_mem(e, 8, 0x8d, RDI, RBX, -CPU_BIAS);
+    EMIT(e, 0x48, 0x89, 0xc6, 0x48, 0x83, 0xc4, 16); /* mov rsi, rax; add rsp, 16 */
+    emit_branch(e, 0xe9, (const void *)(uintptr_t)branch_to_be_linked);
+    emit_here8(e, other);
+    emit_branch(e, 0xe9, go);
+}
+
+void translate_routines(Emit *e, Routines *ret)
+{
+    static const uint8_t sizes[] = { 1, 2, 4, 8 };
+
+    ret->enter = (const Op *(*)(SoftCpu *, const Op *))(uintptr_t)begin(e);
+    put_enter(e);
+    ret->go = begin(e);
+    put_go(e);
+    ret->come_back = begin(e);
+    put_come_back(e, ret->go);
+    for (unsigned i = 0; i < 2; i++) {
+        unsigned table = i ? offsetof(TlbSet, write) : offsetof(TlbSet, read);
+
+        ret->jump[i] = begin(e);
+        put_jump(e, i);
+        ret->note[i] = begin(e);
+        put_note(e, i);
+        for (unsigned k = 0; k < G_N_ELEMENTS(sizes); k++) {
+            ret->access[i][sizes[k]] = begin(e);
+            put_access(e, table, sizes[k]);
+        }
+        for (unsigned n = 1; n <= STACK_RUN; n++) {
+            ret->words[i][n] = begin(e);
+            put_access(e, table, 8 * n);
+        }
+    }
+}

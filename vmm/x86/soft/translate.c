@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The memory of translated code (translate.h).
+ *
+ * It is mapped twice, to write and to run, near the program, so that a call reaches its
+ * functions.  Each region of blocks has one of code, which is filled and emptied with it
+ * (code-store.c): code is only ever added, where nothing has run since its pages were taken
+ * away.  That interrupts every processor that runs a thread of this process, and so serializes
+ * it (SDM 3-9.1.3).
+ */
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "vmm/x86/soft/translate.h"
+
+#define NEAR_STEP      (UINT64_C(16) << 20)
+#define NEAR_STEPS     100 /* of the 2 GiB that a call reaches, most */
+#define ROUTINES_BYTES 4096u
+#define CODE_ALIGN     16
+
+/* ---- placing ---- */
+
+void *soft_map_near(uint64_t bytes, int protection, int fd)
+{
+    uintptr_t program = (uintptr_t)soft_op_leave & ~(uintptr_t)(NEAR_STEP - 1);
+
+    for (unsigned i = 1; i <= NEAR_STEPS; i++) {
+        const uintptr_t places[] = { program - i * NEAR_STEP - bytes, program + i * NEAR_STEP };
+
+        for (unsigned k = 0; k < G_N_ELEMENTS(places); k++) {
+            void *p = mmap((void *)places[k], bytes, protection, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
+
+            if (p != MAP_FAILED) {
+                return p;
+            }
+            if (errno == EACCES || errno == EPERM) {
+                return p;
+            }
+        }
+    }
+    return mmap(NULL, bytes, protection, MAP_SHARED, fd, 0);
+}
+
+static bool map(SoftTranslator *t)
+{
+    int fd = memfd_create("lodge-code", MFD_CLOEXEC);
+
+    if (fd >= 0 && ftruncate(fd, (off_t)t->bytes) == 0) {
+        t->write = mmap(NULL, t->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+        t->run = soft_map_near(t->bytes, PROT_READ | PROT_EXEC, fd);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return t->write != MAP_FAILED && t->run != MAP_FAILED;
+}
+
+static void unmap(SoftTranslator *t)
+{
+    if (t->write != MAP_FAILED) {
+        munmap(t->write, t->bytes);
+    }
+    if (t->run != MAP_FAILED) {
+        munmap(t->run, t->bytes);
+    }
+    g_free(t);
+}
+
+void soft_translator_init(SoftVm *vm)
+{
+    SoftTranslator *t = g_new0(SoftTranslator, 1);
+    SoftCode *code = vm->code;
+    uint64_t part = code->bytes / CODE_REGIONS & PAGE_MASK;
+    Emit e;
+
+    t->bytes = ROUTINES_BYTES + CODE_REGIONS * part;
+    t->write = t->run = MAP_FAILED;
+    if (!map(t)) {
+        unmap(t);
+        return;
+    }
+    e = (Emit) { t->write, t->run - t->write };
+    translate_routines(&e, &t->routines);
+    g_assert(e.next <= t->write + ROUTINES_BYTES);
+    for (unsigned i = 0; i < CODE_REGIONS; i++) {
+        CodeRegion *region = &code->region[i];
+
+        region->native = region->native_next = t->write + ROUTINES_BYTES + i * part;
+        region->native_end = region->native + part;
+    }
+    vm->translator = t;
+}
+
+void soft_translator_finish(SoftVm *vm)
+{
+    if (vm->translator) {
+        unmap(vm->translator);
+        vm->translator = NULL;
+    }
+}
+
+/* ---- room ---- */
+
+bool soft_translator_has_room(const SoftVm *vm, const CodeRegion *region, unsigned ops)
+{
+    return !vm->translator || (uint64_t)(region->native_end - region->native_next) >= TRANSLATION_BYTES(ops);
+}
+
+void soft_translator_empty(SoftVm *vm, CodeRegion *region)
+{
+    if (vm->translator && region->native_next != region->native) {
+        madvise(region->native, (size_t)(region->native_end - region->native), MADV_REMOVE);
+        __atomic_store_n(&region->native_next, region->native, __ATOMIC_RELAXED);
+    }
+}
+
+OpFn *soft_translate(SoftVm *vm, CodeRegion *region)
+{
+    SoftTranslator *all = vm->translator;
+    Translation *t;
+    uint8_t *start = region->native_next;
+    uint64_t length;
+
+    if (!all || vm->code->decode.mode & MODE_SINGLE) {
+        return NULL;
+    }
+    t = &all->translation;
+    t->e = (Emit) { start, all->run - all->write };
+    t->routines = &all->routines;
+    t->d = &vm->code->decode;
+    translate_block(t);
+    if (t->far) {
+        return NULL;
+    }
+    length = ((uint64_t)(t->e.next - start) + CODE_ALIGN - 1) & ~(uint64_t)(CODE_ALIGN - 1);
+    __atomic_store_n(&region->native_next, start + length, __ATOMIC_RELAXED);
+    all->translated++;
+    return (OpFn *)(uintptr_t)(start + t->e.to_run);
+}
