@@ -173,7 +173,7 @@ static Block *publish(SoftVm *vm, const Source *s)
     block->code = s->code;
     block->code2 = s->code2;
     soft_copy(block->op, d->op, d->n * sizeof(Op));
-    soft_code_made(vm->code, block);
+    soft_code_made(vm, block);
     native = soft_translate(vm, &vm->code->region[vm->code->current]);
     if (native) {
         block->op[0].fn = native;

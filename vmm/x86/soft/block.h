@@ -87,7 +87,7 @@ void soft_region_empty(SoftVm *vm, CodeRegion *region);
 /* No vCPU can know a block that was dead at that generation. */
 bool soft_code_forgotten(SoftVm *vm, uint32_t generation);
 /* What a block that is being made consists of: code-rest.c fetches it ahead. */
-void soft_code_made(SoftCode *code, const Block *block);
+void soft_code_made(SoftVm *vm, const Block *block);
 /* Unpublishes it for good. */
 void soft_block_drop(SoftVm *vm, Block *block);
 /* Drops everything; soft_code_ready() is false until the stubs could be reset. */

@@ -130,16 +130,18 @@ void soft_code_rest(SoftCpu *cpu)
     soft_vm_unlock(cpu);
 }
 
-void soft_code_made(SoftCode *code, const Block *block)
+void soft_code_made(SoftVm *vm, const Block *block)
 {
-    SoftRest *rest = &code->rest;
+    SoftRest *rest = &vm->code->rest;
 
     for (unsigned i = 0; i < block->ops && rest->n_handlers < REST_HANDLERS; i++) {
-        uint64_t hash = (uintptr_t)block->op[i].fn * UINT64_C(0x9e3779b97f4a7c15) >> (64 - REST_SEEN_BITS);
+        OpFn *fn = block->op[i].fn;
+        uint64_t hash = (uintptr_t)fn * UINT64_C(0x9e3779b97f4a7c15) >> (64 - REST_SEEN_BITS);
+        bool runs = !vm->translator || !translate_find_shape(fn);
 
-        if (!(rest->seen[hash / 64] >> hash % 64 & 1)) {
+        if (runs && !(rest->seen[hash / 64] >> hash % 64 & 1)) {
             rest->seen[hash / 64] |= UINT64_C(1) << hash % 64;
-            __atomic_store_n(&rest->handlers[rest->n_handlers], block->op[i].fn, __ATOMIC_RELAXED);
+            __atomic_store_n(&rest->handlers[rest->n_handlers], fn, __ATOMIC_RELAXED);
             __atomic_store_n(&rest->n_handlers, rest->n_handlers + 1, __ATOMIC_RELAXED);
         }
     }
@@ -174,6 +176,7 @@ void soft_code_wake(SoftCpu *cpu)
     if (__rdtsc() - cpu->halted_at > SLEEP_TICKS && __atomic_load_n(&code->rest.enough, __ATOMIC_RELAXED) &&
         bytes <= AHEAD_BYTES) {
         fetch_ahead(region->start, bytes);
+        fetch_ahead(region->native, (uint64_t)(__atomic_load_n(&region->native_next, __ATOMIC_RELAXED) - region->native));
         fetch_handlers_ahead(&code->rest);
         fetch_ahead(cpu->tlb, sizeof(*cpu->tlb));
         fetch_ahead(cpu->jumps, JUMP_CACHE * sizeof(*cpu->jumps));

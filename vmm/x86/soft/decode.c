@@ -29,6 +29,7 @@ Op *decode_new_op(Decode *x, OpFn *fn)
     Op *op = &x->d->op[x->d->n];
 
     soft_zero(op, sizeof(*op));
+    x->d->code[x->d->n].length = 0;
     op->fn = fn;
     op->base = op->index = SLOT_ZERO;
     op->seg = SEG_NONE;
@@ -134,6 +135,8 @@ static const ZydisDecodedOperand *memory_operand(const Decode *x)
 
 static bool use_stub(Decode *x, bool fp)
 {
+    OpEffects *e;
+
     if (x->z.attributes & ZYDIS_ATTRIB_HAS_LOCK ||
         !ZYAN_SUCCESS(ZydisDecoderDecodeOperands(&x->decoder, &x->context, &x->z, x->o, x->z.operand_count))) {
         return false;
@@ -143,7 +146,9 @@ static bool use_stub(Decode *x, bool fp)
     if (!soft_stub_emit(x->d, &x->z, x->o, x->op)) {
         return false;
     }
-    decode_append(x);
+    e = decode_append(x);
+    e->may_leave_after = x->op->flags & OP_MEM;
+    e->elsewhere = x->op->fn == soft_op_raise;
     return true;
 }
 

@@ -18,7 +18,13 @@
 
 #define BLOCK_OPS (2 * BLOCK_INSTRUCTIONS + 2)
 
+/* What can be after an op's handler: its block may be gone, it may go on to another op than the next; or it has done the
+ * next one, too. */
 enum { AFTER_STORE = 1, AFTER_ELSEWHERE = 2, AFTER_FUSED = 4 };
+
+/* An instruction of vector registers, with its memory operand (bytes of it; 0: none) at rdx: for translate-vector.c. */
+typedef struct SoftInline { uint8_t code[16], length, bytes; bool writes, aligned; } SoftInline;
+
 typedef struct SoftDecode {
     SoftCpu *cpu;
     const uint8_t *bytes;    /* copy of guest code: stable */
@@ -30,7 +36,8 @@ typedef struct SoftDecode {
     bool crosses;            /* nothing decoded: the first instruction needs bytes of the next page */
     unsigned length, count, n;
     Op op[BLOCK_OPS];
-    uint8_t after[BLOCK_OPS]; /* AFTER_* */
+    uint8_t after[BLOCK_OPS];   /* AFTER_* */
+    SoftInline code[BLOCK_OPS]; /* length 0: it is not one */
 } SoftDecode;
 
 /* Up to the first instruction that ends a block, the page's end, BLOCK_INSTRUCTIONS, or one with MODE_SINGLE.  Always ends

@@ -153,7 +153,7 @@ static bool load_env(SoftCpu *cpu, const Op *op, bool registers)
 static const Op *op_fldenv(SoftCpu *cpu, const Op *op)
 {
     if (!load_env(cpu, op, false)) {
-        return soft_fp_error(cpu, op);
+        soft_fp_error(cpu);
     }
     SOFT_NEXT(cpu, op);
 }
@@ -161,7 +161,7 @@ static const Op *op_fldenv(SoftCpu *cpu, const Op *op)
 static const Op *op_frstor(SoftCpu *cpu, const Op *op)
 {
     if (!load_env(cpu, op, true)) {
-        return soft_fp_error(cpu, op);
+        soft_fp_error(cpu);
     }
     SOFT_NEXT(cpu, op);
 }
@@ -180,7 +180,7 @@ static const Op *op_wait(SoftCpu *cpu, const Op *op)
 {
     if (UNLIKELY(soft_fp_pending(cpu))) {
         soft_sync(cpu, op);
-        return soft_fp_error(cpu, op);
+        soft_fp_error(cpu);
     }
     SOFT_NEXT(cpu, op);
 }

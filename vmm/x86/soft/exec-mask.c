@@ -78,7 +78,7 @@ static unsigned access_of(const Op *op)
     return ACCESS_UNALIGNED | soft_op_access(op);
 }
 
-static __attribute__((noinline)) bool load_masked(SoftCpu *cpu, const Op *op, uint64_t linear)
+static __attribute__((noinline)) void load_masked(SoftCpu *cpu, const Op *op, uint64_t linear)
 {
     uint64_t buffer[VECTOR_BYTES / 8] = { 0, 0, 0, 0 };
     unsigned bytes = element_bytes(op);
@@ -91,10 +91,10 @@ static __attribute__((noinline)) bool load_masked(SoftCpu *cpu, const Op *op, ui
             put_element((uint8_t *)buffer + i * bytes, bytes, soft_load(cpu, linear + i * bytes, bytes, access_of(op)));
         }
     }
-    return soft_stub_call(cpu, op, buffer);
+    ((StubFn *)(uintptr_t)op->ptr)(cpu, op, buffer);
 }
 
-static __attribute__((noinline)) bool store_masked(SoftCpu *cpu, const Op *op, uint64_t linear)
+static __attribute__((noinline)) void store_masked(SoftCpu *cpu, const Op *op, uint64_t linear)
 {
     uint64_t buffer[VECTOR_BYTES / 8] = { 0, 0, 0, 0 };
     unsigned bytes = element_bytes(op);
@@ -110,16 +110,13 @@ static __attribute__((noinline)) bool store_masked(SoftCpu *cpu, const Op *op, u
             soft_probe(cpu, linear + i * bytes, bytes, ACCESS_WRITE | access_of(op));
         }
     }
-    if (!soft_stub_call(cpu, op, buffer)) {
-        return false;
-    }
+    ((StubFn *)(uintptr_t)op->ptr)(cpu, op, buffer);
     for (unsigned i = 0; i < op->size / bytes; i++) {
         if (bits >> i & 1) {
             soft_store(cpu, linear + i * bytes, bytes, get_element((uint8_t *)buffer + i * bytes, bytes),
                        access_of(op));
         }
     }
-    return true;
 }
 
 static const Op *op_masked_load(SoftCpu *cpu, const Op *op)
@@ -130,9 +127,7 @@ static const Op *op_masked_load(SoftCpu *cpu, const Op *op)
     if (LIKELY(memory)) {
         return ((StubFn *)(uintptr_t)op->ptr)(cpu, op, memory);
     }
-    if (!load_masked(cpu, op, linear)) {
-        return NULL;
-    }
+    load_masked(cpu, op, linear);
     SOFT_NEXT(cpu, op);
 }
 
@@ -146,11 +141,9 @@ static const Op *op_masked_store(SoftCpu *cpu, const Op *op)
     }
     if (op->src & STUB_WAITS && soft_fp_pending(cpu)) {
         soft_sync(cpu, op);
-        return soft_fp_error(cpu, op);
+        soft_fp_error(cpu);
     }
-    if (!store_masked(cpu, op, linear)) {
-        return NULL;
-    }
+    store_masked(cpu, op, linear);
     SOFT_NEXT(cpu, op);
 }
 

@@ -21,27 +21,13 @@ const Op *soft_op_nothing(SoftCpu *cpu, const Op *op)
     SOFT_NEXT(cpu, op);
 }
 
-/* ---- from C and back ---- */
+/* ---- traps ---- */
 
-static const Op *op_return(SoftCpu *cpu, const Op *op)
-{
-    return op;
-}
-
-/* The stub goes on to the op after the one that it is given, which returns here.  (Inlined, its frame would keep
- * callers from ending in a jump.) */
-__attribute__((noinline)) const Op *soft_stub_call(SoftCpu *cpu, const Op *op, void *memory)
-{
-    const Op frame[2] = { { .ip = op->ip, .length = op->length, .ptr = op->ptr }, { .fn = op_return } };
-
-    return run_stub(cpu, frame, memory);
-}
-
-const Op *soft_stub_fault(SoftCpu *cpu, const Op *op, unsigned vector)
+void soft_stub_fault(SoftCpu *cpu, const Op *op, unsigned vector)
 {
     soft_sync(cpu, op);
     if (vector == VECTOR_MF) {
-        return soft_fp_error(cpu, op);
+        soft_fp_error(cpu);
     }
     if (vector == VECTOR_GP) {
         soft_raise_error(cpu, VECTOR_GP, 0);
@@ -61,7 +47,7 @@ static bool must_wait(SoftCpu *cpu, const Op *op)
 static __attribute__((noinline)) const Op *load_slowly(SoftCpu *cpu, const Op *op, uint64_t linear)
 {
     if (must_wait(cpu, op)) {
-        return soft_fp_error(cpu, op);
+        soft_fp_error(cpu);
     }
     return run_stub(cpu, op, (void *)(uintptr_t)soft_read_begin(cpu, linear, op->size, soft_op_access(op)));
 }
@@ -71,12 +57,10 @@ static __attribute__((noinline)) const Op *store_slowly(SoftCpu *cpu, const Op *
     void *memory;
 
     if (must_wait(cpu, op)) {
-        return soft_fp_error(cpu, op);
+        soft_fp_error(cpu);
     }
     memory = soft_write_begin(cpu, linear, op->size, soft_op_access(op), with_contents, false);
-    if (!soft_stub_call(cpu, op, memory)) {
-        return NULL;
-    }
+    run_stub(cpu, op, memory);
     soft_write_end(cpu);
     SOFT_NEXT(cpu, op);
 }
@@ -84,7 +68,7 @@ static __attribute__((noinline)) const Op *store_slowly(SoftCpu *cpu, const Op *
 static __attribute__((noinline)) const Op *misaligned(SoftCpu *cpu, const Op *op)
 {
     if (must_wait(cpu, op)) {
-        return soft_fp_error(cpu, op);
+        soft_fp_error(cpu);
     }
     soft_raise_error(cpu, VECTOR_GP, 0);
 }

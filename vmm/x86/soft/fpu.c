@@ -210,7 +210,7 @@ bool soft_fp_pending(SoftCpu *cpu)
     return fsw & FSW_ES;
 }
 
-const Op *soft_fp_error(SoftCpu *cpu, const Op *op)
+void soft_fp_error(SoftCpu *cpu)
 {
     if (cpu->cr0 & CR0_NE) {
         soft_raise(cpu, VECTOR_MF);
@@ -220,5 +220,5 @@ const Op *soft_fp_error(SoftCpu *cpu, const Op *op)
     soft_outside_begin(cpu);
     cpu->hooks->ferr(cpu, cpu->opaque);
     soft_outside_end(cpu);
-    return soft_op_leave(cpu, op);
+    soft_begin_anew(cpu);
 }

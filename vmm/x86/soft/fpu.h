@@ -51,8 +51,8 @@ void soft_fp_load_from(SoftCpu *cpu, uint8_t *image);
 void soft_fp_replace(SoftCpu *cpu);
 /* FSW.ES. */
 bool soft_fp_pending(SoftCpu *cpu);
-/* An x87 exception is pending and this instruction waits for it: #MF, or FERR# and then soft_op_leave().  Synced. */
-const Op *soft_fp_error(SoftCpu *cpu, const Op *op);
+/* An x87 exception is pending and this instruction waits for it: #MF, or FERR# and it is tried again.  Synced. */
+_Noreturn void soft_fp_error(SoftCpu *cpu);
 
 /* exec-xsave.c, for the table of exec-fpu.c */
 OpFn soft_op_xsave, soft_op_xsave64, soft_op_xsaveopt, soft_op_xsaveopt64, soft_op_xsavec, soft_op_xsavec64;

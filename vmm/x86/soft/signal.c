@@ -2,7 +2,7 @@
 /*
  * Exceptions of guest instructions that run natively: the host's processor traps (#DE, #MF,
  * #XM, and as a safety net #UD and #GP), the kernel makes a signal of it, and the handler
- * lets the thread go on in soft_stub_fault() with the vector, in the state that the stub was
+ * lets the thread go on in soft_stub_fault() with the vector, in the state that the stub, or translated code, was
  * in.  Vector registers, MXCSR and FSW among them, are the guest's again when it returns.
  *
  * Signal handlers are the process's, so what they need is a file-scope variable: the address
@@ -18,25 +18,26 @@
 #include "vmm/error.h"
 #include "vmm/x86/soft/stub.h"
 
-#define RANGES 64
+#define RANGES 128
 
-typedef struct Range { uintptr_t first, end; } Range; /* end: atomic, 0 when free */
+/* called: its instructions run as in a function that was just called, the return address on top of the stack. */
+typedef struct Range { uintptr_t first, end; bool called; } Range; /* end: atomic, 0 when free */
 
 static const int signals[] = { SIGFPE, SIGILL, SIGSEGV };
 static Range ranges[RANGES];
 static struct sigaction previous[G_N_ELEMENTS(signals)];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* for changes of all these */
 
-static bool is_stub(uintptr_t address)
+static const Range *find(uintptr_t address)
 {
     for (unsigned i = 0; i < RANGES; i++) {
         uintptr_t end = __atomic_load_n(&ranges[i].end, __ATOMIC_ACQUIRE);
 
         if (address < end && address >= ranges[i].first) {
-            return true;
+            return &ranges[i];
         }
     }
-    return false;
+    return NULL;
 }
 
 static bool is_guest_exception(int trap)
@@ -68,8 +69,11 @@ static void handle(int signal, siginfo_t *info, void *context)
 {
     greg_t *r = ((ucontext_t *)context)->uc_mcontext.gregs;
 
-    if (info->si_code > 0 && is_guest_exception((int)r[REG_TRAPNO]) && is_stub((uintptr_t)r[REG_RIP])) {
-        /* rdi, rsi and the stack are as when the stub was entered: this is a tail call. */
+    const Range *range = find((uintptr_t)r[REG_RIP]);
+
+    if (info->si_code > 0 && is_guest_exception((int)r[REG_TRAPNO]) && range) {
+        /* rdi and rsi are arguments already; it does not return, but expects the stack as after a call. */
+        r[REG_RSP] -= range->called ? 0 : 8;
         r[REG_RDX] = r[REG_TRAPNO];
         r[REG_RIP] = (greg_t)(uintptr_t)soft_stub_fault;
         return;
@@ -94,7 +98,7 @@ static bool install(unsigned i, GError **error)
     return error_set(error, "cannot handle signal %d for the software CPU: %s", signals[i], strerror(errno));
 }
 
-static bool add(uintptr_t first, uintptr_t end, GError **error)
+static bool add(uintptr_t first, uintptr_t end, bool called, GError **error)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(signals); i++) {
         if (!install(i, error)) {
@@ -104,19 +108,20 @@ static bool add(uintptr_t first, uintptr_t end, GError **error)
     for (unsigned i = 0; i < RANGES; i++) {
         if (!ranges[i].end) {
             ranges[i].first = first;
+            ranges[i].called = called;
             __atomic_store_n(&ranges[i].end, end, __ATOMIC_RELEASE);
             return true;
         }
     }
-    return error_set(error, "cannot run more than %d domains on the software CPU in one process", RANGES);
+    return error_set(error, "cannot run more than %d domains on the software CPU in one process", RANGES / 2);
 }
 
-bool soft_signals_add(uintptr_t first, uintptr_t end, GError **error)
+bool soft_signals_add(uintptr_t first, uintptr_t end, bool called, GError **error)
 {
     bool done;
 
     pthread_mutex_lock(&lock);
-    done = add(first, end, error);
+    done = add(first, end, called, error);
     pthread_mutex_unlock(&lock);
     return done;
 }

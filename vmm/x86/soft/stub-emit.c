@@ -162,6 +162,23 @@ void soft_stub_drop_address(Op *op)
     }
 }
 
+/* Translated code may have the instruction itself, if nothing but it is in the stub. */
+static void note_inline(SoftDecode *d, const ZydisDecodedInstruction *insn, const StubForm *form, const Op *op)
+{
+    bool memory = form->memory != HOST_NONE, simple = form->fp && !form->registers && !form->flags_in &&
+                  !form->flags_out && !form->pointer && !form->byte_mask;
+    SoftInline *code = &d->code[op - d->op];
+
+    if (simple && (!memory || (form->memory == HOST_DX && !soft_stub_special(insn, form) &&
+                               (form->bytes == 4 || form->bytes == 8 || form->bytes == 16 || form->bytes == 32)))) {
+        soft_copy(code->code, form->code, sizeof(code->code));
+        code->length = form->length;
+        code->bytes = memory ? form->bytes : 0;
+        code->writes = form->store;
+        code->aligned = form->aligned;
+    }
+}
+
 bool soft_stub_emit(SoftDecode *d, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands, Op *op)
 {
     StubForm form;
@@ -186,6 +203,7 @@ bool soft_stub_emit(SoftDecode *d, const ZydisDecodedInstruction *insn, const Zy
         op->imm = d->mode & MODE_NO_SSE ? VECTOR_UD : VECTOR_NM;
         return true;
     }
+    note_inline(d, insn, &form, op);
     op->ptr = stub;
     op->size = form.bytes;
     op->src = (uint16_t)((form.partial ? STUB_PARTIAL : 0) | (form.waits ? STUB_WAITS : 0));

@@ -103,7 +103,7 @@ bool soft_stubs_init(SoftVm *vm, GError **error)
     s->write = s->run = MAP_FAILED;
     vm->stubs = s;
     if (!host_can(error) || !map_store(s, error) ||
-        !soft_signals_add((uintptr_t)s->run, (uintptr_t)s->run + STORE_BYTES, error)) {
+        !soft_signals_add((uintptr_t)s->run, (uintptr_t)s->run + STORE_BYTES, true, error)) {
         soft_stubs_finish(vm);
         return false;
     }

@@ -100,14 +100,13 @@ void *soft_stub_make(SoftDecode *d, const ZydisDecodedInstruction *insn, const Z
 OpFn soft_op_nothing;
 OpFn *soft_stub_handler(const StubForm *form, const Op *op); /* of one with a memory operand, packed already */
 /* Where a stub that trapped goes on: raises the exception. */
-const Op *soft_stub_fault(SoftCpu *cpu, const Op *op, unsigned vector);
-/* Executes the stub of `op` on memory that is not the operand's final place, and returns; NULL: leave the block. */
-const Op *soft_stub_call(SoftCpu *cpu, const Op *op, void *memory);
+_Noreturn void soft_stub_fault(SoftCpu *cpu, const Op *op, unsigned vector);
 
 /* ---- exec-mask.c: VMASKMOV, VPMASKMOV, MASKMOV, gathers ---- */
 bool soft_mask_emit(SoftDecode *d, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands, Op *op);
 
 /* ---- signal.c ---- */
-/* Addresses at which SIGFPE, SIGILL and SIGSEGV are a guest's exceptions. */
-bool soft_signals_add(uintptr_t first, uintptr_t end, GError **error);
+/* Addresses at which SIGFPE, SIGILL and SIGSEGV are a guest's exceptions; called: the stack is as at a stub's entry, else
+ * it is 16-byte aligned. */
+bool soft_signals_add(uintptr_t first, uintptr_t end, bool called, GError **error);
 void soft_signals_remove(uintptr_t first);

@@ -127,7 +127,7 @@ static void put_op(Translation *t)
     t->n = 1;
     t->had_flags = t->flags;
     t->flags = false;
-    if (!shape || !shape->put(t, op, shape)) {
+    if (!(shape ? shape->put(t, op, shape) : translate_vector(t, op))) {
         call_handler(t, t->i);
         after_handler(t, t->i);
         t->n = ops_of(op->fn);

@@ -50,7 +50,7 @@ void translate_address(Translation *t, const Op *op, unsigned ea)
     }
 }
 
-static void slow_if(Translation *t, unsigned jcc)
+void translate_slow_if(Translation *t, unsigned jcc)
 {
     EMIT(&t->e, 0x0f, (uint8_t)jcc, 0, 0, 0, 0);
     t->slow[t->slows++] = (SlowPath) { .from = t->e.next, .op = (uint8_t)t->i };
@@ -61,7 +61,7 @@ static void slow_if(Translation *t, unsigned jcc)
 static void look_up(Translation *t, const uint8_t *routine)
 {
     t->far |= !emit_branch(&t->e, 0xe8, routine);
-    slow_if(t, JNE);
+    translate_slow_if(t, JNE);
     t->had_flags = false;
 }
 
@@ -81,7 +81,7 @@ void translate_canonical(Translation *t, unsigned reg)
 {
     emit_reg(&t->e, 8, 0x8b, RDX, reg);
     EMIT(&t->e, 0x48, 0xc1, 0xfa, 47, 0xff, 0xc2, 0x83, 0xfa, 1); /* sar rdx, 47; inc edx; cmp edx, 1 */
-    slow_if(t, JA);
+    translate_slow_if(t, JA);
     t->had_flags = false;
 }
 

@@ -38,8 +38,13 @@ static void collect(void)
     qsort(shapes, n_shapes, sizeof(*shapes), compare);
 }
 
-const Shape *translate_find_shape(OpFn *fn)
+/* Not later, when the sandbox is closed: qsort() asks the kernel how much memory there is. */
+void translate_collect_shapes(void)
 {
     pthread_once(&once, collect);
+}
+
+const Shape *translate_find_shape(OpFn *fn)
+{
     return bsearch(&(Shape) { .fn = fn }, shapes, n_shapes, sizeof(*shapes), compare);
 }

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "vmm/x86/soft/stub.h"
 #include "vmm/x86/soft/translate.h"
 
 #define NEAR_STEP      (UINT64_C(16) << 20)
@@ -76,11 +77,12 @@ void soft_translator_init(SoftVm *vm)
 
     t->bytes = ROUTINES_BYTES + CODE_REGIONS * part;
     t->write = t->run = MAP_FAILED;
-    if (!map(t)) {
+    if (!map(t) || !soft_signals_add((uintptr_t)t->run, (uintptr_t)t->run + t->bytes, false, NULL)) {
         unmap(t);
         return;
     }
     e = (Emit) { t->write, t->run - t->write };
+    translate_collect_shapes();
     translate_routines(&e, &t->routines);
     g_assert(e.next <= t->write + ROUTINES_BYTES);
     for (unsigned i = 0; i < CODE_REGIONS; i++) {
@@ -95,6 +97,7 @@ void soft_translator_init(SoftVm *vm)
 void soft_translator_finish(SoftVm *vm)
 {
     if (vm->translator) {
+        soft_signals_remove((uintptr_t)vm->translator->run);
         unmap(vm->translator);
         vm->translator = NULL;
     }

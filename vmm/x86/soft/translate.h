@@ -52,7 +52,7 @@ typedef struct SlowPath {
     uint8_t op;
     bool flags;          /* there the guest's flags are in the host's */
 } SlowPath;
-#define SLOW_PATHS_MAX (BLOCK_OPS + 2) /* one an op, but for the last one */
+#define SLOW_PATHS_MAX (3 * BLOCK_OPS)
 
 /* A block that is being translated. */
 typedef struct Translation {
@@ -106,6 +106,7 @@ struct Shape {
     bool variant;
 };
 void translate_shape(Shape shape);
+void translate_collect_shapes(void); /* before any is looked for */
 const Shape *translate_find_shape(OpFn *fn); /* NULL: none */
 /* Each names those of its file. */
 void translate_int_shapes(void);
@@ -143,12 +144,17 @@ void translate_memory(Translation *t, const Op *op, unsigned ea, bool write, uns
 void translate_words(Translation *t, bool write, unsigned n);
 /* `reg` is canonical, or the handler does the op; rdx is lost. */
 void translate_canonical(Translation *t, unsigned reg);
+/* By that 0F jcc, likewise. */
+void translate_slow_if(Translation *t, unsigned jcc);
 void translate_flags_out(Translation *t);
 /* Unless they are there.  rax is lost. */
 void translate_flags_in(Translation *t);
 void translate_put_flags_in(Emit *e);
 void translate_carry_in(Translation *t);
 
+/* ---- translate-vector.c ---- */
+/* The op at t->i, if it has its instruction in t->d->code. */
+bool translate_vector(Translation *t, const Op *op);
 /* ---- translate-alu.c ---- */
 /* The arithmetic of an op, without what becomes of its flags; a register's result is in rcx. */
 void translate_alu(Translation *t, const Op *op, const Shape *s);
