@@ -117,8 +117,8 @@ static void man_verb(GString *out, const Verb *verb)
     for (const Arg *a = verb->args; a->kind != ARG_END; a++) {
         g_autofree char *left = left_column(a);
 
-        if (a->of == OF_DOMAIN || a->of == OF_ACTIVE || a->of == OF_INACTIVE || a->of == OF_DEFINED) {
-            continue;
+        if (a->required && (a->of == OF_DOMAIN || a->of == OF_ACTIVE || a->of == OF_INACTIVE || a->of == OF_DEFINED)) {
+            continue; /* what that is, is said for all of them */
         }
         g_string_append(out, ".RS\n.TP\n.B ");
         man_text(out, left);
@@ -148,7 +148,7 @@ void help_man(GString *out)
         ".TP\n.B \\-q, \\-\\-quiet\nSay nothing about what went well.\n"
         ".TP\n.BI \\-\\-user \\ NAME\nAct for that user, as that user: of two domains of one name, one is root's, and one\n"
         "is seen like this. Only for root.\n"
-        ".TP\n.B \\-h, \\-\\-help\nShow the commands.\n"
+        ".TP\n.BR \\-h ,\\  \\-\\-help ,\\  help\\  [\\fICOMMAND\\fR]\nShow the commands, or say more about one.\n"
         ".TP\n.B \\-v, \\-\\-version\nShow the version.\n"
         ".TP\n.B \\-\\-man, \\-\\-completion\nShow this page, or what bash needs to complete commands.\n");
     for (const VerbSection *s = verb_sections; s->title; s++) {
