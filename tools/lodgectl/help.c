@@ -159,8 +159,10 @@ void help_man(GString *out)
     }
     g_string_append(out,
         ".SH FILES\n"
+        "Of two places the second is root's. Where a variable of the first is not set it is /run/user/UID, ~/.config\n"
+        "or ~/.local/state.\n"
         ".TP\n.I $XDG_RUNTIME_DIR/lodge/NAME, /run/lodge/NAME\n"
-        "What is known of a running domain; the second is root's.\n"
+        "What is known of a running domain.\n"
         ".TP\n.I $XDG_CONFIG_HOME/lodge/domains/NAME.conf, /etc/lodge/domains/NAME.conf\n"
         "The definition of a persistent domain.\n"
         ".TP\n.I $XDG_CONFIG_HOME/lodge/autostart, /etc/lodge/autostart\n"
