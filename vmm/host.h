@@ -27,7 +27,7 @@ int host_listen_tcp(const char *host, const char *port, bool ipv4, bool ipv6, GE
 int host_connect_tcp(const char *host, const char *port, bool ipv4, bool ipv6, GError **error);
 /* Runs a program to its end; false: it could not be started, or failed.  Refused where -sandbox forbids to start programs. */
 bool host_run(const char *const *argv, GError **error);
-/* The same, with input as its standard input; what it says on standard error is *ret_said, as one line (the caller\'s;
+/* The same, with input as its standard input; what it says on standard error is *ret_said, as one line (the caller's;
  * NULL: it was not started). */
 bool host_run_with(const char *const *argv, int input, char **ret_said, GError **error);
 /* A command of the shell that reads from *ret_fd, or writes to it (the caller's, a pipe).  NULL: error.  Main thread. */

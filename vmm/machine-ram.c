@@ -33,7 +33,8 @@ typedef struct MemoryOptions {
 
 static const Field memory_fields[] = {
     F_STR("size", MemoryOptions, size, NULL, .help = "RAM at start; a bare number is MiB"),
-    F_UINT("slots", MemoryOptions, slots, 0, .max = SLOTS_MAX, .help = "Places for memory added later"),
+    F_UINT("slots", MemoryOptions, slots, 0, .max = SLOTS_MAX,
+           .help = "Places for memory added later; nothing adds any yet"),
     F_STR("maxmem", MemoryOptions, maxmem, NULL, .help = "RAM at most, with what is added later"),
     FIELD_END
 };

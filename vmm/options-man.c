@@ -4,9 +4,11 @@
  *
  * Locking: none; main thread.
  */
+#include "vmm/machine.h"
 #include "vmm/options-internal.h"
 
-/* Roff takes a backslash and a leading dot or quote for its own.  A line may end behind a bar, of which long arguments have many. */
+/* Roff takes a backslash and a leading dot or quote for its own.  A line may end behind a bar, of which long arguments
+ * have many. */
 static void man_text(GString *out, const char *text)
 {
     for (const char *p = text; *p; p++) {
@@ -54,12 +56,22 @@ static void man_fields(GString *out, const FieldStruct *desc, const char *prefix
     }
 }
 
-/* What "-X help" lists, as it stands. */
+static void add_machine_keys(const MachineClass *class, void *opaque)
+{
+    g_autofree char *title = g_strdup_printf("\n-machine %s options", class->name);
+
+    field_struct_help(class->options, title, opaque);
+}
+
+/* What "-X help" lists, as it stands; of machines "-machine NAME,help", too. */
 static void man_topic(GString *out, const Option *o)
 {
     g_autoptr(GString) text = g_string_new(NULL);
 
     if (o->topic(NULL, text, NULL)) {
+        if (o->topic == topic_machine) {
+            machine_class_each(add_machine_keys, text);
+        }
         g_string_append(out, ".RS\n.nf\n");
         man_text(out, text->str);
         g_string_append(out, ".fi\n.RE\n");
@@ -121,10 +133,20 @@ void options_man(GString *out, const OptionLanguage *languages)
         }
     }
     g_string_append(out,
+        ".TP\n.B \\-\\-man\nPrint this page.\n"
+        ".SH FILES\n"
+        ".TP\n.I $XDG_RUNTIME_DIR/lodge/NAME, /run/lodge/NAME\n"
+        "What lodgectl finds a running domain that has a name by; the second is root's. Where the variable is not set\n"
+        "it is /run/user/UID.\n"
+        ".SH ENVIRONMENT\n"
+        ".TP\n.B LODGE_RUNTIME_DIR\nTakes the place of the folder above NAME.\n"
+        ".TP\n.B LODGE_LOOP\nio_uring or epoll: how event loops wait, instead of the first that the host has.\n"
         ".SH EXIT STATUS\n"
-        "0 after the guest or the user has ended it, 1 when it could not start or could not go on.\n"
+        "0 after the guest or the user has ended it, 1 when it could not start or could not go on, or when the guest\n"
+        "panicked and -action panic=exit-failure was said; an isa-debug-exit device ends it with what the guest says.\n"
         ".SH SIGNALS\nSIGINT, SIGTERM and SIGHUP end the process in order.\n"
         ".SH EXAMPLES\n.nf\n"
         "lodge \\-m 1G \\-kernel vmlinuz \\-initrd initrd.img disk.img\n"
-        "lodge \\-M microvm \\-m 512M \\-kernel vmlinux \\-append console=ttyS0 \\-nographic\n.fi\n");
+        "lodge \\-M microvm \\-m 512M \\-kernel vmlinux \\-append console=ttyS0 \\-nographic\n.fi\n"
+        ".SH SEE ALSO\n.BR lodgectl (1)\n");
 }

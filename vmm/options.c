@@ -3,7 +3,7 @@
  * The command line: the table of options, and the parser over it.
  *
  * Options have QEMU's names and meanings; one or two dashes.  What would need
- * something that is not here (a screen, firmware, a network) is refused by name,
+ * something that is not here (a screen, firmware, sound) is refused by name,
  * except for the value that is true ("-display none").
  *
  * Locking: none; main thread, before others exist.
@@ -53,7 +53,7 @@ const Option option_table[] = {
       "Set the number of CPUs and how they are arranged", .group = "smp-opts", .language = &smp_options,
       .implied = "cpus" },
     { "m", NULL, SECTION_MACHINE, TEXTS(memory), "[size=]SIZE[,slots=N,maxmem=SIZE]",
-      "Set the size of RAM (MiB unless it has a suffix), and how far it may grow",
+      "Set the size of RAM (MiB unless it has a suffix), and, for later, how far it may grow: nothing adds any yet",
       .group = "memory", .language = &machine_memory_options, .implied = "size" },
     { "numa", NULL, SECTION_MACHINE, TEXTS(numa), "node|dist|cpu,KEY=VALUE...",
       "Describe a NUMA node, a distance between two, or where a CPU belongs",
@@ -79,11 +79,13 @@ const Option option_table[] = {
     { "no-acpi", NULL, SECTION_MACHINE, CALL, NULL, "The same as -machine acpi=off", .call = option_no_acpi },
     { "no-hpet", NULL, SECTION_MACHINE, CALL, NULL, "The same as -machine hpet=off", .call = option_no_hpet },
     /* ---- boot ---- */
-    { "kernel", NULL, SECTION_BOOT, TEXT(kernel), "FILE", "Boot this kernel: bzImage, PVH or ELF", .plain = true },
+    { "kernel", NULL, SECTION_BOOT, TEXT(kernel), "FILE", "Boot this kernel: bzImage, ELF (PVH, Linux) or Multiboot",
+      .plain = true },
     { "initrd", NULL, SECTION_BOOT, TEXT(initrd), "FILE", "Give the kernel this initial RAM disk", .plain = true },
     { "append", NULL, SECTION_BOOT, TEXT(append), "TEXT", "Give the kernel this command line", .plain = true },
     { "dtb", NULL, SECTION_BOOT, TEXT(dtb), "FILE", "Give the kernel this device tree (microvm)", .plain = true },
-    { "bios", NULL, SECTION_BOOT, TEXT(bios), "FILE", "Boot this firmware, where the machine can", .plain = true },
+    { "bios", NULL, SECTION_BOOT, TEXT(bios), "FILE", "There is no firmware yet: machines that boot refuse it",
+      .plain = true },
     { "boot", NULL, SECTION_BOOT, CALL, "[strict=on][,menu=off]",
       "Taken with these values, which describe direct kernel boot; the rest needs firmware",
       .group = "boot-opts", .call = option_boot, .language = &boot_options, .implied = "order" },
@@ -92,12 +94,13 @@ const Option option_table[] = {
       "Add a device. -device help lists them, -device DRIVER,help their properties",
       .group = "device", .implied = "driver", .topic = topic_device },
     { "object", NULL, SECTION_DEVICES, TEXTS(objects), "TYPE,id=NAME[,PROPERTY=VALUE...]",
-      "Add an object: iothread, memory, source of random bytes, what stands between a NIC and its network", .group = "object", .implied = "qom-type",
-      .topic = topic_object },
+      "Add an object: iothread, memory, source of random bytes, secret, what stands between a NIC and its network",
+      .group = "object", .implied = "qom-type", .topic = topic_object },
     { "chardev", NULL, SECTION_DEVICES, TEXTS(chardevs), "BACKEND,id=NAME[,KEY=VALUE...]",
       "Add a character device for devices to be connected to", .group = "chardev", .implied = "backend",
       .language = &chardev_text_options, .topic = topic_chardev },
-    { "serial", NULL, SECTION_DEVICES, TEXTS(serials), "stdio|mon:stdio|pty|file:FILE|unix:PATH|chardev:ID|...|none",
+    { "serial", NULL, SECTION_DEVICES, TEXTS(serials),
+      "stdio|mon:stdio|pty|file:FILE|pipe:PATH|unix:PATH|tcp:[HOST]:PORT|telnet:[HOST]:PORT|chardev:ID|...|none",
       "Add a serial port, connected to that", .plain = true },
     { "parallel", NULL, SECTION_DEVICES, CALL, "none", "There is no parallel port", .call = option_parallel,
       .plain = true },
@@ -119,7 +122,8 @@ const Option option_table[] = {
       "Add a network backend for NICs to be connected to. -netdev help lists them",
       .group = "netdev", .implied = "type" },
     { "nic", NULL, SECTION_NETWORK, TEXTS(nics), "none|TYPE[,model=DEVICE][,mac=ADDRESS][,KEY=VALUE...]",
-      "Add a NIC and the backend behind it, of -netdev's types: -nic user is a network that needs nothing else",
+      "Add a NIC and the backend behind it, of -netdev's types: -nic user is a network that needs nothing else. "
+      "model=help lists models",
       .group = "nic", .implied = "type", .asks = "model" },
     { "net", NULL, SECTION_NETWORK, TEXTS(nets), "none|nic[,model=DEVICE][,macaddr=ADDRESS]|TYPE[,KEY=VALUE...]",
       "Add a NIC, or a backend; all of these are connected to one hub. -nic is better",
@@ -132,12 +136,15 @@ const Option option_table[] = {
     { "qmp-pretty", NULL, SECTION_MONITOR, TEXTS(qmp_pretty), "DEV", "The same, with line breaks and indentation",
       .plain = true },
     { "mon", NULL, SECTION_MONITOR, TEXTS(monitors), "[chardev=]ID[,mode=readline|control][,pretty=on]",
-      "The monitor for people, or (control) for programs, on a character device of -chardev", .group = "mon", .implied = "chardev" },
+      "The monitor for people, or (control) for programs, on a character device of -chardev",
+      .group = "mon", .implied = "chardev" },
     /* ---- running ---- */
     { "S", NULL, SECTION_RUN, FLAG(paused), NULL, "Do not start the CPUs" },
-    { "incoming", NULL, SECTION_RUN, TEXT(incoming), "unix:PATH|tcp:[HOST]:PORT|fd:FD|exec:COMMAND|file:PATH[,lazy=on|off|prefault]|defer",
-      "Wait for a domain that moves here, or restore a saved one. defer: the command migrate-incoming says from where. exec: "
-      "what the shell's COMMAND writes. lazy: memory of a file is read as it is used", .plain = true },
+    { "incoming", NULL, SECTION_RUN, TEXT(incoming),
+      "unix:PATH|tcp:[HOST]:PORT|fd:FD|exec:COMMAND|file:PATH[,lazy=on|off|prefault]|defer",
+      "Wait for a domain that moves here, or restore a saved one. defer: the command migrate-incoming says from where. "
+      "exec: what the shell's COMMAND writes. lazy: memory of a file is read as it is used (on, as without it), first "
+      "(off), or as it is used and all of it meanwhile (prefault)", .plain = true },
     { "gdb", NULL, SECTION_RUN, TEXT(gdb), "tcp:[HOST]:PORT|unix:PATH|stdio|chardev:ID|...|none",
       "Let a gdb debug the guest through that. tcp is a server, on the host itself unless HOST says otherwise",
       .plain = true },

@@ -91,7 +91,7 @@ def main():
 Go on with:
   ./quickstart --shell          a shell in this guest, on its serial console
   build/lodge -help             every option; 'man lodge' says more
-  ./check                       all tests""")
+  ./check                       the tests""")
     return 0
 
 

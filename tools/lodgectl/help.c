@@ -117,8 +117,8 @@ static void man_verb(GString *out, const Verb *verb)
     for (const Arg *a = verb->args; a->kind != ARG_END; a++) {
         g_autofree char *left = left_column(a);
 
-        if (a->of == OF_DOMAIN || a->of == OF_ACTIVE || a->of == OF_INACTIVE || a->of == OF_DEFINED) {
-            continue;
+        if (a->required && (a->of == OF_DOMAIN || a->of == OF_ACTIVE || a->of == OF_INACTIVE || a->of == OF_DEFINED)) {
+            continue; /* what that is, is said for all of them */
         }
         g_string_append(out, ".RS\n.TP\n.B ");
         man_text(out, left);
@@ -148,7 +148,7 @@ void help_man(GString *out)
         ".TP\n.B \\-q, \\-\\-quiet\nSay nothing about what went well.\n"
         ".TP\n.BI \\-\\-user \\ NAME\nAct for that user, as that user: of two domains of one name, one is root's, and one\n"
         "is seen like this. Only for root.\n"
-        ".TP\n.B \\-h, \\-\\-help\nShow the commands.\n"
+        ".TP\n.BR \\-h ,\\  \\-\\-help ,\\  help\\  [\\fICOMMAND\\fR]\nShow the commands, or say more about one.\n"
         ".TP\n.B \\-v, \\-\\-version\nShow the version.\n"
         ".TP\n.B \\-\\-man, \\-\\-completion\nShow this page, or what bash needs to complete commands.\n");
     for (const VerbSection *s = verb_sections; s->title; s++) {
@@ -159,8 +159,10 @@ void help_man(GString *out)
     }
     g_string_append(out,
         ".SH FILES\n"
+        "Of two places the second is root's. Where a variable of the first is not set it is /run/user/UID, ~/.config\n"
+        "or ~/.local/state.\n"
         ".TP\n.I $XDG_RUNTIME_DIR/lodge/NAME, /run/lodge/NAME\n"
-        "What is known of a running domain; the second is root's.\n"
+        "What is known of a running domain.\n"
         ".TP\n.I $XDG_CONFIG_HOME/lodge/domains/NAME.conf, /etc/lodge/domains/NAME.conf\n"
         "The definition of a persistent domain.\n"
         ".TP\n.I $XDG_CONFIG_HOME/lodge/autostart, /etc/lodge/autostart\n"

@@ -2,8 +2,8 @@
 /*
  * The software CPU: an x86-64 processor for x86-64 hosts, registers and memory, no
  * devices.  Its documents are the Intel SDM ("SDM", volumes 1-3, edition 325462-083)
- * and AMD's APM; where they differ it follows the host's vendor, since vector, x87
- * and rare integer instructions run natively.
+ * and AMD's APM; where they differ it follows the vendor that the guest is told of, but for
+ * vector, x87 and rare integer instructions, which run natively.
  *
  * This is the only header that the rest of Lodge includes.  A SoftVm holds what the
  * vCPUs of a domain share (decoded code, the memory map); a SoftCpu is one of them
