@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -120,6 +121,7 @@ static inline bool emit_branch(Emit *e, unsigned opcode, const void *to)
 /* The distance of a branch that ends at `end` becomes that to e->next. */
 static inline void emit_here8(Emit *e, uint8_t *end)
 {
+    g_assert(e->next - end < 128);
     end[-1] = (uint8_t)(e->next - end);
 }
 

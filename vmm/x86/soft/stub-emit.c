@@ -129,8 +129,7 @@ uint32_t soft_stub_code(uint8_t *to, int32_t common, const StubForm *form)
     put_instruction(&c, form);
     put_next(&c);
     if (check) {
-        g_assert(c.next - check < 128);
-        check[-1] = (uint8_t)(c.next - check);
+        emit_here8(&c, check);
         emit8(&c, 0xe8); /* call rel32 */
         emit32(&c, (uint32_t)(common - (c.next + 4 - to)));
         emit8(&c, 0xe9); /* jmp rel32 */
