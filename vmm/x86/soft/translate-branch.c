@@ -50,9 +50,15 @@ static bool jmp_near(Translation *t, const Op *op, const Shape *s)
     return true;
 }
 
+/* A displacement of 32 bits is from the instruction's end: from the block's start it may be more. */
+static bool reaches(const Op *op)
+{
+    return op->imm == (int32_t)op->imm;
+}
+
 static bool jmp(Translation *t, const Op *op, const Shape *s)
 {
-    if (!is_64(t) || op->size != 8) {
+    if (!is_64(t) || op->size != 8 || !reaches(op)) {
         return false;
     }
     from_block_start(t, RAX, op->imm);
@@ -101,7 +107,7 @@ static bool jcc(Translation *t, const Op *op, const Shape *s)
 {
     uint8_t *taken;
 
-    if (!is_64(t) || op->size != 8) {
+    if (!is_64(t) || op->size != 8 || !reaches(op)) {
         return false;
     }
     translate_flags_in(t);
@@ -185,6 +191,9 @@ static bool call_near(Translation *t, const Op *op, const Shape *s)
 
 static bool call(Translation *t, const Op *op, const Shape *s)
 {
+    if (!reaches(op)) {
+        return false;
+    }
     from_block_start(t, RDI, op->imm);
     translate_canonical(t, RDI);
     translate_push_begin(t, 1);

@@ -160,9 +160,10 @@ static void put_note(Emit *e, bool leads_back)
 }
 
 /* What branch_ret64() does with an address from the stack. */
-static void put_come_back(Emit *e, const uint8_t *go)
+static bool put_come_back(Emit *e, const uint8_t *go)
 {
     uint8_t *other, *unlinked, *fail[2];
+    bool near;
 
     emit_mem(e, 8, 0x8b, RCX, RBX, CPU_FIELD(last_call));
     EMIT(e, 0x8d, 0x51, 0xff, 0x83, 0xe2, RETURNS - 1); /* lea edx, [rcx - 1]; and edx, imm8 */
@@ -184,21 +185,22 @@ static void put_come_back(Emit *e, const uint8_t *go)
     /* branch_to_be_linked(cpu, rip, from), and back to the run loop with what it returns */
     emit_mem(e, 8, 0x8d, RDI, RBX, -CPU_BIAS);
     EMIT(e, 0x48, 0x89, 0xc6, 0x48, 0x83, 0xc4, 16); /* mov rsi, rax; add rsp, 16 */
-    emit_branch(e, 0xe9, (const void *)(uintptr_t)branch_to_be_linked);
+    near = emit_branch(e, 0xe9, (const void *)(uintptr_t)branch_to_be_linked);
     emit_here8(e, other);
-    emit_branch(e, 0xe9, go);
+    return emit_branch(e, 0xe9, go) && near;
 }
 
-void translate_routines(Emit *e, Routines *ret)
+bool translate_routines(Emit *e, Routines *ret)
 {
     static const uint8_t sizes[] = { 1, 2, 4, 8 };
+    bool near;
 
     ret->enter = (const Op *(*)(SoftCpu *, const Op *))(uintptr_t)begin(e);
     put_enter(e);
     ret->go = begin(e);
     put_go(e);
     ret->come_back = begin(e);
-    put_come_back(e, ret->go);
+    near = put_come_back(e, ret->go);
     for (unsigned i = 0; i < 2; i++) {
         unsigned table = i ? offsetof(TlbSet, write) : offsetof(TlbSet, read);
 
@@ -215,4 +217,5 @@ void translate_routines(Emit *e, Routines *ret)
             put_access(e, table, 8 * n);
         }
     }
+    return near;
 }

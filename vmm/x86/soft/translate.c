@@ -4,43 +4,48 @@
  *
  * It is mapped twice, to write and to run, near the program, so that a call reaches its
  * functions.  Each region of blocks has one of code, which is filled and emptied with it
- * (code-store.c): code is only ever added, where nothing has run since its pages were taken
- * away.  That interrupts every processor that runs a thread of this process, and so serializes
- * it (SDM 3-9.1.3).
+ * (code-store.c): code is only ever added.  Before a region is filled again, when no vCPU knows its blocks any
+ * more, every thread of this process serializes (SDM 3-9.1.3, by membarrier(2)): no processor still has what was there.
  */
-#include <errno.h>
+#include <linux/membarrier.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "vmm/x86/soft/stub.h"
 #include "vmm/x86/soft/translate.h"
 
 #define NEAR_STEP      (UINT64_C(16) << 20)
-#define NEAR_STEPS     100 /* of the 2 GiB that a call reaches, most */
+#define NEAR_STEPS     48 /* on either side: code reaches the program and the stubs, 2 GiB at most */
 #define ROUTINES_BYTES 4096u
 #define CODE_ALIGN     16
 
 /* ---- placing ---- */
 
+/* One of NEAR_STEPS places on that side of the program. */
+static void *map_beside(uintptr_t program, bool above, uint64_t bytes, int protection, int fd)
+{
+    for (uintptr_t i = 1; i <= NEAR_STEPS; i++) {
+        uintptr_t at = above ? program + i * NEAR_STEP : program - i * NEAR_STEP - bytes;
+        void *p = at > NEAR_STEP && (above || at < program)
+                      ? mmap((void *)at, bytes, protection, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0)
+                      : MAP_FAILED;
+
+        if (p != MAP_FAILED) {
+            return p;
+        }
+    }
+    return MAP_FAILED;
+}
+
+/* Below, where the heap does not grow to. */
 void *soft_map_near(uint64_t bytes, int protection, int fd)
 {
     uintptr_t program = (uintptr_t)soft_op_leave & ~(uintptr_t)(NEAR_STEP - 1);
+    void *p = map_beside(program, false, bytes, protection, fd);
 
-    for (unsigned i = 1; i <= NEAR_STEPS; i++) {
-        const uintptr_t places[] = { program - i * NEAR_STEP - bytes, program + i * NEAR_STEP };
-
-        for (unsigned k = 0; k < G_N_ELEMENTS(places); k++) {
-            void *p = mmap((void *)places[k], bytes, protection, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
-
-            if (p != MAP_FAILED) {
-                return p;
-            }
-            if (errno == EACCES || errno == EPERM) {
-                return p;
-            }
-        }
-    }
-    return mmap(NULL, bytes, protection, MAP_SHARED, fd, 0);
+    p = p == MAP_FAILED ? map_beside(program, true, bytes, protection, fd) : p;
+    return p == MAP_FAILED ? mmap(NULL, bytes, protection, MAP_SHARED, fd, 0) : p;
 }
 
 static bool map(SoftTranslator *t)
@@ -55,6 +60,11 @@ static bool map(SoftTranslator *t)
         close(fd);
     }
     return t->write != MAP_FAILED && t->run != MAP_FAILED;
+}
+
+static bool membarrier(int command)
+{
+    return syscall(SYS_membarrier, command, 0, 0) == 0;
 }
 
 static void unmap(SoftTranslator *t)
@@ -77,13 +87,17 @@ void soft_translator_init(SoftVm *vm)
 
     t->bytes = ROUTINES_BYTES + CODE_REGIONS * part;
     t->write = t->run = MAP_FAILED;
-    if (!map(t) || !soft_signals_add((uintptr_t)t->run, (uintptr_t)t->run + t->bytes, false, NULL)) {
+    if (!membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE) || !map(t)) {
         unmap(t);
         return;
     }
     e = (Emit) { t->write, t->run - t->write };
     translate_collect_shapes();
-    translate_routines(&e, &t->routines);
+    if (!translate_routines(&e, &t->routines) ||
+        !soft_signals_add((uintptr_t)t->run, (uintptr_t)t->run + t->bytes, false, NULL)) {
+        unmap(t);
+        return;
+    }
     g_assert(e.next <= t->write + ROUTINES_BYTES);
     for (unsigned i = 0; i < CODE_REGIONS; i++) {
         CodeRegion *region = &code->region[i];
@@ -113,7 +127,8 @@ bool soft_translator_has_room(const SoftVm *vm, const CodeRegion *region, unsign
 void soft_translator_empty(SoftVm *vm, CodeRegion *region)
 {
     if (vm->translator && region->native_next != region->native) {
-        madvise(region->native, (size_t)(region->native_end - region->native), MADV_REMOVE);
+        madvise(region->native, (size_t)(region->native_end - region->native), MADV_REMOVE); /* not if it is locked */
+        membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE);
         __atomic_store_n(&region->native_next, region->native, __ATOMIC_RELAXED);
     }
 }

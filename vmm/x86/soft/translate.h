@@ -52,7 +52,7 @@ typedef struct SlowPath {
     uint8_t op;
     bool flags;          /* there the guest's flags are in the host's */
 } SlowPath;
-#define SLOW_PATHS_MAX (3 * BLOCK_OPS)
+#define SLOW_PATHS_MAX (3 * BLOCK_OPS) /* of one op: operand, target, stack; or operand, alignment, vector registers */
 
 /* A block that is being translated. */
 typedef struct Translation {
@@ -86,7 +86,7 @@ void *soft_map_near(uint64_t bytes, int protection, int fd);
 void soft_translator_init(SoftVm *vm);
 void soft_translator_finish(SoftVm *vm);
 bool soft_translator_has_room(const SoftVm *vm, const CodeRegion *region, unsigned ops);
-/* Code of blocks that no vCPU knows any more: the host gets the memory, and every processor forgets it. */
+/* Code of blocks that no vCPU knows any more: the host gets the memory, and no processor still has it. */
 void soft_translator_empty(SoftVm *vm, CodeRegion *region);
 /* Translates what vm->code->decode holds into that region, as the handler of its first op. NULL: it is to be interpreted. */
 OpFn *soft_translate(SoftVm *vm, CodeRegion *region);
@@ -118,7 +118,8 @@ void translate_stack_shapes(void);
 void translate_block(Translation *t);
 
 /* ---- translate-routines.c ---- */
-void translate_routines(Emit *e, Routines *ret);
+/* False: this program's functions are too far away. */
+bool translate_routines(Emit *e, Routines *ret);
 
 /* ---- translate-operand.c ---- */
 /* Opcodes of byte operations are the even one of a pair. */

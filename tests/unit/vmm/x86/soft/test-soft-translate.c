@@ -173,6 +173,27 @@ static void test_a_loop_is_left_when_something_wants_attention(void **state)
     assert_int_equal(rig->cpu->rip, RIG_CODE);
 }
 
+/* 2^31 - 1 bytes from its end: more than that from the block's start. */
+static void test_a_branch_leads_as_far_as_it_says(void **state)
+{
+    static const struct { uint8_t length, bytes[12]; } codes[] = {
+        { 5, { 0xe9, 0xff, 0xff, 0xff, 0x7f } },                         /* jmp */
+        { 7, { 0x50, 0x58, 0xe8, 0xff, 0xff, 0xff, 0x7f } },             /* push rax; pop rax; call */
+        { 8, { 0x31, 0xc0, 0x0f, 0x84, 0xff, 0xff, 0xff, 0x7f } },       /* xor eax, eax; jz */
+    };
+    SoftRig *rig = *state;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(codes); i++) {
+        uint64_t at = RIG_CODE + 0x100 * i;
+
+        memcpy(rig->host + at, codes[i].bytes, codes[i].length);
+        rig->cpu->rip = at;
+        assert_int_equal(soft_rig_run(rig), SOFT_EXIT_EXCEPTION);
+        assert_int_equal(soft_cpu_exception(rig->cpu)->vector, VECTOR_PF);
+        assert_int_equal(soft_cpu_exception(rig->cpu)->address, at + codes[i].length + INT32_MAX);
+    }
+}
+
 /* ---- memory ---- */
 
 #define FUNCTIONS 6000
@@ -189,7 +210,6 @@ static void test_code_that_does_not_fit_runs_all_the_same(void **unused)
 
         memset(at, 0x90, FUNCTION_BYTES);
         for (unsigned k = 0; k < 6; k++) {
-            memcpy(at + 7 * k, "\x48\x83\x84\x24\x00\x01\x00", 7); /* add qword [rsp + 256], 0 ... */
             memcpy(at + 7 * k, "\x48\x81\xc0\x01\x00\x00\x00", 7); /* add rax, 1 */
         }
     }
@@ -256,6 +276,7 @@ int main(void)
         TEST(test_a_handler_that_stores_into_the_own_block_is_followed),
         TEST(test_flags_survive_a_miss),
         TEST(test_a_loop_is_left_when_something_wants_attention),
+        TEST(test_a_branch_leads_as_far_as_it_says),
         cmocka_unit_test(test_code_that_does_not_fit_runs_all_the_same),
         TEST(test_no_block_needs_more_room_than_is_kept),
     };
