@@ -15,7 +15,10 @@
 #include "vmm/thread.h"
 
 /* Under way from the thread to the main loop; dump NULL: it is gone. */
-typedef struct Message { Dump *dump; } Message;
+typedef struct Message {
+    Dump *dump;
+    LoopBatch later; /* it came within a wait (loop_defer()) */
+} Message;
 
 struct Dump {
     DumpOptions options;
@@ -179,6 +182,9 @@ static void tell(void *opaque)
     Message *message = opaque;
     Dump *dump = message->dump;
 
+    if (dump && loop_defer(dump->loop, &message->later)) {
+        return;
+    }
     g_free(message);
     if (dump) {
         dump->message = NULL;
@@ -204,7 +210,7 @@ bool dump_start(Dump *dump, void (*done)(const GError *error, void *opaque), voi
     dump->done = done;
     dump->opaque = opaque;
     dump->message = g_new0(Message, 1);
-    dump->message->dump = dump;
+    *dump->message = (Message) { dump, { .fn = tell, .opaque = dump->message } };
     err = thread_create(&dump->thread, NULL, run_thread, dump);
     if (err) {
         g_clear_pointer(&dump->message, g_free);

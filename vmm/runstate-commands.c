@@ -124,6 +124,14 @@ static bool stop(CommandCall *call, const void *args, void *ret, GError **error)
 
 static bool cont(CommandCall *call, const void *args, void *ret, GError **error)
 {
+    if (domain_is_frozen(call->domain)) {
+        error_set(error, "The domain cannot go on while a dump of its memory is under way");
+        return error_hint(error, "Wait for DUMP_COMPLETED.");
+    }
+    if (domain_run_state(call->domain) == RUN_STATE_FINISH_MIGRATE) {
+        error_set(error, "The domain cannot go on while the rest of its state goes out");
+        return error_hint(error, "Cancel the migration first.");
+    }
     return domain_cont(call->domain, error);
 }
 
