@@ -350,7 +350,8 @@ static void apply_action(GdbServer *s, Action action, uint64_t thread, Action *a
     bool one = thread == GDB_THREAD_ANY;
 
     for (unsigned i = 0; i < domain_vcpus(s->domain); i++) {
-        bool meant = thread == GDB_THREAD_ALL || domain_vcpu(s->domain, i)->index + 1 == (one ? s->stepped + 1 : thread);
+        bool meant = thread == GDB_THREAD_ALL ||
+                     domain_vcpu(s->domain, i)->index + 1 == (one ? s->stepped + 1 : thread);
 
         if (meant && actions[i] == ACTION_HOLD) {
             actions[i] = action;

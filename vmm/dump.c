@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See vmm/dump.h.  A dump owns references on the RAM it writes and a copy of the registers, so its thread needs nothing of the
- * domain.
+ * See vmm/dump.h.  A dump owns references on the RAM it writes and a copy of the registers, so its thread needs nothing
+ * of the domain.
  */
 #include "vmm/dump.h"
 
@@ -51,7 +51,8 @@ static bool collect(const MemoryRange *range, void *opaque)
     if (range->region->kind != MEMORY_RAM || range->readonly || begin >= end) {
         return true;
     }
-    r = (DumpRange) { begin, end - begin, ram_block_host(range->region->ram) + range->region->ram_offset + range->offset +
+    r = (DumpRange) { begin, end - begin,
+                      ram_block_host(range->region->ram) + range->region->ram_offset + range->offset +
                           (begin - range->address),
                       ram_block_ref(range->region->ram) };
     g_array_append_val(dump->ranges, r);

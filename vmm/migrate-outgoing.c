@@ -359,7 +359,8 @@ static bool switch_over(Migration *m, GError **error)
         return false;
     }
     return send_rest(m, error) &&
-           (mapped(m) ? migrate_file_finish(m, error) && migration_on_main(m, step_commit, error) : hand_over(m, error));
+           (mapped(m) ? migrate_file_finish(m, error) && migration_on_main(m, step_commit, error)
+                      : hand_over(m, error));
 }
 
 /* ---- the thread ---- */

@@ -31,7 +31,8 @@ static const FieldStruct cause_data = {
 
 /* What a panic comes to: "run" is nothing. */
 enum { PANIC_DATA_PAUSE, PANIC_DATA_POWEROFF, PANIC_DATA_RUN };
-static const FieldEnum panic_data_enum = { "GuestPanicAction", (const char *const[]) { "pause", "poweroff", "run", NULL } };
+static const FieldEnum panic_data_enum = { "GuestPanicAction",
+                                           (const char *const[]) { "pause", "poweroff", "run", NULL } };
 typedef struct ActionData { int action; } ActionData;
 static const FieldStruct panic_data = {
     .name = "GuestPanicData", .size = sizeof(ActionData),

@@ -2,8 +2,8 @@
 /*
  * Requests: what a guest, a signal or a client asks of the domain, and what is done about it as -action says.
  *
- * They come from any thread: a bit and its argument are stored, and the first bit posts run_handle_requests() to the main
- * loop.  A vCPU thread never waits for what it asked for.
+ * They come from any thread: a bit and its argument are stored, and the first bit posts run_handle_requests() to the
+ * main loop.  A vCPU thread never waits for what it asked for.
  */
 #include "vmm/domain-internal.h"
 #include "vmm/error.h"

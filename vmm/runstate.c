@@ -64,7 +64,8 @@ const FieldEnum watchdog_action_enum = { "WatchdogAction", watchdog_names };
 
 static const Field action_fields[] = {
     F_ENUM("reboot", Actions, reboot, &reboot_action_enum, REBOOT_RESET, .help = "When the guest reboots"),
-    F_ENUM("shutdown", Actions, shutdown, &shutdown_action_enum, SHUTDOWN_POWEROFF, .help = "When the guest powers off"),
+    F_ENUM("shutdown", Actions, shutdown, &shutdown_action_enum, SHUTDOWN_POWEROFF,
+           .help = "When the guest powers off"),
     F_ENUM("panic", Actions, panic, &panic_action_enum, PANIC_SHUTDOWN, .help = "When the guest panics"),
     F_ENUM("watchdog", Actions, watchdog, &watchdog_action_enum, WATCHDOG_RESET, .help = "When a watchdog fires"),
     FIELD_END
