@@ -53,7 +53,8 @@ void block_io_error_emit(const BlockUser *user, BlockOp op, BlockErrorAction act
     IoError data = {
         .device = (char *)(user->drive ? user->drive : ""), .path = (char *)user->path, .node = user->node->name,
         .reason = (char *)g_strerror(-ret), .operation = op != BLOCK_OP_READ,
-        .action = action == BLOCK_ERROR_IGNORE ? ACTION_IGNORE : action == BLOCK_ERROR_STOP ? ACTION_STOP : ACTION_REPORT,
+        .action = action == BLOCK_ERROR_IGNORE ? ACTION_IGNORE :
+                  action == BLOCK_ERROR_STOP   ? ACTION_STOP : ACTION_REPORT,
         .has_nospace = action == BLOCK_ERROR_STOP, .nospace = ret == -ENOSPC,
     };
 
@@ -73,7 +74,8 @@ static const FieldStruct image_info = {
         F_STR("filename", ImageInfo, filename, NULL, .flags = FIELD_REQUIRED, .help = "Path of the image"),
         F_STR("format", ImageInfo, format, NULL, .flags = FIELD_REQUIRED, .help = "Driver of the node"),
         F_BOOL("dirty-flag", ImageInfo, dirty, false, .help = "Whether it was not closed well"),
-        F_INT("actual-size", ImageInfo, actual, 0, FIELD_HAS(ImageInfo, has_actual), .help = "Bytes it takes on the host"),
+        F_INT("actual-size", ImageInfo, actual, 0, FIELD_HAS(ImageInfo, has_actual),
+              .help = "Bytes it takes on the host"),
         F_INT("virtual-size", ImageInfo, virtual, 0, .flags = FIELD_REQUIRED, .help = "Bytes the guest sees"),
         FIELD_END
     },
@@ -85,7 +87,8 @@ static const FieldStruct cache_info = {
     .fields = (const Field[]) {
         F_BOOL("writeback", CacheInfo, writeback, false, .flags = FIELD_REQUIRED,
                .help = "Whether the disk has a write cache"),
-        F_BOOL("direct", CacheInfo, direct, false, .flags = FIELD_REQUIRED, .help = "Whether the host's cache is passed by"),
+        F_BOOL("direct", CacheInfo, direct, false, .flags = FIELD_REQUIRED,
+               .help = "Whether the host's cache is passed by"),
         F_BOOL("no-flush", CacheInfo, no_flush, false, .flags = FIELD_REQUIRED, .help = "Whether flushes are ignored"),
         FIELD_END
     },
@@ -185,8 +188,10 @@ static const FieldStruct block_info = {
         F_ENUM("io-status", BlockInfo, io_status, &io_status_enum, 0, FIELD_HAS(BlockInfo, has_io_status),
                .help = "Whether the domain stopped for a request that failed"),
         F_STR("device", BlockInfo, device, NULL, .flags = FIELD_REQUIRED, .help = "Id of the drive, if it has one"),
-        F_BOOL("locked", BlockInfo, locked, false, .flags = FIELD_REQUIRED, .help = "Whether the guest holds the medium"),
-        F_BOOL("removable", BlockInfo, removable, false, .flags = FIELD_REQUIRED, .help = "Whether the medium may change"),
+        F_BOOL("locked", BlockInfo, locked, false, .flags = FIELD_REQUIRED,
+               .help = "Whether the guest holds the medium"),
+        F_BOOL("removable", BlockInfo, removable, false, .flags = FIELD_REQUIRED,
+               .help = "Whether the medium may change"),
         F_STRUCT("inserted", BlockInfo, inserted, &node_info, .flags = FIELD_POINTER, .help = "The node"),
         F_STR("qdev", BlockInfo, qdev, NULL, .help = "Path of the device"),
         F_STR("type", BlockInfo, type, NULL, .flags = FIELD_REQUIRED, .help = "Always 'unknown'"),

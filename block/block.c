@@ -203,7 +203,8 @@ static bool refuse_used(const BlockNode *node, GError **error)
     }
     if (node->users->len) {
         error_set(error, "block node '%s' is in use by '%s'", node->name, ((BlockUser *)node->users->pdata[0])->name);
-        return error_hint(error, "Remove the device with device_del, and wait until DEVICE_DELETED says that it is gone.");
+        return error_hint(error,
+                          "Remove the device with device_del, and wait until DEVICE_DELETED says that it is gone.");
     }
     return error_set(error, "block node '%s' is in use", node->name);
 }

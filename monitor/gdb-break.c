@@ -13,7 +13,8 @@ bool gdb_arm(GdbServer *s, Vcpu *vcpu, bool step, GError **error)
 {
     const AccelClass *accel = domain_accel(s->domain)->class;
 
-    return accel->set_breakpoints(vcpu, (const AccelBreakpoint *)s->breakpoints->data, s->breakpoints->len, step, error);
+    return accel->set_breakpoints(vcpu, (const AccelBreakpoint *)s->breakpoints->data, s->breakpoints->len, step,
+                                  error);
 }
 
 /* The current vCPU is first: by its page tables memory for a breakpoint is found. */

@@ -114,8 +114,8 @@ static const Flags core_flags[] = {
 };
 
 static const Flags sse_flags[] = {
-    { "i386_mxcsr", 4, { [0] = "IE", [1] = "DE", [2] = "ZE", [3] = "OE", [4] = "UE", [5] = "PE", [6] = "DAZ", [7] = "IM",
-                         [8] = "DM", [9] = "ZM", [10] = "OM", [11] = "UM", [12] = "PM", [15] = "FZ" } },
+    { "i386_mxcsr", 4, { [0] = "IE", [1] = "DE", [2] = "ZE", [3] = "OE", [4] = "UE", [5] = "PE", [6] = "DAZ",
+                         [7] = "IM", [8] = "DM", [9] = "ZM", [10] = "OM", [11] = "UM", [12] = "PM", [15] = "FZ" } },
     { NULL },
 };
 

@@ -145,6 +145,7 @@ static void stopped(GdbServer *s)
         loop_post(domain_loop(s->domain), run_on, s->domain);
         return;
     }
+    s->paused |= state == RUN_STATE_DEBUG;
     disarm(s);
     if (s->connected && s->awaits_stop) {
         report(s, vcpu ? SIGNAL_TRAP : signal_of(state), vcpu, vcpu ? &stop : NULL);
@@ -349,7 +350,8 @@ static void apply_action(GdbServer *s, Action action, uint64_t thread, Action *a
     bool one = thread == GDB_THREAD_ANY;
 
     for (unsigned i = 0; i < domain_vcpus(s->domain); i++) {
-        bool meant = thread == GDB_THREAD_ALL || domain_vcpu(s->domain, i)->index + 1 == (one ? s->stepped + 1 : thread);
+        bool meant = thread == GDB_THREAD_ALL ||
+                     domain_vcpu(s->domain, i)->index + 1 == (one ? s->stepped + 1 : thread);
 
         if (meant && actions[i] == ACTION_HOLD) {
             actions[i] = action;
@@ -384,25 +386,27 @@ void gdb_cont(GdbServer *s, const char *args, size_t length)
 
 /* ---- stopping ---- */
 
-static void pause_guest(GdbServer *s)
+/* True if the guest ran.  One whose last state goes out is left alone: it is to run at its destination. */
+static bool pause_guest(GdbServer *s)
 {
-    s->paused |= domain_stop(s->domain, RUN_STATE_PAUSED);
+    bool stopped = domain_run_state(s->domain) != RUN_STATE_FINISH_MIGRATE && domain_stop(s->domain, RUN_STATE_PAUSED);
+
+    s->paused |= stopped;
+    return stopped;
 }
 
 void gdb_run_quiet(GdbServer *s)
 {
-    if (domain_is_running(s->domain)) { /* somebody else has let it run, or the client does not wait */
-        s->awaits_stop = false;
-        pause_guest(s);
-    }
+    bool awaits_stop = s->awaits_stop;
+
+    s->awaits_stop = false; /* if it runs, somebody else has let it, or the client does not wait */
+    s->awaits_stop = !pause_guest(s) && awaits_stop;
 }
 
 /* A guest that sleeps (ACPI S3) has stopped already, and stays so. */
 void gdb_run_interrupt(GdbServer *s)
 {
-    if (domain_is_running(s->domain)) {
-        pause_guest(s);
-    } else if (s->awaits_stop) {
+    if (!pause_guest(s) && s->awaits_stop) {
         report(s, SIGNAL_INT, NULL, NULL);
     }
 }
@@ -413,7 +417,7 @@ void gdb_run_attach(GdbServer *s)
 {
     s->awaits_stop = false;
     s->paused = false;
-    s->resume_on_close = domain_is_running(s->domain);
+    s->resume_on_close = domain_is_to_run(s->domain);
     pause_guest(s);
 }
 
@@ -435,12 +439,18 @@ static void clean_up(GdbServer *s)
     }
 }
 
+/* Nobody looks at it any more.  What has moved meanwhile runs elsewhere. */
+static bool let_go(GdbServer *s, GError **error)
+{
+    return domain_run_state(s->domain) == RUN_STATE_POSTMIGRATE || domain_cont(s->domain, error);
+}
+
 void gdb_run_detach(GdbServer *s)
 {
     s->awaits_stop = false;
     clean_up(s);
-    if (s->resume_on_close && (s->paused || domain_run_state(s->domain) == RUN_STATE_DEBUG)) {
-        domain_cont(s->domain, NULL);
+    if (s->resume_on_close && s->paused) {
+        let_go(s, NULL);
     }
     s->resume_on_close = false;
 }
@@ -452,7 +462,7 @@ void gdb_detach(GdbServer *s, const char *args, size_t length)
 
     clean_up(s);
     gdb_reply_ok(s);
-    if (!domain_cont(s->domain, &error)) {
+    if (!let_go(s, &error)) {
         log_error(error);
     }
     s->resume_on_close = true;

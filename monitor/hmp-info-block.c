@@ -89,7 +89,8 @@ static void print_block(const Json *disk, const Json *inserted, bool verbose, GS
     }
     if (disk && hmp_flag_of(disk, "removable")) {
         g_string_append_printf(out, "    Removable device: %slocked, tray %s\n",
-                               hmp_flag_of(disk, "locked") ? "" : "not ", hmp_flag_of(disk, "tray_open") ? "open" : "closed");
+                               hmp_flag_of(disk, "locked") ? "" : "not ",
+                               hmp_flag_of(disk, "tray_open") ? "open" : "closed");
     }
     if (inserted) {
         print_cache(inserted, out);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See monitor/hmp-memory.h.  A format is /COUNT FORMAT SIZE, as gdb's: x (hexadecimal) d u o c i (instructions), and b h w g for
- * 1, 2, 4 and 8 bytes.  Registers and virtual addresses are those of the session's vCPU.
+ * See monitor/hmp-memory.h.  A format is /COUNT FORMAT SIZE, as gdb's: x (hexadecimal) d u o c i (instructions), and
+ * b h w g for 1, 2, 4 and 8 bytes.  Registers and virtual addresses are those of the session's vCPU.
  */
 #include "monitor/hmp-memory.h"
 

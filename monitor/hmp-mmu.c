@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * `info mem` and `info tlb`: what the page tables of a vCPU map.  The guest writes them, and tables that name themselves
- * map without end: what is shown is bounded, and says where it ends.
+ * `info mem` and `info tlb`: what the page tables of a vCPU map.  The guest writes them, and tables that name
+ * themselves map without end: what is shown is bounded, and says where it ends.
  */
 #include "monitor/hmp-info.h"
 

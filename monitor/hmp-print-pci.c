@@ -35,9 +35,9 @@ static void print_bridge(const Json *bridge, GString *out)
 {
     const Json *bus = json_object_get_member(bridge, "bus");
 
-    g_string_append_printf(out, "      BUS %" PRId64 ".\n      secondary bus %" PRId64 ".\n      subordinate bus %" PRId64
-                           ".\n", hmp_number_of(bus, "number"), hmp_number_of(bus, "secondary"),
-                           hmp_number_of(bus, "subordinate"));
+    g_string_append_printf(out, "      BUS %" PRId64 ".\n      secondary bus %" PRId64
+                           ".\n      subordinate bus %" PRId64 ".\n", hmp_number_of(bus, "number"),
+                           hmp_number_of(bus, "secondary"), hmp_number_of(bus, "subordinate"));
     print_window(bus, "io_range", "IO", 4, out);
     print_window(bus, "memory_range", "memory", 8, out);
     print_window(bus, "prefetchable_range", "prefetchable memory", 8, out);

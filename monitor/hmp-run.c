@@ -134,7 +134,8 @@ static bool run_qmp(const HmpCommand *c, HmpCall *hmp, GError **error)
     Json *arguments = NULL;
 
     if (command) {
-        arguments = c->implied ? keyval_parse(hmp->rest, c->implied, error) : by_position(command->args, hmp->rest, error);
+        arguments = c->implied ? keyval_parse(hmp->rest, c->implied, error)
+                               : by_position(command->args, hmp->rest, error);
     }
     if (!arguments || !hmp_call_qmp(hmp, c->command, arguments, c->print ? &reply : NULL, error)) {
         return false;
@@ -189,8 +190,9 @@ static const char *help_of(const HmpCommand *c)
 
 static void help_line(const HmpCommand *c, const char *prefix, GString *out)
 {
-    g_autofree char *usage = g_strdup_printf("%s%s%s%s%s%s", prefix, c->name, c->alias ? "|" : "", c->alias ? c->alias : "",
-                                             c->params ? " " : "", c->params ? c->params : "");
+    g_autofree char *usage = g_strdup_printf("%s%s%s%s%s%s", prefix, c->name, c->alias ? "|" : "",
+                                             c->alias ? c->alias : "", c->params ? " " : "",
+                                             c->params ? c->params : "");
 
     g_string_append_printf(out, "%-35s %s\n", usage, help_of(c));
 }

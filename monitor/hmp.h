@@ -46,8 +46,8 @@ typedef void (*HmpCompleteFn)(HmpSession *session, const char *begin, GPtrArray 
 
 typedef struct HmpCommand {
     const char *name, *alias;
-    /* Either a QMP command, its arguments in the order of its table or, with `implied`, as key=value text whose first key
-     * may be left out; and what its reply looks like (NULL: nothing is said). */
+    /* Either a QMP command, its arguments in the order of its table or, with `implied`, as key=value text whose first
+     * key may be left out; and what its reply looks like (NULL: nothing is said). */
     const char *command, *implied;
     void (*print)(const Json *reply, GString *out);
     /* ... or a function. */

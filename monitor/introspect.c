@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Introspection ("Client JSON Protocol introspection", docs/devel/qapi-code-gen.rst of QEMU 7.2): what is listed exists,
- * and what exists is listed.
+ * Introspection ("Client JSON Protocol introspection", docs/devel/qapi-code-gen.rst of QEMU 7.2): what is listed
+ * exists, and what exists is listed.
  */
 #include "monitor/introspect.h"
 

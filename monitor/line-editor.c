@@ -222,7 +222,8 @@ static void list(LineEditor *e, const GPtrArray *words)
     for (guint i = 0; i < words->len; i++) {
         bool last = i % columns == columns - 1 || i == words->len - 1;
 
-        g_string_append_printf(text, "%-*s%s", last ? 0 : (int)width, (const char *)words->pdata[i], last ? "\r\n" : "");
+        g_string_append_printf(text, "%-*s%s", last ? 0 : (int)width, (const char *)words->pdata[i],
+                               last ? "\r\n" : "");
     }
     show(e, text->str);
 }
@@ -309,13 +310,16 @@ static void control_key(LineEditor *e, uint8_t key)
 /* The last byte of ESC [ or ESC O. */
 static void cursor_key(LineEditor *e, uint8_t key)
 {
-    static const char keys[] = "ABCDHF", controls[] = { CTRL('P'), CTRL('N'), CTRL('F'), CTRL('B'), CTRL('A'), CTRL('E') };
+    static const char keys[] = "ABCDHF";
+    static const char controls[] = { CTRL('P'), CTRL('N'), CTRL('F'), CTRL('B'), CTRL('A'), CTRL('E') };
     const char *found = key ? strchr(keys, key) : NULL;
 
     if (found) {
         control_key(e, (uint8_t)controls[found - keys]);
     } else if (key == '~') {
-        control_key(e, e->parameter == 3 ? CTRL('D') : e->parameter == 1 ? CTRL('A') : e->parameter == 4 ? CTRL('E') : 0);
+        control_key(e, e->parameter == 3 ? CTRL('D') :
+                       e->parameter == 1 ? CTRL('A') :
+                       e->parameter == 4 ? CTRL('E') : 0);
     }
 }
 

@@ -17,7 +17,8 @@ typedef struct MonitorOptions { char *id, *chardev; int mode; bool pretty; } Mon
 const FieldStruct monitor_options = {
     .name = "MonitorOptions", .size = sizeof(MonitorOptions),
     .fields = (const Field[]) {
-        F_STR("chardev", MonitorOptions, chardev, NULL, .flags = FIELD_REQUIRED, .help = "The chardev that it talks on"),
+        F_STR("chardev", MonitorOptions, chardev, NULL, .flags = FIELD_REQUIRED,
+              .help = "The chardev that it talks on"),
         F_ENUM("mode", MonitorOptions, mode, &mode_enum, MODE_READLINE, .help = "For people, or for programs (QMP)"),
         F_BOOL("pretty", MonitorOptions, pretty, false, .help = "Break and indent what is sent"),
         F_STR("id", MonitorOptions, id, NULL, .help = "A name for it"),

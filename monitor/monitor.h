@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The monitors of a domain: -mon, its short forms -monitor, -qmp, -qmp-pretty, and "mon:" of -serial; and its gdb server
- * (-gdb, -s).  Main thread.
+ * The monitors of a domain: -mon, its short forms -monitor, -qmp, -qmp-pretty, and "mon:" of -serial; and its gdb
+ * server (-gdb, -s).  Main thread.
  */
 #pragma once
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See monitor/qmp.h.  A command runs to its end where its request is read, so `exec-oob` overtakes nothing, and is answered
- * at once like everything else.  Each round of the main loop takes one request of each client: who sends hundreds at
- * once, or expensive ones, does not keep the others waiting.
+ * See monitor/qmp.h.  A command runs to its end where its request is read, so `exec-oob` overtakes nothing, and is
+ * answered at once like everything else.  Each round of the main loop takes one request of each client: who sends
+ * hundreds at once, or expensive ones, does not keep the others waiting.
  */
 #include "monitor/qmp.h"
 

@@ -178,7 +178,8 @@ static void hook_init(SoftCpu *cpu, void *opaque)
     lapic_init(lapic_of(opaque));
 }
 
-/* KVM_HC_SEND_IPI, Linux Documentation/virt/kvm/x86/hypercalls.rst: two words of a bitmap, the APIC ID of its first bit, ICR. */
+/* KVM_HC_SEND_IPI, Linux Documentation/virt/kvm/x86/hypercalls.rst: two words of a bitmap, the APIC ID of its first
+ * bit, ICR. */
 static uint64_t hook_hypercall(SoftCpu *cpu, void *opaque, uint64_t number, const uint64_t arguments[4], unsigned width)
 {
     unsigned __int128 mask = arguments[0] | (unsigned __int128)arguments[1] << width;
@@ -406,7 +407,8 @@ static void pass_counter(const char *name, uint64_t value, void *opaque)
     bool size = g_str_has_suffix(name, "_bytes"); /* the rest counts events */
 
     pass->fn(&(AccelStat) { .name = name, .kind = size ? ACCEL_STAT_INSTANT : ACCEL_STAT_CUMULATIVE,
-                            .unit = size ? ACCEL_STAT_BYTES : ACCEL_STAT_NO_UNIT, .base = 10, .values = &value, .n = 1 },
+                            .unit = size ? ACCEL_STAT_BYTES : ACCEL_STAT_NO_UNIT, .base = 10, .values = &value,
+                            .n = 1 },
              pass->opaque);
 }
 

@@ -120,8 +120,8 @@ struct AccelClass {
     /* No in-kernel LAPIC/PIC: external interrupt pin of the BSP. */
     void (*set_extint)(Accel *accel, bool level, int (*acknowledge)(void *opaque), void *opaque);
 
-    /* Parked; the whole list each time.  step: stop after one instruction, which no interrupt comes before.  False: as if
-     * the list were empty. */
+    /* Parked; the whole list each time.  step: stop after one instruction, which no interrupt comes before.  False: as
+     * if the list were empty. */
     bool (*set_breakpoints)(Vcpu *vcpu, const AccelBreakpoint *list, unsigned n, bool step, GError **error);
     /* Counters of a vCPU, or (NULL) of the VM; main thread.  false: this host has none. */
     bool (*stats)(Accel *accel, Vcpu *vcpu, AccelStatFn fn, void *opaque);

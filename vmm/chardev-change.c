@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Another backend for a chardev that is in use.  The new one is opened first; then the device's link and its front end move
- * to it, and the device hears that its old peer has gone.
+ * Another backend for a chardev that is in use.  The new one is opened first; then the device's link and its front end
+ * move to it, and the device hears that its old peer has gone.
  *
  * Left out: muxes and what is below them; front ends that are no devices (monitors, the gdb server).
  *
@@ -49,7 +49,8 @@ static bool find_user(Chardev *chr, User *ret, GError **error)
         device_each(chr->domain, match_device, ret);
     }
     if (chr->users > 1 || (!ret->slot && (chr->users || chr->attached))) {
-        return error_set(error, "chardev '%s' is used by what cannot change it: a mux, a monitor or an object", chr->id);
+        return error_set(error, "chardev '%s' is used by what cannot change it: a mux, a monitor or an object",
+                         chr->id);
     }
     return true;
 }

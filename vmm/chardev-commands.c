@@ -186,7 +186,8 @@ static const FieldStruct write_args = {
     .name = "RingbufWriteArguments", .size = sizeof(WriteArgs),
     .fields = (const Field[]) {
         F_STR("device", WriteArgs, device, NULL, .flags = FIELD_REQUIRED, .help = "Id of the ringbuf"),
-        F_STR("data", WriteArgs, data, NULL, .flags = FIELD_REQUIRED, .help = "The bytes, as if the guest had sent them"),
+        F_STR("data", WriteArgs, data, NULL, .flags = FIELD_REQUIRED,
+              .help = "The bytes, as if the guest had sent them"),
         F_ENUM("format", WriteArgs, format, &format_enum, FORMAT_UTF8, .help = "How they are given"),
         FIELD_END
     },

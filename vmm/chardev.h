@@ -38,7 +38,8 @@ typedef struct ChardevFrontend {
 /* ---- main thread ---- */
 extern const FieldStruct chardev_options; /* chardev-add: { "id", "backend": { "type", "data" } } */
 Chardev *chardev_add(Domain *domain, const Json *options, GError **error);
-/* chardev-change: another backend under the same id, to which the device that uses it moves.  On failure nothing changes. */
+/* chardev-change: another backend under the same id, to which the device that uses it moves.  On failure nothing
+ * changes. */
 Chardev *chardev_change(Domain *domain, const Json *options, GError **error);
 /* -chardev text: "socket,id=x,path=...,server=on,wait=off" */
 Chardev *chardev_add_text(Domain *domain, const char *text, GError **error);

@@ -56,5 +56,7 @@ typedef struct Command {
 #define COMMAND_END { .name = NULL }
 
 /* A value that a command returns: *ret is a TYPE. */
-#define COMMAND_RETURNS(TYPE, DESC) (&(const Field)FIELD_VALUE(FIELD_STRUCT, TYPE, .of.structure = DESC, .flags = FIELD_REQUIRED))
-#define COMMAND_RETURNS_LIST(ELEMENT) (&(const Field)FIELD_VALUE(FIELD_LIST, FieldList, .of.element = ELEMENT, .flags = FIELD_REQUIRED))
+#define COMMAND_RETURNS(TYPE, DESC) \
+    (&(const Field)FIELD_VALUE(FIELD_STRUCT, TYPE, .of.structure = DESC, .flags = FIELD_REQUIRED))
+#define COMMAND_RETURNS_LIST(ELEMENT) \
+    (&(const Field)FIELD_VALUE(FIELD_LIST, FieldList, .of.element = ELEMENT, .flags = FIELD_REQUIRED))

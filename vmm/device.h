@@ -76,7 +76,8 @@ struct DeviceClass {
     size_t size;
     const BusClass *bus;        /* what it plugs into; NULL: none */
     const Property *props;      /* PROP_END ends; base's are added */
-    /* NULL in a concrete class: its state is saved with something else.  Base's is saved too, in a section of its own. */
+    /* NULL in a concrete class: its state is saved with something else.  Base's is saved too, in a section of its
+     * own. */
     const StateDesc *state;
     RegBank regs;
     bool abstract;              /* a base only */

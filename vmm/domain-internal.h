@@ -33,6 +33,9 @@ typedef struct RunControl {
     /* The main thread's. */
     bool quiet;        /* vCPUs parked, queues paused, clock stopped (running while suspended) */
     bool waking;       /* machine_wakeup() is under way */
+    bool frozen;       /* domain_freeze() */
+    unsigned kept;     /* REQUEST_ bits that wait for domain_thaw() */
+    RunState next;     /* in finish-migrate: the state that follows, here or at the destination */
     LoopBatch later;   /* requests came within a wait (loop_defer()) */
     bool quit;
     int status;        /* of domain_main() */
@@ -102,6 +105,8 @@ void run_control_init(Domain *domain);
 void run_control_finish(Domain *domain);
 /* Another state for a domain that is quiet. */
 void run_control_set_state(Domain *domain, RunState state);
+/* finish-migrate; RunControl.next is the state that it was in. */
+void run_control_finish_migrate(Domain *domain);
 /* Every device is there: paused, like all of the domain, until domain_cont(). */
 void run_control_ready(Domain *domain);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See vmm/dump.h.  Names and members are QEMU 7.2's (qapi/dump.json).  The domain stands still in state save-vm while its memory
- * is written, and goes on if it ran.  Main thread.
+ * See vmm/dump.h.  Names and members are QEMU 7.2's (qapi/dump.json).  The domain is frozen while its memory is
+ * written.  Main thread.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -11,6 +11,7 @@
 #include "vmm/dump.h"
 #include "vmm/error.h"
 #include "vmm/host.h"
+#include "vmm/migrate-internal.h"
 
 static const FieldEnum format_enum = { "DumpGuestMemoryFormat", (const char *const[]) { "elf", "kdump-zlib", NULL } };
 static const FieldEnum status_enum = { "DumpStatus",
@@ -42,7 +43,6 @@ struct DumpControl {
     Domain *domain;
     Dump *dump; /* NULL: none is under way */
     DumpInfo info;
-    bool resume;
 };
 
 void dump_control_free(struct DumpControl *control)
@@ -53,40 +53,25 @@ void dump_control_free(struct DumpControl *control)
     }
 }
 
-/* ---- begin and end ---- */
-
-static void begin(struct DumpControl *control)
-{
-    control->resume = domain_stop(control->domain, RUN_STATE_SAVE_VM);
-}
+/* ---- the end ---- */
 
 static void end(struct DumpControl *control, bool ok)
 {
-    g_autoptr(GError) error = NULL;
-
     control->info.status = ok ? DUMP_COMPLETED : DUMP_FAILED;
     if (control->dump) {
         control->info.completed = (int64_t)dump_written(control->dump);
     }
     g_clear_pointer(&control->dump, dump_free);
-    if (control->resume && domain_run_state(control->domain) == RUN_STATE_SAVE_VM) {
-        domain_cont(control->domain, &error);
-    }
 }
 
 static void detached_done(const GError *error, void *opaque)
 {
     struct DumpControl *control = opaque;
-    Domain *domain = control->domain;
     g_autofree char *text = error ? error_text(error) : NULL;
-    bool resume = control->resume;
 
-    control->resume = false; /* the event comes first */
     end(control, !error);
-    event_emit(domain, &event_dump_completed, &(CompletedData) { control->info, text });
-    if (resume && domain_run_state(domain) == RUN_STATE_SAVE_VM) {
-        domain_cont(domain, NULL);
-    }
+    event_emit(control->domain, &event_dump_completed, &(CompletedData) { control->info, text });
+    domain_thaw(control->domain);
 }
 
 /* ---- dump-guest-memory ---- */
@@ -117,6 +102,10 @@ static bool check(const Domain *domain, const DumpArgs *args, GError **error)
     if (domain->dump && domain->dump->dump) {
         error_set(error, "a dump is under way");
         return error_hint(error, "Wait for DUMP_COMPLETED.");
+    }
+    if (domain_run_state(domain) == RUN_STATE_INMIGRATE ||
+        (domain->migration && migration_under_way(domain->migration))) {
+        return error_set(error, "dump-guest-memory is not allowed while the domain migrates");
     }
     if (args->paging) {
         error_set(error, "'paging' is not possible");
@@ -184,10 +173,11 @@ static bool dump_guest_memory(CommandCall *call, const void *opaque, void *ret, 
     if (fd < 0) {
         return false;
     }
-    begin(control);
+    domain_freeze(call->domain);
     ok = dump_memory(control, args, fd, error);
     if (!ok || !args->detach) {
         end(control, ok);
+        domain_thaw(call->domain);
     }
     return ok;
 }

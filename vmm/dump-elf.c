@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A dump as an ELF core file (System V ABI, "Object Files"): a PT_NOTE of the vCPUs, and a PT_LOAD for each piece of RAM by its
- * physical address; there are no virtual ones.
+ * A dump as an ELF core file (System V ABI, "Object Files"): a PT_NOTE of the vCPUs, and a PT_LOAD for each piece of
+ * RAM by its physical address; there are no virtual ones.
  */
 #include <elf.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A dump in the compressed format of kdump, "flattened", which needs no seeking (IMPLEMENTATION of makedumpfile 1.7; diskdump_mod.h):
+ * A dump in the compressed format of kdump, "flattened", which needs no seeking (IMPLEMENTATION of makedumpfile 1.7;
+ * diskdump_mod.h):
  *
  *     flattened header | { offset, length, bytes } ... | end
  *
@@ -8,7 +9,8 @@
  *
  *     header | sub-header, notes | bitmap of page frames, twice | descriptors | pages, each compressed by itself (zlib)
  *
- * All zero pages share one.  Nothing is left out by what is in a page: which pages are free only the guest's kernel knows.
+ * All zero pages share one.  Nothing is left out by what is in a page: which pages are free only the guest's kernel
+ * knows.
  */
 #include <string.h>
 #include <time.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A vCPU as ELF notes: NT_PRSTATUS of Linux ("CORE", <sys/procfs.h>), which gdb reads, and QEMU's note of the registers that
- * it has no room for (docs of `crash`, qemu.c: "QEMU", type 0, version 1), by which crash finds a kernel that was moved.
+ * A vCPU as ELF notes: NT_PRSTATUS of Linux ("CORE", <sys/procfs.h>), which gdb reads, and QEMU's note of the registers
+ * that it has no room for (docs of `crash`, qemu.c: "QEMU", type 0, version 1), by which crash finds a kernel that was
+ * moved.
  */
 #include <elf.h>
 #include <string.h>
@@ -43,9 +44,10 @@ static void add_prstatus(GByteArray *notes, const X86Cpu *cpu, unsigned number)
 {
     /* In the order of struct user_regs_struct. */
     const uint64_t regs[] = {
-        cpu->gpr[X86_R15], cpu->gpr[X86_R14], cpu->gpr[X86_R13], cpu->gpr[X86_R12], cpu->gpr[X86_RBP], cpu->gpr[X86_RBX],
-        cpu->gpr[X86_R11], cpu->gpr[X86_R10], cpu->gpr[X86_R9], cpu->gpr[X86_R8], cpu->gpr[X86_RAX], cpu->gpr[X86_RCX],
-        cpu->gpr[X86_RDX], cpu->gpr[X86_RSI], cpu->gpr[X86_RDI], UINT64_MAX, cpu->rip, cpu->segment[X86_CS].selector,
+        cpu->gpr[X86_R15], cpu->gpr[X86_R14], cpu->gpr[X86_R13], cpu->gpr[X86_R12], cpu->gpr[X86_RBP],
+        cpu->gpr[X86_RBX], cpu->gpr[X86_R11], cpu->gpr[X86_R10], cpu->gpr[X86_R9], cpu->gpr[X86_R8],
+        cpu->gpr[X86_RAX], cpu->gpr[X86_RCX], cpu->gpr[X86_RDX], cpu->gpr[X86_RSI], cpu->gpr[X86_RDI],
+        UINT64_MAX, cpu->rip, cpu->segment[X86_CS].selector,
         cpu->rflags, cpu->gpr[X86_RSP], cpu->segment[X86_SS].selector, cpu->segment[X86_FS].base,
         cpu->segment[X86_GS].base, cpu->segment[X86_DS].selector, cpu->segment[X86_ES].selector,
         cpu->segment[X86_FS].selector, cpu->segment[X86_GS].selector,
@@ -74,7 +76,8 @@ static void add_qemu(GByteArray *notes, const X86Cpu *cpu)
         .es = segment(&cpu->segment[X86_ES]), .fs = segment(&cpu->segment[X86_FS]),
         .gs = segment(&cpu->segment[X86_GS]), .ss = segment(&cpu->segment[X86_SS]),
         .ldt = segment(&cpu->ldt), .tr = segment(&cpu->tr),
-        .gdt = { .limit = cpu->gdt.limit, .base = cpu->gdt.base }, .idt = { .limit = cpu->idt.limit, .base = cpu->idt.base },
+        .gdt = { .limit = cpu->gdt.limit, .base = cpu->gdt.base },
+        .idt = { .limit = cpu->idt.limit, .base = cpu->idt.base },
         .cr = { cpu->cr0, 0, cpu->cr2, cpu->cr3, cpu->cr4 },
         .kernel_gs_base = gs ? *gs : 0,
     };

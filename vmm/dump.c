@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * See vmm/dump.h.  A dump owns references on the RAM it writes and a copy of the registers, so its thread needs nothing of the
- * domain.
+ * See vmm/dump.h.  A dump owns references on the RAM it writes and a copy of the registers, so its thread needs nothing
+ * of the domain.
  */
 #include "vmm/dump.h"
 
@@ -15,7 +15,10 @@
 #include "vmm/thread.h"
 
 /* Under way from the thread to the main loop; dump NULL: it is gone. */
-typedef struct Message { Dump *dump; } Message;
+typedef struct Message {
+    Dump *dump;
+    LoopBatch later; /* it came within a wait (loop_defer()) */
+} Message;
 
 struct Dump {
     DumpOptions options;
@@ -48,7 +51,8 @@ static bool collect(const MemoryRange *range, void *opaque)
     if (range->region->kind != MEMORY_RAM || range->readonly || begin >= end) {
         return true;
     }
-    r = (DumpRange) { begin, end - begin, ram_block_host(range->region->ram) + range->region->ram_offset + range->offset +
+    r = (DumpRange) { begin, end - begin,
+                      ram_block_host(range->region->ram) + range->region->ram_offset + range->offset +
                           (begin - range->address),
                       ram_block_ref(range->region->ram) };
     g_array_append_val(dump->ranges, r);
@@ -179,6 +183,9 @@ static void tell(void *opaque)
     Message *message = opaque;
     Dump *dump = message->dump;
 
+    if (dump && loop_defer(dump->loop, &message->later)) {
+        return;
+    }
     g_free(message);
     if (dump) {
         dump->message = NULL;
@@ -204,7 +211,7 @@ bool dump_start(Dump *dump, void (*done)(const GError *error, void *opaque), voi
     dump->done = done;
     dump->opaque = opaque;
     dump->message = g_new0(Message, 1);
-    dump->message->dump = dump;
+    *dump->message = (Message) { dump, { .fn = tell, .opaque = dump->message } };
     err = thread_create(&dump->thread, NULL, run_thread, dump);
     if (err) {
         g_clear_pointer(&dump->message, g_free);

@@ -25,12 +25,14 @@ int host_listen_unix(const char *path, GError **error);  /* 0600; replaces a dea
 int host_connect_unix(const char *path, GError **error);
 int host_listen_tcp(const char *host, const char *port, bool ipv4, bool ipv6, GError **error);
 int host_connect_tcp(const char *host, const char *port, bool ipv4, bool ipv6, GError **error);
-/* Runs a program to its end; false: it could not be started, or failed.  Refused where -sandbox forbids to start programs. */
+/* Runs a program to its end; false: it could not be started, or failed.  Refused where -sandbox forbids to start
+ * programs. */
 bool host_run(const char *const *argv, GError **error);
 /* The same, with input as its standard input; what it says on standard error is *ret_said, as one line (the caller's;
  * NULL: it was not started). */
 bool host_run_with(const char *const *argv, int input, char **ret_said, GError **error);
-/* A command of the shell that reads from *ret_fd, or writes to it (the caller's, a pipe).  NULL: error.  Main thread. */
+/* A command of the shell that reads from *ret_fd, or writes to it (the caller's, a pipe).  NULL: error.  Main
+ * thread. */
 typedef struct HostCommand HostCommand;
 HostCommand *host_command_start(const char *text, bool reads, int *ret_fd, GError **error);
 /* Waits until it has ended, cancel_fd (-1: none) can be read, or time is over (-1: never).  Whether it has ended.  Any
@@ -51,8 +53,8 @@ bool host_fdset_add(unsigned set, int fd, const char *opaque, GError **error);
 typedef void (*HostFdFn)(unsigned set, int fd, const char *opaque_text, void *opaque);
 void host_fdset_each(HostFdFn fn, void *opaque);
 unsigned host_fdset_next(void); /* the lowest number that no set has */
-/* Monitor clients come and go, main thread.  With the last one, if `tidy`, goes what clients put into sets and nobody has
- * opened: nobody else knows of it. */
+/* Monitor clients come and go, main thread.  With the last one, if `tidy`, goes what clients put into sets and nobody
+ * has opened: nobody else knows of it. */
 void host_fdset_client_came(void);
 void host_fdset_client_left(bool tidy);
 /* Closes that descriptor of the set, or all of them (fd < 0).  What was opened from them stays open. */

@@ -94,7 +94,10 @@ Loop *iothread_loop(IoThread *thread)
 
 /* ---- query-iothreads (QEMU 7.2, qapi/misc.json) ---- */
 
-typedef struct IoThreadInfo { char *id; int64_t thread_id, poll_max_ns, poll_grow, poll_shrink, aio_max_batch; } IoThreadInfo;
+typedef struct IoThreadInfo {
+    char *id;
+    int64_t thread_id, poll_max_ns, poll_grow, poll_shrink, aio_max_batch;
+} IoThreadInfo;
 static const FieldStruct iothread_info = {
     .name = "IOThreadInfo",
     .size = sizeof(IoThreadInfo),

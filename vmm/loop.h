@@ -65,9 +65,9 @@ void loop_get_poll(Loop *loop, uint64_t *max_ns, uint64_t *grow, uint64_t *shrin
 typedef struct LoopBatch { LoopFn fn; void *opaque; bool queued; struct LoopBatch *next; } LoopBatch;
 void loop_batch(Loop *loop, LoopBatch *batch);
 void loop_batch_cancel(Loop *loop, LoopBatch *batch); /* fine if it is not queued, or deferred */
-/* Whoever waits for requests to end runs rounds of the loop from within one (loop_run_once()), and what it is about must
- * stay as it is meanwhile.  So what reshapes the domain (a reset, a card that goes, a command) begins with this.  True: it
- * is within such a wait, and the batch is called when that is over. */
+/* Whoever waits for requests to end runs rounds of the loop from within one (loop_run_once()), and what it is about
+ * must stay as it is meanwhile.  So what reshapes the domain (a reset, a card that goes, a command) begins with this.
+ * True: it is within such a wait, and the batch is called when that is over. */
 bool loop_defer(Loop *loop, LoopBatch *batch);
 /* Rings an eventfd (non-blocking) with what the loop submits next: by a system call that it makes anyway.
  * Called by a batch, the bell has rung before anything else runs on the loop. */
@@ -91,8 +91,8 @@ struct LoopIo {
     int niov;
     uint64_t offset, length; /* length: FALLOCATE */
     int (*call)(void *opaque);
-    bool patient;            /* loop_io_waits(): it may wait for ever, for something from outside: no reason to spin.  loop_cancel()
-                              * ends it before the loop ends */
+    bool patient;            /* loop_io_waits(): it may wait for ever, for something from outside: no reason to spin.
+                              * loop_cancel() ends it before the loop ends */
     void (*done)(LoopIo *io, int result); /* bytes or 0, or negative errno; on the loop's thread */
     void *opaque;
     /* engine's */

@@ -27,7 +27,9 @@ static const Field save_fields[] = {
     F_STR("filename", SaveArgs, filename, NULL, .flags = FIELD_REQUIRED, .help = "The file to write"),
     FIELD_END
 };
-static const FieldStruct pmemsave_args = { .name = "PmemsaveArguments", .size = sizeof(SaveArgs), .fields = save_fields };
+static const FieldStruct pmemsave_args = {
+    .name = "PmemsaveArguments", .size = sizeof(SaveArgs), .fields = save_fields
+};
 static const FieldStruct memsave_args = {
     .name = "MemsaveArguments", .size = sizeof(SaveArgs), .base = &pmemsave_args,
     .fields = (const Field[]) {

@@ -90,7 +90,6 @@ struct Migration {
     bool refused;             /* the destination has said that it does not run */
     bool asked;               /* destination: the source only wants to know whether it could go on here */
     bool uncertain;           /* nobody knows whether the other end runs */
-    RunState before;          /* source: its run state, when it was stopped */
     bool stopped;             /* source: by a step, to send the rest */
     unsigned too_dirty, throttle; /* auto-converge: passes after which too much was dirty; percent */
     /* The thread, and its step. */

@@ -234,21 +234,16 @@ static bool copy_live(Migration *m, GError **error)
 /* What the guest asked for last happens here, before memory is looked at. */
 static bool step_stop(Migration *m, GError **error)
 {
+    RunControl *run = &m->domain->run;
+
     vcpus_throttle(m->domain, 0);
     domain_carry_out_requests(m->domain);
-    m->before = domain_run_state(m->domain);
     set_time(&m->stop_ns, now_ns());
-    if (!domain_stop(m->domain, RUN_STATE_FINISH_MIGRATE)) {
-        run_control_set_state(m->domain, RUN_STATE_FINISH_MIGRATE);
-    }
+    run_control_finish_migrate(m->domain);
     domain_carry_out_requests(m->domain);
-    if (domain_run_state(m->domain) != RUN_STATE_FINISH_MIGRATE) { /* it has shut down, say */
-        m->before = domain_run_state(m->domain);
-        run_control_set_state(m->domain, RUN_STATE_FINISH_MIGRATE);
-    }
     m->stopped = true;
     /* Should it go on here, then in time. */
-    m->domain->run.time.restored |= m->before == RUN_STATE_RUNNING || m->before == RUN_STATE_SUSPENDED;
+    run->time.restored |= run->next == RUN_STATE_RUNNING || run->next == RUN_STATE_SUSPENDED;
     if (!goes_on(m, error)) {
         return false;
     }
@@ -279,7 +274,7 @@ static bool step_save(Migration *m, GError **error)
     g_clear_pointer(&m->state, g_byte_array_unref);
     m->state = g_steal_pointer(&state);
     g_free(m->run_state);
-    m->run_state = g_strdup(run_state_enum.values[m->before]);
+    m->run_state = g_strdup(run_state_enum.values[m->domain->run.next]);
     return true;
 }
 
@@ -364,7 +359,8 @@ static bool switch_over(Migration *m, GError **error)
         return false;
     }
     return send_rest(m, error) &&
-           (mapped(m) ? migrate_file_finish(m, error) && migration_on_main(m, step_commit, error) : hand_over(m, error));
+           (mapped(m) ? migrate_file_finish(m, error) && migration_on_main(m, step_commit, error)
+                      : hand_over(m, error));
 }
 
 /* ---- the thread ---- */
@@ -434,8 +430,8 @@ static void go_on(Migration *m)
         run_control_set_state(m->domain, RUN_STATE_IO_ERROR);
         return;
     }
-    if (m->before != RUN_STATE_RUNNING) {
-        run_control_set_state(m->domain, m->before);
+    if (m->domain->run.next != RUN_STATE_RUNNING) {
+        run_control_set_state(m->domain, m->domain->run.next);
         return;
     }
     run_control_set_state(m->domain, RUN_STATE_PAUSED);

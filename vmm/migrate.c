@@ -399,6 +399,9 @@ GPtrArray *migrate_blocked_reasons(Domain *domain)
         g_ptr_array_add(reasons, g_strdup_printf("accelerator '%s' cannot tell here which memory the guest changes",
                                                  accel->class->name));
     }
+    if (domain_is_frozen(domain)) {
+        g_ptr_array_add(reasons, g_strdup("a dump of its memory is under way (dump-guest-memory)"));
+    }
     return reasons;
 }
 

@@ -19,8 +19,8 @@ typedef struct ObjectClass {
     void (*destroy)(Object *obj);
     /* After a FIELD_RUNTIME property was set. */
     bool (*changed)(Object *obj, const char *name, GError **error);
-    /* When the command line's are made: early, before chardevs and block nodes, which may need them; else after chardevs;
-     * late, after networks, which they name. */
+    /* When the command line's are made: early, before chardevs and block nodes, which may need them; else after
+     * chardevs; late, after networks, which they name. */
     bool early, late;
 } ObjectClass;
 

@@ -109,8 +109,8 @@ const Option option_table[] = {
     { "audiodev", NULL, SECTION_DEVICES, CALL, "[driver=]none,id=NAME", "There is no sound yet", .group = "audiodev",
       .language = &audiodev_options, .implied = "driver", .call = option_audiodev },
     { "nographic", NULL, SECTION_DEVICES, FLAG(nographic), NULL,
-      "No screen; the first serial port and a monitor, unless -serial says otherwise, are on the terminal: Ctrl-A h lists "
-      "its keys" },
+      "No screen; the first serial port and a monitor, unless -serial says otherwise, are on the terminal: Ctrl-A h "
+      "lists its keys" },
     { "nodefaults", NULL, SECTION_DEVICES, FLAG(nodefaults), NULL, "Add no device that was not asked for" },
     /* ---- disks ---- */
     { "drive", NULL, SECTION_DISKS, TEXTS(drives), "file=FILE,format=raw,if=virtio|none[,KEY=VALUE...]",

@@ -45,8 +45,8 @@ bool registry_check_name(const char *name, GError **error);
 #define REGISTRY_REQUIRED "LODGE_LISTED" /* a variable that is set: a domain that cannot be listed does not start */
 typedef struct Registry Registry;
 /* uuid NULL: none was given.  Makes the entry and listens.  false: the name or the UUID is taken, or the name is none.
- * Where no entry can be made the domain is unlisted: *ret is NULL, and *ret_why, the caller's, says why; or it is an error,
- * by REGISTRY_REQUIRED. */
+ * Where no entry can be made the domain is unlisted: *ret is NULL, and *ret_why, the caller's, says why; or it is an
+ * error, by REGISTRY_REQUIRED. */
 bool registry_enter(const char *name, const uint8_t *uuid, Registry **ret, char **ret_why, GError **error);
 /* The listening control socket, the caller's then. */
 int registry_take_listener(Registry *registry);

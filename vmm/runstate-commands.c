@@ -31,7 +31,8 @@ static const FieldStruct cause_data = {
 
 /* What a panic comes to: "run" is nothing. */
 enum { PANIC_DATA_PAUSE, PANIC_DATA_POWEROFF, PANIC_DATA_RUN };
-static const FieldEnum panic_data_enum = { "GuestPanicAction", (const char *const[]) { "pause", "poweroff", "run", NULL } };
+static const FieldEnum panic_data_enum = { "GuestPanicAction",
+                                           (const char *const[]) { "pause", "poweroff", "run", NULL } };
 typedef struct ActionData { int action; } ActionData;
 static const FieldStruct panic_data = {
     .name = "GuestPanicData", .size = sizeof(ActionData),
@@ -124,6 +125,14 @@ static bool stop(CommandCall *call, const void *args, void *ret, GError **error)
 
 static bool cont(CommandCall *call, const void *args, void *ret, GError **error)
 {
+    if (domain_is_frozen(call->domain)) {
+        error_set(error, "The domain cannot go on while a dump of its memory is under way");
+        return error_hint(error, "Wait for DUMP_COMPLETED.");
+    }
+    if (domain_run_state(call->domain) == RUN_STATE_FINISH_MIGRATE) {
+        error_set(error, "The domain cannot go on while the rest of its state goes out");
+        return error_hint(error, "Cancel the migration first.");
+    }
     return domain_cont(call->domain, error);
 }
 

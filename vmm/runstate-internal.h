@@ -8,8 +8,12 @@
 
 /* What was requested; of a domain. */
 void run_handle_requests(void *opaque);
+void run_handle_kept(Domain *domain); /* that were not while it was frozen, and new ones */
 
 void run_set_state(Domain *domain, RunState state);
+/* That which follows finish-migrate, while it is in that. */
+RunState run_state_to_be(const Domain *domain);
+void run_set_state_to_be(Domain *domain, RunState state);
 /* Tells observers.  One may come or go meanwhile. */
 void run_notify(Domain *domain, RunEvent event, RequestReason reason);
 /* Quiet, and back; a domain that is so already stays so. */

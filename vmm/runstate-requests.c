@@ -2,8 +2,8 @@
 /*
  * Requests: what a guest, a signal or a client asks of the domain, and what is done about it as -action says.
  *
- * They come from any thread: a bit and its argument are stored, and the first bit posts run_handle_requests() to the main
- * loop.  A vCPU thread never waits for what it asked for.
+ * They come from any thread: a bit and its argument are stored, and the first bit posts run_handle_requests() to the
+ * main loop.  A vCPU thread never waits for what it asked for.
  */
 #include "vmm/domain-internal.h"
 #include "vmm/error.h"
@@ -29,13 +29,14 @@ static void shutdown(Domain *domain, RequestReason reason)
     }
     if (!domain_stop(domain, RUN_STATE_SHUTDOWN)) {
         run_go_quiet(domain);
-        run_set_state(domain, RUN_STATE_SHUTDOWN);
+        run_set_state_to_be(domain, RUN_STATE_SHUTDOWN);
     }
 }
 
 static void reset(Domain *domain, RequestReason reason)
 {
-    RunState state = domain_run_state(domain);
+    RunState state = run_state_to_be(domain);
+    bool goes_on = state == RUN_STATE_RUNNING || state == RUN_STATE_SUSPENDED;
 
     if (state == RUN_STATE_INMIGRATE) {
         return; /* it is reset already, and what comes is not to be overwritten */
@@ -50,20 +51,20 @@ static void reset(Domain *domain, RequestReason reason)
         machine_reset(domain->machine);
     }
     run_notify(domain, RUN_EVENT_RESET, reason);
-    if (state == RUN_STATE_RUNNING || state == RUN_STATE_SUSPENDED) {
-        run_set_state(domain, RUN_STATE_RUNNING);
+    run_set_state_to_be(domain, goes_on ? RUN_STATE_RUNNING : RUN_STATE_PRELAUNCH);
+    if (domain_is_running(domain)) {
         run_go_on(domain);
-    } else if (state != RUN_STATE_FINISH_MIGRATE) {
-        run_set_state(domain, RUN_STATE_PRELAUNCH);
     }
 }
 
 static void suspend(Domain *domain)
 {
-    if (domain_is_running(domain)) {
+    if (domain_is_to_run(domain)) {
         run_go_quiet(domain);
-        run_start_time(domain);
-        run_set_state(domain, RUN_STATE_SUSPENDED);
+        run_set_state_to_be(domain, RUN_STATE_SUSPENDED);
+        if (domain_run_state(domain) == RUN_STATE_SUSPENDED) {
+            run_start_time(domain);
+        }
         run_notify(domain, RUN_EVENT_SUSPEND, REASON_NONE);
     }
 }
@@ -160,20 +161,31 @@ static void wake_askers(Domain *domain)
     }
 }
 
-void run_handle_requests(void *opaque)
+/* Keeps those that have to wait, and returns the others: what would change the memory or the state of a domain that is
+ * frozen, or end it, if it is not the user who does. */
+static unsigned keep(Domain *domain, unsigned requests)
 {
-    Domain *domain = opaque;
     RunControl *run = &domain->run;
-    unsigned requests;
+    unsigned now = REQUEST_POWERDOWN | REQUEST_PAUSE;
 
-    if (loop_defer(domain->loop, &run->later)) {
-        return;
+    if (!run->frozen) {
+        return requests;
     }
-    requests = __atomic_exchange_n(&run->requests, 0, __ATOMIC_ACQ_REL);
+    if (is_final(argument(&run->shutdown_reason))) {
+        now |= REQUEST_SHUTDOWN;
+    }
+    run->kept |= requests & ~now;
+    return requests & now;
+}
+
+static void handle(Domain *domain, unsigned requests)
+{
+    RunControl *run = &domain->run;
 
     if (run->quit) {
         return; /* too late: what the requests are about may be gone */
     }
+    requests = keep(domain, requests);
     if (requests & REQUEST_PANIC) {
         panic(domain, argument(&run->panic_kind));
     }
@@ -198,6 +210,23 @@ void run_handle_requests(void *opaque)
         run_notify(domain, RUN_EVENT_POWERDOWN, REASON_NONE);
     }
     wake_askers(domain);
+}
+
+void run_handle_requests(void *opaque)
+{
+    Domain *domain = opaque;
+
+    if (!loop_defer(domain->loop, &domain->run.later)) {
+        handle(domain, __atomic_exchange_n(&domain->run.requests, 0, __ATOMIC_ACQ_REL));
+    }
+}
+
+void run_handle_kept(Domain *domain)
+{
+    unsigned kept = domain->run.kept;
+
+    domain->run.kept = 0;
+    handle(domain, kept | __atomic_exchange_n(&domain->run.requests, 0, __ATOMIC_ACQ_REL));
 }
 
 void domain_carry_out_requests(Domain *domain)

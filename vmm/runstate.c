@@ -15,6 +15,11 @@
  *     any --reset()--> running if it was running or suspended, else prelaunch
  *
  *     running, paused ... --migrate--> finish-migrate --> postmigrate --domain_cont()--> running (vmm/migrate.h)
+ *     running --domain_freeze()--> save-vm --domain_thaw()--> running (vmm/dump.h)
+ *
+ * What is asked for in the two that end by themselves, finish-migrate and save-vm, counts for what follows: a stop
+ * makes that paused, and a domain_cont() running again.  A reset is done at once in finish-migrate, and in save-vm when
+ * the domain thaws.
  *
  * Quiet means, in the order it is made: every vCPU is parked, guest time stands
  * still, the queues of every device are paused (last realized first).  run_go_on() is
@@ -59,7 +64,8 @@ const FieldEnum watchdog_action_enum = { "WatchdogAction", watchdog_names };
 
 static const Field action_fields[] = {
     F_ENUM("reboot", Actions, reboot, &reboot_action_enum, REBOOT_RESET, .help = "When the guest reboots"),
-    F_ENUM("shutdown", Actions, shutdown, &shutdown_action_enum, SHUTDOWN_POWEROFF, .help = "When the guest powers off"),
+    F_ENUM("shutdown", Actions, shutdown, &shutdown_action_enum, SHUTDOWN_POWEROFF,
+           .help = "When the guest powers off"),
     F_ENUM("panic", Actions, panic, &panic_action_enum, PANIC_SHUTDOWN, .help = "When the guest panics"),
     F_ENUM("watchdog", Actions, watchdog, &watchdog_action_enum, WATCHDOG_RESET, .help = "When a watchdog fires"),
     FIELD_END
@@ -87,6 +93,29 @@ bool domain_is_running(const Domain *domain)
 void run_set_state(Domain *domain, RunState state)
 {
     __atomic_store_n(&domain->run.state, state, __ATOMIC_RELEASE);
+}
+
+RunState run_state_to_be(const Domain *domain)
+{
+    RunState state = domain_run_state(domain);
+
+    return state == RUN_STATE_FINISH_MIGRATE ? domain->run.next : state;
+}
+
+void run_set_state_to_be(Domain *domain, RunState state)
+{
+    if (domain_run_state(domain) == RUN_STATE_FINISH_MIGRATE) {
+        domain->run.next = state;
+    } else {
+        run_set_state(domain, state);
+    }
+}
+
+bool domain_is_to_run(const Domain *domain)
+{
+    RunState state = run_state_to_be(domain);
+
+    return state == RUN_STATE_RUNNING || state == RUN_STATE_SAVE_VM;
 }
 
 void domain_observe(Domain *domain, RunEventFn fn, void *opaque)
@@ -216,7 +245,7 @@ void run_go_on(Domain *domain)
 
 bool domain_cont(Domain *domain, GError **error)
 {
-    RunState state = domain_run_state(domain);
+    RunState state = run_state_to_be(domain);
 
     if (state == RUN_STATE_RUNNING || state == RUN_STATE_SUSPENDED || domain->run.quit) {
         return true;
@@ -228,9 +257,9 @@ bool domain_cont(Domain *domain, GError **error)
     if (state == RUN_STATE_INMIGRATE && migrate_incoming_set_run(domain, true)) {
         return true;
     }
-    if (state == RUN_STATE_FINISH_MIGRATE) {
-        error_set(error, "The domain cannot go on while the rest of its state goes out");
-        return error_hint(error, "Cancel the migration first.");
+    if (domain->run.frozen || domain_run_state(domain) == RUN_STATE_FINISH_MIGRATE) {
+        run_set_state_to_be(domain, domain->run.frozen ? RUN_STATE_SAVE_VM : RUN_STATE_RUNNING);
+        return true;
     }
     if (domain->storage_inactive && !migrate_storage_activate(domain->migration, error)) {
         return false;
@@ -250,13 +279,44 @@ bool domain_cont(Domain *domain, GError **error)
 
 bool domain_stop(Domain *domain, RunState why)
 {
-    if (!domain_is_running(domain)) {
+    if (!domain_is_to_run(domain)) {
         return false;
+    }
+    if (domain_run_state(domain) == RUN_STATE_FINISH_MIGRATE) {
+        domain->run.next = why;
+        return true;
     }
     run_go_quiet(domain);
     run_set_state(domain, why);
     run_notify(domain, RUN_EVENT_STOP, REASON_NONE);
     return true;
+}
+
+void domain_freeze(Domain *domain)
+{
+    g_assert(!domain->run.frozen);
+    domain_stop(domain, RUN_STATE_SAVE_VM);
+    domain->run.frozen = true;
+}
+
+/* What waited is done before a vCPU that asked for it goes on. */
+void domain_thaw(Domain *domain)
+{
+    bool goes_on = domain_is_to_run(domain);
+    g_autoptr(GError) error = NULL;
+    RunState state;
+
+    domain->run.frozen = false;
+    run_handle_kept(domain);
+    state = domain_run_state(domain);
+    if (goes_on && (state == RUN_STATE_SAVE_VM || state == RUN_STATE_PRELAUNCH) && !domain_cont(domain, &error)) {
+        log_error(error);
+    }
+}
+
+bool domain_is_frozen(const Domain *domain)
+{
+    return domain->run.frozen;
 }
 
 void domain_quit(Domain *domain, int status)
@@ -311,6 +371,14 @@ void run_control_set_state(Domain *domain, RunState state)
     if (state == RUN_STATE_SUSPENDED) {
         migrate_catch_up(domain);
         run_start_time(domain);
+    }
+}
+
+void run_control_finish_migrate(Domain *domain)
+{
+    domain->run.next = domain_run_state(domain);
+    if (!domain_stop(domain, RUN_STATE_FINISH_MIGRATE)) {
+        run_control_set_state(domain, RUN_STATE_FINISH_MIGRATE);
     }
 }
 

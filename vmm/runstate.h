@@ -7,6 +7,7 @@
  *   running --guest sleeps (ACPI S3)--> suspended --wake-up--> running
  *   running --guest panic--> guest-panicked;  failure --> internal-error;  I/O --> io-error
  *   inmigrate --incoming done--> paused | running
+ *   running --domain_freeze()--> save-vm --domain_thaw()--> running
  *
  * A request may come from any thread (a device hook, a signal, the monitor); the
  * main loop parks the vCPUs and carries it out.  -action, -no-reboot and
@@ -65,6 +66,12 @@ bool domain_is_waking(const Domain *domain);
 void domain_carry_out_requests(Domain *domain); /* what was asked for until now, not in the next round of the loop */
 bool domain_cont(Domain *domain, GError **error);
 bool domain_stop(Domain *domain, RunState why);
+/* It stands still until domain_thaw(), in state save-vm if it ran.  Who lets it run, stops or resets it meanwhile says
+ * what it does then; only the end of the process does not wait. */
+void domain_freeze(Domain *domain);
+void domain_thaw(Domain *domain);
+bool domain_is_frozen(const Domain *domain);
+bool domain_is_to_run(const Domain *domain); /* now, or by itself when save-vm or finish-migrate is over */
 bool domain_inject_nmi(Domain *domain, GError **error); /* into every vCPU */
 void domain_quit(Domain *domain, int status); /* leaves domain_main() */
 int domain_exit_status(const Domain *domain); /* what was said so last; 0 before */

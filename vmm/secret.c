@@ -32,7 +32,8 @@ const FieldStruct secret_props = {
     .name = "SecretProperties",
     .size = sizeof(Secret),
     .fields = (const Field[]) {
-        F_STR("data", Secret, data, NULL, .flags = FIELD_SECRET, .help = "the secret; visible to whoever sees the command"),
+        F_STR("data", Secret, data, NULL, .flags = FIELD_SECRET,
+              .help = "the secret; visible to whoever sees the command"),
         F_STR("file", Secret, file, NULL, .help = "file that holds it"),
         F_ENUM("format", Secret, format, &format_enum, FORMAT_RAW, .help = "how it is written there"),
         /* Refused, by a sentence of their own. */

@@ -29,11 +29,12 @@ int64_t clock_ns(const Clock *clock); /* any thread, never goes back (virtual, r
 void clock_start(Clock *clock);       /* virtual; main thread */
 void clock_stop(Clock *clock);
 bool clock_running(const Clock *clock);
-/* When a virtual clock shows `ns`, by clock_realtime, if nobody stops it; INT64_MAX: it stands, or somebody counts it. */
+/* When a virtual clock shows `ns`, by clock_realtime, if nobody stops it; INT64_MAX: it stands, or somebody counts
+ * it. */
 int64_t clock_when(const Clock *clock, int64_t ns);
 void clock_set(Clock *clock, int64_t ns); /* virtual and stopped: restore */
-/* A virtual clock that somebody else counts (-icount): its time is what now() says, its timers run between clock_allow()
- * and clock_hold().  Main thread, before it has timers.  NULL: the counter goes, no vCPU is left. */
+/* A virtual clock that somebody else counts (-icount): its time is what now() says, its timers run between
+ * clock_allow() and clock_hold().  Main thread, before it has timers.  NULL: the counter goes, no vCPU is left. */
 typedef struct ClockCounter {
     int64_t (*now)(void *opaque);          /* any thread */
     void (*set)(void *opaque, int64_t ns); /* main thread, stopped */

@@ -80,7 +80,8 @@ bool vcpus_parked(Domain *domain);
 /* One that was plugged into a domain that may run: hands its state over, parked; then lets it run if the others do. */
 bool vcpu_store(Vcpu *vcpu, GError **error);
 void vcpu_join_others(Vcpu *vcpu);
-/* Parks them for a moment, for who looks at the guest from outside, and lets them go on if they ran (what freeze returned). */
+/* Parks them for a moment, for who looks at the guest from outside, and lets them go on if they ran (what freeze
+ * returned). */
 bool vcpus_freeze(Domain *domain);
 void vcpus_thaw(Domain *domain, bool ran);
 /* So many percent of the time they do nothing, 0: they run as they can.  Less than 100. */

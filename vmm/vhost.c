@@ -3,8 +3,8 @@
  * vhost, what both ways have in common (vmm/vhost.h): the guest's memory as a table that follows the memory map, the
  * rings that are out, and the log in which they tell of their writes while a migration wants to know.
  *
- * The log has a bit for each 4 KiB of the guest's address space.  It is made when the first range is logged, as large as
- * the table needs, and goes with the last; each log_sync moves the bits of a range into its block's bitmaps.  Where
+ * The log has a bit for each 4 KiB of the guest's address space.  It is made when the first range is logged, as large
+ * as the table needs, and goes with the last; each log_sync moves the bits of a range into its block's bitmaps.  Where
  * there is no log though one is wanted, or not all know of it, each log_sync says that the whole range was written.
  */
 #include "vmm/vhost.h"

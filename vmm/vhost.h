@@ -11,8 +11,8 @@
  *
  * Who uses this knows the device (hw/virtio), this knows only rings: a NIC's, and later a disk's or a file system's.
  *
- * Locking: `lock` (LOCK_LEAF) is held over each exchange; the table and the log change with LOCK_MAPPING held too, since
- * they follow the memory map.  A ring is started and stopped by its own loop.
+ * Locking: `lock` (LOCK_LEAF) is held over each exchange; the table and the log change with LOCK_MAPPING held too,
+ * since they follow the memory map.  A ring is started and stopped by its own loop.
  */
 #pragma once
 
@@ -99,7 +99,8 @@ typedef struct VhostUser VhostUser;
 VhostUser *vhost_user_new(Domain *domain, unsigned queues, int fd, GError **error);
 void vhost_user_free(VhostUser *u);
 VhostDevice *vhost_user_device(VhostUser *u);
-/* It has gone: every exchange fails at once.  Rings that are out must be stopped, and started when there is one again. */
+/* It has gone: every exchange fails at once.  Rings that are out must be stopped, and started when there is one
+ * again. */
 void vhost_user_disconnect(VhostUser *u);
 /* Another one, or the same again; fails if it has not what the one before had. */
 bool vhost_user_connect(VhostUser *u, int fd, GError **error);

@@ -4,9 +4,17 @@
  * can do.
  */
 #include "hw/i386/none.h"
+#include "vmm/error.h"
 
 static bool none_build(Machine *machine, GError **error)
 {
+    const BootOptions *boot = &machine->boot;
+    const char *option = boot->kernel ? "kernel" : boot->bios ? "bios" : machine->smbios->len ? "smbios" : NULL;
+
+    if (option) {
+        error_set(error, "machine 'none' runs nothing and takes no -%s", option);
+        return error_hint(error, "Use -machine q35 or microvm.");
+    }
     return true;
 }
 

@@ -446,8 +446,8 @@ static bool i8259_print(Device *dev, GString *out, GError **error)
 /* ---- life ---- */
 
 /* Inputs are the world's: they keep their levels. */
-/* What the chips do before ICW1 is nowhere defined; here they mask everything, as firmware would leave them: a guest that
- * is booted without any, and enables interrupts first, takes no tick of the timer by a vector that nobody gave. */
+/* What the chips do before ICW1 is nowhere defined; here they mask everything, as firmware would leave them: a guest
+ * that is booted without any, and enables interrupts first, takes no tick of the timer by a vector that nobody gave. */
 static void i8259_reset(Device *dev)
 {
     I8259 *p = i8259(dev);

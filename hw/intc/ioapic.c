@@ -307,10 +307,11 @@ static void print_pin(uint64_t rte, unsigned pin, GString *out)
 {
     static const char *const modes[] = { "fixed", "lowpri", "smi", "...", "nmi", "init", "...", "extint" };
 
-    g_string_append_printf(out, "  pin %-2u 0x%016" G_GINT64_MODIFIER "x dest=%x vec=%-3u %s %-5s %-6s %-6s %s\n", pin, rte,
-                           (unsigned)(rte >> RTE_DEST_SHIFT), (unsigned)(rte & RTE_VECTOR),
+    g_string_append_printf(out, "  pin %-2u 0x%016" G_GINT64_MODIFIER "x dest=%x vec=%-3u %s %-5s %-6s %-6s %s\n", pin,
+                           rte, (unsigned)(rte >> RTE_DEST_SHIFT), (unsigned)(rte & RTE_VECTOR),
                            rte & RTE_LOW ? "active-lo" : "active-hi", rte & RTE_LEVEL ? "level" : "edge",
-                           rte & RTE_MASKED ? "masked" : "", modes[mode_of(rte)], rte & RTE_LOGICAL ? "logical" : "physical");
+                           rte & RTE_MASKED ? "masked" : "", modes[mode_of(rte)],
+                           rte & RTE_LOGICAL ? "logical" : "physical");
 }
 
 static void print_pins(const char *what, uint32_t pins, GString *out)

@@ -417,7 +417,8 @@ static const Property lpc_props[] = {
     PROP_CODED("disable_s3", Lpc, pm.no_s3, &disable_codec, .def.s = "0", .help = "1: no suspend to memory (ACPI S3)"),
     PROP_CODED("disable_s4", Lpc, pm.no_s4, &disable_codec, .def.s = "0", .help = "1: no suspend to disk (ACPI S4)"),
     PROP_BOOL("acpi-pci-hotplug-with-bridge-support", Lpc, acpi_hotplug, true,
-              .help = "Tell of hot plug in root ports by ACPI, where the machine has it, instead of by the ports themselves"),
+              .help = "Tell of hot plug in root ports by ACPI, where the machine has it, instead of by the ports "
+                      "themselves"),
     PROP_END
 };
 

@@ -206,7 +206,8 @@ static FunctionInfo read_function(PciDevice *pci)
 
     return (FunctionInfo) {
         .slot = pci->devfn >> 3, .function = pci->devfn & 7,
-        .class = { g_strdup(class_name(pci_config_word(pci, PCI_CLASS_DEVICE))), pci_config_word(pci, PCI_CLASS_DEVICE) },
+        .class = { g_strdup(class_name(pci_config_word(pci, PCI_CLASS_DEVICE))),
+                   pci_config_word(pci, PCI_CLASS_DEVICE) },
         .id = { .device = pci_config_word(pci, PCI_DEVICE_ID), .vendor = pci_config_word(pci, PCI_VENDOR_ID),
                 .has_subsystem = plain, .subsystem = pci_config_word(pci, PCI_SUBSYSTEM_ID),
                 .subsystem_vendor = pci_config_word(pci, PCI_SUBSYSTEM_VENDOR_ID) },

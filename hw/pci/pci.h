@@ -103,8 +103,8 @@ struct PciBus {
     /* Hot plug, asked of the bridge above; NULL: devices stay. */
     void (*plugged)(PciBus *bus, PciDevice *pci);
     bool (*unplug)(PciBus *bus, PciDevice *pci, GError **error);
-    /* Root buses: ACPI tells of cards that come and are to go in place of their ports; NULL: the ports do.  Main thread,
-     * no lock held. */
+    /* Root buses: ACPI tells of cards that come and are to go in place of their ports; NULL: the ports do.  Main
+     * thread, no lock held. */
     void (*slot_event)(PciBus *bus, PciDevice *port, bool came);
     /* The operating system let go of the cards: on the main loop, with the bridge.  NULL: none ever goes so. */
     void (*ejected)(void *bridge);

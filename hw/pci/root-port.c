@@ -291,7 +291,8 @@ static void slot_control_wrote(PciDevice *pci)
     uint16_t was = rp->control, now = get(pci, PCI_EXP_SLTCTL);
 
     rp->control = now;
-    raise_events(pci, PCI_EXP_SLTSTA_CC | (update_link(pci) ? PCI_EXP_SLTSTA_DLLSC : 0)); /* commands complete at once */
+    /* Commands complete at once. */
+    raise_events(pci, PCI_EXP_SLTSTA_CC | (update_link(pci) ? PCI_EXP_SLTSTA_DLLSC : 0));
     if ((now & SLOT_OFF) == SLOT_OFF && (was & SLOT_OFF) != SLOT_OFF &&
         (get(pci, PCI_EXP_SLTSTA) & PCI_EXP_SLTSTA_PDS)) {
         loop_post(domain_loop(pci->dev.domain), remove_cards, pci);

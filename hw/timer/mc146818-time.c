@@ -128,7 +128,8 @@ static const FieldStruct rtc_change = {
         FIELD_END
     },
 };
-const EventType event_rtc_change = { "RTC_CHANGE", &rtc_change, .interval_ms = 1000, .help = "The guest has set its clock" };
+const EventType event_rtc_change = { "RTC_CHANGE", &rtc_change, .interval_ms = 1000,
+                                     .help = "The guest has set its clock" };
 
 void rtc_time_changed(Device *dev, int64_t seconds)
 {

@@ -76,7 +76,8 @@ static void queue_run(void *opaque)
     Virtio *v = vq->virtio;
 
     begin_once(&vq->run);
-    if (v && vq->ring && !virtqueue_is_served(vq) && !is_to_stop(vq) && !__atomic_load_n(&v->paused, __ATOMIC_ACQUIRE)) {
+    if (v && vq->ring && !virtqueue_is_served(vq) && !is_to_stop(vq) &&
+        !__atomic_load_n(&v->paused, __ATOMIC_ACQUIRE)) {
         serve(vq);
     }
     unref_queue(vq);

@@ -139,6 +139,11 @@ class Refusals(Scratch):
         self.refused([*machine, "-gdb", "tcp::99999"], "99999", "65535")
         self.refused([*machine, "-gdb", "chardev:x"], "chardev 'x'")
 
+    def test_the_machine_without_a_board_takes_nothing_to_boot(self):
+        for option, value in ("bios", "/dev/null"), ("kernel", "/dev/null"), ("smbios", "type=1"):
+            self.refused(["-accel", "tcg", "-M", "none", f"-{option}", value], "machine 'none'", f"-{option}")
+        self.refused(["-accel", "tcg", "-M", "none,firmware=/dev/null"], "machine 'none'", "-bios")
+
     def test_one_thread_for_all_vcpus_is_refused(self):
         self.refused(["-accel", "tcg,thread=single", "-M", "none"], "thread=single")
 

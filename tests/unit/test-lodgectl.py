@@ -618,6 +618,8 @@ class Tables(Scratch):
         self.assertEqual(self.complete("lodgectl", "start", "al"), ["alpha", "alto"])
         self.assertEqual(self.complete("lodgectl", "suspend", "al"), [])
         self.assertEqual(self.complete("lodgectl", "start", "--co"), ["--console"])
+        self.assertEqual(self.complete("lodgectl", "hel"), ["help"])
+        self.assertEqual(self.complete("lodgectl", "help", "domst"), ["domstate", "domstats"])
 
     def complete(self, *words):
         script = f'. <({LODGECTL} --completion); COMP_WORDS=({LODGECTL} "${{@:2}}"); COMP_CWORD=$(($# - 1)); ' \

@@ -123,16 +123,62 @@ class MigrateTest(MigrateCase):
         self.assertEqual(self.arrives("cont"), "running")
         self.assertEqual(self.arrives("cont", "stop"), "prelaunch")
 
-    def waits_before_switchover(self):
-        """A source that has gone through memory and waits, and its destination."""
+    def waits_before_switchover(self, *options, off=False):
+        """A source that has gone through memory and waits, and its destination.  off: a reset ended it before."""
         where = f"unix:{self.directory}/move{len(self.processes)}"
         destination = Process(self, "-incoming", where)
-        source = Process(self)
+        source = Process(self, *options)
+        if off:
+            source.ask("system_reset")
+            self.assertEqual(source.state(), "shutdown")
         source.ask("migrate-set-capabilities",
                    capabilities=[{"capability": "pause-before-switchover", "state": True}])
         self.assertEqual(source.ask("migrate", uri=where), {})
         source.wait("pre-switchover")
         return source, destination
+
+    def test_what_is_stopped_in_the_middle_of_its_move_is_paused_wherever_it_then_is(self):
+        source, destination = self.waits_before_switchover()
+        self.assertEqual(source.ask("stop"), {})
+        self.assertIn("cannot go on while", source.ask("cont"))
+        self.assertEqual(source.state(), "finish-migrate")
+        self.assertEqual(source.ask("migrate-continue", state="pre-switchover"), {})
+        destination.wait("completed")
+        self.assertEqual(destination.state(), "paused")
+        source, _ = self.waits_before_switchover()
+        self.assertEqual(source.ask("stop"), {})
+        self.assertEqual(source.ask("migrate_cancel"), {})
+        source.wait("cancelled")
+        self.assertEqual(source.state(), "paused")
+
+    def test_what_is_reset_in_the_middle_of_its_move_runs_on_wherever_it_then_is(self):
+        source, destination = self.waits_before_switchover()
+        self.assertEqual(source.ask("system_reset"), {})
+        self.assertEqual(source.ask("migrate-continue", state="pre-switchover"), {})
+        destination.wait("completed")
+        self.assertEqual(destination.state(), "running")
+        source, _ = self.waits_before_switchover()
+        self.assertEqual(source.ask("system_reset"), {})
+        self.assertEqual(source.ask("migrate_cancel"), {})
+        source.wait("cancelled")
+        self.assertEqual(source.state(), "running")
+
+    def test_what_is_off_after_a_reset_in_the_middle_of_its_move_stays_off(self):
+        source, destination = self.waits_before_switchover("-no-shutdown", "-no-reboot")
+        self.assertEqual(source.ask("system_reset"), {})
+        self.assertEqual(source.ask("migrate-continue", state="pre-switchover"), {})
+        destination.wait("completed")
+        self.assertEqual((source.state(), destination.state()), ("postmigrate", "shutdown"))
+
+    def test_what_was_off_and_is_reset_in_the_middle_of_its_move_can_go_on(self):
+        source, destination = self.waits_before_switchover("-no-shutdown", "-no-reboot", off=True)
+        source.ask("set-action", reboot="reset")
+        self.assertEqual(source.ask("system_reset"), {})
+        self.assertEqual(source.ask("migrate-continue", state="pre-switchover"), {})
+        destination.wait("completed")
+        self.assertEqual(destination.state(), "prelaunch")
+        self.assertEqual(destination.ask("cont"), {})
+        self.assertEqual(destination.state(), "running")
 
     def test_a_cancelled_migration_can_be_repeated(self):
         source, destination = self.waits_before_switchover()

@@ -223,8 +223,6 @@ static void completion_case(GString *out, const Verb *v)
         g_string_append_printf(out, "        domains='%s'\n", completes(first->of));
     } else if (first && first->of == OF_FILE) {
         g_string_append(out, "        files=1\n");
-    } else if (first && first->of == OF_VERB) {
-        g_string_append(out, "        words=$verbs\n");
     }
     g_string_append(out, "        ;;\n");
 }
@@ -235,10 +233,10 @@ void help_completion(GString *out)
                          "_lodgectl()\n{\n"
                          "    local cur=${COMP_WORDS[COMP_CWORD]} verb= i verbs options= domains= files= words=\n"
                          "    local IFS=$' \\t\\n' name user=()\n"
-                         "    verbs='");
+                         "    verbs='help");
     for (const VerbSection *s = verb_sections; s->title; s++) {
         for (const Verb *v = s->verbs; v->name; v++) {
-            g_string_append_printf(out, "%s%s", s == verb_sections && v == s->verbs ? "" : " ", v->name);
+            g_string_append_printf(out, " %s", v->name);
         }
     }
     g_string_append(out, "'\n"
@@ -250,7 +248,8 @@ void help_completion(GString *out)
                          "        esac\n"
                          "    done\n"
                          "    case $verb in\n"
-                         "    '') options='--quiet --user --help --version' words=$verbs ;;\n");
+                         "    '') options='--quiet --user --help --version' words=$verbs ;;\n"
+                         "    help) words=$verbs ;;\n");
     for (const VerbSection *s = verb_sections; s->title; s++) {
         for (const Verb *v = s->verbs; v->name; v++) {
             completion_case(out, v);

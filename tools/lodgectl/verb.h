@@ -18,7 +18,7 @@ typedef enum ArgKind {
     ARG_END,
 } ArgKind;
 
-typedef enum ArgOf { OF_ANY, OF_DOMAIN, OF_ACTIVE, OF_INACTIVE, OF_DEFINED, OF_FILE, OF_VERB } ArgOf; /* completion */
+typedef enum ArgOf { OF_ANY, OF_DOMAIN, OF_ACTIVE, OF_INACTIVE, OF_DEFINED, OF_FILE } ArgOf; /* completion */
 
 typedef struct Arg {
     const char *name;

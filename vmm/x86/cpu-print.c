@@ -21,7 +21,8 @@ static void print_gprs(const X86Cpu *cpu, GString *out)
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(order); i++) {
-        g_string_append_printf(out, "%s=%016" PRIx64 "%c", order[i].name, cpu->gpr[order[i].n], i % 4 == 3 ? '\n' : ' ');
+        g_string_append_printf(out, "%s=%016" PRIx64 "%c", order[i].name, cpu->gpr[order[i].n],
+                               i % 4 == 3 ? '\n' : ' ');
     }
 }
 
@@ -34,7 +35,8 @@ static void print_narrow_gprs(const X86Cpu *cpu, GString *out)
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(order); i++) {
-        g_string_append_printf(out, "%s=%08x%c", order[i].name, (uint32_t)cpu->gpr[order[i].n], i % 4 == 3 ? '\n' : ' ');
+        g_string_append_printf(out, "%s=%08x%c", order[i].name, (uint32_t)cpu->gpr[order[i].n],
+                               i % 4 == 3 ? '\n' : ' ');
     }
 }
 
@@ -92,8 +94,8 @@ static int address_digits(const X86Cpu *cpu)
 
 static void print_segment(const X86Cpu *cpu, const char *name, const X86Segment *s, GString *out)
 {
-    g_string_append_printf(out, "%s=%04x %0*" PRIx64 " %08x %08x", name, s->selector, address_digits(cpu), s->base, s->limit,
-                           (s->attributes & ~X86_SEG_UNUSABLE) << 8);
+    g_string_append_printf(out, "%s=%04x %0*" PRIx64 " %08x %08x", name, s->selector, address_digits(cpu), s->base,
+                           s->limit, (s->attributes & ~X86_SEG_UNUSABLE) << 8);
     if (cpu->cr0 & CR0_PE && !(s->attributes & X86_SEG_UNUSABLE) && s->attributes & 0x80) {
         print_type(cpu, s->attributes, out);
     }

@@ -24,8 +24,8 @@ static void print_lvt(const X86Cpu *cpu, const char *name, unsigned offset, GStr
     unsigned mode = lvt >> LVT_MODE_SHIFT & 7;
 
     g_string_append_printf(out, "%s\t 0x%08x %s %-5s %-6s %-7s %-12s %-6s", name, lvt,
-                           lvt & 1u << 13 ? "active-lo" : "active-hi", lvt & LVT_LEVEL ? "level" : "edge", lvt & LVT_MASKED ? "masked" : "",
-                           lvt & 1u << 12 ? "pending" : "",
+                           lvt & 1u << 13 ? "active-lo" : "active-hi", lvt & LVT_LEVEL ? "level" : "edge",
+                           lvt & LVT_MASKED ? "masked" : "", lvt & 1u << 12 ? "pending" : "",
                            offset == APIC_LVT_TIMER ? timers[lvt >> LVT_TIMER_SHIFT & 3] : "", modes[mode]);
     if (mode == DELIVER_FIXED) {
         g_string_append_printf(out, " (vec %u)", lvt & LVT_VECTOR);
@@ -88,7 +88,8 @@ void x86_cpu_print_lapic(const X86Cpu *cpu, GString *out)
         print_lvt(cpu, lvts[i].name, lvts[i].offset, out);
     }
     g_string_append_printf(out, "Timer\t DCR=0x%x (divide by %u) initial_count = %u current_count = %u\n",
-                           get(cpu, APIC_TDCR), divider(get(cpu, APIC_TDCR)), get(cpu, APIC_TMICT), get(cpu, APIC_TMCCT));
+                           get(cpu, APIC_TDCR), divider(get(cpu, APIC_TDCR)), get(cpu, APIC_TMICT),
+                           get(cpu, APIC_TMCCT));
     g_string_append_printf(out, "SPIV\t 0x%08x APIC %s, focus=%s, spurious vec %u\n", svr,
                            svr & SVR_ENABLED ? "enabled" : "disabled", svr & SVR_FOCUS_OFF ? "on" : "off",
                            svr & LVT_VECTOR);

@@ -67,8 +67,8 @@ void lapic_save(Lapic *apic, X86Cpu *state);
 
 /* ---- one local APIC: its CPU's thread, or parked ---- */
 void lapic_init(Lapic *apic); /* INIT, SDM 3-11.4.7.3 */
-/* What ICR says (no destination in it) to the CPUs whose APIC IDs are first + n for each bit n of `mask`.  Returns how many
- * took it, -EINVAL for an ICR with a destination. */
+/* What ICR says (no destination in it) to the CPUs whose APIC IDs are first + n for each bit n of `mask`.  Returns how
+ * many took it, -EINVAL for an ICR with a destination. */
 int lapic_send_ipis(Lapic *apic, unsigned __int128 mask, uint32_t first, uint64_t icr);
 /* The vector of the interrupt now taken, of the PIC's where it comes through; -1: none. */
 int lapic_acknowledge(Lapic *apic);

@@ -13,6 +13,7 @@
 #include "monitor/gdb.h"
 #include "tests/unit/rig.h"
 #include "vmm/chardev.h"
+#include "vmm/domain-internal.h"
 #include "vmm/host.h"
 
 typedef struct Fixture {
@@ -459,6 +460,18 @@ static void test_an_interrupt_stops_the_guest(void **state)
     assert_int_equal(domain_run_state(f->rig->domain), RUN_STATE_PAUSED);
 }
 
+static void test_an_interrupt_outlasts_a_dump(void **state)
+{
+    Fixture *f = *state;
+
+    resume(f, "vCont;c", 2);
+    domain_freeze(f->rig->domain);
+    assert_int_equal(send(f->fd, "\x03", 1, MSG_NOSIGNAL), 1);
+    assert_heard(f, "T02thread:1;");
+    domain_thaw(f->rig->domain);
+    assert_int_equal(domain_run_state(f->rig->domain), RUN_STATE_PAUSED);
+}
+
 static void test_why_it_stands_still_is_a_signal(void **state)
 {
     Fixture *f = *state;
@@ -538,6 +551,76 @@ static void test_a_guest_that_never_ran_does_not_start_by_itself(void **state)
     assert_int_equal(domain_run_state(f->rig->domain), RUN_STATE_PRELAUNCH);
 }
 
+static void test_a_guest_that_was_reset_at_its_breakpoint_runs_on_after_its_client(void **state)
+{
+    Fixture *f = *state;
+
+    resume(f, "vCont;c:1", 1);
+    stop_one(f, (VcpuStop) { .kind = ACCEL_BREAK_SOFTWARE, .address = 0x1000 });
+    assert_heard(f, "T05thread:1;");
+    domain_request_reset(f->rig->domain, REASON_HOST_QMP_RESET);
+    settle(f);
+    assert_int_equal(domain_run_state(f->rig->domain), RUN_STATE_PRELAUNCH);
+    disconnect_client(f);
+    assert_true(domain_is_running(f->rig->domain));
+}
+
+static void test_what_is_dumped_when_a_client_comes_stands_still_until_it_goes(void **state)
+{
+    Fixture *f = *state;
+
+    disconnect_client(f);
+    assert_true(domain_cont(f->rig->domain, NULL));
+    domain_freeze(f->rig->domain);
+    connect_client(f);
+    domain_thaw(f->rig->domain);
+    assert_int_equal(domain_run_state(f->rig->domain), RUN_STATE_PAUSED);
+    disconnect_client(f);
+    assert_true(domain_is_running(f->rig->domain));
+}
+
+static void test_a_guest_that_is_dumped_when_its_client_goes_runs_on_after_that(void **state)
+{
+    Fixture *f = *state;
+
+    resume(f, "c", 2);
+    assert_int_equal(send(f->fd, "\x03", 1, MSG_NOSIGNAL), 1);
+    assert_heard(f, "T02thread:1;");
+    domain_freeze(f->rig->domain);
+    disconnect_client(f);
+    assert_false(domain_is_running(f->rig->domain));
+    domain_thaw(f->rig->domain);
+    assert_true(domain_is_running(f->rig->domain));
+}
+
+static void test_what_has_moved_does_not_run_on_after_its_client(void **state)
+{
+    Fixture *f = *state;
+
+    resume(f, "c", 2);
+    assert_int_equal(send(f->fd, "\x03", 1, MSG_NOSIGNAL), 1);
+    assert_heard(f, "T02thread:1;");
+    run_control_set_state(f->rig->domain, RUN_STATE_POSTMIGRATE);
+    assert_asked(f, "D", "OK");
+    assert_int_equal(domain_run_state(f->rig->domain), RUN_STATE_POSTMIGRATE);
+    disconnect_client(f);
+    assert_int_equal(domain_run_state(f->rig->domain), RUN_STATE_POSTMIGRATE);
+}
+
+static void test_who_looks_at_a_guest_that_moves_does_not_stop_it_there(void **state)
+{
+    Fixture *f = *state;
+
+    resume(f, "c", 2);
+    run_control_finish_migrate(f->rig->domain);
+    assert_heard(f, "T18thread:1;");
+    assert_asked(f, "qC", "QC1");
+    assert_int_equal(f->rig->domain->run.next, RUN_STATE_RUNNING);
+    disconnect_client(f);
+    connect_client(f);
+    assert_int_equal(f->rig->domain->run.next, RUN_STATE_RUNNING);
+}
+
 static void count_resumes(Domain *domain, RunEvent event, RequestReason reason, void *resumes)
 {
     *(unsigned *)resumes += event == RUN_EVENT_RESUME;
@@ -604,6 +687,7 @@ int main(void)
         TEST(test_a_step_is_of_one_thread),
         TEST(test_news_of_a_watchpoint_waits_for_its_thread),
         TEST(test_an_interrupt_stops_the_guest),
+        TEST(test_an_interrupt_outlasts_a_dump),
         TEST(test_why_it_stands_still_is_a_signal),
         TEST(test_a_packet_finds_a_guest_that_another_resumed_stopped),
         TEST(test_the_end_is_told),
@@ -611,6 +695,11 @@ int main(void)
         TEST(test_a_client_that_vanishes_leaves_nothing_behind),
         TEST(test_a_guest_that_ran_runs_on_after_its_client),
         TEST(test_a_guest_that_never_ran_does_not_start_by_itself),
+        TEST(test_a_guest_that_was_reset_at_its_breakpoint_runs_on_after_its_client),
+        TEST(test_what_is_dumped_when_a_client_comes_stands_still_until_it_goes),
+        TEST(test_a_guest_that_is_dumped_when_its_client_goes_runs_on_after_that),
+        TEST(test_what_has_moved_does_not_run_on_after_its_client),
+        TEST(test_who_looks_at_a_guest_that_moves_does_not_stop_it_there),
         TEST(test_a_stop_that_nobody_waits_for_ends_by_itself),
         TEST(test_detaching_lets_the_guest_run),
         TEST(test_killing_ends_the_domain),
