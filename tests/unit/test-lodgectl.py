@@ -287,6 +287,27 @@ class Defined(Scratch):
         self.ctl("destroy", "x")
         self.assertFalse((self.run_dir / "x").exists())
 
+    def test_console_is_the_serial_port_whatever_its_chardev_is_called(self):
+        chardevs = "".join(f'[chardev "{name}"]\n  backend = "socket"\n  path = "{self.directory}/{name}"\n'
+                           '  server = "on"\n  wait = "off"\n' for name in ("aux", "com"))
+        self.define_guest("x", b"hello\r\n", chardevs + '[device]\n  driver = "virtio-serial-pci"\n'
+                          '[device "vc"]\n  driver = "virtconsole"\n  chardev = "aux"\n'
+                          '[device]\n  driver = "isa-serial"\n  chardev = "com"\n')
+        self.ctl("start", "--paused", "x")
+        terminal, status = self.on_a_terminal("console", "x")
+        self.heard(terminal, b"Escape character")
+        self.ctl("resume", "x")
+        self.heard(terminal, b"hello")
+        os.write(terminal, b"\x1d")
+        self.assertEqual(status(), 0)
+
+    def test_console_is_found_where_the_domain_was_started(self):
+        self.domain("x", "-chardev", "socket,id=c,path=c.sock,server=on,wait=off", cwd=self.directory)
+        terminal, status = self.on_a_terminal("console", "x", "--devname", "c")
+        self.heard(terminal, b"Escape character")
+        os.write(terminal, b"\x1d")
+        self.assertEqual(status(), 0)
+
     def test_run_shows_all_that_the_guest_says(self):
         self.define_guest("x", b"hello\r\n")
         terminal, status = self.on_a_terminal("run", "x")
