@@ -191,6 +191,11 @@ class Devices(Scratch):
         self.assertEqual(self.ctl("domiflist", "x"), " Interface   Source   Model   MAC\n" + "-" * 35 + "\n\n")
         self.ctl("start", "x")
         self.assertEqual(self.ctl("domiflist", "x").count("\n"), 3)
+        self.define("y", NONE + '[netdev "h"]\n  type = "user"\n[device "net0"]\n  driver = "e1000"\n  netdev = "h"\n'
+                                '[nic]\n  type = "user"\n  id = "u"\n  mac = "52:54:00:00:00:02"\n[nic]\n  type = "none"\n'
+                                '[net]\n  type = "nic"\n  model = "e1000"\n[net]\n  type = "user"\n')
+        self.assertEqual([line.split() for line in self.ctl("domiflist", "y").splitlines()[2:-1]],
+                         [["net0", "h", "e1000", "-"], ["-", "u", "-", "52:54:00:00:00:02"], ["-", "-", "e1000", "-"]])
 
 
 class Printed(Scratch):

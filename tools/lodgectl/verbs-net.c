@@ -39,6 +39,33 @@ static bool list_live(const Dom *dom, Table *table, GError **error)
 
 /* ---- one that does not ---- */
 
+/* -device: each that has a netdev. */
+static void add_devices(const Options *options, Table *table)
+{
+    for (guint i = 0; i < options->devices->len; i++) {
+        g_autoptr(Json) json = keyval_parse(options->devices->pdata[i], "driver", NULL);
+
+        if (reply_text(json, "netdev")) {
+            add_nic(table, reply_text(json, "id"), reply_text(json, "netdev"), reply_text(json, "driver"),
+                    reply_text(json, "mac"));
+        }
+    }
+}
+
+/* -nic, and -net nic: NICs whose backend has no name before they are made. */
+static void add_nics(const GPtrArray *texts, bool is_net, Table *table)
+{
+    for (guint i = 0; i < texts->len; i++) {
+        g_autoptr(Json) json = keyval_parse(texts->pdata[i], "type", NULL);
+        const char *type = reply_text(json, "type");
+
+        if (type && g_str_equal(type, "nic") == is_net && !g_str_equal(type, "none")) {
+            add_nic(table, NULL, reply_text(json, is_net ? "netdev" : "id"), reply_text(json, "model"),
+                    reply_text(json, is_net ? "macaddr" : "mac"));
+        }
+    }
+}
+
 static bool list_defined(const Dom *dom, Table *table, GError **error)
 {
     Options options;
@@ -46,14 +73,9 @@ static bool list_defined(const Dom *dom, Table *table, GError **error)
     if (!definition_load(dom->name, &options, error)) {
         return false;
     }
-    for (guint i = 0; i < options.devices->len; i++) {
-        g_autoptr(Json) json = keyval_parse(options.devices->pdata[i], "driver", NULL);
-
-        if (reply_text(json, "netdev")) {
-            add_nic(table, reply_text(json, "id"), reply_text(json, "netdev"), reply_text(json, "driver"),
-                    reply_text(json, "mac"));
-        }
-    }
+    add_devices(&options, table);
+    add_nics(options.nics, false, table);
+    add_nics(options.nets, true, table);
     options_clear(&options);
     return true;
 }
