@@ -345,19 +345,24 @@ class Driven(Scratch):
     def test_statistics(self):
         cpus = [{"cpu-index": 0, "thread-id": os.getpid()}]
         stats = {"rd_operations": 5, "rd_bytes": 4096, "wr_operations": 0, "flush_total_time_ns": 9}
+        path = "/machine/peripheral/vdb/virtio-backend"
         Pretender(self, "x", qmp({"query-cpus-fast": cpus, "query-memory-size-summary": {"base-memory": 1 << 30},
                                   "query-status": {"running": True, "status": "running"},
-                                  "query-block": [{"device": "virtio0", "inserted": {"file": "/d/x.img"}}],
-                                  "query-blockstats": [{"device": "virtio0", "stats": stats}]}))
+                                  "query-block": [{"device": "virtio0", "inserted": {"file": "/d/x.img"}},
+                                                  {"device": "", "qdev": path, "inserted": {"file": "/d/y.img"}}],
+                                  "query-blockstats": [{"device": "virtio0", "stats": stats},
+                                                       {"device": "", "qdev": path, "node-name": "n", "stats": stats}]}))
         said = self.ctl("domstats", "x")
         for line in ("Domain: 'x'\n  state.state=1\n", "balloon.maximum=1048576\n", "vcpu.current=1\n",
-                     "block.count=1\n", "block.0.name=virtio0\n", "block.0.rd.reqs=5\n", "block.0.fl.times=9\n"):
+                     "block.count=2\n", "block.0.name=virtio0\n", "block.1.name=vdb\n", "block.1.path=/d/y.img\n",
+                     "block.0.rd.reqs=5\n", "block.0.fl.times=9\n"):
             self.assertIn(line, said)
         self.assertEqual(json.loads(self.ctl("domstats", "--json", "--block"))["stats"]["block.0.rd.bytes"], 4096)
         self.assertNotIn("block", self.ctl("domstats", "--state", "x"))
         self.assertIn("virtio0 rd_req 5\n", self.ctl("domblkstat", "x", "virtio0"))
         self.refused("domblkstat", "x", "sda", says="'sda'")
-        self.assertIn(" virtio0   /d/x.img\n", self.ctl("domblklist", "x"))
+        self.assertIn("vdb rd_req 5\n", self.ctl("domblkstat", "x", "vdb"))
+        self.assertIn(" virtio0   /d/x.img\n vdb       /d/y.img\n", self.ctl("domblklist", "x"))
         self.assertIn("CPU(s):         1\n", self.ctl("dominfo", "x"))
         self.assertRegex(self.ctl("vcpuinfo", "x"),
                          r"VCPU:           0\nCPU:            \d+\nState:          running\n")

@@ -103,8 +103,9 @@ static bool domblklist(const Cmd *cmd, GError **error)
     table = table_new(2, "Target", "Source");
     for (size_t i = 0; i < reply_length(disks); i++) {
         const Json *item = json_array_get(disks, i);
+        g_autofree char *name = stats_disk_name(item);
 
-        table_row(table, stats_disk_name(item), disk_source(item));
+        table_row(table, name, disk_source(item));
     }
     table_print(table);
     return true;
@@ -122,9 +123,9 @@ static bool domblkstat(const Cmd *cmd, GError **error)
     }
     for (size_t i = 0; i < reply_length(disks); i++) {
         const Json *item = json_array_get(disks, i), *stats = reply_member(item, "stats", JSON_OBJECT);
-        g_autofree char *name = clean_text(stats_disk_name(item), "");
+        g_autofree char *name = stats_disk_name(item), *clean = clean_text(name, "");
 
-        if (device && !g_str_equal(device, stats_disk_name(item))) {
+        if (device && !g_str_equal(device, name)) {
             continue;
         }
         found = true;
@@ -132,7 +133,7 @@ static bool domblkstat(const Cmd *cmd, GError **error)
             int64_t n;
 
             if (reply_int(stats, k->member, &n)) {
-                printf("%s %s %" G_GINT64_FORMAT "\n", name, k->stat, n);
+                printf("%s %s %" G_GINT64_FORMAT "\n", clean, k->stat, n);
             }
         }
     }
