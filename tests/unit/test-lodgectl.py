@@ -644,6 +644,15 @@ class Tables(Scratch):
         self.assertEqual(self.complete("lodgectl", "start", "al"), ["alpha", "alto"])
         self.assertEqual(self.complete("lodgectl", "suspend", "al"), [])
         self.assertEqual(self.complete("lodgectl", "start", "--co"), ["--console"])
+        self.assertEqual(self.complete("lodgectl", "he"), ["help"])
+        self.assertEqual(self.complete("lodgectl", "help", "undef"), ["undefine"])
+        self.assertEqual(self.complete("lodgectl", "--us"), ["--user"])
+        self.assertEqual(self.complete("lodgectl", "event", "--loop", "alp"), ["alpha"])
+        self.assertEqual(self.complete("lodgectl", "event", "--event", "life"), ["lifecycle"])
+        file = self.file("alpha.conf", "")
+        for words in (("define",), ("define", "--file"), ("attach-device", "alpha"), ("attach-device", "--live", "alpha")):
+            self.assertEqual(self.complete("lodgectl", *words, file[:-2]), [file])
+        self.assertEqual(self.complete("lodgectl", "vcpupin", "alpha", "al"), [])
 
     def complete(self, *words):
         script = f'. <({LODGECTL} --completion); COMP_WORDS=({LODGECTL} "${{@:2}}"); COMP_CWORD=$(($# - 1)); ' \

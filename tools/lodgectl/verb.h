@@ -14,11 +14,11 @@ typedef enum ArgKind {
     ARG_TEXT,   /* --name VALUE, --name=VALUE, or the next word that belongs to no option */
     ARG_NUMBER, /* --name N, --name=N, from 0 on */
     ARG_LIST,   /* the same, any number of times: Cmd.list; the last that takes a word by itself */
-    ARG_REST,   /* every word from here on, whatever it looks like; last */
+    ARG_REST,   /* every word from here on, but for options of the verb up to "--"; last */
     ARG_END,
 } ArgKind;
 
-typedef enum ArgOf { OF_ANY, OF_DOMAIN, OF_ACTIVE, OF_INACTIVE, OF_DEFINED, OF_FILE, OF_VERB } ArgOf; /* completion */
+typedef enum ArgOf { OF_ANY, OF_DOMAIN, OF_ACTIVE, OF_INACTIVE, OF_DEFINED, OF_FILE, OF_EVENT } ArgOf; /* completion */
 
 typedef struct Arg {
     const char *name;
