@@ -620,6 +620,14 @@ class Tables(Scratch):
             self.assertEqual(self.ctl("help", verb), self.ctl(verb, "--help"))
         self.assertIn("lodgectl version", self.ctl("--version"))
 
+    def test_options_of_a_monitor_verb_may_come_last(self):
+        self.domain("x")
+        said = self.ctl("qmp", "x", "query-status", "--pretty")
+        self.assertIn('\n        "status": "running"', said)
+        self.assertEqual(self.ctl("qmp", "--pretty", "x", "query-status"), said)
+        self.refused("qmp", "x", "query-status", "--", "--pretty", says="They are one JSON object")
+        self.assertIn("running", self.ctl("hmp", "x", "info", "status", "--timeout", "5"))
+
     def test_mistakes_name_what_is_near(self):
         self.refused("lst", says="Did you mean 'list'?")
         self.refused("list", "--al", says="Did you mean '--all'?")
