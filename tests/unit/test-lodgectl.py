@@ -247,6 +247,11 @@ class Defined(Scratch):
         self.assertIn("nonsense", kept.read_text())
         kept.unlink()
         self.assertEqual(self.ctl("dumpconfig", "x"), after)
+        self.environment["EDITOR"] = """sh -c 'echo > "$0"'"""
+        result = self.call("edit", "x")
+        self.assertIn("is empty", result.stderr)
+        pathlib.Path(result.stderr.rsplit("'", 2)[1]).unlink()
+        self.assertEqual(self.ctl("dumpconfig", "x"), after)
         self.environment["EDITOR"] = """sh -c 'printf "[name]\\n  guest = \\"y\\"\\n" >> "$0"'"""
         result = self.call("edit", "x")
         self.assertIn("cannot rename", result.stderr)
