@@ -467,8 +467,8 @@ class Driven(Scratch):
         self.assertEqual(x.said[2:4], [("device_add", {"driver": "t-cpu", "id": f"vcpu{n}", "socket-id": n, "core-id": 0})
                                        for n in (1, 3)])
         self.assertEqual(self.ctl("setvcpus", "x", "2"), "")
-        for count in ("0", "5"):
-            self.refused("setvcpus", "x", count, says=f"can have 1 to 4 CPUs, not {count}")
+        for count, way_out in (("0", ""), ("two", ""), ("5", ". Start it with a greater -smp maxcpus=.")):
+            self.refused("setvcpus", "x", count, says=f"can have 1 to 4 CPUs, not {count}{way_out}\n")
         self.refused("setvcpus", "x", "1", "--timeout", "1", says="device_del")
 
     def test_setvcpus_takes_the_last_out_and_tells_of_a_guest_that_keeps_it(self):
