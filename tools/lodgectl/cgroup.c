@@ -106,7 +106,7 @@ static bool is_delegated(const char *folder, bool all_is_ours)
     return geteuid() != 0 && stat(folder, &st) == 0 && st.st_uid == geteuid();
 }
 
-/* Is it there, and nobody but it and what it has started, such as its launcher? */
+/* Is it there, and nobody but it and what it has started, such as its launcher?  We may be, who start it in a unit. */
 static bool is_alone(const char *folder, pid_t pid)
 {
     g_autofree char *text = read_in(folder, "cgroup.procs");
@@ -116,7 +116,7 @@ static bool is_alone(const char *folder, pid_t pid)
     for (char **one = procs; *one; one++) {
         pid_t other = (pid_t)g_ascii_strtoll(*one, NULL, 10);
 
-        if (!process_belongs_to(other, pid)) {
+        if (other != getpid() && !process_belongs_to(other, pid)) {
             return false;
         }
         there = there || other == pid;

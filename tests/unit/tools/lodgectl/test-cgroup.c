@@ -110,6 +110,14 @@ static void test_what_the_process_has_started_is_no_other(void **state)
     chosen_for(getpid(), "/unit", scope); /* its parent is another */
 }
 
+static void test_who_looks_is_no_other(void **state)
+{
+    g_autofree char *both = g_strdup_printf("%d\n%d\n", getpid(), PID);
+
+    add_group("unit", "cpu", "", both);
+    chosen("/unit", "unit");
+}
+
 static void test_group_of_others_is_not_divided(void **state)
 {
     add_group("shell", "cpu", "", "1\n4242\n");
@@ -178,6 +186,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_outside_of_the_namespace, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_process_that_is_alone_keeps_its_group, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_the_process_has_started_is_no_other, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_who_looks_is_no_other, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_group_of_others_is_not_divided, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_group_that_was_made_before_is_found, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_is_not_delegated_is_left_alone, set_up, tear_down),
