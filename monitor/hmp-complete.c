@@ -7,10 +7,12 @@
 #include <string.h>
 
 #include "monitor/hmp-info.h"
+#include "net/backend.h"
 #include "vmm/chardev.h"
 #include "vmm/device.h"
 #include "vmm/object.h"
 #include "vmm/qom.h"
+#include "vmm/runstate.h"
 
 typedef struct Search {
     const char *begin;
@@ -67,7 +69,45 @@ void hmp_complete_chardev(HmpSession *session, const char *begin, GPtrArray *wor
     chardev_each(session->domain, add_chardev, &s);
 }
 
-/* ---- of migrations: what their commands list ---- */
+static bool add_netdev(NetBackend *b, void *opaque)
+{
+    add(opaque, b->id);
+    return true;
+}
+
+void hmp_complete_netdev(HmpSession *session, const char *begin, GPtrArray *words)
+{
+    Search s = { begin, words };
+
+    netdev_each(session->domain, add_netdev, &s);
+}
+
+static bool add_nic(NetNic *nic, void *opaque)
+{
+    add(opaque, nic->name);
+    return true;
+}
+
+void hmp_complete_link(HmpSession *session, const char *begin, GPtrArray *words)
+{
+    Search s = { begin, words };
+
+    net_nic_each(session->domain, add_nic, &s);
+    netdev_each(session->domain, add_netdev, &s);
+}
+
+/* ---- names that are there anyway ---- */
+
+void hmp_complete_watchdog(HmpSession *session, const char *begin, GPtrArray *words)
+{
+    Search s = { begin, words };
+
+    for (const char *const *action = watchdog_action_enum.values; *action; action++) {
+        add(&s, *action);
+    }
+}
+
+/* ---- what commands list ---- */
 
 static Json *reply_of(HmpSession *session, const char *command)
 {
@@ -76,6 +116,16 @@ static Json *reply_of(HmpSession *session, const char *command)
 
     hmp_call_qmp(&call, command, json_new_object(), &reply, NULL);
     return reply;
+}
+
+void hmp_complete_new_chardev(HmpSession *session, const char *begin, GPtrArray *words)
+{
+    g_autoptr(Json) reply = reply_of(session, "query-chardev-backends");
+    Search s = { begin, words };
+
+    for (size_t i = 0; reply && i < json_array_length(reply); i++) {
+        add(&s, hmp_text_of(json_array_get(reply, i), "name"));
+    }
 }
 
 void hmp_complete_capability(HmpSession *session, const char *begin, GPtrArray *words)

@@ -159,6 +159,19 @@ static bool asks_for_help(const char *rest, char **ret_what)
     return true;
 }
 
+/* What reads its own arguments finds some where there must be some, and none where it takes none. */
+static bool check_any(const HmpCommand *c, const char *rest, GError **error)
+{
+    if (rest[0] && !c->params) {
+        return error_set(error, "'%s' is one argument too many", rest);
+    }
+    if (!rest[0] && c->params && c->params[0] != '[') {
+        error_set(error, "an argument is missing");
+        return error_hint(error, "Write %s %s.", c->name, c->params);
+    }
+    return true;
+}
+
 static bool run_command(const HmpCommand *c, HmpCall *call, GError **error)
 {
     g_autofree char *what = NULL;
@@ -166,7 +179,7 @@ static bool run_command(const HmpCommand *c, HmpCall *call, GError **error)
     if (c->option && asks_for_help(call->rest, &what)) {
         return option_find(c->option)->topic(what, call->out, error);
     }
-    return c->run ? c->run(call, error) : run_qmp(c, call, error);
+    return c->run ? check_any(c, call->rest, error) && c->run(call, error) : run_qmp(c, call, error);
 }
 
 char *hmp_first_word(const char *line, const char **rest)

@@ -18,6 +18,7 @@ typedef struct AddFdOptions { char *fd, *opaque; uint32_t set; } AddFdOptions;
 bool option_machine(Options *options, const char *argument, GError **error);
 bool option_global(Options *options, const char *argument, GError **error);
 bool option_enable_kvm(Options *options, const char *argument, GError **error);
+bool option_cpu(Options *options, const char *argument, GError **error);
 bool option_uuid(Options *options, const char *argument, GError **error);
 bool option_no_acpi(Options *options, const char *argument, GError **error);
 bool option_no_hpet(Options *options, const char *argument, GError **error);

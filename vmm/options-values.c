@@ -285,6 +285,33 @@ bool option_nothing(Options *options, const char *argument, GError **error)
     return true;
 }
 
+/* The model stands first; in a -readconfig file it is a key like the features, at any place. */
+bool option_cpu(Options *options, const char *argument, GError **error)
+{
+    g_auto(GStrv) parts = g_strsplit(argument, ",", -1);
+    g_autofree char *model = NULL;
+    GString *text = g_string_new(NULL);
+
+    for (char **part = parts; *part; part++) {
+        if (!model && g_str_has_prefix(*part, "type=")) {
+            model = g_strdup(*part + strlen("type="));
+        } else {
+            g_string_append_printf(text, "%s%s", text->len ? "," : "", *part);
+        }
+    }
+    if (model) {
+        g_string_prepend(text, text->len ? "," : "");
+        g_string_prepend(text, model);
+    } else if (parts[0] && strchr(parts[0], '=')) {
+        g_string_free(text, TRUE);
+        error_set(error, "'%s' does not begin with a CPU model", argument);
+        return error_hint(error, "Name one with type=. -cpu help lists them.");
+    }
+    g_free(options->cpu);
+    options->cpu = g_string_free(text, FALSE);
+    return true;
+}
+
 bool option_uuid(Options *options, const char *argument, GError **error)
 {
     uint8_t uuid[16];

@@ -47,8 +47,9 @@ const Option option_table[] = {
       "order. Not given, kvm is tried first, tcg first where the processor has no hardware virtualization",
       .group = "accel", .implied = "accel", .topic = topic_accel },
     { "enable-kvm", NULL, SECTION_MACHINE, CALL, NULL, "The same as -accel kvm", .call = option_enable_kvm },
-    { "cpu", NULL, SECTION_MACHINE, TEXT(cpu), "MODEL[,+FEATURE][,-FEATURE][,FEATURE=on|off...]",
-      "Choose the CPU model. -cpu help lists models and features", .topic = topic_cpu, .plain = true },
+    { "cpu", NULL, SECTION_MACHINE, CALL, "[type=]MODEL[,+FEATURE][,-FEATURE][,FEATURE=on|off...]",
+      "Choose the CPU model. -cpu help lists models and features", .group = "cpu", .topic = topic_cpu,
+      .call = option_cpu, .plain = true },
     { "smp", NULL, SECTION_MACHINE, TEXTS(smp), "[[cpus=]N][,maxcpus=N][,sockets=N][,dies=N][,cores=N][,threads=N]",
       "Set the number of CPUs and how they are arranged", .group = "smp-opts", .language = &smp_options,
       .implied = "cpus" },
@@ -391,6 +392,7 @@ void options_clear(Options *o)
         }
     }
     g_clear_pointer(&o->machine_type, g_free);
+    g_clear_pointer(&o->cpu, g_free);
     g_clear_pointer(&o->machine, g_ptr_array_unref);
     g_clear_pointer(&o->globals, g_ptr_array_unref);
     g_clear_pointer(&o->images, g_ptr_array_unref);

@@ -47,8 +47,10 @@ static void signal_came(int fd, LoopEvents events, void *opaque)
     struct signalfd_siginfo info;
 
     if (read(fd, &info, sizeof(info)) == sizeof(info)) {
-        log_info("ending, as signal %u (%s) of process %u asks for", info.ssi_signo, g_strsignal((int)info.ssi_signo),
-                 info.ssi_pid);
+        /* 0: the terminal's, or that of a process which our namespace does not have */
+        g_autofree char *from = info.ssi_pid ? g_strdup_printf(" of process %u", info.ssi_pid) : g_strdup("");
+
+        log_info("ending, as signal %u (%s)%s asks for", info.ssi_signo, g_strsignal((int)info.ssi_signo), from);
         domain_request_shutdown(s->domain, REASON_HOST_SIGNAL);
     }
 }

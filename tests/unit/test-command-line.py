@@ -10,6 +10,7 @@ with status 0.
 import json
 import os
 import pathlib
+import pty
 import shutil
 import signal
 import socket
@@ -183,6 +184,20 @@ class Running(Scratch):
 
     def test_sigterm_ends_it(self):
         self.ends_in_order(signal.SIGTERM)
+
+    def test_terminal_interrupts_without_a_process(self):
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execv(LODGE, [LODGE, "-M", "none", "-accel", "tcg", "-nodefaults", "-monitor", "stdio"])
+        said = b""
+        while b"(lodge)" not in said:
+            said += os.read(terminal, 1024)
+        os.write(terminal, b"\x03")
+        while b"asks for" not in said:
+            said += os.read(terminal, 1024)
+        self.assertIn(b"lodge: ending, as signal 2 (Interrupt) asks for\r\n", said)
+        os.waitpid(pid, 0)
+        os.close(terminal)
 
     def test_sighup_ends_it(self):
         self.ends_in_order(signal.SIGHUP)

@@ -187,10 +187,29 @@ class Devices(Scratch):
         self.refused("attach-device", "x", self.file("e.conf", "[device\n"), says="e.conf:1")
         self.assertEqual(self.ctl("dumpconfig", "x"), self.before)
 
+    def test_disks(self):
+        self.define("y", NONE + '[drive]\n  file = "/d/a"\n  format = "raw"\n  if = "virtio"\n'
+                                '[drive "b"]\n  file = "/d/b"\n  format = "raw"\n  if = "none"\n'
+                                '[device "vdb"]\n  driver = "virtio-blk-pci"\n  drive = "b"\n'
+                                '[blockdev]\n  driver = "file"\n  node-name = "f"\n  filename = "/d/c"\n'
+                                '[blockdev]\n  driver = "raw"\n  node-name = "c"\n  file = "f"\n'
+                                '[blockdev]\n  driver = "raw"\n  node-name = "d"\n  file.driver = "file"\n'
+                                '  file.filename = "/d/d"\n[device]\n  driver = "virtio-blk-pci"\n  drive = "c"\n'
+                                '[device "vdd"]\n  driver = "virtio-blk-pci"\n  drive = "d"\n'
+                                '[blockdev]\n  driver = "raw"\n  node-name = "e"\n  file = "e"\n'
+                                '[device "vde"]\n  driver = "virtio-blk-pci"\n  drive = "e"\n')
+        self.assertEqual([line.split() for line in self.ctl("domblklist", "y").splitlines()[2:-1]],
+                         [["virtio0", "/d/a"], ["vdb", "/d/b"], ["c", "/d/c"], ["vdd", "/d/d"], ["vde", "-"]])
+
     def test_interfaces(self):
         self.assertEqual(self.ctl("domiflist", "x"), " Interface   Source   Model   MAC\n" + "-" * 35 + "\n\n")
         self.ctl("start", "x")
         self.assertEqual(self.ctl("domiflist", "x").count("\n"), 3)
+        self.define("y", NONE + '[netdev "h"]\n  type = "user"\n[device "net0"]\n  driver = "e1000"\n  netdev = "h"\n'
+                                '[nic]\n  type = "user"\n  id = "u"\n  mac = "52:54:00:00:00:02"\n[nic]\n  type = "none"\n'
+                                '[net]\n  type = "nic"\n  model = "e1000"\n[net]\n  type = "user"\n')
+        self.assertEqual([line.split() for line in self.ctl("domiflist", "y").splitlines()[2:-1]],
+                         [["net0", "h", "e1000", "-"], ["-", "u", "-", "52:54:00:00:00:02"], ["-", "-", "e1000", "-"]])
 
 
 class Printed(Scratch):

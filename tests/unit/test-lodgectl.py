@@ -247,6 +247,11 @@ class Defined(Scratch):
         self.assertIn("nonsense", kept.read_text())
         kept.unlink()
         self.assertEqual(self.ctl("dumpconfig", "x"), after)
+        self.environment["EDITOR"] = """sh -c 'echo > "$0"'"""
+        result = self.call("edit", "x")
+        self.assertIn("is empty", result.stderr)
+        pathlib.Path(result.stderr.rsplit("'", 2)[1]).unlink()
+        self.assertEqual(self.ctl("dumpconfig", "x"), after)
         self.environment["EDITOR"] = """sh -c 'printf "[name]\\n  guest = \\"y\\"\\n" >> "$0"'"""
         result = self.call("edit", "x")
         self.assertIn("cannot rename", result.stderr)
@@ -287,6 +292,27 @@ class Defined(Scratch):
         self.ctl("destroy", "x")
         self.assertFalse((self.run_dir / "x").exists())
 
+    def test_console_is_the_serial_port_whatever_its_chardev_is_called(self):
+        chardevs = "".join(f'[chardev "{name}"]\n  backend = "socket"\n  path = "{self.directory}/{name}"\n'
+                           '  server = "on"\n  wait = "off"\n' for name in ("aux", "com"))
+        self.define_guest("x", b"hello\r\n", chardevs + '[device]\n  driver = "virtio-serial-pci"\n'
+                          '[device "vc"]\n  driver = "virtconsole"\n  chardev = "aux"\n'
+                          '[device]\n  driver = "isa-serial"\n  chardev = "com"\n')
+        self.ctl("start", "--paused", "x")
+        terminal, status = self.on_a_terminal("console", "x")
+        self.heard(terminal, b"Escape character")
+        self.ctl("resume", "x")
+        self.heard(terminal, b"hello")
+        os.write(terminal, b"\x1d")
+        self.assertEqual(status(), 0)
+
+    def test_console_is_found_where_the_domain_was_started(self):
+        self.domain("x", "-chardev", "socket,id=c,path=c.sock,server=on,wait=off", cwd=self.directory)
+        terminal, status = self.on_a_terminal("console", "x", "--devname", "c")
+        self.heard(terminal, b"Escape character")
+        os.write(terminal, b"\x1d")
+        self.assertEqual(status(), 0)
+
     def test_run_shows_all_that_the_guest_says(self):
         self.define_guest("x", b"hello\r\n")
         terminal, status = self.on_a_terminal("run", "x")
@@ -324,19 +350,24 @@ class Driven(Scratch):
     def test_statistics(self):
         cpus = [{"cpu-index": 0, "thread-id": os.getpid()}]
         stats = {"rd_operations": 5, "rd_bytes": 4096, "wr_operations": 0, "flush_total_time_ns": 9}
+        path = "/machine/peripheral/vdb/virtio-backend"
         Pretender(self, "x", qmp({"query-cpus-fast": cpus, "query-memory-size-summary": {"base-memory": 1 << 30},
                                   "query-status": {"running": True, "status": "running"},
-                                  "query-block": [{"device": "virtio0", "inserted": {"file": "/d/x.img"}}],
-                                  "query-blockstats": [{"device": "virtio0", "stats": stats}]}))
+                                  "query-block": [{"device": "virtio0", "inserted": {"file": "/d/x.img"}},
+                                                  {"device": "", "qdev": path, "inserted": {"file": "/d/y.img"}}],
+                                  "query-blockstats": [{"device": "virtio0", "stats": stats},
+                                                       {"device": "", "qdev": path, "node-name": "n", "stats": stats}]}))
         said = self.ctl("domstats", "x")
         for line in ("Domain: 'x'\n  state.state=1\n", "balloon.maximum=1048576\n", "vcpu.current=1\n",
-                     "block.count=1\n", "block.0.name=virtio0\n", "block.0.rd.reqs=5\n", "block.0.fl.times=9\n"):
+                     "block.count=2\n", "block.0.name=virtio0\n", "block.1.name=vdb\n", "block.1.path=/d/y.img\n",
+                     "block.0.rd.reqs=5\n", "block.0.fl.times=9\n"):
             self.assertIn(line, said)
         self.assertEqual(json.loads(self.ctl("domstats", "--json", "--block"))["stats"]["block.0.rd.bytes"], 4096)
         self.assertNotIn("block", self.ctl("domstats", "--state", "x"))
         self.assertIn("virtio0 rd_req 5\n", self.ctl("domblkstat", "x", "virtio0"))
         self.refused("domblkstat", "x", "sda", says="'sda'")
-        self.assertIn(" virtio0   /d/x.img\n", self.ctl("domblklist", "x"))
+        self.assertIn("vdb rd_req 5\n", self.ctl("domblkstat", "x", "vdb"))
+        self.assertIn(" virtio0   /d/x.img\n vdb       /d/y.img\n", self.ctl("domblklist", "x"))
         self.assertIn("CPU(s):         1\n", self.ctl("dominfo", "x"))
         self.assertRegex(self.ctl("vcpuinfo", "x"),
                          r"VCPU:           0\nCPU:            \d+\nState:          running\n")
@@ -436,8 +467,8 @@ class Driven(Scratch):
         self.assertEqual(x.said[2:4], [("device_add", {"driver": "t-cpu", "id": f"vcpu{n}", "socket-id": n, "core-id": 0})
                                        for n in (1, 3)])
         self.assertEqual(self.ctl("setvcpus", "x", "2"), "")
-        for count in ("0", "5"):
-            self.refused("setvcpus", "x", count, says=f"can have 1 to 4 CPUs, not {count}")
+        for count, way_out in (("0", ""), ("two", ""), ("5", ". Start it with a greater -smp maxcpus=.")):
+            self.refused("setvcpus", "x", count, says=f"can have 1 to 4 CPUs, not {count}{way_out}\n")
         self.refused("setvcpus", "x", "1", "--timeout", "1", says="device_del")
 
     def test_setvcpus_takes_the_last_out_and_tells_of_a_guest_that_keeps_it(self):
@@ -594,6 +625,14 @@ class Tables(Scratch):
             self.assertEqual(self.ctl("help", verb), self.ctl(verb, "--help"))
         self.assertIn("lodgectl version", self.ctl("--version"))
 
+    def test_options_of_a_monitor_verb_may_come_last(self):
+        self.domain("x")
+        said = self.ctl("qmp", "x", "query-status", "--pretty")
+        self.assertIn('\n        "status": "running"', said)
+        self.assertEqual(self.ctl("qmp", "--pretty", "x", "query-status"), said)
+        self.refused("qmp", "x", "query-status", "--", "--pretty", says="They are one JSON object")
+        self.assertIn("running", self.ctl("hmp", "x", "info", "status", "--timeout", "5"))
+
     def test_mistakes_name_what_is_near(self):
         self.refused("lst", says="Did you mean 'list'?")
         self.refused("list", "--al", says="Did you mean '--all'?")
@@ -620,6 +659,15 @@ class Tables(Scratch):
         self.assertEqual(self.complete("lodgectl", "start", "--co"), ["--console"])
         self.assertEqual(self.complete("lodgectl", "hel"), ["help"])
         self.assertEqual(self.complete("lodgectl", "help", "domst"), ["domstate", "domstats"])
+        self.assertEqual(self.complete("lodgectl", "he"), ["help"])
+        self.assertEqual(self.complete("lodgectl", "help", "undef"), ["undefine"])
+        self.assertEqual(self.complete("lodgectl", "--us"), ["--user"])
+        self.assertEqual(self.complete("lodgectl", "event", "--loop", "alp"), ["alpha"])
+        self.assertEqual(self.complete("lodgectl", "event", "--event", "life"), ["lifecycle"])
+        file = self.file("alpha.conf", "")
+        for words in (("define",), ("define", "--file"), ("attach-device", "alpha"), ("attach-device", "--live", "alpha")):
+            self.assertEqual(self.complete("lodgectl", *words, file[:-2]), [file])
+        self.assertEqual(self.complete("lodgectl", "vcpupin", "alpha", "al"), [])
 
     def complete(self, *words):
         script = f'. <({LODGECTL} --completion); COMP_WORDS=({LODGECTL} "${{@:2}}"); COMP_CWORD=$(($# - 1)); ' \

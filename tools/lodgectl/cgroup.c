@@ -12,6 +12,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "tools/lodgectl/process.h"
 #include "vmm/error.h"
 
 #define SCOPE_PREFIX "lodge-"
@@ -105,12 +106,22 @@ static bool is_delegated(const char *folder, bool all_is_ours)
     return geteuid() != 0 && stat(folder, &st) == 0 && st.st_uid == geteuid();
 }
 
+/* Is it there, and nobody but it and what it has started, such as its launcher?  We may be, who start it in a unit. */
 static bool is_alone(const char *folder, pid_t pid)
 {
-    g_autofree char *procs = read_in(folder, "cgroup.procs");
-    g_autofree char *only = g_strdup_printf("%d", pid);
+    g_autofree char *text = read_in(folder, "cgroup.procs");
+    g_auto(GStrv) procs = g_strsplit(text ? text : "", "\n", -1);
+    bool there = false;
 
-    return procs && g_str_equal(procs, only);
+    for (char **one = procs; *one; one++) {
+        pid_t other = (pid_t)g_ascii_strtoll(*one, NULL, 10);
+
+        if (other != getpid() && !process_belongs_to(other, pid)) {
+            return false;
+        }
+        there = there || other == pid;
+    }
+    return there;
 }
 
 /* Can groups below it have shares?  A group with processes of its own cannot be divided, but for the root. */

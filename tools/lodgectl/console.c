@@ -14,6 +14,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "tools/lodgectl/devices.h"
 #include "tools/lodgectl/print.h"
 #include "tools/lodgectl/reply.h"
 #include "tools/lodgectl/verbs.h"
@@ -54,10 +55,11 @@ static int connect_unix(const char *path, GError **error)
     return -1;
 }
 
-/* "unix:PATH,server=on", "pty:PATH", each maybe after "disconnected:". -1 and no error: it is another kind. */
-static int attach(const char *filename, GError **error)
+/* "unix:PATH,server=on", "pty:PATH", each maybe after "disconnected:"; a PATH may begin where the process pid is.
+ * -1 and no error: it is another kind. */
+static int attach(const char *filename, pid_t pid, GError **error)
 {
-    g_autofree char *path = NULL;
+    g_autofree char *path = NULL, *from = NULL;
     int fd;
 
     filename += g_str_has_prefix(filename, "disconnected:") ? strlen("disconnected:") : 0;
@@ -72,28 +74,57 @@ static int attach(const char *filename, GError **error)
         return -1;
     }
     path = g_strndup(filename + strlen("unix:"), (size_t)(strstr(filename, ",server") - filename) - strlen("unix:"));
-    return connect_unix(path, error);
+    from = *path == '/' ? NULL : g_strdup_printf("/proc/%d/cwd/%s", (int)pid, path);
+    return connect_unix(from ? from : path, error);
 }
 
-/* Of the domain's chardevs; those without a front end are nobody's console. */
+/* What query-chardev says of it; NULL: there is none, or it has no file name. */
+static const char *filename_of(const Json *chardevs, const char *label)
+{
+    for (size_t i = 0; i < reply_length(chardevs); i++) {
+        const char *text = reply_text(json_array_get(chardevs, i), "label");
+
+        if (text && g_str_equal(text, label)) {
+            return reply_text(json_array_get(chardevs, i), "filename");
+        }
+    }
+    return NULL;
+}
+
+typedef struct Ports { GPtrArray *labels; int uarts; } Ports; /* chardevs of serial ports, of UARTs first */
+
+static void note_port(Client *client, const LiveDevice *device, void *opaque)
+{
+    bool is_uart = g_str_equal(device->model, "isa-serial");
+    Ports *ports = opaque;
+    char *label;
+
+    if (is_uart || g_str_equal(device->model, "virtconsole")) {
+        label = live_device_text(client, device, "chardev");
+        if (label) {
+            g_ptr_array_insert(ports->labels, is_uart ? ports->uarts++ : -1, label);
+        }
+    }
+}
+
+/* The chardev that is asked for, else the first of a serial port that can be attached to. */
 static int attach_chardev(const Dom *dom, const char *device, GError **error)
 {
     g_autoptr(Client) client = dom_connect(dom, DOM_TIMEOUT_MS, error);
-    g_autoptr(Json) list = client ? client_run(client, "query-chardev", NULL, error) : NULL;
+    g_autoptr(Json) chardevs = client ? client_run(client, "query-chardev", NULL, error) : NULL;
+    g_autoptr(GPtrArray) labels = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GError) wrong = NULL;
 
-    if (!list) {
+    if (device) {
+        g_ptr_array_add(labels, g_strdup(device));
+    }
+    if (!chardevs || (!device && !live_devices_each(client, note_port, &(Ports) { .labels = labels }, error))) {
         return -1;
     }
-    for (size_t i = 0; i < reply_length(list); i++) {
-        const Json *item = json_array_get(list, i);
-        const char *label = reply_text(item, "label"), *filename = reply_text(item, "filename");
-        int fd;
+    for (guint i = 0; i < labels->len; i++) {
+        const char *filename = filename_of(chardevs, labels->pdata[i]);
+        int fd = filename ? attach(filename, client_pid(client), &wrong) : -1;
 
-        if (!label || !filename || (device ? !g_str_equal(label, device) : !strstr(label, "serial"))) {
-            continue;
-        }
-        fd = attach(filename, &wrong);
         if (fd >= 0) {
             return fd;
         }

@@ -261,18 +261,28 @@ const DiskStat disk_stats[] = {
     { NULL, NULL, NULL },
 };
 
-const char *stats_disk_name(const Json *item)
+/* Of "/machine/peripheral/vda/virtio-backend" the "vda"; the caller's.  NULL: it has none. */
+static char *id_in_path(const char *path)
+{
+    static const char folder[] = "/machine/peripheral/";
+    const char *id = g_str_has_prefix(path, folder) ? path + strlen(folder) : NULL;
+
+    return id ? g_strndup(id, strcspn(id, "/")) : NULL;
+}
+
+char *stats_disk_name(const Json *item)
 {
     static const char *const members[] = { "device", "qdev", "node-name" };
 
     for (size_t i = 0; i < G_N_ELEMENTS(members); i++) {
         const char *name = reply_text(item, members[i]);
+        char *id = name ? id_in_path(name) : NULL;
 
         if (name && *name) {
-            return name;
+            return id ? id : g_strdup(name);
         }
     }
-    return "-";
+    return g_strdup("-");
 }
 
 /* What query-block says of the disk of that name; NULL: nothing, or it has no medium. */
@@ -280,22 +290,25 @@ static const Json *find_medium(const Json *disks, const char *name)
 {
     for (size_t i = 0; i < reply_length(disks); i++) {
         const Json *item = json_array_get(disks, i);
+        g_autofree char *its_name = stats_disk_name(item);
 
-        if (g_str_equal(stats_disk_name(item), name)) {
+        if (g_str_equal(its_name, name)) {
             return reply_member(item, "inserted", JSON_OBJECT);
         }
     }
     return NULL;
 }
 
-static void put_disk(Json *out, size_t i, const Json *item, const Json *medium)
+static void put_disk(Json *out, size_t i, const Json *item, const Json *media)
 {
+    g_autofree char *name = stats_disk_name(item);
+    const Json *medium = find_medium(media, name);
     const Json *stats = reply_member(item, "stats", JSON_OBJECT), *image = reply_member(medium, "image", JSON_OBJECT);
     const Json *below = reply_member(reply_member(item, "parent", JSON_OBJECT), "stats", JSON_OBJECT);
     const char *file = reply_text(medium, "file");
     int64_t n;
 
-    put_text_of(out, "block", i, "name", stats_disk_name(item));
+    put_text_of(out, "block", i, "name", name);
     if (file && *file == '/') {
         put_text_of(out, "block", i, "path", file);
     }
@@ -327,9 +340,7 @@ static void put_disks(Json *out, Client *client)
         stats_put(out, "block.count", (int64_t)reply_length(disks));
     }
     for (size_t i = 0; i < reply_length(disks); i++) {
-        const Json *item = json_array_get(disks, i);
-
-        put_disk(out, i, item, find_medium(media, stats_disk_name(item)));
+        put_disk(out, i, json_array_get(disks, i), media);
     }
 }
 

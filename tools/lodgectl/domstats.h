@@ -20,5 +20,5 @@ void stats_put(Json *out, const char *key, int64_t value);
 typedef struct DiskStat { const char *stat, *key, *member; } DiskStat;
 extern const DiskStat disk_stats[]; /* NULL ends it */
 
-const char *stats_disk_name(const Json *item); /* its drive, its device, its node */
+char *stats_disk_name(const Json *item); /* its drive, its device's id or path, its node; the caller's */
 int64_t stats_thread(const Json *cpu);         /* of query-cpus-fast; 0: none */

@@ -117,8 +117,8 @@ static void man_verb(GString *out, const Verb *verb)
     for (const Arg *a = verb->args; a->kind != ARG_END; a++) {
         g_autofree char *left = left_column(a);
 
-        if (a->required && (a->of == OF_DOMAIN || a->of == OF_ACTIVE || a->of == OF_INACTIVE || a->of == OF_DEFINED)) {
-            continue; /* what that is, is said for all of them */
+        if (a->of == OF_DOMAIN || a->of == OF_ACTIVE || a->of == OF_INACTIVE || a->of == OF_DEFINED) {
+            continue;
         }
         g_string_append(out, ".RS\n.TP\n.B ");
         man_text(out, left);
@@ -148,7 +148,7 @@ void help_man(GString *out)
         ".TP\n.B \\-q, \\-\\-quiet\nSay nothing about what went well.\n"
         ".TP\n.BI \\-\\-user \\ NAME\nAct for that user, as that user: of two domains of one name, one is root's, and one\n"
         "is seen like this. Only for root.\n"
-        ".TP\n.BR \\-h ,\\  \\-\\-help ,\\  help\\  [\\fICOMMAND\\fR]\nShow the commands, or say more about one.\n"
+        ".TP\n.B \\-h, \\-\\-help\nShow the commands.\n"
         ".TP\n.B \\-v, \\-\\-version\nShow the version.\n"
         ".TP\n.B \\-\\-man, \\-\\-completion\nShow this page, or what bash needs to complete commands.\n");
     for (const VerbSection *s = verb_sections; s->title; s++) {
@@ -159,10 +159,8 @@ void help_man(GString *out)
     }
     g_string_append(out,
         ".SH FILES\n"
-        "Of two places the second is root's. Where a variable of the first is not set it is /run/user/UID, ~/.config\n"
-        "or ~/.local/state.\n"
         ".TP\n.I $XDG_RUNTIME_DIR/lodge/NAME, /run/lodge/NAME\n"
-        "What is known of a running domain.\n"
+        "What is known of a running domain; the second is root's.\n"
         ".TP\n.I $XDG_CONFIG_HOME/lodge/domains/NAME.conf, /etc/lodge/domains/NAME.conf\n"
         "The definition of a persistent domain.\n"
         ".TP\n.I $XDG_CONFIG_HOME/lodge/autostart, /etc/lodge/autostart\n"
@@ -189,6 +187,7 @@ void help_man(GString *out)
 
 /* ---- completion ---- */
 
+/* What a word of that kind can be: what lodgectl lists by these words, or ":" and a kind of the shell's own. */
 static const char *completes(ArgOf of)
 {
     switch (of) {
@@ -200,39 +199,79 @@ static const char *completes(ArgOf of)
         return "list --inactive --name";
     case OF_DEFINED:
         return "list --all --persistent --name";
-    default:
-        return NULL;
+    case OF_EVENT:
+        return "event --list";
+    case OF_FILE:
+        return ":file";
+    case OF_ANY:
+        break;
     }
+    return ":";
 }
 
+/* options: all; named: those that take a value, each with what it can be; places: the same of words by themselves. */
 static void completion_case(GString *out, const Verb *v)
 {
-    const Arg *first = NULL;
+    g_autoptr(GString) named = g_string_new(NULL), places = g_string_new(NULL);
 
     g_string_append_printf(out, "    %s)\n        options='", v->name);
     for (const Arg *a = v->args; a->kind != ARG_END; a++) {
         if (a->kind != ARG_REST) {
             g_string_append_printf(out, "%s--%s", a == v->args ? "" : " ", a->name);
         }
-        if (!first && a->kind == ARG_TEXT) {
-            first = a;
+        if (a->kind != ARG_REST && a->kind != ARG_FLAG) {
+            g_string_append_printf(named, "--%s '%s' ", a->name, completes(a->of));
+        }
+        if (a->kind == ARG_TEXT) {
+            g_string_append_printf(places, "'%s' ", completes(a->of));
         }
     }
-    g_string_append(out, "'\n");
-    if (first && completes(first->of)) {
-        g_string_append_printf(out, "        domains='%s'\n", completes(first->of));
-    } else if (first && first->of == OF_FILE) {
-        g_string_append(out, "        files=1\n");
-    }
-    g_string_append(out, "        ;;\n");
+    g_string_append_printf(out, "'\n        named=(%s) places=(%s)\n        ;;\n", named->str, places->str);
 }
+
+/* compgen -W would expand what domains are called, as the shell does. */
+static const char completion_end[] =
+    "    help) places=(:verb) ;;\n"
+    "    esac\n"
+    "    for ((i++; i < COMP_CWORD; i++)); do\n"
+    "        case ${COMP_WORDS[i]} in\n"
+    "        -*)\n"
+    "            for ((n = 0; n < ${#named[@]}; n += 2)); do\n"
+    "                [[ ${COMP_WORDS[i]} == \"${named[n]}\" ]] && value=${named[n + 1]} && ((i++)) && break\n"
+    "            done\n"
+    "            ;;\n"
+    "        *) ((place++)) ;;\n"
+    "        esac\n"
+    "    done\n"
+    "    COMPREPLY=()\n"
+    "    of=${places[place]}\n"
+    "    if [[ ! $verb || $cur == -* ]]; then\n"
+    "        [[ $cur == -* ]] && verbs=$options\n"
+    "        of=:verb\n"
+    "    elif ((i > COMP_CWORD)); then\n"
+    "        of=$value\n"
+    "    fi\n"
+    "    case $of in\n"
+    "    :verb) COMPREPLY=($(compgen -W \"$verbs\" -- \"$cur\")) ;;\n"
+    "    :file) COMPREPLY=($(compgen -f -- \"$cur\")) ;;\n"
+    "    '' | :*) ;;\n"
+    "    *)\n"
+    "        while IFS= read -r name; do\n"
+    "            if [[ $name == \"$cur\"* || $(printf %q \"$name\") == \"$cur\"* ]]; then\n"
+    "                COMPREPLY+=(\"$(printf %q \"$name\")\")\n"
+    "            fi\n"
+    "        done < <(\"${COMP_WORDS[0]}\" \"${user[@]}\" $of 2>/dev/null)\n"
+    "        ;;\n"
+    "    esac\n"
+    "}\n"
+    "complete -F _lodgectl lodgectl\n";
 
 void help_completion(GString *out)
 {
     g_string_append(out, "# Made from the table of commands by lodgectl --completion.\n"
                          "_lodgectl()\n{\n"
-                         "    local cur=${COMP_WORDS[COMP_CWORD]} verb= i verbs options= domains= files= words=\n"
-                         "    local IFS=$' \\t\\n' name user=()\n"
+                         "    local cur=${COMP_WORDS[COMP_CWORD]} verb= i n verbs options= name of value= place=0\n"
+                         "    local IFS=$' \\t\\n' user=() named=() places=()\n"
                          "    verbs='help");
     for (const VerbSection *s = verb_sections; s->title; s++) {
         for (const Verb *v = s->verbs; v->name; v++) {
@@ -248,29 +287,11 @@ void help_completion(GString *out)
                          "        esac\n"
                          "    done\n"
                          "    case $verb in\n"
-                         "    '') options='--quiet --user --help --version' words=$verbs ;;\n"
-                         "    help) words=$verbs ;;\n");
+                         "    '') options='--quiet --user --help --version' ;;\n");
     for (const VerbSection *s = verb_sections; s->title; s++) {
         for (const Verb *v = s->verbs; v->name; v++) {
             completion_case(out, v);
         }
     }
-    /* compgen -W would expand what domains are called, as the shell does. */
-    g_string_append(out, "    esac\n"
-                         "    COMPREPLY=()\n"
-                         "    if [[ $cur == -* ]]; then\n"
-                         "        COMPREPLY=($(compgen -W \"$options\" -- \"$cur\"))\n"
-                         "    elif [[ $domains ]]; then\n"
-                         "        while IFS= read -r name; do\n"
-                         "            if [[ $name == \"$cur\"* || $(printf %q \"$name\") == \"$cur\"* ]]; then\n"
-                         "                COMPREPLY+=(\"$(printf %q \"$name\")\")\n"
-                         "            fi\n"
-                         "        done < <(\"${COMP_WORDS[0]}\" \"${user[@]}\" $domains 2>/dev/null)\n"
-                         "    elif [[ $files ]]; then\n"
-                         "        COMPREPLY=($(compgen -f -- \"$cur\"))\n"
-                         "    elif [[ $words ]]; then\n"
-                         "        COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
-                         "    fi\n"
-                         "}\n"
-                         "complete -F _lodgectl lodgectl\n");
+    g_string_append(out, completion_end);
 }

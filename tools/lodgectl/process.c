@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define GENERATIONS_MAX 16 /* pids are used again: there may be a circle */
+
 /* To the nanosecond, where stat(5) counts ticks.  0: not known. */
 static uint64_t exact_time(pid_t pid)
 {
@@ -88,4 +90,23 @@ bool process_rss(pid_t pid, uint64_t *ret_bytes)
     }
     *ret_bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
     return true;
+}
+
+/* 0: it has none, or has ended. */
+static pid_t parent_of(pid_t pid)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/stat", pid);
+    g_autofree char *text = NULL;
+    const char *p = g_file_get_contents(path, &text, NULL, NULL) ? strrchr(text, ')') : NULL;
+    int parent;
+
+    return p && sscanf(p + 1, " %*c %d", &parent) == 1 ? parent : 0;
+}
+
+bool process_belongs_to(pid_t pid, pid_t first)
+{
+    for (unsigned i = 0; i < GENERATIONS_MAX && pid > 1 && pid != first; i++) {
+        pid = parent_of(pid);
+    }
+    return pid == first;
 }

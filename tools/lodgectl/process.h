@@ -21,3 +21,5 @@ typedef struct ProcessTimes {
 /* tid 0: of the whole process. */
 bool process_times(pid_t pid, pid_t tid, ProcessTimes *ret);
 bool process_rss(pid_t pid, uint64_t *ret_bytes);
+/* Is it that process, or one that it, or what it has started, has started? */
+bool process_belongs_to(pid_t pid, pid_t first);

@@ -132,6 +132,31 @@ static int next_positional(const Cmd *cmd)
     return -1;
 }
 
+/* As with virsh, an option of the verb may also come later; what else begins with dashes is the command's own. */
+static bool read_rest(Cmd *cmd, char **words, bool options, GError **error)
+{
+    char **to = words;
+
+    cmd->rest = words;
+    while (*words) {
+        int used = 1;
+
+        if (options && g_str_equal(*words, "--")) {
+            options = false;
+        } else if (options && g_str_has_prefix(*words, "--") &&
+                   find_arg(cmd->verb, *words + 2, strcspn(*words + 2, "=")) >= 0) {
+            if (!read_option(cmd, *words, words[1], &used, error)) {
+                return false;
+            }
+        } else {
+            *to++ = *words;
+        }
+        words += used;
+    }
+    *to = NULL;
+    return true;
+}
+
 static bool read_words(Cmd *cmd, char **words, GError **error)
 {
     bool options = true;
@@ -149,9 +174,8 @@ static bool read_words(Cmd *cmd, char **words, GError **error)
             error_set(error, "'%s' is one word too many", *words);
             return error_hint(error, "See lodgectl help %s.", cmd->verb->name);
         } else if (cmd->verb->args[i].kind == ARG_REST) {
-            cmd->rest = words;
             cmd->values[i] = *words;
-            return true;
+            return read_rest(cmd, words, options, error);
         } else if (!set_value(cmd, i, *words, error)) {
             return false;
         }

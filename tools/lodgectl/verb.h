@@ -14,11 +14,11 @@ typedef enum ArgKind {
     ARG_TEXT,   /* --name VALUE, --name=VALUE, or the next word that belongs to no option */
     ARG_NUMBER, /* --name N, --name=N, from 0 on */
     ARG_LIST,   /* the same, any number of times: Cmd.list; the last that takes a word by itself */
-    ARG_REST,   /* every word from here on, whatever it looks like; last */
+    ARG_REST,   /* every word from here on, but for options of the verb up to "--"; last */
     ARG_END,
 } ArgKind;
 
-typedef enum ArgOf { OF_ANY, OF_DOMAIN, OF_ACTIVE, OF_INACTIVE, OF_DEFINED, OF_FILE } ArgOf; /* completion */
+typedef enum ArgOf { OF_ANY, OF_DOMAIN, OF_ACTIVE, OF_INACTIVE, OF_DEFINED, OF_FILE, OF_EVENT } ArgOf; /* completion */
 
 typedef struct Arg {
     const char *name;
@@ -55,7 +55,7 @@ typedef struct VerbSection {
 extern const VerbSection verb_sections[]; /* title NULL ends: tools/lodgectl/verbs.c */
 
 const Verb *verb_find(const char *name, GError **error);
-/* words: what follows the verb; NULL-terminated, and outlives *ret.  On failure *ret owns nothing. */
+/* words: what follows the verb; NULL-terminated, and outlives *ret, which may move them.  On failure *ret owns nothing. */
 bool cmd_parse(const Verb *verb, char **words, Cmd *ret, GError **error);
 void cmd_clear(Cmd *cmd);
 

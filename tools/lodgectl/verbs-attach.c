@@ -330,10 +330,10 @@ static bool detach_device(const Cmd *cmd, GError **error)
 }
 
 const Verb attach_verbs[] = {
-    { "attach-device", ARGS(ARG_DOMAIN(OF_DOMAIN), { "file", ARG_TEXT, true, OF_ANY,
+    { "attach-device", ARGS(ARG_DOMAIN(OF_DOMAIN), { "file", ARG_TEXT, true, OF_FILE,
                             "A file with [object], [blockdev] and [device] as in a definition" }, SCOPE_ARGS),
       attach_device, "Give a domain a device", "All of the file, or nothing. A guest needs a free PCI Express root port." },
-    { "detach-device", ARGS(ARG_DOMAIN(OF_DOMAIN), { "device", ARG_TEXT, true, OF_ANY,
+    { "detach-device", ARGS(ARG_DOMAIN(OF_DOMAIN), { "device", ARG_TEXT, true, OF_FILE,
                             "Its id, or the file it was attached by: a name with / or .conf" },
                             { "timeout", ARG_NUMBER, .help = "Seconds for the guest to let go of it (20)" }, SCOPE_ARGS),
       detach_device, "Take a device from a domain",

@@ -127,6 +127,13 @@ static bool ask_again(const GError *wrong)
     return fgets(answer, sizeof(answer), stdin) && g_ascii_tolower(answer[0]) == 'y';
 }
 
+/* An editor that lost everything, or one that was left in a hurry: a definition of nothing is not meant. */
+static bool replace(const Dom *dom, const char *before, const char *text, const char *path, GError **error)
+{
+    return text[strspn(text, " \t\r\n")] ? definition_replace(dom->name, before, text, path, error)
+                                          : error_set(error, "'%s' is empty", path);
+}
+
 /* What was edited is not lost: it stays in the file, whose name the error tells. */
 static bool edit_file(const Cmd *cmd, const Dom *dom, const char *path, const char *before, bool *ret_keep,
                       GError **error)
@@ -142,7 +149,7 @@ static bool edit_file(const Cmd *cmd, const Dom *dom, const char *path, const ch
             say(cmd, "Domain '%s' configuration not changed.", dom->name);
             return true;
         }
-        if (definition_replace(dom->name, before, text, path, &wrong)) {
+        if (replace(dom, before, text, path, &wrong)) {
             say(cmd, "Domain '%s' configuration edited.", dom->name);
             return true;
         }

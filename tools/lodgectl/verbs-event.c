@@ -398,7 +398,7 @@ static bool event(const Cmd *cmd, GError **error)
 
 const Verb event_verbs[] = {
     { "event", ARGS({ "domain", ARG_TEXT, false, OF_DOMAIN, "Only of this domain" },
-                    { "event", ARG_TEXT, .help = "Only of this type" },
+                    { "event", ARG_TEXT, false, OF_EVENT, "Only of this type" },
                     { "all", ARG_FLAG, .help = "Of all types, as without --event" },
                     { "loop", ARG_FLAG, .help = "Go on after the first, until interrupted" },
                     { "timeout", ARG_NUMBER, .help = "End after so many seconds" },

@@ -58,6 +58,7 @@ static char *request_of(const char *text, GError **error)
         arguments = json_parse(rest, strlen(rest), error);
         if (!arguments) {
             error_subject(error, "The arguments");
+            error_hint(error, "They are one JSON object, such as '{\"id\": \"net0\"}'.");
             return NULL;
         }
     }

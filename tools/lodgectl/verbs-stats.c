@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "tools/lodgectl/balloon.h"
+#include "tools/lodgectl/definitions.h"
 #include "tools/lodgectl/domains.h"
 #include "tools/lodgectl/domstats.h"
 #include "tools/lodgectl/print.h"
@@ -91,23 +92,91 @@ static const char *disk_source(const Json *item)
     return file ? file : "-";
 }
 
+static bool list_live_disks(const Dom *dom, Table *table, GError **error)
+{
+    g_autoptr(Client) client = dom_connect(dom, DOM_TIMEOUT_MS, error);
+    g_autoptr(Json) disks = client ? client_run(client, "query-block", NULL, error) : NULL;
+
+    for (size_t i = 0; i < reply_length(disks); i++) {
+        const Json *item = json_array_get(disks, i);
+        g_autofree char *name = stats_disk_name(item);
+
+        table_row(table, name, disk_source(item));
+    }
+    return disks != NULL;
+}
+
+/* The file of a drive or a node, or of the node below it; the caller's.  NULL: it has none. */
+static char *file_of(const Options *options, const char *name, unsigned depth)
+{
+    for (guint i = 0; i < options->drives->len; i++) {
+        g_autoptr(Json) json = keyval_parse(options->drives->pdata[i], NULL, NULL);
+
+        if (g_strcmp0(reply_text(json, "id"), name) == 0) {
+            return g_strdup(reply_text(json, "file"));
+        }
+    }
+    for (guint i = 0; i < options->blockdevs->len; i++) {
+        g_autoptr(Json) json = keyval_parse(options->blockdevs->pdata[i], "driver", NULL);
+        const char *own = reply_text(json, "filename"), *below = reply_text(json, "file");
+
+        if (g_strcmp0(reply_text(json, "node-name"), name) != 0) {
+            continue;
+        }
+        own = own ? own : reply_text(reply_member(json, "file", JSON_OBJECT), "filename");
+        return own || !below || !depth ? g_strdup(own) : file_of(options, below, depth - 1);
+    }
+    return NULL;
+}
+
+static bool list_defined_disks(const Dom *dom, Table *table, GError **error)
+{
+    unsigned unnamed = 0;
+    Options options;
+
+    if (!definition_load(dom->name, &options, error)) {
+        return false;
+    }
+    for (guint i = 0; i < options.drives->len; i++) {
+        g_autoptr(Json) json = keyval_parse(options.drives->pdata[i], NULL, NULL);
+        const char *id = reply_text(json, "id"), *file = reply_text(json, "file");
+        g_autofree char *name = NULL;
+
+        if (g_strcmp0(reply_text(json, "if"), "none") != 0) {
+            name = id ? g_strdup(id) : g_strdup_printf("virtio%u", unnamed++);
+            table_row(table, name, file ? file : "-");
+        }
+    }
+    for (guint i = 0; i < options.devices->len; i++) {
+        g_autoptr(Json) json = keyval_parse(options.devices->pdata[i], "driver", NULL);
+        const char *drive = reply_text(json, "drive"), *id = reply_text(json, "id");
+        g_autofree char *file = drive ? file_of(&options, drive, options.blockdevs->len) : NULL;
+
+        if (drive) {
+            table_row(table, id ? id : drive, file ? file : "-");
+        }
+    }
+    options_clear(&options);
+    return true;
+}
+
 static bool domblklist(const Cmd *cmd, GError **error)
 {
-    g_autoptr(Client) client = cmd_connect(cmd, NULL, error);
-    g_autoptr(Json) disks = client ? client_run(client, "query-block", NULL, error) : NULL;
+    g_autoptr(Dom) dom = cmd_domain(cmd, error);
     Table *table;
+    bool ok;
 
-    if (!disks) {
+    if (!dom) {
         return false;
     }
     table = table_new(2, "Target", "Source");
-    for (size_t i = 0; i < reply_length(disks); i++) {
-        const Json *item = json_array_get(disks, i);
-
-        table_row(table, stats_disk_name(item), disk_source(item));
+    ok = dom->active ? list_live_disks(dom, table, error) : list_defined_disks(dom, table, error);
+    if (ok) {
+        table_print(table);
+    } else {
+        table_free(table);
     }
-    table_print(table);
-    return true;
+    return ok;
 }
 
 static bool domblkstat(const Cmd *cmd, GError **error)
@@ -122,9 +191,9 @@ static bool domblkstat(const Cmd *cmd, GError **error)
     }
     for (size_t i = 0; i < reply_length(disks); i++) {
         const Json *item = json_array_get(disks, i), *stats = reply_member(item, "stats", JSON_OBJECT);
-        g_autofree char *name = clean_text(stats_disk_name(item), "");
+        g_autofree char *name = stats_disk_name(item), *clean = clean_text(name, "");
 
-        if (device && !g_str_equal(device, stats_disk_name(item))) {
+        if (device && !g_str_equal(device, name)) {
             continue;
         }
         found = true;
@@ -132,7 +201,7 @@ static bool domblkstat(const Cmd *cmd, GError **error)
             int64_t n;
 
             if (reply_int(stats, k->member, &n)) {
-                printf("%s %s %" G_GINT64_FORMAT "\n", name, k->stat, n);
+                printf("%s %s %" G_GINT64_FORMAT "\n", clean, k->stat, n);
             }
         }
     }
@@ -286,7 +355,8 @@ static bool domstats(const Cmd *cmd, GError **error)
 const Verb stats_verbs[] = {
     { "vcpuinfo", ARGS(ARG_DOMAIN(OF_ACTIVE)), vcpuinfo, "Tell of each virtual CPU where it runs" },
     { "vcpucount", ARGS(ARG_DOMAIN(OF_ACTIVE)), vcpucount, "Count the virtual CPUs" },
-    { "domblklist", ARGS(ARG_DOMAIN(OF_ACTIVE)), domblklist, "List the disks" },
+    { "domblklist", ARGS(ARG_DOMAIN(OF_DOMAIN)), domblklist, "List the disks",
+      "Target is the id of the drive or of the device. Of a domain that does not run, they are those of its definition." },
     { "domblkstat", ARGS(ARG_DOMAIN(OF_ACTIVE), { "device", ARG_TEXT, .help = "One of domblklist; not given: all" }),
       domblkstat, "Count what disks have done" },
     { "dommemstat", ARGS(ARG_DOMAIN(OF_ACTIVE),

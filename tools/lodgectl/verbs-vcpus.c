@@ -97,9 +97,9 @@ static bool setvcpus(const Cmd *cmd, GError **error)
     if (!places) {
         return false;
     }
-    if (!g_ascii_string_to_unsigned(count, 10, 1, reply_length(places), &wanted, NULL)) {
+    if (!g_ascii_string_to_unsigned(count, 10, 1, UINT32_MAX, &wanted, NULL) || wanted > reply_length(places)) {
         error_set(error, "The domain can have 1 to %zu CPUs, not %s", reply_length(places), count);
-        return error_hint(error, "Start it with a greater -smp maxcpus=.");
+        return wanted && error_hint(error, "Start it with a greater -smp maxcpus=.");
     }
     ok = change(client, places, (size_t)wanted, cmd_number(cmd, "timeout", UNPLUG_PATIENCE_S), new, error);
     if (new->len) {

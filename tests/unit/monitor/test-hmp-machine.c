@@ -173,6 +173,11 @@ static void test_what_exists_is_completed(void **state)
     assert_completes(&session, "device_add virtio-rng-pci,id=x,max", "virtio-rng-pci,id=x,max-bytes=");
     assert_completes(&session, "object_add rng-r", "rng-random");
     assert_completes(&session, "object_add rng-random,id=x,fi", "rng-random,id=x,filename=");
+    assert_said(&session, "netdev_add user,id=uplink", "");
+    assert_completes(&session, "netdev_del up", "uplink");
+    assert_completes(&session, "set_link up", "uplink");
+    assert_completes(&session, "chardev-add so", "socket");
+    assert_completes(&session, "watchdog_action pa", "pause");
     assert_completes(&session, "qom-list /machine/peri", "/machine/peripheral");
     assert_completes(&session, "qom-get /machine ty", "type");
     assert_completes(&session, "info mt", "mtree");

@@ -419,6 +419,7 @@ static void test_config_groups_are_options(void **state)
                             "[drive]\n file = \"a,b.img\"\n  if=\"virtio\"\n"
                             "[nic]\n type = \"user\"\n model = \"e1000\"\n"
                             "[net]\n type = \"nic\"\n[net \"b\"]\n type = \"user\"\n"
+                            "[cpu]\n aes = \"off\"\n type = \"max\"\n family = \"6\"\n"
                             "[name]\n guest = \"web\"\n", &error));
     assert_string_equal(o.machine_type, "q35");
     assert_string_equal(o.kernel, "k");
@@ -427,6 +428,7 @@ static void test_config_groups_are_options(void **state)
     assert_string_equal(item(o.nics, 0), "type=user,model=e1000");
     assert_string_equal(item(o.nets, 0), "type=nic");
     assert_string_equal(item(o.nets, 1), "id=b,type=user");
+    assert_string_equal(o.cpu, "max,aes=off,family=6");
     assert_string_equal(o.name.guest, "web");
     options_clear(&o);
 }
@@ -459,6 +461,9 @@ static void test_config_mistakes_name_file_and_line(void **state)
 
 static void test_config_values_are_checked(void **state)
 {
+    assert_config_refused("[cpu]\n aes = \"off\"\n",
+                          "vm.cfg: [cpu]: 'aes=off' does not begin with a CPU model. Name one with type=. -cpu help lists "
+                          "them.");
     assert_config_refused("[rtc]\n clok = \"vm\"\n",
                           "vm.cfg: [rtc]: Parameter 'clok' is unknown. Did you mean 'clock'?");
 }

@@ -45,10 +45,10 @@ static void written(const char *path, const char *wanted)
     assert_memory_equal(text, wanted, strlen(wanted)); /* a file of the kernel would not keep what is behind */
 }
 
-static void chosen(const char *process, const char *wanted)
+static void chosen_for(pid_t pid, const char *process, const char *wanted)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(Cgroup) c = cgroup_open_in(root, process, PID, true, &error);
+    g_autoptr(Cgroup) c = cgroup_open_in(root, process, pid, true, &error);
 
     if (wanted) {
         g_autofree char *folder = g_build_filename(root, wanted, NULL);
@@ -59,6 +59,11 @@ static void chosen(const char *process, const char *wanted)
         assert_null(c);
         assert_non_null(error);
     }
+}
+
+static void chosen(const char *process, const char *wanted)
+{
+    chosen_for(PID, process, wanted);
 }
 
 static int set_up(void **state)
@@ -93,6 +98,24 @@ static void test_process_that_is_alone_keeps_its_group(void **state)
     add_group("unit", "cpu", "", "4242\n");
     chosen("/unit", "unit");
     chosen("/unit/emulator", "unit");
+}
+
+static void test_what_the_process_has_started_is_no_other(void **state)
+{
+    g_autofree char *family = g_strdup_printf("%d\n%d\n", getppid(), getpid());
+    g_autofree char *scope = g_strdup_printf("lodge-%d.scope", getpid());
+
+    add_group("unit", "cpu", "", family);
+    chosen_for(getppid(), "/unit", "unit");
+    chosen_for(getpid(), "/unit", scope); /* its parent is another */
+}
+
+static void test_who_looks_is_no_other(void **state)
+{
+    g_autofree char *both = g_strdup_printf("%d\n%d\n", getpid(), PID);
+
+    add_group("unit", "cpu", "", both);
+    chosen("/unit", "unit");
 }
 
 static void test_group_of_others_is_not_divided(void **state)
@@ -162,6 +185,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_cpu_controller, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_outside_of_the_namespace, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_process_that_is_alone_keeps_its_group, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_the_process_has_started_is_no_other, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_who_looks_is_no_other, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_group_of_others_is_not_divided, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_group_that_was_made_before_is_found, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_is_not_delegated_is_left_alone, set_up, tear_down),
