@@ -211,6 +211,23 @@ static void test_masked_causes_are_seen_and_not_told(void **state)
     assert_int_equal(nic_get(n, R_ICR), 0);
 }
 
+/* ethtool -t: what Intel's drivers write to find a broken card. */
+static void test_registers_and_interrupts_are_what_the_drivers_self_test_wants(void **state)
+{
+    Nic *n = *state;
+
+    nic_put(n, 0x5404, UINT32_MAX); /* RAH0 */
+    assert_int_equal(nic_get(n, 0x5404), 0x8003ffff);
+    nic_put(n, 0x5400, 0xa5a5a5a5); /* RAL0 */
+    assert_int_equal(nic_get(n, 0x5400), 0xa5a5a5a5);
+    for (unsigned i = 0; i < 10; i++) {
+        nic_put(n, R_IMS, 1u << i);
+        nic_put(n, R_ICS, 1u << i);
+        assert_int_equal(nic_get(n, R_ICR) & 0x3ff, 1u << i);
+        nic_put(n, R_IMC, 1u << i);
+    }
+}
+
 static void test_a_reset_by_the_io_bar_stops_everything(void **state)
 {
     Nic *n = *state;
@@ -299,6 +316,8 @@ int main(void)
         OLD(test_an_interrupt_waits_for_its_throttle),
         OLD(test_received_frames_are_told_late_but_not_too_late),
         OLD(test_masked_causes_are_seen_and_not_told),
+        OLD(test_registers_and_interrupts_are_what_the_drivers_self_test_wants),
+        NEW(test_registers_and_interrupts_are_what_the_drivers_self_test_wants),
         OLD(test_a_reset_by_the_io_bar_stops_everything),
         OLD(test_a_restored_nic_goes_on_and_announces_itself),
         OLD(test_the_filter_can_be_looked_at),
