@@ -115,16 +115,22 @@ static void test_the_phy_says_what_it_is_and_that_there_is_a_link(void **state)
     assert_true(nic_get(n, R_MDIC) & MDIC_ERROR);
 }
 
-static void test_only_the_first_page_of_the_newer_phy_has_registers(void **state)
+static void test_all_pages_of_the_newer_phy_have_its_first_registers_and_one_the_others(void **state)
 {
     Nic *n = *state;
 
     assert_int_equal(nic_phy(n, PHY_ID2), 0x0cb1);
-    nic_set_phy(n, PHY_PAGE_SELECT, 3);
-    assert_int_equal(nic_phy(n, PHY_ID2), 0);
-    assert_int_equal(nic_phy(n, PHY_PAGE_SELECT), 3);
-    nic_set_phy(n, PHY_PAGE_SELECT, 0);
+    assert_int_equal(nic_phy(n, PHY_SPEC_CTRL), 0x0360);
+    nic_set_phy(n, PHY_PAGE_SELECT, 769);
     assert_int_equal(nic_phy(n, PHY_ID2), 0x0cb1);
+    assert_true(nic_phy(n, PHY_STATUS) & PHY_STATUS_LINK);
+    nic_set_phy(n, PHY_CTRL, 0x0140);
+    assert_int_equal(nic_phy(n, PHY_SPEC_CTRL), 0);
+    nic_set_phy(n, PHY_SPEC_CTRL, 0x1234);
+    assert_int_equal(nic_phy(n, PHY_PAGE_SELECT), 769);
+    nic_set_phy(n, PHY_PAGE_SELECT, 0);
+    assert_int_equal(nic_phy(n, PHY_CTRL), 0x0140);
+    assert_int_equal(nic_phy(n, PHY_SPEC_CTRL), 0x0360);
 }
 
 static void test_set_link_unplugs_the_cable_and_negotiates_when_it_comes(void **state)
@@ -310,7 +316,7 @@ int main(void)
         OLD(test_the_eeprom_is_written_once_that_is_enabled_and_keeps_it_over_a_reset),
         NEW(test_the_newer_eeprom_is_written_by_a_register),
         OLD(test_the_phy_says_what_it_is_and_that_there_is_a_link),
-        NEW(test_only_the_first_page_of_the_newer_phy_has_registers),
+        NEW(test_all_pages_of_the_newer_phy_have_its_first_registers_and_one_the_others),
         OLD(test_set_link_unplugs_the_cable_and_negotiates_when_it_comes),
         OLD(test_negotiation_starts_anew_when_it_is_told_to),
         OLD(test_an_interrupt_waits_for_its_throttle),
