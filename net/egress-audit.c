@@ -100,26 +100,40 @@ void egress_audit_close(EgressPolicy *policy)
     }
 }
 
+/* Said once, until a line is written again. */
+static bool note_failure(EgressPolicy *policy, const char *log, const char *why)
+{
+    if (why && !policy->audit.failed) {
+        log_warning("%s: the audit log '%s' lacks lines: %s", policy->object.id, log, why);
+    }
+    policy->audit.failed = why != NULL;
+    return !why;
+}
+
+/* A chardev with nobody at its other end takes everything, and it is lost. */
+static bool write_to_chardev(EgressPolicy *policy, const char *line, size_t length)
+{
+    EgressAudit *a = &policy->audit;
+
+    if (!note_failure(policy, policy->audit_chardev, chardev_connected(a->chr) ? NULL : "nobody is connected") ||
+        a->waiting->len + length > WAITING_MAX) {
+        return false;
+    }
+    g_string_append_len(a->waiting, line, (gssize)length);
+    flush(a);
+    return true;
+}
+
 /* false: it is left out. */
 static bool write_line(EgressPolicy *policy, const char *line, size_t length)
 {
-    EgressAudit *a = &policy->audit;
     int err;
 
-    if (a->chr) {
-        if (a->waiting->len + length > WAITING_MAX) {
-            return false;
-        }
-        g_string_append_len(a->waiting, line, (gssize)length);
-        flush(a);
-        return true;
+    if (policy->audit.chr) {
+        return write_to_chardev(policy, line, length);
     }
-    err = host_write_all(a->fd, line, length);
-    if (err && !a->failed) {
-        log_warning("%s: the audit log '%s' lacks lines: %s", policy->object.id, policy->audit_file, g_strerror(-err));
-    }
-    a->failed = err != 0;
-    return !err;
+    err = host_write_all(policy->audit.fd, line, length);
+    return note_failure(policy, policy->audit_file, err ? g_strerror(-err) : NULL);
 }
 
 /* ---- lines ---- */

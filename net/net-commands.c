@@ -113,12 +113,45 @@ static FieldList vlans_of(const GArray *vlans)
     return list;
 }
 
+static NetRxFilter look_at_filter(NetNic *nic)
+{
+    NetRxFilter f = {
+        .unicasts = g_array_new(FALSE, FALSE, NET_MAC_BYTES), .multicasts = g_array_new(FALSE, FALSE, NET_MAC_BYTES),
+        .vlans = g_array_new(FALSE, FALSE, sizeof(uint16_t)),
+    };
+
+    nic->ops->look_at_filter(nic, &f);
+    return f;
+}
+
+static void free_filter(NetRxFilter *f)
+{
+    g_array_unref(f->unicasts);
+    g_array_unref(f->multicasts);
+    g_array_unref(f->vlans);
+}
+
+/* The guest may have changed it. */
+static char *current_mac(NetNic *nic)
+{
+    NetRxFilter f;
+    char *mac;
+
+    if (!nic->ops->look_at_filter) {
+        return net_mac_codec.format(nic->mac);
+    }
+    f = look_at_filter(nic);
+    mac = net_mac_codec.format(f.mac);
+    free_filter(&f);
+    return mac;
+}
+
 typedef struct FilterQuery { const char *name; FieldList *list; bool found; } FilterQuery;
 
 static bool add_filter(NetNic *nic, void *opaque)
 {
     FilterQuery *q = opaque;
-    NetRxFilter f = { 0 };
+    NetRxFilter f;
 
     if (q->name && strcmp(q->name, nic->name) != 0) {
         return true;
@@ -127,10 +160,7 @@ static bool add_filter(NetNic *nic, void *opaque)
     if (!nic->ops->look_at_filter) {
         return true;
     }
-    f.unicasts = g_array_new(FALSE, FALSE, NET_MAC_BYTES);
-    f.multicasts = g_array_new(FALSE, FALSE, NET_MAC_BYTES);
-    f.vlans = g_array_new(FALSE, FALSE, sizeof(uint16_t));
-    nic->ops->look_at_filter(nic, &f);
+    f = look_at_filter(nic);
     __atomic_store_n(&nic->filter_told, false, __ATOMIC_SEQ_CST);
     q->list->items = g_renew(RxFilterInfo, q->list->items, q->list->n + 1);
     FIELD_LIST_AT(*q->list, RxFilterInfo, q->list->n++) = (RxFilterInfo) {
@@ -139,9 +169,7 @@ static bool add_filter(NetNic *nic, void *opaque)
         .multicast = f.multicast, .unicast = f.unicast, .vlan = f.vlan, .vlan_table = vlans_of(f.vlans),
         .unicast_table = macs_of(f.unicasts), .multicast_table = macs_of(f.multicasts),
     };
-    g_array_unref(f.unicasts);
-    g_array_unref(f.multicasts);
-    g_array_unref(f.vlans);
+    free_filter(&f);
     return true;
 }
 
@@ -345,7 +373,7 @@ static void describe_backend(const NetBackend *b, GString *out)
 
 static bool describe_nic(NetNic *nic, void *opaque)
 {
-    g_autofree char *mac = net_mac_codec.format(nic->mac);
+    g_autofree char *mac = current_mac(nic);
     GString *out = opaque;
 
     g_string_append_printf(out, "%s: index=0,type=nic,model=%s,macaddr=%s%s\n", nic->name, nic->model, mac,

@@ -45,7 +45,8 @@ static const FieldStruct user_options = FIELD_TABLE(
     F_LIST("hostfwd", NetUserOptions, hostfwd, &string_element,
            .help = "[tcp|udp]:[HOSTADDR]:HOSTPORT-[GUESTADDR]:GUESTPORT: forward to the guest; more than once"),
     F_LIST("guestfwd", NetUserOptions, guestfwd, &string_element,
-           .help = "[tcp]:ADDR:PORT-CHARDEV: forward what the guest sends there; more than once"),
+           .help = "[tcp]:ADDR:PORT-CHARDEV: forward what the guest sends there; PORT-cmd:PROGRAM: start one for each "
+                   "connection; more than once"),
     F_STR("tftp-server-name", NetUserOptions, tftp_server_name, NULL,
           .help = "Name of the TFTP server that DHCP tells"),
     F_STR("smb", NetUserOptions, smb, NULL, .flags = FIELD_HIDDEN, .help = "Refused: there is no file server here"),

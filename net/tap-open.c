@@ -25,6 +25,18 @@ static void add_queue(NetTap *tap, int fd)
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 }
 
+int tap_open_device(const char *path, const char *hint, GError **error)
+{
+    g_autoptr(GError) reason = NULL;
+    int fd = host_open(path, O_RDWR, 0, &reason);
+
+    if (fd < 0) {
+        error_set(error, "%s", reason->message);
+        error_hint(error, "%s", hint);
+    }
+    return fd;
+}
+
 static bool set_interface(const NetTap *tap, int fd, struct ifreq *request, GError **error)
 {
     int err;
@@ -33,7 +45,11 @@ static bool set_interface(const NetTap *tap, int fd, struct ifreq *request, GErr
         return true;
     }
     err = errno;
-    error_set_errno(error, err, "cannot make the TAP interface '%s'", *tap->name ? tap->name : "tap%d");
+    if (*tap->name) {
+        error_set_errno(error, err, "cannot make the TAP interface '%s'", tap->name);
+    } else {
+        error_set_errno(error, err, "cannot make a TAP interface");
+    }
     if (err == EPERM) {
         return error_hint(error, "Make it first (ip tuntap add mode tap user $USER name NAME), run as root, or use "
                                  "-netdev user.");
@@ -59,11 +75,11 @@ static bool make_interface(NetTap *tap, const NetTapOptions *o, GError **error)
     for (unsigned i = 0; i < queues; i++) {
         struct ifreq request = { .ifr_flags = (short)(IFF_TAP | IFF_NO_PI | (tap->vnet_hdr ? IFF_VNET_HDR : 0) |
                                                       (queues > 1 ? IFF_MULTI_QUEUE : 0)) };
-        int fd = host_open(TUN_DEVICE, O_RDWR, 0, error);
+        int fd = tap_open_device(TUN_DEVICE, "Load the module tun (modprobe tun), run as one who may open it, or use "
+                                             "-netdev user.", error);
 
         if (fd < 0) {
-            return error_hint(error, "Load the module tun (modprobe tun), run as one who may open it, or use "
-                                     "-netdev user.");
+            return false;
         }
         g_strlcpy(request.ifr_name, tap->name, IFNAMSIZ);
         if (!set_interface(tap, fd, &request, error)) {
@@ -184,7 +200,7 @@ void tap_close(NetBackend *b)
     g_autoptr(GError) error = NULL;
 
     if (tap->downscript && !host_run((const char *const[]) { tap->downscript, tap->name, NULL }, &error)) {
-        log_warning("%s: %s", b->id, error->message);
+        log_warning("%s: interface '%s' is not taken down: %s", b->id, tap->name, error->message);
     }
     tap_close_vhost(tap);
     close_queues(tap);
@@ -209,7 +225,11 @@ static bool set_up(const NetTap *tap, const NetTapOptions *o, GError **error)
 {
     g_autofree char *script = choose_script(o->script, DEFAULT_UP);
 
-    return !script || host_run((const char *const[]) { script, tap->name, NULL }, error);
+    if (script && !host_run((const char *const[]) { script, tap->name, NULL }, error)) {
+        g_prefix_error(error, "interface '%s' is not set up: ", tap->name);
+        return error_hint(error, "Mend the script, or say script=no and set the interface up by other means.");
+    }
+    return true;
 }
 
 static bool open_queues(NetTap *tap, const NetTapOptions *o, GError **error)

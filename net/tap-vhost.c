@@ -2,14 +2,17 @@
 /*
  * `tap` with vhost-net: the host's kernel moves frames between the guest's rings and the interface; none of them passes
  * through this process, so neither does it filter or count them.  Where that cannot be (no /dev/vhost-net, packed
- * rings, a pulled cable), this process serves the rings as ever, unless vhostforce=on demands the kernel.
+ * rings, a pulled cable), this process serves the rings as ever, unless vhostforce=on or a descriptor that was passed
+ * demands the kernel.
  *
  * Locking: a pair of rings is its loop's.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/vhost.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "net/tap.h"
@@ -26,18 +29,40 @@
 
 /* ---- opening ---- */
 
-static int open_device(char **passed, unsigned n, GError **error)
+/* Asked without a change to what it may be instead. */
+static bool is_vhost_net(int fd)
 {
-    int fd;
+    uint64_t features;
 
-    if (passed) {
-        return host_passed_fd(passed[n], error);
+    return ioctl(fd, VHOST_GET_FEATURES, &features) == 0 && features & BIT(VHOST_NET_F_VIRTIO_NET_HDR);
+}
+
+/* By number it may be anybody's: it is not closed if it is refused. */
+static void refuse_device(int fd, const char *passed)
+{
+    if (!passed || !g_ascii_isdigit(passed[0])) {
+        close(fd);
     }
-    fd = host_open(VHOST_DEVICE, O_RDWR, 0, error);
-    if (fd < 0) {
-        error_hint(error, "Load the module vhost_net (modprobe vhost_net), or leave vhost=on out.");
+}
+
+static int take_passed(const char *text, GError **error)
+{
+    int fd = host_passed_fd(text, error);
+
+    if (fd >= 0 && !is_vhost_net(fd)) {
+        error_set(error, "descriptor '%s' is no /dev/vhost-net", text);
+        error_hint(error, "Leave vhostfd and vhostfds out, and lodge opens it.");
+        refuse_device(fd, text);
+        return -1;
     }
     return fd;
+}
+
+static int open_device(char **passed, unsigned n, GError **error)
+{
+    return passed ? take_passed(passed[n], error)
+                  : tap_open_device(VHOST_DEVICE, "Load the module vhost_net (modprobe vhost_net), run as one who may "
+                                                  "open it, or leave vhost and vhostforce out.", error);
 }
 
 static bool open_all(NetTap *tap, char **passed, GError **error)
@@ -57,7 +82,7 @@ static bool open_all(NetTap *tap, char **passed, GError **error)
         }
         tap->queue[i].vhost = vhost_kernel_new(tap->backend.domain, fd, tap->queue[i].fd, error);
         if (!tap->queue[i].vhost) {
-            close(fd);
+            refuse_device(fd, passed ? passed[i] : NULL);
             return false;
         }
     }
@@ -84,7 +109,7 @@ bool tap_open_vhost(NetTap *tap, const NetTapOptions *o, GError **error)
         return true;
     }
     tap_close_vhost(tap);
-    if (o->vhostforce) {
+    if (o->vhostforce || passed) {
         g_propagate_error(error, g_steal_pointer(&reason));
         return false;
     }

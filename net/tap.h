@@ -63,6 +63,8 @@ void tap_readable(TapReceiver *r);
 void tap_receive_ready(NetBackend *b, NetQueue *q);
 
 /* tap-open.c */
+/* A device that may be missing; -1: error, with that hint. */
+int tap_open_device(const char *path, const char *hint, GError **error);
 bool tap_open(NetBackend *b, const void *options, GError **error);
 bool tap_bridge_open(NetBackend *b, const void *options, GError **error);
 void tap_close(NetBackend *b);

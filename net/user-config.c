@@ -170,6 +170,16 @@ static bool check_name(const char *name, const char *text, GError **error)
            error_set(error, "%s is longer than %d bytes", name, DHCP_NAME_MAX);
 }
 
+/* libslirp looks at it when the guest asks. */
+static bool check_folder(const char *path, GError **error)
+{
+    if (path && !g_file_test(path, G_FILE_TEST_IS_DIR)) {
+        error_set(error, "tftp='%s' is no folder that this user can see", path);
+        return error_hint(error, "Check the path.");
+    }
+    return true;
+}
+
 static bool choose_families(const NetUserOptions *o, SlirpConfig *c, GError **error)
 {
     c->in_enabled = o->has_ipv4 ? o->ipv4 : !(o->has_ipv6 && o->ipv6);
@@ -208,7 +218,8 @@ bool net_user_configure(const NetUserOptions *o, SlirpConfig *ret, char ***ret_d
     }
     if (!choose_families(o, ret, error) || !configure_ipv4(o, ret, error) || !configure_ipv6(o, ret, error) ||
         !check_name("hostname", o->hostname, error) || !check_name("domainname", o->domainname, error) ||
-        !check_name("tftp-server-name", o->tftp_server_name, error) || !check_name("bootfile", o->bootfile, error)) {
+        !check_name("tftp-server-name", o->tftp_server_name, error) || !check_name("bootfile", o->bootfile, error) ||
+        !check_folder(o->tftp, error)) {
         return false;
     }
     *ret_dnssearch = list_of(&o->dnssearch);

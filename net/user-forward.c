@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Forwards of a `user` network: hostfwd (a port of the host that leads to the guest) and guestfwd (an
- * address of the network that leads to a chardev or a program).  The language of rules is QEMU's.
+ * address of the network that leads to a chardev, or by user-command.c to programs).  The language of rules is QEMU's.
  *
  * Main loop.
  */
@@ -12,7 +12,6 @@
 
 #include "net/user.h"
 #include "vmm/error.h"
-#include "vmm/sandbox.h"
 
 #define CHOICES_MAX 8
 
@@ -56,19 +55,41 @@ typedef struct HostForward {
     int host_port, guest_port;
 } HostForward;
 
+/* Which part of a rule is none; NULL: one is missing, or all are well. */
+static char *wrong_part(const char *protocol, bool udp_too, const char *address, const char *port)
+{
+    struct in_addr ignored;
+    bool udp;
+    int number;
+
+    if (!protocol || !address || !port) {
+        return NULL;
+    }
+    return !parse_protocol(protocol, udp_too, &udp) ? g_strdup_printf("'%s' is no protocol", protocol)
+         : !parse_address(address, &ignored)        ? g_strdup_printf("'%s' is no IPv4 address", address)
+         : !parse_port(port, &number)               ? g_strdup_printf("'%s' is no port", port)
+                                                    : NULL;
+}
+
 /* whole: with the guest's end. */
 static bool parse_hostfwd(const char *rule, bool whole, HostForward *ret, GError **error)
 {
     const char *rest = rule;
     g_autofree char *protocol = take(&rest, ':'), *host = take(&rest, ':');
     g_autofree char *host_port = whole ? take(&rest, '-') : g_strdup(rest), *guest = whole ? take(&rest, ':') : NULL;
+    g_autofree char *wrong = NULL;
 
     if (parse_protocol(protocol, true, &ret->udp) && parse_address(host, &ret->host) &&
         parse_port(host_port, &ret->host_port) &&
         (!whole || (parse_address(guest, &ret->guest) && parse_port(rest, &ret->guest_port) && ret->guest_port))) {
         return true;
     }
-    error_set(error, "'%s' is no host forwarding rule", rule);
+    wrong = wrong_part(protocol, true, host, host_port);
+    if (!wrong && guest && host_port) {
+        wrong = wrong_part("", false, guest, rest);
+        wrong = wrong ? wrong : g_strdup_printf("'%s' is no port of the guest", rest);
+    }
+    error_set(error, "'%s' is no host forwarding rule%s%s", rule, wrong ? ": " : "", wrong ? wrong : "");
     return error_hint(error, whole ? "Write [tcp|udp]:[HOSTADDR]:HOSTPORT-[GUESTADDR]:GUESTPORT, such as tcp::2222-:22."
                                    : "Write [tcp|udp]:[HOSTADDR]:HOSTPORT, such as tcp::2222.");
 }
@@ -123,6 +144,15 @@ static int choose_port(const HostForward *f)
     return port;
 }
 
+static bool check_ipv4(const NetUser *u, GError **error)
+{
+    if (!u->ipv4) {
+        error_set(error, "hostfwd and guestfwd are IPv4's, which is off");
+        return error_hint(error, "Say ipv4=on as well.");
+    }
+    return true;
+}
+
 /* Somebody else may be quicker to take a port that is chosen here. */
 static bool listen_on_host(NetUser *u, HostForward *f)
 {
@@ -141,7 +171,7 @@ bool net_user_add_hostfwd(NetUser *u, const char *rule, GError **error)
     HostForward f;
     int err;
 
-    if (!parse_hostfwd(rule, true, &f, error)) {
+    if (!parse_hostfwd(rule, true, &f, error) || !check_ipv4(u, error)) {
         return false;
     }
     if (!listen_on_host(u, &f)) {
@@ -205,14 +235,19 @@ void net_user_poll_guestfwds(NetUser *u)
     }
 }
 
+bool net_user_no_place(struct in_addr address, int port, GError **error)
+{
+    return error_set(error, "guestfwd's %s:%d is taken, or lies outside the network", inet_ntoa(address), port);
+}
+
 static bool add_command(NetUser *u, const char *command, struct in_addr address, int port, GError **error)
 {
-    if (!sandbox_permits_spawn()) {
-        error_set(error, "guestfwd=...-cmd: starts a program, which the sandbox does not allow");
-        return error_hint(error, "Use -sandbox on,spawn=allow.");
+    NetGuestCommand *c = net_guest_command_new(u, command, address, port, error);
+
+    if (c) {
+        g_ptr_array_add(u->commands, c);
     }
-    return slirp_add_exec(u->slirp, command, &address, port) == 0 ||
-           error_set(error, "%s:%d is taken, or lies outside the network", inet_ntoa(address), port);
+    return c != NULL;
 }
 
 static bool add_chardev(NetUser *u, const char *text, struct in_addr address, int port, GError **error)
@@ -226,7 +261,7 @@ static bool add_chardev(NetUser *u, const char *text, struct in_addr address, in
         if (!f->chr) {
             error_set(error, "guestfwd leads nowhere");
         } else if (slirp_add_guestfwd(u->slirp, guest_writes, f, &f->address, port) < 0) {
-            error_set(error, "%s:%d is taken, or lies outside the network", inet_ntoa(address), port);
+            net_user_no_place(address, port, error);
         } else if (chardev_attach(f->chr, &front, error)) {
             g_ptr_array_add(u->forwards, f);
             return true;
@@ -254,12 +289,15 @@ bool net_user_add_guestfwd(NetUser *u, const char *rule, GError **error)
         error_set(error, "'%s' is no guest forwarding rule", rule);
         return error_hint(error, "Write tcp:ADDRESS:PORT-CHARDEV, such as tcp:10.0.2.100:25-tcp:127.0.0.1:25.");
     }
+    if (!check_ipv4(u, error)) {
+        return false;
+    }
     ok = g_str_has_prefix(rest, "cmd:") ? add_command(u, rest + strlen("cmd:"), where, port, error)
                                         : add_chardev(u, rest, where, port, error);
     if (ok) {
         note_guestfwd(u, where, port);
     }
-    return ok || error_subject(error, "guestfwd");
+    return ok;
 }
 
 void net_user_remove_guestfwds(NetUser *u)
@@ -274,6 +312,7 @@ void net_user_remove_guestfwds(NetUser *u)
         g_free(f);
     }
     g_ptr_array_set_size(u->forwards, 0);
+    g_ptr_array_set_size(u->commands, 0);
 }
 
 /* ---- monitors ---- */

@@ -104,8 +104,14 @@ static int get_revents(int index, void *opaque)
     return revents;
 }
 
+/* It may be one that it has just connected to a guestfwd's program. */
 static void register_poll_fd(int fd, void *opaque)
 {
+    NetUser *u = opaque;
+
+    for (unsigned i = 0; i < u->commands->len; i++) {
+        net_guest_command_accept(u->commands->pdata[i]);
+    }
 }
 
 /* It is about to be closed, and its number to be another's. */
@@ -414,6 +420,7 @@ static void user_close(NetBackend *b)
     g_hash_table_unref(u->watches);
     g_array_unref(u->polled);
     g_ptr_array_unref(u->forwards);
+    g_ptr_array_unref(u->commands);
     g_array_unref(u->opened);
     g_strfreev(u->dnssearch);
     g_free(u->flat);
@@ -455,7 +462,9 @@ static bool user_open(NetBackend *b, const void *opaque, GError **error)
     u->watches = g_hash_table_new_full(NULL, NULL, NULL, watch_free);
     u->polled = g_array_new(FALSE, FALSE, sizeof(int));
     u->timeout = timer_new(u->loop, domain_clock(b->domain), time_is_over, u);
+    u->ipv4 = config.in_enabled;
     u->forwards = g_ptr_array_new();
+    u->commands = g_ptr_array_new_with_free_func((GDestroyNotify)net_guest_command_free);
     u->opened = g_array_new(FALSE, FALSE, sizeof(EgressForward));
     u->flat = g_malloc(NET_FRAME_MAX);
     u->coalescer.frame = g_malloc(NET_FRAME_MAX);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The `user` backend, between its files: user.c (frames, descriptors, timers), user-config.c (addresses),
- * user-forward.c (hostfwd, guestfwd), user-log.c (what libslirp logs), user-state.c (what is saved).
+ * user-forward.c (hostfwd, guestfwd), user-command.c (guestfwd to programs), user-log.c (what libslirp logs),
+ * user-state.c (what is saved).
  */
 #pragma once
 
@@ -15,6 +16,7 @@
 
 typedef struct NetUser NetUser;
 typedef struct NetUserSaved NetUserSaved;
+typedef struct NetGuestCommand NetGuestCommand;
 
 /* What guestfwd connects an address of the network with. */
 typedef struct NetGuestForward {
@@ -30,6 +32,7 @@ struct NetUser {
     /* Constant once open */
     Slirp *slirp;
     Loop *loop;         /* the main loop */
+    bool ipv4;
     char **dnssearch;
     uint8_t *flat;      /* a frame in one piece */
     NetEgress *egress;  /* NULL: the guest may reach everything */
@@ -44,6 +47,7 @@ struct NetUser {
     unsigned round;
     Timer *timeout;
     GPtrArray *forwards; /* NetGuestForward */
+    GPtrArray *commands; /* NetGuestCommand */
     GArray *opened;     /* EgressForward */
     NetUserSaved *saved;
     GQueue resets;      /* GByteArray: what the egress policy sends in the guest's name */
@@ -62,6 +66,14 @@ bool net_user_add_guestfwd(NetUser *u, const char *rule, GError **error);
 void net_user_remove_guestfwds(NetUser *u);
 /* What guestfwds' chardevs have waiting may be taken now. */
 void net_user_poll_guestfwds(NetUser *u);
+/* The error of a guestfwd whose address cannot be one. */
+bool net_user_no_place(struct in_addr address, int port, GError **error);
+
+/* user-command.c: a guestfwd that leads to a program (libslirp keeps it until its own end).  NULL: error. */
+NetGuestCommand *net_guest_command_new(NetUser *u, const char *text, struct in_addr address, int port, GError **error);
+void net_guest_command_free(NetGuestCommand *c);
+/* libslirp may have connected to it. */
+void net_guest_command_accept(NetGuestCommand *c);
 
 /* user-log.c: what libslirp logs becomes lines of our log, for the process' life. */
 void net_user_hear_slirp(void);

@@ -27,9 +27,10 @@
 #define SPEC_LINKED      0xac00 /* 1000 Mbit/s, full duplex, resolved, link */
 #define INT_LINK_CHANGED 0x0c00
 
-static bool on_page_0(const E1000 *e)
+/* Pages of the 82574's have the same first 16 registers, those of IEEE 802.3; of the others only page 0's are here. */
+static bool is_there(const E1000 *e, unsigned n)
 {
-    return !e1000_is_82574(e) || !e->phy[PHY_PAGE_SELECT];
+    return !e1000_is_82574(e) || !e->phy[PHY_PAGE_SELECT] || n <= PHY_EXT_STATUS || n == PHY_PAGE_SELECT;
 }
 
 /* ---- link ---- */
@@ -104,7 +105,7 @@ static uint16_t phy_read(E1000 *e, unsigned n)
 {
     uint16_t value = e->phy[n];
 
-    if (!on_page_0(e) && n != PHY_PAGE_SELECT) {
+    if (!is_there(e, n)) {
         return 0;
     }
     switch (n) {
@@ -130,7 +131,7 @@ static void phy_write(E1000 *e, unsigned n, uint16_t value)
 {
     uint16_t old = e->phy[n];
 
-    if (!on_page_0(e) && n != PHY_PAGE_SELECT) {
+    if (!is_there(e, n)) {
         return;
     }
     switch (n) {

@@ -135,20 +135,21 @@ static void rctl_wrote(Device *dev, uint64_t old)
     e1000_ring_doorbell(e); /* there may be room now, or nobody who wants frames */
 }
 
-#define FILTER_WRITE(NAME, ARRAY) \
+/* WRITABLE: of the n-th. */
+#define FILTER_WRITE(NAME, ARRAY, WRITABLE) \
     static void NAME##_write(Device *dev, unsigned n, uint64_t value) \
     { \
         E1000 *e = e1000(dev); \
         uint32_t old = e->ARRAY[n]; \
 \
-        e->ARRAY[n] = (uint32_t)value; \
+        e->ARRAY[n] = (uint32_t)value & (WRITABLE); \
         if (old != e->ARRAY[n]) { \
             net_filter_changed(&e->nic); \
         } \
     }
-FILTER_WRITE(mta, mta)
-FILTER_WRITE(vfta, vfta)
-FILTER_WRITE(ra, ra)
+FILTER_WRITE(mta, mta, ALL32)
+FILTER_WRITE(vfta, vfta, ALL32)
+FILTER_WRITE(ra, ra, n % 2 ? RAH_WRITABLE : ALL32)
 
 static void rdt_wrote(Device *dev, uint64_t old)
 {

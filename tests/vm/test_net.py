@@ -3,7 +3,7 @@
 
 import random
 
-from vmtest import BOOT, Skip, device_only, ended_well, needs
+from vmtest import BOOT, Skip, device_only, ended_well, lodge_only, needs
 
 NET = ". /scripts/network; "
 MACHINE = "-M q35 -m 256M "
@@ -152,10 +152,25 @@ def test_user_network_serves_files_and_asks_for_names_in_the_sandbox(vm):
     vm.shell(f"chmod 755 {folder}; echo by tftp >{folder}/boot")
     # Whether there is an answer from a name server is the host's matter; that the domain survives the question is not.
     output = ended_well(vm.guest(
-        MACHINE + f"-nic user,tftp={folder},bootfile=boot,guestfwd=tcp:10.0.2.100:80-cmd:true -sandbox on,spawn=allow",
+        MACHINE + f"-nic user,tftp={folder},bootfile=boot -sandbox on",
         run=NET + "lease eth0; tftp -g -r boot -l /tmp/boot 10.0.2.2 && cat /tmp/boot; "
                   "timeout 3 nslookup localhost 10.0.2.3; ping -c 1 -w 2 127.0.0.1; ping -c 1 -W 1 10.0.2.3; "
-                  "echo x | timeout 2 nc 10.0.2.100 80; echo survived"))
+                  "echo survived"))
     assert "bootfile=boot" in output
     assert "by tftp" in output
     assert "survived" in output
+
+
+@needs("cloud")
+@lodge_only
+@device_only
+def test_guestfwd_starts_a_program_for_each_connection_in_the_sandbox(vm):
+    many = "for i in $(seq 10); do (sleep 2; echo a$((i + 100))z) | nc 10.0.2.100 80 & done; wait"
+    output = ended_well(vm.guest(
+        MACHINE + "-nic user,guestfwd=tcp:10.0.2.100:80-cmd:cat,"
+        "guestfwd=tcp:10.0.2.101:80-cmd:\"/bin/sh -c 'echo pid=\\$\\$; read x; echo got \\$x; echo bad >&2'\"",
+        run=NET + f"lease eth0; {many}; for i in 1 2; do echo $((40 + i)) | nc 10.0.2.101 80; done"))
+    assert all(f"a{i + 100}z" in output for i in range(1, 11)), "a connection got no program"
+    assert "got 41" in output and "got 42" in output and output.count("bad") == 2
+    pids = [line for line in output.splitlines() if line.startswith("pid=")]
+    assert len(set(pids)) == 2, pids

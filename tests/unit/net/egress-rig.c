@@ -9,6 +9,7 @@
 
 #include "hw/devices.h"
 #include "vmm/bytes.h"
+#include "vmm/chardev.h"
 #include "vmm/error.h"
 #include "vmm/timer.h"
 
@@ -43,10 +44,22 @@ static EgressAddress address(const char *text)
     return egress_address6(bytes);
 }
 
+/* Where the log goes: a file; or, if the policy names it, a chardev that listens. */
+static char *log_option(EgressRig *r, const char *policy)
+{
+    g_autofree char *chardev = g_strdup_printf("socket,id=log,path=%s,server=on,wait=off", r->audit);
+
+    if (!strstr(policy, "audit-chardev=log")) {
+        return g_strdup_printf(",audit=%s", r->audit);
+    }
+    g_assert(chardev_add_text(r->domain, chardev, NULL));
+    return g_strdup("");
+}
+
 EgressRig *egress_rig_new(const char *policy)
 {
     EgressRig *r = g_new0(EgressRig, 1);
-    g_autofree char *text = NULL;
+    g_autofree char *text = NULL, *log = NULL;
     g_autoptr(Json) json = NULL;
     g_autoptr(GError) error = NULL;
     EgressPlace place;
@@ -57,7 +70,8 @@ EgressRig *egress_rig_new(const char *policy)
     egress_rig_at(r, 0);
     r->folder = g_dir_make_tmp("lodge-egress-XXXXXX", NULL);
     r->audit = g_build_filename(r->folder, "audit", NULL);
-    text = g_strdup_printf("egress-policy,id=p,audit=%s,%s", r->audit, policy);
+    log = log_option(r, policy);
+    text = g_strdup_printf("egress-policy,id=p%s,%s", log, policy);
     json = keyval_parse(text, "qom-type", &error);
     if (!json || !object_add(r->domain, json, &error)) {
         g_error("%s: %s", text, error->message);
@@ -78,6 +92,7 @@ void egress_rig_free(EgressRig *r)
 {
     net_egress_free(r->egress);
     objects_free(r->domain);
+    chardev_remove_all(r->domain);
     domain_free(r->domain);
     g_array_unref(r->forwards);
     unlink(r->audit);

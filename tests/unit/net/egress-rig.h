@@ -21,7 +21,8 @@ typedef struct EgressRig {
     size_t guest_bytes, network_bytes;
 } EgressRig;
 
-EgressRig *egress_rig_new(const char *policy); /* properties behind egress-policy,id=p */
+/* Properties behind egress-policy,id=p.  `audit` is its log; with audit-chardev=log, the socket at which that is read. */
+EgressRig *egress_rig_new(const char *policy);
 void egress_rig_free(EgressRig *r);
 void egress_rig_at(EgressRig *r, int64_t ms); /* guest time, since the beginning */
 

@@ -5,10 +5,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "tests/unit/net/egress-talk.h"
+#include "vmm/host.h"
 
 /* ---- changes ---- */
 
@@ -161,6 +164,25 @@ static void test_a_flood_does_not_fill_the_log(void **state)
     assert_true(length < 4000 * 200);
 }
 
+static void test_a_log_that_nobody_read_says_how_much_is_missing(void **state)
+{
+    g_autofree char *read_here = g_malloc0(4096);
+    int fd;
+
+    with("default=deny,audit-chardev=log");
+    assert_false(syn(OUT, 80));
+    assert_false(syn(OUT, 81));
+    fd = host_connect_unix(rig->audit, NULL);
+    assert_true(fd >= 0);
+    egress_rig_at(rig, 1);
+    assert_false(syn(OUT, 82));
+    egress_rig_at(rig, 2);
+    assert_true(recv(fd, read_here, 4095, MSG_DONTWAIT) > 0);
+    assert_non_null(strstr(read_here, ":82\""));
+    assert_non_null(strstr(read_here, "\"left-out\": 2}"));
+    close(fd);
+}
+
 #define TEST(NAME) cmocka_unit_test_teardown(test_##NAME, egress_teardown)
 
 int main(void)
@@ -176,6 +198,7 @@ int main(void)
         TEST(a_quota_used_up_cuts_everything),
         TEST(questions_and_answers_count),
         TEST(a_flood_does_not_fill_the_log),
+        TEST(a_log_that_nobody_read_says_how_much_is_missing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

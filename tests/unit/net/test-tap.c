@@ -255,6 +255,31 @@ static void test_frames_of_the_guest_leave(void **state)
     assert_memory_equal(got, frame, FRAME);
 }
 
+/* By number it may be one of ours. */
+static void test_descriptor_that_is_no_vhost_net_is_refused_and_stays_open(void **state)
+{
+    Guest *t = start(state);
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    g_autofree char *text = g_strdup_printf("tap,id=m,ifname=lodge-test2,script=no,downscript=no,vhostfd=%d", fd);
+    g_autofree char *expected = g_strdup_printf("descriptor '%d' is no /dev/vhost-net", fd);
+    g_autoptr(GError) error = NULL;
+
+    assert_false(netdev_add_text(t->g.rig->domain, text, &error));
+    assert_non_null(strstr(error->message, expected));
+    assert_int_equal(write(fd, "x", 1), 1);
+    close(fd);
+    assert_int_equal(if_nametoindex("lodge-test2"), 0);
+}
+
+static void test_script_that_fails_is_named_with_its_interface(void **state)
+{
+    Guest *t = start(state);
+    g_autoptr(GError) error = NULL;
+
+    assert_false(netdev_add_text(t->g.rig->domain, "tap,id=m,ifname=lodge-test2,script=/bin/false", &error));
+    assert_non_null(strstr(error->message, "interface 'lodge-test2' is not set up: '/bin/false' failed with status 1"));
+}
+
 /* Interfaces send nothing of their own when they come up. */
 static void be_silent(void)
 {
@@ -296,6 +321,8 @@ int main(void)
         BOTH(interface_goes_with_its_netdev_though_reads_wait),
         BOTH(frames_arrive_after_the_driver_began_anew),
         BOTH(frames_of_the_guest_leave),
+        BOTH(descriptor_that_is_no_vhost_net_is_refused_and_stays_open),
+        BOTH(script_that_fails_is_named_with_its_interface),
     };
 
     allowed = enter_namespace();

@@ -115,16 +115,22 @@ static void test_the_phy_says_what_it_is_and_that_there_is_a_link(void **state)
     assert_true(nic_get(n, R_MDIC) & MDIC_ERROR);
 }
 
-static void test_only_the_first_page_of_the_newer_phy_has_registers(void **state)
+static void test_all_pages_of_the_newer_phy_have_its_first_registers_and_one_the_others(void **state)
 {
     Nic *n = *state;
 
     assert_int_equal(nic_phy(n, PHY_ID2), 0x0cb1);
-    nic_set_phy(n, PHY_PAGE_SELECT, 3);
-    assert_int_equal(nic_phy(n, PHY_ID2), 0);
-    assert_int_equal(nic_phy(n, PHY_PAGE_SELECT), 3);
-    nic_set_phy(n, PHY_PAGE_SELECT, 0);
+    assert_int_equal(nic_phy(n, PHY_SPEC_CTRL), 0x0360);
+    nic_set_phy(n, PHY_PAGE_SELECT, 769);
     assert_int_equal(nic_phy(n, PHY_ID2), 0x0cb1);
+    assert_true(nic_phy(n, PHY_STATUS) & PHY_STATUS_LINK);
+    nic_set_phy(n, PHY_CTRL, 0x0140);
+    assert_int_equal(nic_phy(n, PHY_SPEC_CTRL), 0);
+    nic_set_phy(n, PHY_SPEC_CTRL, 0x1234);
+    assert_int_equal(nic_phy(n, PHY_PAGE_SELECT), 769);
+    nic_set_phy(n, PHY_PAGE_SELECT, 0);
+    assert_int_equal(nic_phy(n, PHY_CTRL), 0x0140);
+    assert_int_equal(nic_phy(n, PHY_SPEC_CTRL), 0x0360);
 }
 
 static void test_set_link_unplugs_the_cable_and_negotiates_when_it_comes(void **state)
@@ -211,6 +217,23 @@ static void test_masked_causes_are_seen_and_not_told(void **state)
     assert_int_equal(nic_get(n, R_ICR), 0);
 }
 
+/* ethtool -t: what Intel's drivers write to find a broken card. */
+static void test_registers_and_interrupts_are_what_the_drivers_self_test_wants(void **state)
+{
+    Nic *n = *state;
+
+    nic_put(n, 0x5404, UINT32_MAX); /* RAH0 */
+    assert_int_equal(nic_get(n, 0x5404), 0x8003ffff);
+    nic_put(n, 0x5400, 0xa5a5a5a5); /* RAL0 */
+    assert_int_equal(nic_get(n, 0x5400), 0xa5a5a5a5);
+    for (unsigned i = 0; i < 10; i++) {
+        nic_put(n, R_IMS, 1u << i);
+        nic_put(n, R_ICS, 1u << i);
+        assert_int_equal(nic_get(n, R_ICR) & 0x3ff, 1u << i);
+        nic_put(n, R_IMC, 1u << i);
+    }
+}
+
 static void test_a_reset_by_the_io_bar_stops_everything(void **state)
 {
     Nic *n = *state;
@@ -293,12 +316,14 @@ int main(void)
         OLD(test_the_eeprom_is_written_once_that_is_enabled_and_keeps_it_over_a_reset),
         NEW(test_the_newer_eeprom_is_written_by_a_register),
         OLD(test_the_phy_says_what_it_is_and_that_there_is_a_link),
-        NEW(test_only_the_first_page_of_the_newer_phy_has_registers),
+        NEW(test_all_pages_of_the_newer_phy_have_its_first_registers_and_one_the_others),
         OLD(test_set_link_unplugs_the_cable_and_negotiates_when_it_comes),
         OLD(test_negotiation_starts_anew_when_it_is_told_to),
         OLD(test_an_interrupt_waits_for_its_throttle),
         OLD(test_received_frames_are_told_late_but_not_too_late),
         OLD(test_masked_causes_are_seen_and_not_told),
+        OLD(test_registers_and_interrupts_are_what_the_drivers_self_test_wants),
+        NEW(test_registers_and_interrupts_are_what_the_drivers_self_test_wants),
         OLD(test_a_reset_by_the_io_bar_stops_everything),
         OLD(test_a_restored_nic_goes_on_and_announces_itself),
         OLD(test_the_filter_can_be_looked_at),

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "net/announce.h"
+#include "net/net-commands.h"
 #include "virtio-guest.h"
 #include "vmm/object.h"
 
@@ -472,6 +473,7 @@ static void test_a_filter_lets_through_what_is_asked_for(void **state)
     static const uint8_t off = 0, table[] = { 1, 0, 0, 0, 0x52, 0x54, 0, 0, 0, 8, 0, 0, 0, 0 };
     uint8_t ours[64], others[64], broadcast[64];
     Guest *t = *state;
+    GString *info = g_string_new(NULL);
 
     make_frame(ours, OURS, sizeof(ours));
     make_frame(others, OTHERS, sizeof(others));
@@ -493,6 +495,9 @@ static void test_a_filter_lets_through_what_is_asked_for(void **state)
     assert_int_equal(command(t, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, "\x52\x54\0\0\0\x55", 6),
                      VIRTIO_NET_OK);
     assert_int_equal(rig_read(t->g.rig, t->g.device + 5, 1), 0x55);
+    net_info(t->g.rig->domain, info);
+    assert_non_null(strstr(info->str, "macaddr=52:54:00:00:00:55"));
+    g_string_free(info, TRUE);
 }
 
 static void test_vlans_are_filtered(void **state)
