@@ -397,6 +397,50 @@ static void test_a_difference_is_named(void **state)
                      "the state of '/machine/clock' has version 2, and this program knows versions up to 1");
 }
 
+static void check_devices(const char *there, const char *here, const char *sentence)
+{
+    static const char clock_device[] = "{\"path\": \"/machine/clock\", \"state\": \"clock\", \"version\": 2}";
+    MigrateHeader theirs = header_with(clock_device, there), ours = header_with(clock_device, here);
+    g_autoptr(GError) error = NULL;
+
+    assert_int_equal(migrate_header_fits(&theirs, &ours, &error), sentence == NULL);
+    if (sentence) {
+        assert_string_equal(error->message, sentence);
+    }
+    migrate_header_clear(&theirs);
+    migrate_header_clear(&ours);
+}
+
+#define DEVICE(PATH, STATE) "{\"path\": \"" PATH "\", \"state\": \"" STATE "\", \"version\": 1}"
+#define DEVICE_AT(PATH, STATE, AT) \
+    "{\"path\": \"" PATH "\", \"state\": \"" STATE "\", \"version\": 1, \"at\": \"" AT "\"}"
+
+static void test_a_card_that_the_guest_would_find_elsewhere_is_named(void **state)
+{
+    check_devices(DEVICE_AT("/c", "card", "pcie.0/02.0"), DEVICE_AT("/c", "card", "pcie.0/02.0"), NULL);
+    check_devices(DEVICE_AT("/c", "card", "pcie.0/02.0"), DEVICE_AT("/c", "card", "pcie.0/10.0"),
+                  "'/c' is at pcie.0/02.0 there, and at pcie.0/10.0 in this domain");
+    check_devices(DEVICE("/c", "card"), DEVICE_AT("/c", "card", "pcie.0/10.0"), NULL); /* saved before that was said */
+}
+
+#define NUMBER(N, STATE) DEVICE("/machine/unattached/device[" #N "]", STATE)
+#define ANON(N, STATE) DEVICE("/machine/peripheral-anon/device[" #N "]/virtio-backend", STATE)
+
+/* The numbers of those behind it are others, too. */
+static void test_what_is_lacking_is_named_not_who_has_its_number(void **state)
+{
+    check_devices(NUMBER(0, "hpet") ", " NUMBER(1, "i8042"), NUMBER(0, "i8042"),
+                  "it has '/machine/unattached/device[0]' (hpet), which this domain does not have");
+    check_devices(NUMBER(0, "i8042"), NUMBER(0, "hpet") ", " NUMBER(1, "i8042"),
+                  "this domain has '/machine/unattached/device[0]' (hpet), which it does not have");
+    check_devices(NUMBER(0, "pit") ", " NUMBER(1, "hpet") ", " ANON(0, "blk"), NUMBER(0, "hpet") ", " NUMBER(2, "pit"),
+                  "it has '/machine/peripheral-anon/device[0]/virtio-backend' (blk), which this domain does not have");
+    check_devices(ANON(0, "rng") ", " ANON(1, "blk"), ANON(0, "blk") ", " ANON(1, "rng"),
+                  "'/machine/peripheral-anon/device[0]/virtio-backend' is 'rng' there, and 'blk' in this domain");
+    check_devices(ANON(0, "blk") ", " ANON(1, "blk"), ANON(0, "blk"),
+                  "it has '/machine/peripheral-anon/device[1]/virtio-backend' (blk), which this domain does not have");
+}
+
 static void test_a_header_comes_back_as_it_was_and_no_bit_of_it_can_change(void **state)
 {
     MigrateHeader header = header_with(NULL, NULL), again;
@@ -449,6 +493,8 @@ int main(void)
         cmocka_unit_test(test_a_mapped_file_that_is_cut_or_overlaps_is_refused),
         cmocka_unit_test(test_a_file_that_is_cut_while_it_is_read_is_refused),
         cmocka_unit_test(test_a_difference_is_named),
+        cmocka_unit_test(test_a_card_that_the_guest_would_find_elsewhere_is_named),
+        cmocka_unit_test(test_what_is_lacking_is_named_not_who_has_its_number),
         cmocka_unit_test(test_a_header_comes_back_as_it_was_and_no_bit_of_it_can_change),
         cmocka_unit_test(test_a_device_that_went_meanwhile_is_missed),
     };
