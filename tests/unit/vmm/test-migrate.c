@@ -10,7 +10,9 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/bytes.h"
@@ -299,6 +301,42 @@ static void test_a_mapped_file_is_memory_that_changes_alone(void **state)
     check_mapped(MIGRATE_LAZY_PREFAULT, 0);
 }
 
+#define MIB (UINT64_C(1) << 20)
+
+/* To look at a hole of a file makes pages of it, here as in the host's cache. */
+static void test_large_holes_of_a_mapped_file_stay_holes(void **state)
+{
+    RamBacking backing = { .kind = RAM_ANONYMOUS, .reserve = true, .dump = true };
+    RamBlock *block = ram_block_new("destination", 16 * MIB, &backing, NULL);
+    MigrateRam *ram = g_new0(MigrateRam, 1);
+    g_autofree uint8_t *there = g_malloc(16 * MIB);
+    const uint64_t written[] = { MIB / 2, 9 * MIB, 14 * MIB };
+    MigrateHeader header = { .layout = MIGRATE_MAPPED };
+    MigrateMapped mapped;
+    struct stat before, after;
+    int fd = memfd_create("saved", MFD_CLOEXEC);
+
+    migrate_ram_add(ram, "pc.ram", block);
+    ram_block_unref(block);
+    migrate_ram_describe(ram, MIGRATE_ALIGN, &header);
+    memset(host_of(ram), 0xff, 16 * MIB); /* what a reset left there */
+    assert_int_equal(ftruncate(fd, (off_t)(MIGRATE_ALIGN + 16 * MIB)), 0);
+    for (size_t i = 0; i < G_N_ELEMENTS(written); i++) {
+        assert_int_equal(pwrite(fd, "content", 7, (off_t)(MIGRATE_ALIGN + written[i])), 7);
+    }
+    assert_true(migrate_ram_map(ram, fd, MIGRATE_LAZY_ON, NULL, &mapped, NULL));
+    assert_int_equal(mapped.read, 0);
+    assert_int_equal(pread(fd, there, 16 * MIB, MIGRATE_ALIGN), 16 * MIB);
+    assert_int_equal(fstat(fd, &before), 0);
+    assert_memory_equal(host_of(ram) + 2 * MIB, there + 2 * MIB, 14 * MIB);
+    assert_int_equal(fstat(fd, &after), 0);
+    assert_in_range((after.st_blocks - before.st_blocks) * 512, 0, 4 * MIB - 1); /* not the 12 MiB that hold nothing */
+    assert_memory_equal(host_of(ram), there, 2 * MIB);
+    close(fd);
+    migrate_header_clear(&header);
+    migrate_ram_free(ram);
+}
+
 static void test_a_mapped_file_can_be_read_at_once(void **state)
 {
     check_mapped(MIGRATE_LAZY_OFF, SIZE);
@@ -489,6 +527,7 @@ int main(void)
         cmocka_unit_test(test_a_flipped_bit_is_found),
         cmocka_unit_test(test_pages_outside_of_memory_are_refused),
         cmocka_unit_test(test_a_mapped_file_is_memory_that_changes_alone),
+        cmocka_unit_test(test_large_holes_of_a_mapped_file_stay_holes),
         cmocka_unit_test(test_a_mapped_file_can_be_read_at_once),
         cmocka_unit_test(test_a_mapped_file_that_is_cut_or_overlaps_is_refused),
         cmocka_unit_test(test_a_file_that_is_cut_while_it_is_read_is_refused),
