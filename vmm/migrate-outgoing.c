@@ -258,6 +258,15 @@ static bool step_stop(Migration *m, GError **error)
     return !m->domain->run.quit || error_set(error, "the domain ends");
 }
 
+void migrate_outgoing_pause(Domain *domain)
+{
+    Migration *m = domain->migration ? domain->migration->migration : NULL;
+
+    if (m && m->stopped && m->before == RUN_STATE_RUNNING) {
+        m->before = RUN_STATE_PAUSED;
+    }
+}
+
 static bool step_device(Migration *m, GError **error)
 {
     if (!goes_on(m, error)) {

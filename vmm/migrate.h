@@ -35,6 +35,8 @@ void migrate_set_storage(Domain *domain, const MigrateStorage *storage);
 bool migrate_incoming(Domain *domain, const char *uri, bool run, void (*ready)(void), GError **error);
 /* `cont` and `stop` meanwhile: whether it runs when it is there.  False: nothing comes. */
 bool migrate_incoming_set_run(Domain *domain, bool run);
+/* `stop` of a domain that stands still for its migration: wherever it goes on, it is paused. */
+void migrate_outgoing_pause(Domain *domain);
 /* Whether no device may come or go: a migration is under way, and not only waits for its source. */
 bool migrate_keeps_devices(const Domain *domain);
 /* How NICs are announced where a domain has arrived, as migrate-set-parameters says (net/announce.h); ms. */

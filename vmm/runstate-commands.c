@@ -116,7 +116,11 @@ static bool query_status(CommandCall *call, const void *args, void *ret, GError 
 
 static bool stop(CommandCall *call, const void *args, void *ret, GError **error)
 {
-    if (domain_run_state(call->domain) != RUN_STATE_INMIGRATE || !migrate_incoming_set_run(call->domain, false)) {
+    RunState state = domain_run_state(call->domain);
+
+    if (state == RUN_STATE_FINISH_MIGRATE) {
+        migrate_outgoing_pause(call->domain);
+    } else if (state != RUN_STATE_INMIGRATE || !migrate_incoming_set_run(call->domain, false)) {
         domain_stop(call->domain, RUN_STATE_PAUSED);
     }
     return true;

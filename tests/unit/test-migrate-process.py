@@ -134,6 +134,20 @@ class MigrateTest(MigrateCase):
         source.wait("pre-switchover")
         return source, destination
 
+    def test_stop_before_the_switchover_pauses_it_wherever_it_goes_on(self):
+        source, _ = self.waits_before_switchover()
+        self.assertEqual(source.ask("stop"), {})
+        self.assertEqual(source.state(), "finish-migrate")
+        self.assertEqual(source.ask("migrate_cancel"), {})
+        source.wait("cancelled")
+        self.assertEqual(source.state(), "paused")
+        source, destination = self.waits_before_switchover()
+        self.assertEqual(source.ask("stop"), {})
+        self.assertEqual(source.ask("migrate-continue", state="pre-switchover"), {})
+        source.wait("completed")
+        destination.wait("completed")
+        self.assertEqual((source.state(), destination.state()), ("postmigrate", "paused"))
+
     def test_a_cancelled_migration_can_be_repeated(self):
         source, destination = self.waits_before_switchover()
         self.assertEqual(source.ask("migrate_cancel"), {})
