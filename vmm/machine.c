@@ -299,16 +299,15 @@ static void restore_rom(Machine *machine, const Rom *rom)
     uint64_t address = rom->address;
 
     while (left) {
-        uint64_t length = left, offset;
+        uint64_t length = left;
         void *host = memory_ram_pointer(as, address, &length, false);
-        RamBlock *block = host ? ram_block_find_host(host, &offset) : NULL;
 
-        if (!block) {
+        if (!host) {
             log_warning("%s: there is no RAM at 0x%" G_GINT64_MODIFIER "x for it", rom->name, address);
             return;
         }
         memcpy(host, data, length);
-        ram_dirty_set(block, offset, length);
+        memory_ram_written(host, length);
         data += length;
         address += length;
         left -= length;

@@ -536,6 +536,16 @@ void *memory_ram_pointer(AddressSpace *as, uint64_t address, uint64_t *length, b
     return r->host + (address - r->first);
 }
 
+void memory_ram_written(const void *host, uint64_t length)
+{
+    uint64_t offset;
+    RamBlock *block = ram_block_find_host(host, &offset);
+
+    if (block) {
+        ram_dirty_set(block, offset, length);
+    }
+}
+
 void memory_each_range(AddressSpace *as, MemoryRangeFn fn, void *opaque)
 {
     const View *view = address_space_view(as);

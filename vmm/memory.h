@@ -145,9 +145,10 @@ typedef struct MemoryRange {
     bool readonly, romd;
 } MemoryRange;
 bool memory_lookup(AddressSpace *as, uint64_t address, MemoryRange *ret);
-/* Host address of RAM at `address`, NULL if it is none; *length is cut to what is contiguous.  write: counts as
- * written at once, so while no vCPU runs. */
+/* Host address of RAM at `address`, NULL if it is none; *length is cut to what is contiguous.  write: it may be written
+ * while no vCPU runs, and memory_ram_written() is told afterwards. */
 void *memory_ram_pointer(AddressSpace *as, uint64_t address, uint64_t *length, bool write);
+void memory_ram_written(const void *host, uint64_t length);
 typedef bool (*MemoryRangeFn)(const MemoryRange *range, void *opaque);
 void memory_each_range(AddressSpace *as, MemoryRangeFn fn, void *opaque);
 /* As text for people: the trees, with those that aliases in them show; disabled: also what is switched off. */

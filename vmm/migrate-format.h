@@ -90,7 +90,7 @@ typedef enum MigrateLayout { MIGRATE_INLINE, MIGRATE_MAPPED } MigrateLayout;
 /* 32 bits of CPUID, as the guest sees them. */
 typedef struct MigrateFeatures { uint32_t leaf, subleaf; int reg; uint32_t bits; } MigrateFeatures;
 typedef struct MigrateBlockInfo { char *id; uint64_t size, offset; } MigrateBlockInfo;
-typedef struct MigrateDeviceInfo { char *path, *state; uint32_t version; } MigrateDeviceInfo;
+typedef struct MigrateDeviceInfo { char *path, *state; uint32_t version; char *at; } MigrateDeviceInfo; /* at: may be NULL */
 
 typedef struct MigrateHeader {
     char *program, *name, *machine, *accelerator, *cpu;

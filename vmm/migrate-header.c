@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "vmm/bytes.h"
+#include "vmm/device.h"
 #include "vmm/domain.h"
 #include "vmm/error.h"
 #include "vmm/machine.h"
@@ -47,6 +48,7 @@ static const FieldStruct device_struct = {
         F_STR("path", MigrateDeviceInfo, path, NULL, .flags = FIELD_REQUIRED, .help = "Where it is"),
         F_STR("state", MigrateDeviceInfo, state, NULL, .flags = FIELD_REQUIRED, .help = "Name of its table of state"),
         F_UINT("version", MigrateDeviceInfo, version, 1, .flags = FIELD_REQUIRED, .help = "Version of that table"),
+        F_STR("at", MigrateDeviceInfo, at, NULL, .help = "Where the guest finds it: its bus, and its address there"),
         FIELD_END
     },
 };
@@ -113,15 +115,26 @@ static void collect_features(const Machine *machine, MigrateHeader *ret)
     }
 }
 
-static void collect_devices(const StateList *list, MigrateHeader *ret)
+/* The caller's; NULL: its bus has no addresses, or it is no device. */
+static char *place_of(Domain *domain, const char *path)
 {
+    Device *dev = device_find(domain, path);
+    g_autofree char *address = dev && dev->bus && dev->bus->class->address ? dev->bus->class->address(dev) : NULL;
+
+    return address ? g_strconcat(dev->bus->name, "/", address, NULL) : NULL;
+}
+
+static void collect_devices(Domain *domain, MigrateHeader *ret)
+{
+    const StateList *list = domain_state(domain);
+
     ret->devices.items = g_new0(MigrateDeviceInfo, list->items->len);
     for (unsigned i = 0; i < list->items->len; i++) {
         const StateItem *item = g_ptr_array_index(list->items, i);
 
         FIELD_LIST_AT(ret->devices, MigrateDeviceInfo, ret->devices.n++) =
             (MigrateDeviceInfo) { g_strdup(item->path), g_strdup(item->desc->name ? item->desc->name : "none"),
-                                  item->desc->version };
+                                  item->desc->version, place_of(domain, item->path) };
     }
 }
 
@@ -147,7 +160,7 @@ void migrate_header_collect(Domain *domain, MigrateHeader *ret)
     if (has_tsc(domain)) {
         ret->tsc_khz = domain_accel(domain)->class->tsc_khz(domain_vcpu(domain, 0));
     }
-    collect_devices(domain_state(domain), ret);
+    collect_devices(domain, ret);
 }
 
 void migrate_header_clear(MigrateHeader *header)
@@ -331,11 +344,38 @@ static const MigrateDeviceInfo *find_device(const MigrateHeader *header, const c
     return NULL;
 }
 
-/* The less, the better it says what is missing: a part of a device says less than that, unless that has no state. */
-static unsigned depth(const MigrateDeviceInfo *d)
+static bool has_kind(const MigrateHeader *header, const char *state)
 {
-    unsigned n = strcmp(d->state, "none") == 0 ? G_MAXUINT / 2 : 0;
+    for (size_t i = 0; i < header->devices.n; i++) {
+        if (strcmp(FIELD_LIST_AT(header->devices, MigrateDeviceInfo, i).state, state) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
 
+/* Where devices have numbers, which are others' where there is one more or less before them. */
+static bool is_counted(const MigrateDeviceInfo *d)
+{
+    return g_str_has_prefix(d->path, "/machine/unattached/") || g_str_has_prefix(d->path, "/machine/peripheral-anon/");
+}
+
+static bool is_lacking(const MigrateHeader *lacks, const MigrateDeviceInfo *d)
+{
+    return !state_is_optional(d->path) &&
+           (!find_device(lacks, d->path) || (is_counted(d) && !has_kind(lacks, d->state)));
+}
+
+/* How little it says of what is lacking: a part of a device says less than that, unless that has no state, and a number
+ * little of a kind that is there. */
+#define VAGUE 1000u
+static unsigned vagueness(const MigrateHeader *lacks, const MigrateDeviceInfo *d)
+{
+    unsigned n = strcmp(d->state, "none") == 0 ? 4 * VAGUE : 0;
+
+    if (is_counted(d) && has_kind(lacks, d->state)) {
+        n += g_str_has_prefix(d->path, "/machine/unattached/") ? 2 * VAGUE : VAGUE;
+    }
     for (const char *p = d->path; *p; p++) {
         n += *p == '/';
     }
@@ -343,26 +383,45 @@ static unsigned depth(const MigrateDeviceInfo *d)
 }
 
 /* What one has and the other lacks; NULL: there is nothing. */
-static const MigrateDeviceInfo *find_lacking(const MigrateHeader *has, const MigrateHeader *lacks)
+static const MigrateDeviceInfo *find_lacking(const MigrateHeader *has, const MigrateHeader *lacks, bool *ret_vague)
 {
     const MigrateDeviceInfo *found = NULL;
+    unsigned least = G_MAXUINT;
 
     for (size_t i = 0; i < has->devices.n; i++) {
         const MigrateDeviceInfo *d = &FIELD_LIST_AT(has->devices, MigrateDeviceInfo, i);
+        unsigned n = vagueness(lacks, d);
 
-        if (!find_device(lacks, d->path) && !state_is_optional(d->path) && (!found || depth(d) < depth(found))) {
+        if (n < least && is_lacking(lacks, d)) {
             found = d;
+            least = n;
         }
     }
+    *ret_vague = found && least >= VAGUE;
     return found;
+}
+
+static bool has_more(const MigrateDeviceInfo *d, GError **error)
+{
+    return error_set(error, "it has '%s' (%s), which this domain does not have", d->path, d->state);
+}
+
+static bool has_less(const MigrateDeviceInfo *d, GError **error)
+{
+    return error_set(error, "this domain has '%s' (%s), which it does not have", d->path, d->state);
 }
 
 static bool fits_devices(const MigrateHeader *theirs, const MigrateHeader *ours, GError **error)
 {
-    const MigrateDeviceInfo *more = find_lacking(theirs, ours), *less = find_lacking(ours, theirs);
+    bool more_is_vague, less_is_vague;
+    const MigrateDeviceInfo *more = find_lacking(theirs, ours, &more_is_vague);
+    const MigrateDeviceInfo *less = find_lacking(ours, theirs, &less_is_vague);
 
-    if (more) {
-        return error_set(error, "it has '%s' (%s), which this domain does not have", more->path, more->state);
+    if (more && !more_is_vague) {
+        return has_more(more, error);
+    }
+    if (less && !less_is_vague) {
+        return has_less(less, error);
     }
     for (size_t i = 0; i < theirs->devices.n; i++) {
         const MigrateDeviceInfo *d = &FIELD_LIST_AT(theirs->devices, MigrateDeviceInfo, i);
@@ -374,13 +433,16 @@ static bool fits_devices(const MigrateHeader *theirs, const MigrateHeader *ours,
         if (strcmp(mine->state, d->state) != 0) {
             return error_set(error, "'%s' is '%s' there, and '%s' in this domain", d->path, d->state, mine->state);
         }
+        if (d->at && mine->at && strcmp(mine->at, d->at) != 0) { /* what was saved may not say */
+            return error_set(error, "'%s' is at %s there, and at %s in this domain", d->path, d->at, mine->at);
+        }
         if (d->version > mine->version) {
             error_set(error, "the state of '%s' has version %u, and this program knows versions up to %u", d->path,
                       d->version, mine->version);
             return error_hint(error, "Use the version of Lodge that saved it, or a later one.");
         }
     }
-    return !less || error_set(error, "this domain has '%s' (%s), which it does not have", less->path, less->state);
+    return more ? has_more(more, error) : !less || has_less(less, error);
 }
 
 bool migrate_header_holds(const MigrateHeader *header, Domain *domain, GError **error)
@@ -388,7 +450,7 @@ bool migrate_header_holds(const MigrateHeader *header, Domain *domain, GError **
     MigrateHeader now = { 0 };
     bool ok;
 
-    collect_devices(domain_state(domain), &now);
+    collect_devices(domain, &now);
     ok = fits_devices(header, &now, error) ||
          error_subject(error, "a device has come or gone since the migration began");
     migrate_header_clear(&now);

@@ -98,13 +98,51 @@ static bool read_block(const MigrateBlock *b, int fd, GError **error)
     return true;
 }
 
+/* The next hole of the file from `at` on that is large enough to be left out, in whole huge pages; `end`: there is none. */
+static uint64_t find_hole(int fd, uint64_t at, uint64_t end, uint64_t least, uint64_t *ret_end)
+{
+    while (at < end) {
+        uint64_t hole = next_of(fd, at, end, SEEK_HOLE), data = next_of(fd, hole, end, SEEK_DATA);
+        uint64_t from = (hole + RAM_HUGE_PAGE - 1) / RAM_HUGE_PAGE * RAM_HUGE_PAGE;
+
+        *ret_end = data / RAM_HUGE_PAGE * RAM_HUGE_PAGE;
+        if (from + least <= *ret_end) {
+            return from;
+        }
+        at = data;
+    }
+    return *ret_end = end;
+}
+
+#define HOLES 1024 /* of a block, at most: each divides a mapping, of which the kernel has only so many */
+
+/* Shows what the file has, but for its large holes, which are memory like any other: who reads a hole of a file fills
+ * the host's cache with zeros, and who writes to one gets no huge pages. */
+static int overlay(const MigrateBlock *b, int fd)
+{
+    uint64_t size = b->pages * GUEST_PAGE_SIZE, end = b->offset + size, hole, next;
+    uint64_t first = MIN(b->offset + RAM_HUGE_PAGE, end); /* so there is a mapping, for its lock, and to be told apart */
+    uint64_t least = MAX(size / HOLES, RAM_HUGE_PAGE);
+    int rc = 0;
+
+    for (uint64_t at = b->offset; at < end && rc == 0; at = next) {
+        hole = find_hole(fd, MAX(at, first), end, least, &next);
+        rc = hole > at ? ram_block_overlay(b->block, at - b->offset, hole - at, fd, at) : 0;
+    }
+    for (uint64_t at = first; at < end && rc == 0; at = next) {
+        hole = find_hole(fd, at, end, least, &next);
+        rc = hole < next ? ram_block_discard(b->block, hole - b->offset, next - hole) : 0;
+    }
+    return rc;
+}
+
 bool migrate_ram_map(MigrateRam *ram, int fd, MigrateLazy lazy, RamFill *fill, MigrateMapped *ret, GError **error)
 {
     *ret = (MigrateMapped) { 0 };
     for (unsigned i = 0; i < ram->n; i++) {
         const MigrateBlock *b = &ram->block[i];
         uint64_t size = b->pages * GUEST_PAGE_SIZE;
-        int rc = lazy == MIGRATE_LAZY_OFF ? -ENOTSUP : ram_block_overlay(b->block, 0, size, fd, b->offset);
+        int rc = lazy == MIGRATE_LAZY_OFF ? -ENOTSUP : overlay(b, fd);
 
         if (rc < 0 && rc != -ENOTSUP) {
             return error_set_errno(error, rc, "cannot map memory '%s' of the saved domain", b->id);

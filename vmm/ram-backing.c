@@ -432,11 +432,15 @@ void ram_mapping_free(RamMapping *map)
     }
 }
 
-static int map_zeroes(void *host, uint64_t length)
+static int map_zeroes(const RamMapping *map, uint64_t offset, uint64_t length)
 {
-    int flags = MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS;
+    uint8_t *host = map->host + offset;
 
-    return mmap(host, length, PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED ? -errno : 0;
+    if (mmap(host, length, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED) {
+        return -errno;
+    }
+    wish(map, host, length);
+    return 0;
 }
 
 /* A kernel that does not know the wish (EINVAL) makes none. */
@@ -542,7 +546,7 @@ int ram_mapping_discard(RamMapping *map, uint64_t offset, uint64_t length)
                          (off_t)length) < 0 ? -errno : 0;
     }
     if (map->fd >= 0 || map->overlaid) { /* dropping our copy would show the file again */
-        return map->page_size > small_page() ? -ENOTSUP : map_zeroes(map->host + offset, length);
+        return map->page_size > small_page() ? -ENOTSUP : map_zeroes(map, offset, length);
     }
     /* Shared anonymous memory outlives MADV_DONTNEED in the page cache. */
     return madvise(map->host + offset, length, map->shared ? MADV_REMOVE : MADV_DONTNEED) < 0 ? -errno : 0;

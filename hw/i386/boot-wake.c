@@ -51,7 +51,7 @@ static void enter_real_mode(X86Cpu *cpu, uint32_t vector)
 
 static bool write_gdt(Domain *domain, bool long_mode, GError **error)
 {
-    uint8_t *p = guest(domain, WAKE_PAGE_TABLES, X86_IDENTITY_MAP_SIZE + GDT_SIZE);
+    uint8_t *p = guest(domain, WAKE_PAGE_TABLES, X86_IDENTITY_MAP_SIZE + GDT_SIZE), *gdt;
 
     if (!p) {
         return error_set(error, "there is no RAM at 0x%x for page tables", WAKE_PAGE_TABLES);
@@ -59,10 +59,11 @@ static bool write_gdt(Domain *domain, bool long_mode, GError **error)
     if (long_mode) {
         x86_boot_identity_map(p, WAKE_PAGE_TABLES);
     }
-    p += WAKE_GDT - WAKE_PAGE_TABLES;
-    memset(p, 0, GDT_SIZE);
-    put64(p + CODE_SELECTOR, long_mode ? UINT64_C(0x00af9b000000ffff) : UINT64_C(0x00cf9b000000ffff));
-    put64(p + DATA_SELECTOR, UINT64_C(0x00cf93000000ffff));
+    gdt = p + (WAKE_GDT - WAKE_PAGE_TABLES);
+    memset(gdt, 0, GDT_SIZE);
+    put64(gdt + CODE_SELECTOR, long_mode ? UINT64_C(0x00af9b000000ffff) : UINT64_C(0x00cf9b000000ffff));
+    put64(gdt + DATA_SELECTOR, UINT64_C(0x00cf93000000ffff));
+    memory_ram_written(p, X86_IDENTITY_MAP_SIZE + GDT_SIZE);
     return true;
 }
 

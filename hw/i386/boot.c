@@ -212,6 +212,7 @@ static bool load_file(X86Boot *boot, int fd, const char *path, uint64_t offset, 
         return error_set_errno(error, rc, "cannot read '%s' into the guest", path);
     }
     memset(p + file_size, 0, memory_size - file_size);
+    memory_ram_written(p, memory_size);
     return true;
 }
 
@@ -240,6 +241,7 @@ static bool write_setup_data(X86Boot *boot, uint8_t *zero_page, GError **error)
         getrandom(p + 16, RNG_SEED_BYTES, 0) != RNG_SEED_BYTES) {
         return error_set_errno(error, errno, "cannot get random bytes for the kernel");
     }
+    memory_ram_written(p, SETUP_DATA_END - SETUP_DATA_ADDRESS);
     return true;
 }
 
@@ -267,7 +269,11 @@ static bool write_zero_page(X86Boot *boot, GError **error)
         put64(e + 8, boot->e820[i].size);
         put32(e + 16, boot->e820[i].type);
     }
-    return write_setup_data(boot, p, error);
+    if (!write_setup_data(boot, p, error)) {
+        return false;
+    }
+    memory_ram_written(p, 4096);
+    return true;
 }
 
 /* struct hvm_start_info version 1, its module list and memory map, in one page. */
@@ -297,6 +303,7 @@ static bool write_start_info(X86Boot *boot, GError **error)
         put64(e + 8, boot->e820[i].size);
         put32(e + 16, boot->e820[i].type);
     }
+    memory_ram_written(p, 4096);
     return true;
 }
 
@@ -313,6 +320,7 @@ static bool write_multiboot(X86Boot *boot, GError **error)
         return error_set(error, "there is no RAM at 0x%x for the Multiboot information", START_INFO_ADDRESS);
     }
     multiboot_write_info(p, &info);
+    memory_ram_written(p, 4096);
     return true;
 }
 
@@ -350,6 +358,7 @@ static bool write_page_tables(X86Boot *boot, GError **error)
         return error_set(error, "there is no RAM at 0x%x for page tables", PAGE_TABLES);
     }
     x86_boot_identity_map(p, PAGE_TABLES);
+    memory_ram_written(p, X86_IDENTITY_MAP_SIZE);
     return true;
 }
 
@@ -366,6 +375,7 @@ static bool write_gdt(X86Boot *boot, GError **error)
     put64(p + 0x10, long_mode ? UINT64_C(0x00af9b000000ffff) : UINT64_C(0x00cf9b000000ffff));
     put64(p + 0x18, UINT64_C(0x00cf93000000ffff));
     put64(p + 0x20, UINT64_C(0x00008b0000000067)); /* TSS, 104 bytes at 0 */
+    memory_ram_written(p, 40);
     return true;
 }
 
@@ -444,6 +454,7 @@ bool x86_boot_reset(X86Boot *boot, GError **error)
         return error_set(error, "there is no RAM at 0x%x for the command line", CMDLINE_ADDRESS);
     }
     memcpy(cmdline, boot->cmdline, length);
+    memory_ram_written(cmdline, length);
     if (!write_info(boot, error)) {
         return false;
     }

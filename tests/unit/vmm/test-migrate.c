@@ -10,7 +10,9 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/bytes.h"
@@ -299,6 +301,42 @@ static void test_a_mapped_file_is_memory_that_changes_alone(void **state)
     check_mapped(MIGRATE_LAZY_PREFAULT, 0);
 }
 
+#define MIB (UINT64_C(1) << 20)
+
+/* To look at a hole of a file makes pages of it, here as in the host's cache. */
+static void test_large_holes_of_a_mapped_file_stay_holes(void **state)
+{
+    RamBacking backing = { .kind = RAM_ANONYMOUS, .reserve = true, .dump = true };
+    RamBlock *block = ram_block_new("destination", 16 * MIB, &backing, NULL);
+    MigrateRam *ram = g_new0(MigrateRam, 1);
+    g_autofree uint8_t *there = g_malloc(16 * MIB);
+    const uint64_t written[] = { MIB / 2, 9 * MIB, 14 * MIB };
+    MigrateHeader header = { .layout = MIGRATE_MAPPED };
+    MigrateMapped mapped;
+    struct stat before, after;
+    int fd = memfd_create("saved", MFD_CLOEXEC);
+
+    migrate_ram_add(ram, "pc.ram", block);
+    ram_block_unref(block);
+    migrate_ram_describe(ram, MIGRATE_ALIGN, &header);
+    memset(host_of(ram), 0xff, 16 * MIB); /* what a reset left there */
+    assert_int_equal(ftruncate(fd, (off_t)(MIGRATE_ALIGN + 16 * MIB)), 0);
+    for (size_t i = 0; i < G_N_ELEMENTS(written); i++) {
+        assert_int_equal(pwrite(fd, "content", 7, (off_t)(MIGRATE_ALIGN + written[i])), 7);
+    }
+    assert_true(migrate_ram_map(ram, fd, MIGRATE_LAZY_ON, NULL, &mapped, NULL));
+    assert_int_equal(mapped.read, 0);
+    assert_int_equal(pread(fd, there, 16 * MIB, MIGRATE_ALIGN), 16 * MIB);
+    assert_int_equal(fstat(fd, &before), 0);
+    assert_memory_equal(host_of(ram) + 2 * MIB, there + 2 * MIB, 14 * MIB);
+    assert_int_equal(fstat(fd, &after), 0);
+    assert_in_range((after.st_blocks - before.st_blocks) * 512, 0, 4 * MIB - 1); /* not the 12 MiB that hold nothing */
+    assert_memory_equal(host_of(ram), there, 2 * MIB);
+    close(fd);
+    migrate_header_clear(&header);
+    migrate_ram_free(ram);
+}
+
 static void test_a_mapped_file_can_be_read_at_once(void **state)
 {
     check_mapped(MIGRATE_LAZY_OFF, SIZE);
@@ -397,6 +435,50 @@ static void test_a_difference_is_named(void **state)
                      "the state of '/machine/clock' has version 2, and this program knows versions up to 1");
 }
 
+static void check_devices(const char *there, const char *here, const char *sentence)
+{
+    static const char clock_device[] = "{\"path\": \"/machine/clock\", \"state\": \"clock\", \"version\": 2}";
+    MigrateHeader theirs = header_with(clock_device, there), ours = header_with(clock_device, here);
+    g_autoptr(GError) error = NULL;
+
+    assert_int_equal(migrate_header_fits(&theirs, &ours, &error), sentence == NULL);
+    if (sentence) {
+        assert_string_equal(error->message, sentence);
+    }
+    migrate_header_clear(&theirs);
+    migrate_header_clear(&ours);
+}
+
+#define DEVICE(PATH, STATE) "{\"path\": \"" PATH "\", \"state\": \"" STATE "\", \"version\": 1}"
+#define DEVICE_AT(PATH, STATE, AT) \
+    "{\"path\": \"" PATH "\", \"state\": \"" STATE "\", \"version\": 1, \"at\": \"" AT "\"}"
+
+static void test_a_card_that_the_guest_would_find_elsewhere_is_named(void **state)
+{
+    check_devices(DEVICE_AT("/c", "card", "pcie.0/02.0"), DEVICE_AT("/c", "card", "pcie.0/02.0"), NULL);
+    check_devices(DEVICE_AT("/c", "card", "pcie.0/02.0"), DEVICE_AT("/c", "card", "pcie.0/10.0"),
+                  "'/c' is at pcie.0/02.0 there, and at pcie.0/10.0 in this domain");
+    check_devices(DEVICE("/c", "card"), DEVICE_AT("/c", "card", "pcie.0/10.0"), NULL); /* saved before that was said */
+}
+
+#define NUMBER(N, STATE) DEVICE("/machine/unattached/device[" #N "]", STATE)
+#define ANON(N, STATE) DEVICE("/machine/peripheral-anon/device[" #N "]/virtio-backend", STATE)
+
+/* The numbers of those behind it are others, too. */
+static void test_what_is_lacking_is_named_not_who_has_its_number(void **state)
+{
+    check_devices(NUMBER(0, "hpet") ", " NUMBER(1, "i8042"), NUMBER(0, "i8042"),
+                  "it has '/machine/unattached/device[0]' (hpet), which this domain does not have");
+    check_devices(NUMBER(0, "i8042"), NUMBER(0, "hpet") ", " NUMBER(1, "i8042"),
+                  "this domain has '/machine/unattached/device[0]' (hpet), which it does not have");
+    check_devices(NUMBER(0, "pit") ", " NUMBER(1, "hpet") ", " ANON(0, "blk"), NUMBER(0, "hpet") ", " NUMBER(2, "pit"),
+                  "it has '/machine/peripheral-anon/device[0]/virtio-backend' (blk), which this domain does not have");
+    check_devices(ANON(0, "rng") ", " ANON(1, "blk"), ANON(0, "blk") ", " ANON(1, "rng"),
+                  "'/machine/peripheral-anon/device[0]/virtio-backend' is 'rng' there, and 'blk' in this domain");
+    check_devices(ANON(0, "blk") ", " ANON(1, "blk"), ANON(0, "blk"),
+                  "it has '/machine/peripheral-anon/device[1]/virtio-backend' (blk), which this domain does not have");
+}
+
 static void test_a_header_comes_back_as_it_was_and_no_bit_of_it_can_change(void **state)
 {
     MigrateHeader header = header_with(NULL, NULL), again;
@@ -445,10 +527,13 @@ int main(void)
         cmocka_unit_test(test_a_flipped_bit_is_found),
         cmocka_unit_test(test_pages_outside_of_memory_are_refused),
         cmocka_unit_test(test_a_mapped_file_is_memory_that_changes_alone),
+        cmocka_unit_test(test_large_holes_of_a_mapped_file_stay_holes),
         cmocka_unit_test(test_a_mapped_file_can_be_read_at_once),
         cmocka_unit_test(test_a_mapped_file_that_is_cut_or_overlaps_is_refused),
         cmocka_unit_test(test_a_file_that_is_cut_while_it_is_read_is_refused),
         cmocka_unit_test(test_a_difference_is_named),
+        cmocka_unit_test(test_a_card_that_the_guest_would_find_elsewhere_is_named),
+        cmocka_unit_test(test_what_is_lacking_is_named_not_who_has_its_number),
         cmocka_unit_test(test_a_header_comes_back_as_it_was_and_no_bit_of_it_can_change),
         cmocka_unit_test(test_a_device_that_went_meanwhile_is_missed),
     };

@@ -115,6 +115,21 @@ static void test_the_guest_may_ask_for_64_bit_mode(void **state)
     assert_int_equal(get64((uint8_t *)rig_ram(r, cpu->gdt.base) + cpu->segment[X86_CS].selector) >> 53 & 1, 1);
 }
 
+static void test_the_tables_that_it_needs_count_as_written(void **state)
+{
+    Rig *r = *state;
+    uint64_t first, offset;
+    RamBlock *ram = ram_block_find_host(rig_ram(r, 0), &offset);
+    const X86Cpu *cpu;
+
+    ram_dirty_enable(ram, DIRTY_MIGRATION);
+    while (ram_dirty_take_run(ram, DIRTY_MIGRATION, 0, UINT64_MAX, &first)) {
+    }
+    cpu = wake(r, 0, 0x123456, FACS_OSPM_64BIT_WAKE);
+    assert_true(ram_dirty_test(ram, DIRTY_MIGRATION, cpu->cr3, 1));
+    assert_true(ram_dirty_test(ram, DIRTY_MIGRATION, cpu->gdt.base, 1));
+}
+
 static void test_no_vector_is_refused(void **state)
 {
     assert_refused(*state, 0, 0, "the guest, which is reset: the guest left no waking vector");
@@ -147,6 +162,7 @@ int main(void)
         TEST(test_the_vector_is_entered_in_real_mode),
         TEST(test_the_wide_vector_goes_first_in_protected_mode),
         TEST(test_the_guest_may_ask_for_64_bit_mode),
+        TEST(test_the_tables_that_it_needs_count_as_written),
         TEST(test_no_vector_is_refused),
         TEST(test_a_vector_that_is_not_in_ram_is_refused),
         TEST(test_a_vector_that_real_mode_does_not_reach_is_refused),

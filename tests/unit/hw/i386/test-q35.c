@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* hw/i386/q35.c and hw/pci/q35-host.c: options, where RAM lies, what of low memory is RAM. */
+/* hw/i386/q35.c and hw/pci/q35-host.c: options, where RAM lies, what of low memory is RAM, what a reset writes there. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -11,6 +13,7 @@
 #include "hw/i386/q35.h"
 #include "hw/pci/q35-host.h"
 #include "tests/unit/fake-accel.h"
+#include "vmm/bytes.h"
 #include "vmm/domain.h"
 #include "vmm/error.h"
 #include "vmm/machine.h"
@@ -196,6 +199,62 @@ static void test_ram_beyond_the_processors_reach_is_refused(void **state)
     domain_free(domain);
 }
 
+/* Which bits of its setup header count: hw/i386/boot-image.c. */
+static int bzimage_fd(void)
+{
+    uint8_t file[1536] = { [0x1f1] = 1, [0x1fe] = 0x55, [0x1ff] = 0xaa, [0x201] = 0x6a, [0x211] = 1, [0x236] = 1 };
+    int fd = memfd_create("kernel", MFD_CLOEXEC);
+
+    memcpy(file + 0x202, "HdrS", 4);
+    put32(file + 0x206, 0x020f);
+    put32(file + 0x22c, 0x7fffffff);
+    put32(file + 0x238, 2047);
+    put64(file + 0x258, 16 * MIB);
+    put32(file + 0x260, 4 * MIB);
+    assert_int_equal(write(fd, file, sizeof(file)), sizeof(file));
+    return fd;
+}
+
+static bool is_dirty(RamBlock *ram, uint64_t address)
+{
+    return ram_dirty_test(ram, DIRTY_MIGRATION, address, 1);
+}
+
+static void test_what_a_reset_writes_counts_as_written(void **state)
+{
+    int fd = bzimage_fd();
+    g_autofree char *kernel = g_strdup_printf("/proc/self/fd/%d", fd);
+    uint64_t length = 1, first, offset;
+    Domain *domain = domain_new("q35", NULL);
+    Machine *machine;
+    RamBlock *ram;
+
+    devices_register();
+    fake_accel_new(domain);
+    machine = machine_new(domain, machine_class_find("q35", NULL));
+    machine->ram_size = machine->max_ram_size = 64 * MIB;
+    machine->cpu_type = g_strdup("qemu64,check=off");
+    machine->boot.kernel = g_strdup(kernel);
+    assert_true(machine_build(machine, NULL));
+    assert_true(machine_finalize(machine, NULL));
+    ram = ram_block_find_host(memory_ram_pointer(domain_memory(domain), 0, &length, true), &offset);
+    ram_dirty_enable(ram, DIRTY_MIGRATION);
+    while (ram_dirty_take_run(ram, DIRTY_MIGRATION, 0, UINT64_MAX, &first)) {
+    }
+    machine_reset(machine);
+    assert_true(is_dirty(ram, 16 * MIB));   /* the kernel */
+    assert_true(is_dirty(ram, 0x500));      /* the GDT */
+    assert_true(is_dirty(ram, 0x7000));     /* the zero page */
+    assert_true(is_dirty(ram, 0x9000));     /* page tables */
+    assert_true(is_dirty(ram, 0xe000));     /* and their last page */
+    assert_true(is_dirty(ram, 0x20000));    /* the command line */
+    assert_true(is_dirty(ram, 0x30000));    /* setup data */
+    assert_true(is_dirty(ram, 0xf0000));    /* SMBIOS */
+    assert_false(is_dirty(ram, 32 * MIB));
+    domain_free(domain);
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +269,7 @@ int main(void)
         cmocka_unit_test(test_a_byte_at_cf9_resets),
         cmocka_unit_test(test_what_is_not_there_is_refused),
         cmocka_unit_test(test_ram_beyond_the_processors_reach_is_refused),
+        cmocka_unit_test(test_what_a_reset_writes_counts_as_written),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
