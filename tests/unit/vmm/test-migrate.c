@@ -506,8 +506,8 @@ static void test_a_header_that_says_more_than_is_known_is_a_later_versions(void 
     g_autoptr(GError) error = NULL;
     MigrateHeader header;
 
-    assert_false(migrate_header_read((const uint8_t *)text, length, state_crc32c((const uint8_t *)text, length), &header,
-                                     &error));
+    assert_false(migrate_header_read((const uint8_t *)text, length, state_crc32c((const uint8_t *)text, length),
+                                     &header, &error));
     said = error_text(error);
     assert_non_null(strstr(said, "'future' is unknown"));
     assert_non_null(strstr(said, "Use the version of Lodge that saved it, or a later one."));
