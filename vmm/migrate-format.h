@@ -90,7 +90,8 @@ typedef enum MigrateLayout { MIGRATE_INLINE, MIGRATE_MAPPED } MigrateLayout;
 /* 32 bits of CPUID, as the guest sees them. */
 typedef struct MigrateFeatures { uint32_t leaf, subleaf; int reg; uint32_t bits; } MigrateFeatures;
 typedef struct MigrateBlockInfo { char *id; uint64_t size, offset; } MigrateBlockInfo;
-typedef struct MigrateDeviceInfo { char *path, *state; uint32_t version; char *at; } MigrateDeviceInfo; /* at: may be NULL */
+/* at: its bus and its address there; NULL: nobody says. */
+typedef struct MigrateDeviceInfo { char *path, *state; uint32_t version; char *at; } MigrateDeviceInfo;
 
 typedef struct MigrateHeader {
     char *program, *name, *machine, *accelerator, *cpu;

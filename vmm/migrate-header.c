@@ -222,7 +222,8 @@ bool migrate_header_read(const uint8_t *data, uint32_t length, uint32_t checksum
     }
     json = json_parse((const char *)data, length, error);
     if (!json || !field_struct_parse(&migrate_header, json, FIELD_STRICT, ret, error)) {
-        return error_subject(error, "header of the saved domain");
+        error_subject(error, "header of the saved domain");
+        return error_hint(error, "Use the version of Lodge that saved it, or a later one.");
     }
     return true;
 }

@@ -98,7 +98,7 @@ static bool read_block(const MigrateBlock *b, int fd, GError **error)
     return true;
 }
 
-/* The next hole of the file from `at` on that is large enough to be left out, in whole huge pages; `end`: there is none. */
+/* The next hole of the file from `at` on that is large enough to be left out, in whole huge pages; `end`: none is. */
 static uint64_t find_hole(int fd, uint64_t at, uint64_t end, uint64_t least, uint64_t *ret_end)
 {
     while (at < end) {
@@ -121,7 +121,7 @@ static uint64_t find_hole(int fd, uint64_t at, uint64_t end, uint64_t least, uin
 static int overlay(const MigrateBlock *b, int fd)
 {
     uint64_t size = b->pages * GUEST_PAGE_SIZE, end = b->offset + size, hole, next;
-    uint64_t first = MIN(b->offset + RAM_HUGE_PAGE, end); /* so there is a mapping, for its lock, and to be told apart */
+    uint64_t first = MIN(b->offset + RAM_HUGE_PAGE, end); /* so there is a mapping, which keeps the file's lock */
     uint64_t least = MAX(size / HOLES, RAM_HUGE_PAGE);
     int rc = 0;
 

@@ -5,6 +5,7 @@ more pair of folders, where what stands for ssh runs lodgectl.
     test-lodgectl-move.py BUILD/lodge BUILD/lodgectl
 """
 
+import json
 import os
 import pathlib
 import signal
@@ -322,6 +323,14 @@ class Saved(Scratch):
         self.ctl("hmp", "d", "migrate_set_capability multifd on")
         self.ctl("managedsave", "d")
         self.ctl("start", "d")
+
+    def test_a_save_leaves_alone_what_is_under_way(self):
+        self.start_one()
+        self.ctl("qmp", "d", "migrate-set-parameters", '{"max-bandwidth": 12345678}')
+        self.ctl("hmp", "d", "migrate_set_capability pause-before-switchover on")
+        self.ctl("qmp", "d", "migrate", json.dumps({"uri": f"file:{self.directory}/other"}))
+        self.refused("save", "d", str(self.directory / "saved"), says="There's a migration process in progress")
+        self.assertIn('"max-bandwidth": 12345678', self.ctl("qmp", "d", "query-migrate-parameters"))
 
     def test_what_is_under_way_is_followed_and_given_up(self):
         status = {"status": "active", "total-time": 2000,

@@ -57,6 +57,7 @@ static void put_off(Json *list, const char *capability)
     json_array_put(list, status);
 }
 
+/* Refused while something else is under way, which goes on as it is. */
 static bool choose_capabilities(Client *client, bool several, GError **error)
 {
     Json *arguments = json_new_object(), *list = json_new_array();
@@ -71,12 +72,15 @@ static bool choose_capabilities(Client *client, bool several, GError **error)
 
 bool follow_begin(Client *client, const char *uri, const FollowOptions *options, GError **error)
 {
-    Json *parameters = json_new_object(), *arguments;
+    Json *parameters, *arguments;
 
-    json_object_put_member(parameters, "max-bandwidth", json_new_int((int64_t)options->bandwidth << 20));
     follow_catch_interrupts();
-    if (!run_with(client, "migrate-set-parameters", parameters, error) ||
-        !choose_capabilities(client, options->several, error)) {
+    if (!choose_capabilities(client, options->several, error)) {
+        return false;
+    }
+    parameters = json_new_object();
+    json_object_put_member(parameters, "max-bandwidth", json_new_int((int64_t)options->bandwidth << 20));
+    if (!run_with(client, "migrate-set-parameters", parameters, error)) {
         return false;
     }
     arguments = json_new_object();

@@ -37,7 +37,8 @@ static bool save_to(const Cmd *cmd, const Dom *dom, Client *client, const char *
     definition = saved_definition(dom, client, true, error);
     if (!definition) {
         g_prefix_error(error, follow_interrupted() ? "Failed to save domain '%s': "
-                                                   : "Domain '%s' could not be restored, and is not saved: ", dom->name);
+                                                   : "Domain '%s' could not be restored, and is not saved: ",
+                       dom->name);
         return false;
     }
     if (!follow_begin(client, uri, &(FollowOptions) { .definition = definition }, error) ||

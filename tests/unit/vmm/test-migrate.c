@@ -499,6 +499,20 @@ static void test_a_header_comes_back_as_it_was_and_no_bit_of_it_can_change(void 
     migrate_header_clear(&header);
 }
 
+static void test_a_header_that_says_more_than_is_known_is_a_later_versions(void **state)
+{
+    g_autofree char *text = g_strconcat("{\"future\": 1, ", base_header + 1, NULL), *said = NULL;
+    uint32_t length = (uint32_t)strlen(text);
+    g_autoptr(GError) error = NULL;
+    MigrateHeader header;
+
+    assert_false(migrate_header_read((const uint8_t *)text, length, state_crc32c((const uint8_t *)text, length),
+                                     &header, &error));
+    said = error_text(error);
+    assert_non_null(strstr(said, "'future' is unknown"));
+    assert_non_null(strstr(said, "Use the version of Lodge that saved it, or a later one."));
+}
+
 /* ---- devices that come and go ---- */
 
 static void test_a_device_that_went_meanwhile_is_missed(void **state)
@@ -535,6 +549,7 @@ int main(void)
         cmocka_unit_test(test_a_card_that_the_guest_would_find_elsewhere_is_named),
         cmocka_unit_test(test_what_is_lacking_is_named_not_who_has_its_number),
         cmocka_unit_test(test_a_header_comes_back_as_it_was_and_no_bit_of_it_can_change),
+        cmocka_unit_test(test_a_header_that_says_more_than_is_known_is_a_later_versions),
         cmocka_unit_test(test_a_device_that_went_meanwhile_is_missed),
     };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* hw/i386/q35.c and hw/pci/q35-host.c: options, where RAM lies, what of low memory is RAM, what a reset writes there. */
+/* hw/i386/q35.c and hw/pci/q35-host.c: options, where RAM lies, what of low memory is RAM, what a reset writes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
