@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* net/user-state.c: what a user network takes along, seen from its NIC. */
+/* A user network, seen from its NIC: what it takes along (net/user-state.c); programs (net/user-command.c). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -76,10 +76,11 @@ static void send_frame(Bench *b, const uint8_t *frame, size_t length)
 }
 
 /* Without a checksum, which is completed on the way; the sum of the pseudo header stands there. */
-static void send_segment(Bench *b, unsigned flags, uint32_t seq, uint32_t ack)
+static void send_segment_to(Bench *b, unsigned from_port, const char *to, unsigned to_port, unsigned flags,
+                            uint32_t seq, uint32_t ack)
 {
     uint8_t frame[128];
-    size_t length = frame_tcp(frame, GUEST, 40000, GATEWAY, 9, flags, seq, ack, 0);
+    size_t length = frame_tcp(frame, GUEST, from_port, to, to_port, flags, seq, ack, 0);
     const uint8_t *ip = frame + ETHER;
     uint32_t sum = 6 + 20, header = 0;
 
@@ -96,6 +97,11 @@ static void send_segment(Bench *b, unsigned flags, uint32_t seq, uint32_t ack)
     frame[ETHER + 10] = (uint8_t)(header >> 8);
     frame[ETHER + 11] = (uint8_t)header;
     send_frame(b, frame, length);
+}
+
+static void send_segment(Bench *b, unsigned flags, uint32_t seq, uint32_t ack)
+{
+    send_segment_to(b, 40000, GATEWAY, 9, flags, seq, ack);
 }
 
 /* So libslirp knows where the guest is. */
@@ -123,6 +129,20 @@ static const GByteArray *find_segment(const Bench *b, unsigned flags)
         }
     }
     return NULL;
+}
+
+static unsigned count_segments(const Bench *b, unsigned flag)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < b->received->len; i++) {
+        const GByteArray *frame = b->received->pdata[i];
+        EgressPacket p;
+
+        egress_parse(frame->data, frame->len, &p);
+        n += p.kind == EGRESS_FLOW && p.protocol == EGRESS_TCP && p.flags & flag;
+    }
+    return n;
 }
 
 /* To another domain with that netdev; the old one ends first, as a thread has one loop. */
@@ -198,6 +218,32 @@ static void test_a_damaged_state_is_refused(void **state)
     bench_free(b);
 }
 
+/* libslirp's connect() would wait for ever once a few hundred wait for somebody who takes them. */
+static void test_connections_to_a_program_are_taken_at_once_and_a_few_get_one(void **state)
+{
+    Bench *b = bench_new("user,id=n,guestfwd=tcp:10.0.2.100:7-cmd:cat");
+
+    introduce(b);
+    for (unsigned i = 0; i < 600; i++) {
+        send_segment_to(b, 40000 + i, "10.0.2.100", 7, EGRESS_SYN, 1000, 0);
+    }
+    assert_int_equal(count_segments(b, EGRESS_SYN), 600);
+    for (unsigned i = 0, n = b->received->len; i < n; i++) {
+        const GByteArray *frame = b->received->pdata[i];
+        EgressPacket p;
+
+        egress_parse(frame->data, frame->len, &p);
+        if (p.kind == EGRESS_FLOW) {
+            send_segment_to(b, p.destination_port, "10.0.2.100", 7, EGRESS_ACK, 1001, p.seq + 1);
+        }
+    }
+    while (count_segments(b, EGRESS_FIN) < 600 - 32) {
+        loop_run_once(domain_loop(b->domain), true);
+    }
+    assert_int_equal(count_segments(b, EGRESS_FIN), 600 - 32);
+    bench_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -205,6 +251,7 @@ int main(void)
         cmocka_unit_test(test_what_is_over_is_not_asked_about),
         cmocka_unit_test(test_another_network_may_stand_there_afterwards),
         cmocka_unit_test(test_a_damaged_state_is_refused),
+        cmocka_unit_test(test_connections_to_a_program_are_taken_at_once_and_a_few_get_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
