@@ -101,6 +101,18 @@ static int connect_in_time(int fd, const struct sockaddr *address, socklen_t len
     return err == EINPROGRESS || err == EAGAIN ? ETIMEDOUT : err;
 }
 
+/* What helps where a local name cannot be taken. */
+static void name_refused(int err, GError **error)
+{
+    if (err == EADDRINUSE) {
+        error_hint(error, "Another process listens there, or it is not a socket: choose another path or remove it.");
+    } else if (err == ENOENT) {
+        error_hint(error, "Make its folder first, or check the path.");
+    } else if (err == EACCES) {
+        error_hint(error, "Check that this user may write to its folder.");
+    }
+}
+
 int host_listen_unix(const char *path, GError **error)
 {
     struct sockaddr_un address;
@@ -120,10 +132,7 @@ int host_listen_unix(const char *path, GError **error)
     }
     if (err) {
         error_set_errno(error, err, "cannot listen on '%s'", path);
-        if (err == EADDRINUSE) {
-            error_hint(error,
-                       "Another process listens there, or it is not a socket: choose another path or remove it.");
-        }
+        name_refused(err, error);
         close(fd);
         return -1;
     }
@@ -170,6 +179,7 @@ int host_dgram_unix(const char *local, const char *remote, HostAddress *ret, GEr
     err = fd < 0 ? 0 : bind_unix(fd, local, SOCK_DGRAM, &address, length);
     if (err) {
         error_set_errno(error, err, "cannot make the socket '%s'", local);
+        name_refused(err, error);
         close(fd);
         return -1;
     }
@@ -255,6 +265,26 @@ static int first_of(struct addrinfo *list, int (*try)(const struct addrinfo *))
     return fd;
 }
 
+/* Why nobody can be heard there, and what helps. */
+static int port_refused(int err, const char *what, const char *host, const char *port, GError **error)
+{
+    error_set_errno(error, err, "cannot %s '%s:%s'", what, host ? host : "", port);
+    switch (-err) {
+    case EADDRINUSE:
+        error_hint(error, "Another process has that port: choose another, or end that process.");
+        break;
+    case EACCES:
+        error_hint(error, "Use a port from 1024 on.");
+        break;
+    case EADDRNOTAVAIL:
+        error_hint(error, "No interface of this host has that address: see ip address.");
+        break;
+    default:
+        break;
+    }
+    return -1;
+}
+
 int host_listen_tcp(const char *host, const char *port, bool ipv4, bool ipv6, GError **error)
 {
     struct addrinfo *list = look_up(host, port, ipv4, ipv6, SOCK_STREAM, AI_PASSIVE, error);
@@ -264,11 +294,7 @@ int host_listen_tcp(const char *host, const char *port, bool ipv4, bool ipv6, GE
         return -1;
     }
     fd = first_of(list, listen_at);
-    if (fd < 0) {
-        error_set_errno(error, fd, "cannot listen on '%s:%s'", host ? host : "", port);
-        return -1;
-    }
-    return fd;
+    return fd < 0 ? port_refused(fd, "listen on", host, port, error) : fd;
 }
 
 int host_connect_tcp(const char *host, const char *port, bool ipv4, bool ipv6, GError **error)
@@ -322,9 +348,5 @@ int host_dgram_inet(const HostPort *local, const HostPort *remote, HostAddress *
         return -1;
     }
     fd = first_of(list, bind_to);
-    if (fd < 0) {
-        error_set_errno(error, fd, "cannot use UDP port '%s:%s'", local->host ? local->host : "", local->port);
-        return -1;
-    }
-    return fd;
+    return fd < 0 ? port_refused(fd, "use UDP port", local->host, local->port, error) : fd;
 }
