@@ -302,11 +302,6 @@ bool sandbox_check_opening(const char *what, GError **error)
     return error_hint(error, "Pass a descriptor (getfd, add-fd), or use -sandbox on.");
 }
 
-bool sandbox_permits_spawn(void)
-{
-    return !sandbox.no_spawn;
-}
-
 bool sandbox_permits_launcher(void)
 {
     return !sandbox.no_launcher;

@@ -38,6 +38,5 @@ bool sandbox_entered(void); /* the main thread is in it: from now on it is so */
 bool sandbox_permits_opening(void);
 /* false, and why: it has begun, and opening `what` would end the process. */
 bool sandbox_check_opening(const char *what, GError **error);
-bool sandbox_permits_spawn(void);      /* by itself */
 bool sandbox_permits_launcher(void);   /* through the launcher (vmm/host-launcher.h) */
 bool sandbox_permits_privileges(void); /* that what is started gains some */
