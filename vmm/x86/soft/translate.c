@@ -4,8 +4,9 @@
  *
  * It is mapped twice, to write and to run, near the program, so that a call reaches its
  * functions.  Each region of blocks has one of code, which is filled and emptied with it
- * (code-store.c): code is only ever added.  Before a region is filled again, when no vCPU knows its blocks any
- * more, every thread of this process serializes (SDM 3-9.1.3, by membarrier(2)): no processor still has what was there.
+ * (code-store.c): code is only ever added.  Before a region is filled again, when no vCPU
+ * knows its blocks any more, every thread of this process serializes (SDM 3-9.1.3, by
+ * membarrier(2)): no processor still has what was there.
  */
 #include <linux/membarrier.h>
 #include <sys/mman.h>
@@ -18,6 +19,7 @@
 #define NEAR_STEP      (UINT64_C(16) << 20)
 #define NEAR_STEPS     48 /* on either side: code reaches the program and the stubs, 2 GiB at most */
 #define ROUTINES_BYTES 4096u
+#define NATIVE_BYTES   (UINT64_C(1) << 30) /* at most: all of it is to be near */
 #define CODE_ALIGN     16
 
 /* ---- placing ---- */
@@ -82,7 +84,7 @@ void soft_translator_init(SoftVm *vm)
 {
     SoftTranslator *t = g_new0(SoftTranslator, 1);
     SoftCode *code = vm->code;
-    uint64_t part = code->bytes / CODE_REGIONS & PAGE_MASK;
+    uint64_t part = MIN(code->bytes, NATIVE_BYTES) / CODE_REGIONS & PAGE_MASK;
     Emit e;
 
     t->bytes = ROUTINES_BYTES + CODE_REGIONS * part;

@@ -229,6 +229,18 @@ static void test_code_that_does_not_fit_runs_all_the_same(void **unused)
     soft_rig_free(rig);
 }
 
+static void test_the_code_of_a_large_store_is_near_too(void **unused)
+{
+    SoftRig *rig = soft_rig_new_with(UINT64_C(6) << 30, true);
+
+    soft_rig_enter_64(rig, 0);
+    PUT(rig, RIG_CODE, 0x0f, 0xa2, 0x0f, 0x0b); /* cpuid, by a call; ud2 */
+    run_from(rig, RIG_CODE);
+    assert_int_equal(translated(rig), rig->vm->code->made);
+    assert_true(rig->vm->translator->bytes <= UINT64_C(2) << 30);
+    soft_rig_free(rig);
+}
+
 /* The bound by which room is kept holds for what makes the most code. */
 static void test_no_block_needs_more_room_than_is_kept(void **state)
 {
@@ -278,6 +290,7 @@ int main(void)
         TEST(test_a_loop_is_left_when_something_wants_attention),
         TEST(test_a_branch_leads_as_far_as_it_says),
         cmocka_unit_test(test_code_that_does_not_fit_runs_all_the_same),
+        cmocka_unit_test(test_the_code_of_a_large_store_is_near_too),
         TEST(test_no_block_needs_more_room_than_is_kept),
     };
 
