@@ -116,8 +116,8 @@ def test_disk_without_a_kernel(vm):
 def test_busy_disk(vm):
     disk = vm.blank("busy", 16)
     drive = f"-drive file={disk},format=raw,if=virtio"
-    first = vm.start(f"{kernel(vm)} -S {drive} -pidfile /tmp/busy.pid")
-    vm.shell("for i in $(seq 100); do [ -s /tmp/busy.pid ] && exit; sleep 0.1; done; exit 1")
+    first = vm.start(f"{kernel(vm)} -S {drive} -pidfile {disk}.pid")
+    vm.shell(f"for i in $(seq 100); do [ -s {disk}.pid ] && exit; sleep 0.1; done; exit 1")
     refused(vm, f"{kernel(vm)} {drive}", "busy")
     first.kill()
 

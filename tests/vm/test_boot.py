@@ -79,9 +79,10 @@ def test_microvm(vm):
 
 @needs("cloud")
 def test_s_holds_the_guest_until_told(vm):
+    pid = vm.blank("held", 1) + ".pid"
     job = vm.start(f"-accel {vm.accel} -cpu {vm.cpu()} -M q35 -m 256M -nodefaults -nographic -serial stdio -S "
-                   f"-pidfile /tmp/held.pid -kernel {vm.path('cloud/vmlinuz')} -append console=ttyS0,earlyprintk=ttyS0")
-    vm.shell("for i in $(seq 100); do [ -s /tmp/held.pid ] && break; sleep 0.1; done; sleep 3; kill $(cat /tmp/held.pid)")
+                   f"-pidfile {pid} -kernel {vm.path('cloud/vmlinuz')} -append console=ttyS0,earlyprintk=ttyS0")
+    vm.shell(f"for i in $(seq 100); do [ -s {pid} ] && break; sleep 0.1; done; sleep 3; kill $(cat {pid})")
     result = job.wait(30)
     assert "Linux version" not in result.output and "SeaBIOS" not in result.output, "the guest ran"
     assert result.status == 0, f"exit status {result.status}"

@@ -158,7 +158,8 @@ def test_libvirt_tells_why_a_domain_does_not_start(vm):
         nothing = daemon.file("nothing", "no kernel")
         Path(nothing).chmod(0o644)
         broken = domain(daemon, "broken", kernel=nothing)
-        assert "is not a kernel that Lodge can boot" in fails(daemon, "create", broken)
+        text = fails(daemon, "create", broken)
+        assert "is not a kernel that Lodge can boot" in text, text
         assert "is not a kernel that Lodge can boot" in daemon.domain_log("broken")
         bridge = "<controller type='scsi' model='virtio-scsi'/>"
         assert "doesn't support virtio scsi" in fails(daemon, "create", domain(daemon, "scsi", devices=bridge))
