@@ -30,6 +30,7 @@ struct ChardevClass {
     /* options: what the backend's row of the language describes.  On failure nothing is left. */
     bool (*open)(Chardev *chr, const void *options, GError **error);
     void (*close)(Chardev *chr);
+    void (*keep)(Chardev *chr); /* chardev_keep_connections(); NULL: it has none */
     /* Lock held.  Bytes the host took without waiting; negative: it is gone (the class' own watch
      * notices too, and reports it). */
     ssize_t (*write)(Chardev *chr, const uint8_t *data, size_t length);

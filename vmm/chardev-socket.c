@@ -403,6 +403,19 @@ static void discard_input(int fd)
     }
 }
 
+/* Copies that nobody closes, but for the process' end. */
+static void socket_keep(Chardev *chr)
+{
+    const Socket *s = (const Socket *)chr;
+    const int fds[] = { s->fd.in, s->listener };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(fds); i++) {
+        if (fds[i] >= 0) {
+            fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
+        }
+    }
+}
+
 static void socket_close(Chardev *chr)
 {
     Socket *s = (Socket *)chr;
@@ -451,6 +464,7 @@ const ChardevClass chardev_socket_class = {
     .size = sizeof(Socket),
     .open = socket_open,
     .close = socket_close,
+    .keep = socket_keep,
     .write = chardev_fd_write,
     .watch_output = chardev_fd_watch_output,
     .resume_input = chardev_fd_resume_input,

@@ -146,6 +146,21 @@ bool chardev_remove(Domain *domain, const char *id, GError **error)
     return true;
 }
 
+void chardev_keep_connections(Domain *domain)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, domain_table(domain, TABLE_CHARDEVS));
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        Chardev *chr = value;
+
+        if (chr->class->keep) {
+            chr->class->keep(chr);
+        }
+    }
+}
+
 void chardev_remove_all(Domain *domain)
 {
     GHashTable *table = domain_table(domain, TABLE_CHARDEVS);

@@ -220,6 +220,7 @@ static int run_domain(const Options *options, const MachineClass *class, const L
     } else if (*error) { /* before a monitor's connection ends: who is at its other end reads the log then */
         log_error(*error);
         g_clear_error(error);
+        chardev_keep_connections(domain);
     }
     signals_detach(signals);
     stop(domain, monitors);

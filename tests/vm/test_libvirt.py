@@ -163,6 +163,7 @@ def test_libvirt_tells_why_a_domain_does_not_start(vm):
         assert "is not a kernel that Lodge can boot" in daemon.domain_log("broken")
         bridge = "<controller type='scsi' model='virtio-scsi'/>"
         assert "doesn't support virtio scsi" in fails(daemon, "create", domain(daemon, "scsi", devices=bridge))
-        assert "hv-relaxed" in fails(daemon, "create", domain(
+        text = fails(daemon, "create", domain(
             daemon, "hyperv", features="<acpi/><hyperv><relaxed state='on'/></hyperv>"))
+        assert "hv-relaxed" in text, text
         assert not daemon.virsh("list", "--all")

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
 #include <pthread.h>
@@ -57,6 +58,31 @@ static void test_socket_of_a_server_is_private_and_removed_with_it(void **state)
     assert_true(chardev_remove(r->domain, "c", NULL));
     r->chr = NULL;
     assert_int_not_equal(stat(r->path, &st), 0);
+}
+
+/* What is kept is the process': this one never closes it, either. */
+static void test_connections_that_are_kept_outlive_their_server(void **state)
+{
+    Rig *r = *state;
+    g_autofree char *text = g_strdup_printf("socket,id=c,path=%s,server,nowait", r->path);
+    int peer, waits;
+    char byte;
+
+    rig_add(r, text);
+    peer = host_connect_unix(r->path, NULL);
+    rig_settle(r);
+    waits = host_connect_unix(r->path, NULL);
+    assert_true(peer >= 0 && waits >= 0);
+    chardev_keep_connections(r->domain);
+    chardev_detach(r->chr, r);
+    assert_true(chardev_remove(r->domain, "c", NULL));
+    r->chr = NULL;
+    assert_int_equal(recv(peer, &byte, 1, MSG_DONTWAIT), -1);
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(recv(waits, &byte, 1, MSG_DONTWAIT), -1);
+    assert_int_equal(errno, EAGAIN);
+    close(peer);
+    close(waits);
 }
 
 static void test_output_without_a_peer_is_taken_and_lost(void **state)
@@ -372,6 +398,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ROW(test_server_takes_one_peer_after_the_other),
         ROW(test_socket_of_a_server_is_private_and_removed_with_it),
+        ROW(test_connections_that_are_kept_outlive_their_server),
         ROW(test_output_without_a_peer_is_taken_and_lost),
         ROW(test_peer_that_vanishes_with_output_pending_frees_the_writer),
         ROW(test_descriptor_comes_with_the_bytes),
