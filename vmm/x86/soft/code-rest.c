@@ -7,7 +7,8 @@
  * that was filled by booting.  So when all vCPUs have rested for a while, the store is tidied: its blocks are
  * dropped, region by region, one at each halt.  Those that are still needed are decoded anew and come to lie
  * together, in the order of their use; the host gets the memory of the rest.  A vCPU that wakes from a longer sleep
- * fetches such a small store ahead, many lines at a time, before it would miss them one by one.
+ * fetches its tables ahead, and a small store of blocks that are interpreted, many lines at a time, before it would miss
+ * them one by one.
  *
  * Time is the host's TSC, whatever its frequency: what is done here changes nothing that the guest can see.
  *
@@ -175,8 +176,9 @@ void soft_code_wake(SoftCpu *cpu)
 
     if (__rdtsc() - cpu->halted_at > SLEEP_TICKS && __atomic_load_n(&code->rest.enough, __ATOMIC_RELAXED) &&
         bytes <= AHEAD_BYTES) {
-        fetch_ahead(region->start, bytes);
-        fetch_ahead(region->native, (uint64_t)(__atomic_load_n(&region->native_next, __ATOMIC_RELAXED) - region->native));
+        if (!cpu->vm->translator) { /* of code as instructions that is half the way only, and not worth it */
+            fetch_ahead(region->start, bytes);
+        }
         fetch_handlers_ahead(&code->rest);
         fetch_ahead(cpu->tlb, sizeof(*cpu->tlb));
         fetch_ahead(cpu->jumps, JUMP_CACHE * sizeof(*cpu->jumps));
