@@ -24,8 +24,8 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parent.parent
 BUILDS = TOP / "build-check"
 FUZZ_SECONDS = 15
-INSTRUCTION_COUNT = 12_000_000      # what two free cores do in five minutes; every machine runs the same cases
-INTERPRETED_COUNT = 2_000_000       # ... and again without the translator
+INSTRUCTION_COUNT = 9_000_000       # what two cores do beside the guest tests; every machine runs the same cases
+INTERPRETED_COUNT = 1_000_000       # ... and again without the translator
 INSTRUCTION_SECONDS = 1800          # ... that it does not take longer than that
 TESTS_AT_A_TIME = 2 * os.cpu_count()    # unit tests wait for most of their time
 ASSERT = "-Ddebug_locks=true"
