@@ -43,7 +43,8 @@ static const FieldStruct soft_options = {
     .fields = (const Field[]) {
         F_ENUM("thread", SoftOptions, thread, &thread_enum, THREAD_MULTI, .help = "one host thread a vCPU: multi"),
         F_UINT("tb-size", SoftOptions, tb_size, 0, .max = 65536, .help = "room for decoded code, MiB; 0: as it suits"),
-        F_BOOL("translate", SoftOptions, translate, true, .help = "make code of the host of the guest's; off: interpret"),
+        F_BOOL("translate", SoftOptions, translate, true,
+               .help = "make code of the host of the guest's; off: interpret"),
         FIELD_END
     },
 };
@@ -118,6 +119,10 @@ static Accel *soft_open(Domain *domain, const void *options, GError **error)
     vm = soft_vm_new(domain_memory(domain), domain_ports(domain), o->tb_size << 20, o->translate, error);
     if (!vm) {
         return NULL;
+    }
+    if (o->translate && !soft_vm_translates(vm)) {
+        log_warning("accelerator tcg interprets: there is no memory near the program for code of the host, or the "
+                    "kernel lacks membarrier()");
     }
     soft = g_new0(SoftAccel, 1);
     soft->accel = (Accel) { &accel_soft_class, domain };

@@ -9,8 +9,9 @@
  *
  * A dead block is in no list and no other block leads to it, but vCPUs may still be in it, or
  * hold it in their jump cache; each of its ops has become soft_op_leave, so they get out at the
- * next instruction, or at the block's end if it was translated (translate.h).  Its memory is reused when every vCPU has passed the top of its run
- * loop since (code_generation, see_generation() in run.c) or is not running.
+ * next instruction, or at the block's end if it was translated (translate.h).  Its memory is
+ * reused when every vCPU has passed the top of its run loop since (code_generation,
+ * see_generation() in run.c) or is not running.
  */
 #pragma once
 

@@ -138,10 +138,12 @@ void soft_code_made(SoftVm *vm, const Block *block)
     for (unsigned i = 0; i < block->ops && rest->n_handlers < REST_HANDLERS; i++) {
         OpFn *fn = block->op[i].fn;
         uint64_t hash = (uintptr_t)fn * UINT64_C(0x9e3779b97f4a7c15) >> (64 - REST_SEEN_BITS);
-        bool runs = !vm->translator || !translate_find_shape(fn);
 
-        if (runs && !(rest->seen[hash / 64] >> hash % 64 & 1)) {
-            rest->seen[hash / 64] |= UINT64_C(1) << hash % 64;
+        if (rest->seen[hash / 64] >> hash % 64 & 1) {
+            continue;
+        }
+        rest->seen[hash / 64] |= UINT64_C(1) << hash % 64;
+        if (!vm->translator || !translate_find_shape(fn)) { /* else there is code in its place */
             __atomic_store_n(&rest->handlers[rest->n_handlers], fn, __ATOMIC_RELAXED);
             __atomic_store_n(&rest->n_handlers, rest->n_handlers + 1, __ATOMIC_RELAXED);
         }

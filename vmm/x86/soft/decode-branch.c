@@ -240,6 +240,7 @@ void decode_stack_runs(SoftDecode *d)
 
         if (n > 1) {
             d->op[i].fn = runs[n];
+            d->does[i] = (uint8_t)n;
             i += n - 1;
         }
     }

@@ -17,7 +17,7 @@ typedef struct OpEffects {
     bool may_leave;       /* before it is done: flags must be right before it */
     bool may_leave_after; /* and after it */
     bool elsewhere;       /* its handler may not go on to the next op */
-    bool fused;
+    bool fused;           /* a compare that does the jump behind it */
     uint8_t compare;      /* 1 + an index of int_fused: a CMP or TEST of that size and form */
     uint8_t size, form;
 } OpEffects;

@@ -277,12 +277,13 @@ bool soft_decode(SoftDecode *d)
         append_goto(&x);
     }
     decode_quiet_flags(&x);
-    decode_stack_runs(d);
     for (unsigned i = 0; i < d->n; i++) {
         const OpEffects *e = &x.effects[i];
 
+        d->does[i] = 1;
         d->after[i] = (e->may_leave_after ? AFTER_STORE : 0) | (e->elsewhere ? AFTER_ELSEWHERE : 0) |
                       (e->fused ? AFTER_FUSED : 0);
     }
+    decode_stack_runs(d);
     return true;
 }

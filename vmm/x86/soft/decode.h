@@ -18,8 +18,8 @@
 
 #define BLOCK_OPS (2 * BLOCK_INSTRUCTIONS + 2)
 
-/* What can be after an op's handler: its block may be gone, it may go on to another op than the next; or it has done the
- * next one, too. */
+/* What can be after an op's handler: its block may be gone, or it may go on to another op than the next.  FUSED: it is a
+ * compare that does the jump behind it, too, and the last. */
 enum { AFTER_STORE = 1, AFTER_ELSEWHERE = 2, AFTER_FUSED = 4 };
 
 /* An instruction of vector registers, with its memory operand (bytes of it; 0: none) at rdx: for translate-vector.c. */
@@ -36,6 +36,7 @@ typedef struct SoftDecode {
     bool crosses;            /* nothing decoded: the first instruction needs bytes of the next page */
     unsigned length, count, n;
     Op op[BLOCK_OPS];
+    uint8_t does[BLOCK_OPS];    /* how many ops its handler does, if it does all that it can */
     uint8_t after[BLOCK_OPS];   /* AFTER_* */
     SoftInline code[BLOCK_OPS]; /* length 0: it is not one */
 } SoftDecode;

@@ -91,7 +91,7 @@ static __attribute__((noinline)) void load_masked(SoftCpu *cpu, const Op *op, ui
             put_element((uint8_t *)buffer + i * bytes, bytes, soft_load(cpu, linear + i * bytes, bytes, access_of(op)));
         }
     }
-    ((StubFn *)(uintptr_t)op->ptr)(cpu, op, buffer);
+    soft_stub_run(cpu, op, buffer);
 }
 
 static __attribute__((noinline)) void store_masked(SoftCpu *cpu, const Op *op, uint64_t linear)
@@ -110,7 +110,7 @@ static __attribute__((noinline)) void store_masked(SoftCpu *cpu, const Op *op, u
             soft_probe(cpu, linear + i * bytes, bytes, ACCESS_WRITE | access_of(op));
         }
     }
-    ((StubFn *)(uintptr_t)op->ptr)(cpu, op, buffer);
+    soft_stub_run(cpu, op, buffer);
     for (unsigned i = 0; i < op->size / bytes; i++) {
         if (bits >> i & 1) {
             soft_store(cpu, linear + i * bytes, bytes, get_element((uint8_t *)buffer + i * bytes, bytes),
@@ -125,7 +125,7 @@ static const Op *op_masked_load(SoftCpu *cpu, const Op *op)
     void *memory = soft_tlb_read(cpu, linear, op->size);
 
     if (LIKELY(memory)) {
-        return ((StubFn *)(uintptr_t)op->ptr)(cpu, op, memory);
+        return soft_stub_run(cpu, op, memory);
     }
     load_masked(cpu, op, linear);
     SOFT_NEXT(cpu, op);
@@ -137,7 +137,7 @@ static const Op *op_masked_store(SoftCpu *cpu, const Op *op)
     void *memory = soft_tlb_write(cpu, linear, op->size);
 
     if (LIKELY(memory)) {
-        return ((StubFn *)(uintptr_t)op->ptr)(cpu, op, memory);
+        return soft_stub_run(cpu, op, memory);
     }
     if (op->src & STUB_WAITS && soft_fp_pending(cpu)) {
         soft_sync(cpu, op);

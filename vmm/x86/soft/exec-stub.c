@@ -11,11 +11,6 @@
 #include "vmm/x86/soft/fpu.h"
 #include "vmm/x86/soft/stub.h"
 
-static const Op *run_stub(SoftCpu *cpu, const Op *op, void *memory)
-{
-    return ((StubFn *)(uintptr_t)op->ptr)(cpu, op, memory);
-}
-
 const Op *soft_op_nothing(SoftCpu *cpu, const Op *op)
 {
     SOFT_NEXT(cpu, op);
@@ -49,7 +44,7 @@ static __attribute__((noinline)) const Op *load_slowly(SoftCpu *cpu, const Op *o
     if (must_wait(cpu, op)) {
         soft_fp_error(cpu);
     }
-    return run_stub(cpu, op, (void *)(uintptr_t)soft_read_begin(cpu, linear, op->size, soft_op_access(op)));
+    return soft_stub_run(cpu, op, (void *)(uintptr_t)soft_read_begin(cpu, linear, op->size, soft_op_access(op)));
 }
 
 static __attribute__((noinline)) const Op *store_slowly(SoftCpu *cpu, const Op *op, uint64_t linear, bool with_contents)
@@ -60,7 +55,7 @@ static __attribute__((noinline)) const Op *store_slowly(SoftCpu *cpu, const Op *
         soft_fp_error(cpu);
     }
     memory = soft_write_begin(cpu, linear, op->size, soft_op_access(op), with_contents, false);
-    run_stub(cpu, op, memory);
+    soft_stub_run(cpu, op, memory);
     soft_write_end(cpu);
     SOFT_NEXT(cpu, op);
 }
@@ -94,7 +89,7 @@ static inline __attribute__((always_inline)) uint64_t address(const SoftCpu *cpu
         if (UNLIKELY(!memory)) {                                   \
             return slowly;                                         \
         }                                                          \
-        return run_stub(cpu, op, memory);                          \
+        return soft_stub_run(cpu, op, memory);                          \
     }
 #define HANDLERS(name, look_up, bytes, alignment, slowly)                   \
     HANDLER(name##_base, EA_BASE, look_up, bytes, alignment, slowly)        \

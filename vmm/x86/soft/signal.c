@@ -2,8 +2,9 @@
 /*
  * Exceptions of guest instructions that run natively: the host's processor traps (#DE, #MF,
  * #XM, and as a safety net #UD and #GP), the kernel makes a signal of it, and the handler
- * lets the thread go on in soft_stub_fault() with the vector, in the state that the stub, or translated code, was
- * in.  Vector registers, MXCSR and FSW among them, are the guest's again when it returns.
+ * lets the thread go on in soft_stub_fault() with the vector, in the state that the stub, or
+ * translated code, was in.  Vector registers, MXCSR and FSW among them, are the guest's again
+ * when it returns.
  *
  * Signal handlers are the process's, so what they need is a file-scope variable: the address
  * ranges of stubs, changed under a lock and read without.  Other traps go to whoever handled

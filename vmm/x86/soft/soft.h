@@ -70,6 +70,7 @@ typedef struct SoftHooks {
 /* code_bytes: size of the store of decoded code, 0: default.  translate: blocks become code of the host, where memory
  * can be had for it; else they are interpreted.  Listens to both spaces until freed. */
 SoftVm *soft_vm_new(AddressSpace *memory, AddressSpace *ports, uint64_t code_bytes, bool translate, GError **error);
+bool soft_vm_translates(const SoftVm *vm);
 void soft_vm_free(SoftVm *vm); /* no vCPUs left */
 /* What vCPUs see in system management mode; before vCPUs are made.  Without it there is no SMM. */
 void soft_vm_set_smm(SoftVm *vm, AddressSpace *space);

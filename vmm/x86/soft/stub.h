@@ -30,6 +30,12 @@
 
 typedef const Op *StubFn(SoftCpu *cpu, const Op *op, void *memory);
 
+/* The stub of an op, on its operand or what stands for it; returns the next op. */
+static inline const Op *soft_stub_run(SoftCpu *cpu, const Op *op, void *memory)
+{
+    return ((StubFn *)(uintptr_t)op->ptr)(cpu, op, memory);
+}
+
 enum {
     STUB_PARTIAL = 1 << 0,   /* may leave bytes of its destination as they were */
     STUB_WAITS = 1 << 1,     /* #MF of earlier x87 instructions comes before any fault of the memory operand */

@@ -32,21 +32,10 @@ static void call_handler(Translation *t, unsigned i)
     t->far |= !emit_branch(&t->e, 0xe8, (void *)(uintptr_t)t->d->op[i].fn);
 }
 
-/* How many ops its handler does, if it does all that it can. */
-static unsigned ops_of(OpFn *fn)
-{
-    for (unsigned n = 2; n <= STACK_RUN; n++) {
-        if (fn == stack_push_runs[n] || fn == stack_pop_runs[n]) {
-            return n;
-        }
-    }
-    return 1;
-}
-
 /* A fused compare is followed by the op of its jump, which only the run loop comes to. */
 static bool is_last(const Translation *t, unsigned i)
 {
-    return i + ops_of(t->d->op[i].fn) >= t->d->n || t->d->after[i] & AFTER_FUSED;
+    return i + t->d->does[i] >= t->d->n || t->d->after[i] & AFTER_FUSED;
 }
 
 /* To the op in rax: of any block, maybe none. */
@@ -103,7 +92,7 @@ static void check_alive(Emit *e, unsigned next)
 /* Behind the call of a handler. */
 static void after_handler(Translation *t, unsigned i)
 {
-    unsigned n = ops_of(t->d->op[i].fn);
+    unsigned n = t->d->does[i];
 
     if (is_last(t, i)) {
         go_on(&t->e);
@@ -130,7 +119,7 @@ static void put_op(Translation *t)
     if (!(shape ? shape->put(t, op, shape) : translate_vector(t, op))) {
         call_handler(t, t->i);
         after_handler(t, t->i);
-        t->n = ops_of(op->fn);
+        t->n = t->d->does[t->i];
     }
     for (; slows < t->slows; slows++) {
         t->slow[slows].back = t->e.next;

@@ -36,7 +36,8 @@ void translate_address(Translation *t, const Op *op, unsigned ea)
     if (ea == EA_ANY && op->index != SLOT_ZERO) {
         emit_mem(e, 8, 0x8b, RCX, RBX, AT_GPR(op->base));
         emit_mem(e, 8, 0x8b, RDX, RBX, AT_GPR(op->index));
-        EMIT(e, 0x48, 0x8d, 0x8c, (uint8_t)(op->scale << 6 | RDX << 3 | RCX)); /* lea rcx, [rcx + rdx * 2^scale + disp32] */
+        /* lea rcx, [rcx + rdx * 2^scale + disp32] */
+        EMIT(e, 0x48, 0x8d, 0x8c, (uint8_t)(op->scale << 6 | RDX << 3 | RCX));
         emit32(e, (uint32_t)op->disp);
     } else if (op->base == SLOT_ZERO) {
         EMIT(e, 0x48, 0xc7, 0xc1); /* mov rcx, imm32 */

@@ -42,6 +42,11 @@ SoftVm *soft_vm_new(AddressSpace *memory, AddressSpace *ports, uint64_t code_byt
     return vm;
 }
 
+bool soft_vm_translates(const SoftVm *vm)
+{
+    return vm->translator;
+}
+
 void soft_vm_free(SoftVm *vm)
 {
     if (!vm) {
