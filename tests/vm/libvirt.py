@@ -105,7 +105,9 @@ class Libvirtd:
         self.start("libvirtd")
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, kind=None, error=None, trace=None):
+        if error:
+            error.add_note(self.logs())
         if self.daemons:
             for name in self.try_virsh("list", "--name").split():
                 self.try_virsh("destroy", name)
@@ -160,6 +162,11 @@ class Libvirtd:
     def log(self, name):
         """The end of what a daemon said."""
         return "\n".join((self.top / f"{name}.log").read_text(errors="replace").splitlines()[-20:])
+
+    def logs(self):
+        """The ends of what the daemons and the domains said."""
+        files = [*self.top.glob("*.log"), *self.top.glob("root/var/log/libvirt/qemu/*.log")]
+        return "\n".join(f"-- {f.name}:\n" + "\n".join(f.read_text(errors="replace").splitlines()[-20:]) for f in files)
 
     def domain_log(self, name):
         return (self.top / f"root/var/log/libvirt/qemu/{name}.log").read_text(errors="replace")

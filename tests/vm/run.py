@@ -248,7 +248,7 @@ class Worker:
 
     def report(self, error, vm):
         """What a failure needs to be understood: the reason, the command lines, the end of the guest's output."""
-        lines = [str(error) or traceback.format_exc().splitlines()[-3].strip()]
+        lines = [str(error) or traceback.extract_tb(error.__traceback__)[-1].line, *getattr(error, "__notes__", ())]
         if vm:
             lines += [f"$ {c}" for c in vm.commands]
             for job in vm.jobs:
