@@ -174,7 +174,7 @@ static Block *publish(SoftVm *vm, const Source *s)
     block->code2 = s->code2;
     soft_copy(block->op, d->op, d->n * sizeof(Op));
     soft_code_made(vm, block);
-    native = soft_translate(vm, &vm->code->region[vm->code->current]);
+    native = soft_translate(vm, &vm->code->region[vm->code->current], block);
     if (native) {
         block->op[0].fn = native;
     }
@@ -282,6 +282,7 @@ static void link_blocks(SoftCpu *cpu, Block *to)
         from->in_next[slot] = to->in;
         to->in = soft_block_ref(code, from) << 1 | slot;
         __atomic_store_n(&from->link[slot], to, __ATOMIC_RELEASE);
+        soft_translator_link(cpu->vm, from, slot);
     }
     soft_vm_unlock(cpu);
 }
@@ -292,7 +293,8 @@ static void remember(SoftCpu *cpu, Block *block, uint64_t linear)
         return;
     }
     /* First: linking goes outside, and then the address may mean something else. */
-    *soft_jump_entry(cpu, linear) = (JumpEntry){ linear ^ cpu->jump_tag, block };
+    *soft_jump_entry(cpu, linear) =
+        (JumpEntry){ linear ^ cpu->jump_tag, block, soft_translation(cpu->vm, block), block->mode };
     if (may_link(cpu, cpu->linked_from, block)) {
         link_blocks(cpu, block);
     }

@@ -83,8 +83,9 @@ static void leave_page(SoftVm *vm, Block *block, unsigned n)
     }
 }
 
-static void unlink_outgoing(const SoftCode *code, Block *block, unsigned slot)
+static void unlink_outgoing(SoftVm *vm, Block *block, unsigned slot)
 {
+    const SoftCode *code = vm->code;
     Block *to = block->link[slot];
     BlockRef me = soft_block_ref(code, block) << 1 | slot;
     BlockRef *at;
@@ -96,16 +97,18 @@ static void unlink_outgoing(const SoftCode *code, Block *block, unsigned slot)
     }
     *at = block->in_next[slot];
     __atomic_store_n(&block->link[slot], NULL, __ATOMIC_RELEASE);
+    soft_translator_link(vm, block, slot);
 }
 
-static void unlink_incoming(const SoftCode *code, Block *block)
+static void unlink_incoming(SoftVm *vm, Block *block)
 {
     while (block->in) {
-        Block *from = soft_block_at(code, block->in >> 1);
+        Block *from = soft_block_at(vm->code, block->in >> 1);
         unsigned slot = block->in & 1;
 
         block->in = from->in_next[slot];
         __atomic_store_n(&from->link[slot], NULL, __ATOMIC_RELEASE);
+        soft_translator_link(vm, from, slot);
     }
 }
 
@@ -119,9 +122,10 @@ void soft_block_drop(SoftVm *vm, Block *block)
     if (block->code2) {
         leave_page(vm, block, 1);
     }
-    unlink_outgoing(vm->code, block, 0);
-    unlink_outgoing(vm->code, block, 1);
-    unlink_incoming(vm->code, block);
+    unlink_outgoing(vm, block, 0);
+    unlink_outgoing(vm, block, 1);
+    unlink_incoming(vm, block);
+    soft_translator_drop(vm, block);
     __atomic_store_n(&block->mode, (uint32_t)MODE_DEAD, __ATOMIC_RELEASE);
     for (unsigned i = 0; i < block->ops; i++) {
         __atomic_store_n(&block->op[i].fn, soft_op_leave, __ATOMIC_RELEASE);

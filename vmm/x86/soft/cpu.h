@@ -154,13 +154,13 @@ typedef struct TlbSet {
 enum { TLB_USER, TLB_SUPERVISOR, TLB_SUPERVISOR_AC, TLB_NONE, TLB_SETS };
 
 #define JUMP_CACHE 4096
-/* Hits when (linear ^ jump_tag) == tag and block->mode == mode. */
-typedef struct JumpEntry { uint64_t tag; Block *block; } JumpEntry;
+/* Hits when (linear ^ jump_tag) == tag and block->mode == mode; code and its mode are the translator's (translate.h). */
+typedef struct JumpEntry { uint64_t tag; Block *block; const void *code; uint32_t mode; } JumpEntry;
 
 #define RETURNS 16
 /* Where a near call will return to, if that is in the page of the block that called: then its second link leads there.
  * The tag as above; UINT64_MAX: it is not to be used. */
-typedef struct ReturnEntry { uint64_t tag; Block *from; } ReturnEntry;
+typedef struct ReturnEntry { uint64_t tag; Block *from; const void *code; uint32_t mode; } ReturnEntry;
 
 /* ---- events ---- */
 typedef enum SoftEventKind { EVENT_NONE, EVENT_FAULT, EVENT_TRAP, EVENT_SOFTWARE_INT, EVENT_EXTERNAL, EVENT_NMI,
@@ -187,18 +187,19 @@ struct SoftCpu {
     };
     uint64_t seg_base[SEG_BASES]; /* by segment number; [SEG_NONE] is 0.  In 64-bit code ES, CS, SS, DS are not used */
     SoftCc cc;
-    uint32_t eflags;              /* without the arithmetic ones; bit 1 set */
     uint32_t mode;
     uint32_t attention;           /* atomic: blocks leave to the run loop while it is not 0 */
+    uint32_t eflags;              /* without the arithmetic ones; bit 1 set */
     Block *block;                 /* the running one */
+    uint64_t instructions;        /* executed, counted at the entry of blocks */
     TlbSet *tlb;                  /* of plain accesses */
     uint64_t ip_mask;             /* 2^16-1, 2^32-1 or all ones */
-    uint64_t instructions;        /* executed, counted at the entry of blocks */
     uint64_t jump_tag;            /* jump_tags[CPL 3] */
     uint64_t jump_tags[2];        /* tlb.c */
     JumpEntry *jumps;
     ReturnEntry returns[RETURNS]; /* a ring: the last call's is at `last_call` */
     uint64_t last_call;
+    const void *unnoted;          /* ReturnEntry.code of a call that has no code itself */
     bool fp_loaded;               /* the host's vector and x87 registers are the guest's */
     uint8_t cpl;
     uint8_t tlb_index;            /* which set plain accesses have the rights of */

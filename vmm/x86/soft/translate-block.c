@@ -2,33 +2,37 @@
 /*
  * A block as code (translate.h).
  *
- *         sub rsp, 8
- *         mov rbp, rsi
- *         ...                         each op's template, or a call of its handler:
+ *         sub rsp, 8                  as the handler of the first op: the block was entered
+ *         lea rbp, [rsi - 64]
+ *         jmp 1f
+ *         mov rbp, block              from the code of another one: enter it
+ *         mov [block], rbp
+ *         add [instructions], count
+ *     1:  ...                         each op's template, or a call of its handler:
  *         lea rdi, [rbx - 128]
- *         lea rsi, [rbp + 32 * i]
+ *         lea rsi, [rbp + 64 + 32 * i]
  *         call handler
- *         lea rcx, [rbp + 32 * n]     if it may go on elsewhere
+ *         lea rcx, [rbp + 64 + 32 * n]    if it may go on elsewhere
  *         cmp rax, rcx
- *         jne 2f
- *         cmp [rbp - 64], DEAD        if it stores: is this still a block?
- *         je  2f
+ *         jne 3f
+ *         cmp [rbp], DEAD             if it stores: is this still a block?
+ *         je  3f
  *         ...
- *     1:  the slow paths of templates: a call as above, and a jump back behind the op
- *     2:  add rsp, 8                  to the run loop, with the op in rax
+ *     2:  the slow paths of templates: a call as above, and a jump back behind the op
+ *     3:  add rsp, 8                  to the run loop, with the op in rax
  *         ret
  */
 #include "vmm/x86/soft/translate.h"
 
-static void lea_op(Emit *e, unsigned reg, unsigned i)
+void translate_lea_op(Emit *e, unsigned reg, unsigned i)
 {
-    emit_mem(e, 8, 0x8d, reg, RBP, (int64_t)i * (int64_t)sizeof(Op));
+    emit_mem(e, 8, 0x8d, reg, RBP, (int64_t)(offsetof(Block, op) + i * sizeof(Op)));
 }
 
 static void call_handler(Translation *t, unsigned i)
 {
     emit_mem(&t->e, 8, 0x8d, RDI, RBX, -CPU_BIAS);
-    lea_op(&t->e, RSI, i);
+    translate_lea_op(&t->e, RSI, i);
     t->far |= !emit_branch(&t->e, 0xe8, (void *)(uintptr_t)t->d->op[i].fn);
 }
 
@@ -65,12 +69,13 @@ static uint8_t *jump_over(Emit *e, unsigned jcc)
 
 #define JE 0x74
 #define JNE 0x75
+#define JMP 0xeb
 
 static void check_next(Emit *e, unsigned next)
 {
     uint8_t *good;
 
-    lea_op(e, RCX, next);
+    translate_lea_op(e, RCX, next);
     EMIT(e, 0x48, 0x39, 0xc8); /* cmp rax, rcx */
     good = jump_over(e, JE);
     leave(e);
@@ -81,10 +86,10 @@ static void check_alive(Emit *e, unsigned next)
 {
     uint8_t *good;
 
-    emit_mem(e, 4, 0x81, 7, RBP, (int64_t)offsetof(Block, mode) - (int64_t)sizeof(Block)); /* cmp mode, imm32 */
+    emit_mem(e, 4, 0x81, 7, RBP, offsetof(Block, mode)); /* cmp mode, imm32 */
     emit32(e, MODE_DEAD);
     good = jump_over(e, JNE);
-    lea_op(e, RAX, next); /* has become soft_op_leave() */
+    translate_lea_op(e, RAX, next); /* has become soft_op_leave() */
     leave(e);
     emit_here8(e, good);
 }
@@ -140,11 +145,34 @@ static void put_slow_path(Translation *t, const SlowPath *slow)
     }
 }
 
+/* soft_enter() of both kinds. */
+static void begin(Translation *t)
+{
+    Emit *e = &t->e;
+    uint8_t *handler, *skip;
+
+    t->head = (TranslationHead *)(void *)e->next;
+    *t->head = (TranslationHead) { { 0, 0 } };
+    handler = e->next += sizeof(*t->head);
+    EMIT(e, 0x48, 0x83, 0xec, 8); /* sub rsp, 8 */
+    emit_mem(e, 8, 0x8d, RBP, RSI, -(int64_t)offsetof(Block, op));
+    skip = jump_over(e, JMP);
+    while (e->next < handler + TRANSLATION_LINKED) {
+        emit8(e, 0xcc);
+    }
+    EMIT(e, 0x48, 0xb8 | RBP); /* mov rbp, imm64 */
+    emit64(e, (uintptr_t)t->block);
+    emit_mem(e, 8, 0x89, RBP, RBX, CPU_FIELD(block));
+    emit_mem(e, 8, 0x83, 0, RBX, CPU_FIELD(instructions)); /* add instructions, imm8 */
+    emit8(e, t->d->count);
+    emit_here8(e, skip);
+}
+
 void translate_block(Translation *t)
 {
     t->far = t->flags = t->ended = false;
     t->slows = 0;
-    EMIT(&t->e, 0x48, 0x83, 0xec, 8, 0x48, 0x89, 0xf5); /* sub rsp, 8; mov rbp, rsi */
+    begin(t);
     for (t->i = 0; !t->ended; t->i += t->n) {
         put_op(t);
     }

@@ -4,21 +4,32 @@
 
 /* ---- on to another block ---- */
 
-/* `routine` puts the op to enter into rsi. */
-static void enter_by(Translation *t, const uint8_t *routine)
+static void end_by(Translation *t, const uint8_t *routine)
 {
-    t->far |= !emit_branch(&t->e, 0xe8, routine);
-    EMIT(&t->e, 0x48, 0x83, 0xc4, 8); /* add rsp, 8 */
-    emit_mem(&t->e, 8, 0x8d, RDI, RBX, -CPU_BIAS);
-    EMIT(&t->e, 0xff, 0x26); /* jmp [rsi] */
+    t->far |= !emit_branch(&t->e, 0xe9, routine);
     t->ended = true;
+}
+
+/* Where the link leads, unless attention is wanted or there is none: then by the routine. */
+static void follow(Translation *t, unsigned link, const uint8_t *routine)
+{
+    Emit *e = &t->e;
+
+    emit_mem(e, 4, 0x83, 7, RBX, CPU_FIELD(attention)); /* cmp attention, 0 */
+    emit8(e, 0);
+    while (((uintptr_t)e->next + 2) % 4) {
+        emit8(e, 0x90);
+    }
+    EMIT(e, 0x0f, 0x84, 0, 0, 0, 0); /* je */
+    t->head->link[link] = (uint32_t)(e->next - (const uint8_t *)(t->head + 1));
+    end_by(t, routine);
 }
 
 static void jump(Translation *t, unsigned link, int64_t delta)
 {
-    EMIT(&t->e, 0x48, 0xc7, 0xc0); /* mov rax, imm32 */
-    emit32(&t->e, (uint32_t)delta);
-    enter_by(t, t->routines->jump[link]);
+    emit_mem(&t->e, 8, emit_is_byte(delta) ? 0x83 : 0x81, 0, RBX, CPU_FIELD(rip)); /* add rip, imm */
+    emit_immediate(&t->e, emit_is_byte(delta) ? 1 : 4, delta);
+    follow(t, link, t->routines->unlinked[link]);
 }
 
 static void from_block_start(Translation *t, unsigned reg, int64_t delta)
@@ -31,7 +42,7 @@ static void from_block_start(Translation *t, unsigned reg, int64_t delta)
 /* To another page; rax is where. */
 static void go(Translation *t)
 {
-    enter_by(t, t->routines->go);
+    end_by(t, t->routines->go);
 }
 
 static bool is_64(const Translation *t)
@@ -154,13 +165,27 @@ static void go_to_target(Translation *t)
     go(t);
 }
 
-/* Its address on the stack and in the ring; the stack is checked. */
-static void push_next(Translation *t, const Op *op, int64_t next)
+/* Its address on the stack and in the ring; the stack is checked.  The end of a distance to where a return comes to. */
+static uint8_t *push_next(Translation *t, const Op *op, int64_t next)
 {
+    Emit *e = &t->e;
+    uint8_t *ret;
+
     from_block_start(t, RSI, next);
-    emit_data(&t->e, 8, 0x89, RSI);
-    emit_mem(&t->e, 8, 0x89, RCX, RBX, AT_GPR(X86_RSP));
-    t->far |= !emit_branch(&t->e, 0xe8, t->routines->note[op->src != 0]);
+    emit_data(e, 8, 0x89, RSI);
+    emit_mem(e, 8, 0x89, RCX, RBX, AT_GPR(X86_RSP));
+    EMIT(e, 0x48, 0x8d, RDX << 3 | 5, 0, 0, 0, 0); /* lea rdx, [rip + disp32] */
+    ret = e->next;
+    t->far |= !emit_branch(e, 0xe8, t->routines->note[op->src != 0]);
+    return ret;
+}
+
+static void put_return(Translation *t, const Op *op, uint8_t *noted)
+{
+    emit_here32(&t->e, noted);
+    if (op->src) {
+        follow(t, 1, t->routines->unnoted);
+    }
 }
 
 static bool jmp_indirect(Translation *t, const Op *op, const Shape *s)
@@ -173,32 +198,40 @@ static bool jmp_indirect(Translation *t, const Op *op, const Shape *s)
 static bool call_indirect(Translation *t, const Op *op, const Shape *s)
 {
     bool memory = s->form == FORM_RM;
+    uint8_t *noted;
 
     target(t, op, memory);
     translate_push_begin(t, 1);
-    push_next(t, op, memory ? op->ip + op->length : op->disp);
+    noted = push_next(t, op, memory ? op->ip + op->length : op->disp);
     go_to_target(t);
+    put_return(t, op, noted);
     return true;
 }
 
 static bool call_near(Translation *t, const Op *op, const Shape *s)
 {
+    uint8_t *noted;
+
     translate_push_begin(t, 1);
-    push_next(t, op, op->disp);
+    noted = push_next(t, op, op->disp);
     jump(t, 0, op->imm);
+    put_return(t, op, noted);
     return true;
 }
 
 static bool call(Translation *t, const Op *op, const Shape *s)
 {
+    uint8_t *noted;
+
     if (!reaches(op)) {
         return false;
     }
     from_block_start(t, RDI, op->imm);
     translate_canonical(t, RDI);
     translate_push_begin(t, 1);
-    push_next(t, op, op->disp);
+    noted = push_next(t, op, op->disp);
     go_to_target(t);
+    put_return(t, op, noted);
     return true;
 }
 
@@ -210,7 +243,7 @@ static bool ret(Translation *t, const Op *op, const Shape *s)
     translate_canonical(t, RAX);
     emit_mem(&t->e, 8, 0x8d, RCX, RCX, 8 + op->imm);
     emit_mem(&t->e, 8, 0x89, RCX, RBX, AT_GPR(X86_RSP));
-    enter_by(t, t->routines->come_back);
+    end_by(t, t->routines->come_back);
     return true;
 }
 

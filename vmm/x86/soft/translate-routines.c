@@ -5,8 +5,6 @@
  */
 #include "vmm/x86/soft/translate.h"
 
-#define BLOCK(field) ((int64_t)offsetof(Block, field) - (int64_t)sizeof(Block)) /* from rbp */
-#define JE  0x74
 #define JNE 0x75
 
 static const uint8_t *begin(Emit *e)
@@ -50,22 +48,46 @@ static void put_access(Emit *e, unsigned table, unsigned bytes)
     emit8(e, 0xc3);
 }
 
-/* ---- to another block ---- */
+/* ---- to the run loop ---- */
 
-/* soft_enter() of the block in rsi. */
-static void put_enter_block(Emit *e)
+/* With rax. */
+static void put_leave(Emit *e)
 {
-    emit_mem(e, 8, 0x89, RSI, RBX, CPU_FIELD(block));
-    emit_mem(e, 4, 0xfb6, RCX, RSI, offsetof(Block, count));
-    emit_mem(e, 8, 0x01, RCX, RBX, CPU_FIELD(instructions));
-    EMIT(e, 0x48, 0x83, 0xc6, sizeof(Block), 0xc3); /* add rsi, 64; ret */
+    EMIT(e, 0x48, 0x83, 0xc4, 8, 0xc3); /* add rsp, 8; ret */
 }
 
-/* To the run loop instead of back. */
 static void put_give_up(Emit *e)
 {
-    EMIT(e, 0x48, 0x83, 0xc4, 16, 0x31, 0xc0, 0xc3); /* add rsp, 16; xor eax, eax; ret */
+    EMIT(e, 0x31, 0xc0); /* xor eax, eax */
+    put_leave(e);
 }
+
+static void put_look(Emit *e)
+{
+    emit_mem(e, 8, 0xc7, 0, RBX, CPU_FIELD(linked_from));
+    emit32(e, 0);
+    put_give_up(e);
+}
+
+/* As soft_jump(). */
+static void put_unlinked(Emit *e, unsigned link)
+{
+    emit_mem(e, 8, 0x89, RBP, RBX, CPU_FIELD(linked_from));
+    emit_mem(e, 1, 0xc6, 0, RBX, CPU_FIELD(linked_slot));
+    emit8(e, link);
+    put_give_up(e);
+}
+
+/* branch_to_be_linked(cpu, rip, from), and with the op that it returns. */
+static bool put_unnoted(Emit *e)
+{
+    emit_mem(e, 8, 0x8d, RDI, RBX, -CPU_BIAS);
+    emit_mem(e, 8, 0x8b, RSI, RBX, CPU_FIELD(rip));
+    EMIT(e, 0x48, 0x89, 0xea, 0x48, 0x83, 0xc4, 8); /* mov rdx, rbp; add rsp, 8 */
+    return emit_branch(e, 0xe9, (const void *)(uintptr_t)branch_to_be_linked);
+}
+
+/* ---- to another block ---- */
 
 static uint8_t *if_attention(Emit *e)
 {
@@ -74,64 +96,37 @@ static uint8_t *if_attention(Emit *e)
     return jump_if(e, JNE);
 }
 
-/* soft_jump() */
-static void put_jump(Emit *e, unsigned link)
-{
-    uint8_t *attention, *unlinked;
-
-    emit_mem(e, 8, 0x01, RAX, RBX, CPU_FIELD(rip));
-    attention = if_attention(e);
-    emit_mem(e, 8, 0x8b, RSI, RBP, BLOCK(link[link]));
-    EMIT(e, 0x48, 0x85, 0xf6); /* test rsi, rsi */
-    unlinked = jump_if(e, JE);
-    put_enter_block(e);
-    emit_here8(e, attention);
-    emit_here8(e, unlinked);
-    emit_mem(e, 8, 0x8d, RAX, RBP, -(int64_t)sizeof(Block));
-    emit_mem(e, 8, 0x89, RAX, RBX, CPU_FIELD(linked_from));
-    emit_mem(e, 1, 0xc6, 0, RBX, CPU_FIELD(linked_slot));
-    emit8(e, link);
-    put_give_up(e);
-}
-
-/* The block in rsi is of the present mode, and there is nothing else to do. */
-static void put_check_block(Emit *e, uint8_t *ret_fail[2])
-{
-    emit_mem(e, 4, 0x8b, RCX, RSI, offsetof(Block, mode));
-    emit_mem(e, 4, 0x3b, RCX, RBX, CPU_FIELD(mode));
-    ret_fail[0] = jump_if(e, JNE);
-    ret_fail[1] = if_attention(e);
-}
+#define ENTRY_SHIFT 5
+_Static_assert(sizeof(ReturnEntry) == 1 << ENTRY_SHIFT && sizeof(JumpEntry) == 1 << ENTRY_SHIFT, "entries are found so");
 
 /* soft_goto() */
 static void put_go(Emit *e)
 {
-    uint8_t *other, *fail[2];
+    uint8_t *other[3];
 
     emit_mem(e, 8, 0x89, RAX, RBX, CPU_FIELD(rip));
-    /* mov rcx, rax; shr rcx, 12; xor ecx, eax; and ecx, imm32; shl ecx, 4 */
+    /* mov rcx, rax; shr rcx, 12; xor ecx, eax; and ecx, imm32; shl ecx, imm8 */
     EMIT(e, 0x48, 0x89, 0xc1, 0x48, 0xc1, 0xe9, 12, 0x31, 0xc1, 0x81, 0xe1);
     emit32(e, JUMP_CACHE - 1);
-    EMIT(e, 0xc1, 0xe1, 4);
+    EMIT(e, 0xc1, 0xe1, ENTRY_SHIFT);
     emit_mem(e, 8, 0x03, RCX, RBX, CPU_FIELD(jumps));
     emit_mem(e, 8, 0x33, RAX, RBX, CPU_FIELD(jump_tag));
     emit_mem(e, 8, 0x3b, RAX, RCX, offsetof(JumpEntry, tag));
-    other = jump_if(e, JNE);
-    emit_mem(e, 8, 0x8b, RSI, RCX, offsetof(JumpEntry, block));
-    put_check_block(e, fail);
-    put_enter_block(e);
-    emit_here8(e, other);
-    emit_here8(e, fail[0]);
-    emit_here8(e, fail[1]);
-    emit_mem(e, 8, 0xc7, 0, RBX, CPU_FIELD(linked_from));
-    emit32(e, 0);
-    put_give_up(e);
+    other[0] = jump_if(e, JNE);
+    emit_mem(e, 4, 0x8b, RAX, RCX, offsetof(JumpEntry, mode));
+    emit_mem(e, 4, 0x3b, RAX, RBX, CPU_FIELD(mode));
+    other[1] = jump_if(e, JNE);
+    other[2] = if_attention(e);
+    emit_mem(e, 4, 0xff, 4, RCX, offsetof(JumpEntry, code)); /* jmp [code] */
+    for (unsigned i = 0; i < G_N_ELEMENTS(other); i++) {
+        emit_here8(e, other[i]);
+    }
+    put_look(e);
 }
 
 /* ---- calls and returns ---- */
 
 #define RETURN(field) (CPU_FIELD(returns) + (int64_t)offsetof(ReturnEntry, field))
-_Static_assert(sizeof(ReturnEntry) == 16 && sizeof(JumpEntry) == 16 && sizeof(TlbEntry) == 16, "indices are shifted by 4");
 
 /* note_return() */
 static void put_note(Emit *e, bool leads_back)
@@ -152,42 +147,38 @@ static void put_note(Emit *e, bool leads_back)
     emit_mem(e, 8, 0x8b, RAX, RBX, CPU_FIELD(last_call));
     EMIT(e, 0xff, 0xc0, 0x83, 0xe0, RETURNS - 1); /* inc eax; and eax, imm8 */
     emit_mem(e, 8, 0x89, RAX, RBX, CPU_FIELD(last_call));
-    EMIT(e, 0xc1, 0xe0, 4, 0x48, 0x01, 0xd8); /* shl eax, 4; add rax, rbx */
+    EMIT(e, 0xc1, 0xe0, ENTRY_SHIFT, 0x48, 0x01, 0xd8); /* shl eax, imm8; add rax, rbx */
     emit_mem(e, 8, 0x89, RSI, RAX, RETURN(tag));
-    emit_mem(e, 8, 0x8d, RCX, RBP, -(int64_t)sizeof(Block));
-    emit_mem(e, 8, 0x89, RCX, RAX, RETURN(from));
+    if (leads_back) {
+        emit_mem(e, 4, 0x8b, RCX, RBX, CPU_FIELD(mode));
+        emit_mem(e, 8, 0x89, RBP, RAX, RETURN(from));
+        emit_mem(e, 8, 0x89, RDX, RAX, RETURN(code));
+        emit_mem(e, 4, 0x89, RCX, RAX, RETURN(mode));
+    }
     emit8(e, 0xc3);
 }
 
 /* What branch_ret64() does with an address from the stack. */
 static bool put_come_back(Emit *e, const uint8_t *go)
 {
-    uint8_t *other, *unlinked, *fail[2];
-    bool near;
+    uint8_t *other[2];
 
     emit_mem(e, 8, 0x8b, RCX, RBX, CPU_FIELD(last_call));
     EMIT(e, 0x8d, 0x51, 0xff, 0x83, 0xe2, RETURNS - 1); /* lea edx, [rcx - 1]; and edx, imm8 */
     emit_mem(e, 8, 0x89, RDX, RBX, CPU_FIELD(last_call));
-    EMIT(e, 0xc1, 0xe1, 4, 0x48, 0x01, 0xd9, 0x48, 0x89, 0xc2); /* shl ecx, 4; add rcx, rbx; mov rdx, rax */
+    EMIT(e, 0xc1, 0xe1, ENTRY_SHIFT, 0x48, 0x01, 0xd9, 0x48, 0x89, 0xc2); /* shl ecx, imm8; add rcx, rbx; mov rdx, rax */
     emit_mem(e, 8, 0x33, RDX, RBX, CPU_FIELD(jump_tag));
     emit_mem(e, 8, 0x3b, RDX, RCX, RETURN(tag));
-    other = jump_if(e, JNE);
-    emit_mem(e, 8, 0x8b, RDX, RCX, RETURN(from));
-    emit_mem(e, 8, 0x8b, RSI, RDX, offsetof(Block, link[1]));
-    EMIT(e, 0x48, 0x85, 0xf6); /* test rsi, rsi */
-    unlinked = jump_if(e, JE);
-    put_check_block(e, fail);
+    other[0] = jump_if(e, JNE);
+    emit_mem(e, 4, 0x8b, RDX, RCX, RETURN(mode));
+    emit_mem(e, 4, 0x3b, RDX, RBX, CPU_FIELD(mode));
+    other[1] = jump_if(e, JNE);
     emit_mem(e, 8, 0x89, RAX, RBX, CPU_FIELD(rip));
-    put_enter_block(e);
-    emit_here8(e, unlinked);
-    emit_here8(e, fail[0]);
-    emit_here8(e, fail[1]);
-    /* branch_to_be_linked(cpu, rip, from), and back to the run loop with what it returns */
-    emit_mem(e, 8, 0x8d, RDI, RBX, -CPU_BIAS);
-    EMIT(e, 0x48, 0x89, 0xc6, 0x48, 0x83, 0xc4, 16); /* mov rsi, rax; add rsp, 16 */
-    near = emit_branch(e, 0xe9, (const void *)(uintptr_t)branch_to_be_linked);
-    emit_here8(e, other);
-    return emit_branch(e, 0xe9, go) && near;
+    emit_mem(e, 8, 0x8b, RBP, RCX, RETURN(from));
+    emit_mem(e, 4, 0xff, 4, RCX, RETURN(code)); /* jmp [code] */
+    emit_here8(e, other[0]);
+    emit_here8(e, other[1]);
+    return emit_branch(e, 0xe9, go);
 }
 
 bool translate_routines(Emit *e, Routines *ret)
@@ -201,11 +192,15 @@ bool translate_routines(Emit *e, Routines *ret)
     put_go(e);
     ret->come_back = begin(e);
     near = put_come_back(e, ret->go);
+    ret->unnoted = begin(e);
+    near &= put_unnoted(e);
+    ret->look = begin(e);
+    put_look(e);
     for (unsigned i = 0; i < 2; i++) {
         unsigned table = i ? offsetof(TlbSet, write) : offsetof(TlbSet, read);
 
-        ret->jump[i] = begin(e);
-        put_jump(e, i);
+        ret->unlinked[i] = begin(e);
+        put_unlinked(e, i);
         ret->note[i] = begin(e);
         put_note(e, i);
         for (unsigned k = 0; k < G_N_ELEMENTS(sizes); k++) {

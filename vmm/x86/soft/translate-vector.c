@@ -7,7 +7,7 @@
  *         je  slow                        the stub, which loads them
  *         lea rdx, [rcx + rdx]            the memory operand
  *         lea rdi, [rbx - 128]            a trap goes on in soft_stub_fault() with these
- *         lea rsi, [rbp + 32 * i]
+ *         lea rsi, [rbp + 64 + 32 * i]
  *         INSTRUCTION
  */
 #include "vmm/x86/soft/translate.h"
@@ -41,7 +41,7 @@ bool translate_vector(Translation *t, const Op *op)
         find_operand(t, op, code);
     }
     emit_mem(&t->e, 8, 0x8d, RDI, RBX, -CPU_BIAS);
-    emit_mem(&t->e, 8, 0x8d, RSI, RBP, (int64_t)t->i * (int64_t)sizeof(Op));
+    translate_lea_op(&t->e, RSI, t->i);
     emit_bytes(&t->e, code->code, code->length);
     return true;
 }

@@ -4,7 +4,7 @@
  *
  * It is mapped twice, to write and to run, near the program, so that a call reaches its
  * functions.  Each region of blocks has one of code, which is filled and emptied with it
- * (code-store.c): code is only ever added.  Before a region is filled again, when no vCPU
+ * (code-store.c): code is only ever added, but for links (translate.h).  Before a region is filled again, when no vCPU
  * knows its blocks any more, every thread of this process serializes (SDM 3-9.1.3, by
  * membarrier(2)): no processor still has what was there.
  */
@@ -20,7 +20,9 @@
 #define NEAR_STEPS     48 /* on either side: code reaches the program and the stubs, 2 GiB at most */
 #define ROUTINES_BYTES 4096u
 #define NATIVE_BYTES   (UINT64_C(1) << 30) /* at most: all of it is to be near */
-#define CODE_ALIGN     16
+#define CODE_ALIGN     8
+_Static_assert(sizeof(TranslationHead) % CODE_ALIGN == 0 && TRANSLATION_LINKED % CODE_ALIGN == 0,
+               "eight bytes of a block are replaced at once");
 
 /* ---- placing ---- */
 
@@ -135,7 +137,61 @@ void soft_translator_empty(SoftVm *vm, CodeRegion *region)
     }
 }
 
-OpFn *soft_translate(SoftVm *vm, CodeRegion *region)
+/* ---- links ---- */
+
+/* The handler that its first op has been given, as it is written; NULL: it has not. */
+static uint8_t *translation_of(const SoftTranslator *t, const Block *block)
+{
+    uintptr_t at = (uintptr_t)__atomic_load_n(&block->op[0].fn, __ATOMIC_RELAXED) - (uintptr_t)t->run;
+
+    return at < t->bytes ? t->write + at : NULL;
+}
+
+const void *soft_translation(const SoftVm *vm, const Block *block)
+{
+    const SoftTranslator *t = vm->translator;
+    const uint8_t *code = t ? translation_of(t, block) : NULL;
+
+    return code ? code + TRANSLATION_LINKED + (t->run - t->write) : t ? t->routines.look : NULL;
+}
+
+const void *soft_translator_unnoted(const SoftVm *vm)
+{
+    return vm->translator ? vm->translator->routines.unnoted : NULL;
+}
+
+void soft_translator_link(SoftVm *vm, const Block *from, unsigned slot)
+{
+    const SoftTranslator *t = vm->translator;
+    uint8_t *code = t ? translation_of(t, from) : NULL;
+    const uint8_t *to = code && from->link[slot] ? translation_of(t, from->link[slot]) : NULL;
+    uint32_t link = code ? ((const TranslationHead *)code - 1)->link[slot] : 0;
+
+    if (link) {
+        int32_t distance = to ? (int32_t)(to + TRANSLATION_LINKED - (code + link)) : 0;
+
+        __atomic_store_n((int32_t *)(code + link) - 1, distance, __ATOMIC_RELEASE);
+    }
+}
+
+void soft_translator_drop(SoftVm *vm, const Block *block)
+{
+    const SoftTranslator *t = vm->translator;
+    uint8_t *code = t ? translation_of(t, block) : NULL;
+    uint64_t jump;
+    Emit e = { (uint8_t *)&jump, 0 };
+
+    if (code) {
+        e.to_run = code + TRANSLATION_LINKED + (t->run - t->write) - e.next;
+        emit_branch(&e, 0xe9, t->routines.look);
+        EMIT(&e, 0xcc, 0xcc, 0xcc);
+        __atomic_store_n((uint64_t *)(code + TRANSLATION_LINKED), jump, __ATOMIC_RELEASE);
+    }
+}
+
+/* ---- translating ---- */
+
+OpFn *soft_translate(SoftVm *vm, CodeRegion *region, const Block *block)
 {
     SoftTranslator *all = vm->translator;
     Translation *t;
@@ -149,6 +205,7 @@ OpFn *soft_translate(SoftVm *vm, CodeRegion *region)
     t->e = (Emit) { start, all->run - all->write };
     t->routines = &all->routines;
     t->d = &vm->code->decode;
+    t->block = block;
     translate_block(t);
     if (t->far) {
         return NULL;
@@ -156,5 +213,5 @@ OpFn *soft_translate(SoftVm *vm, CodeRegion *region)
     length = ((uint64_t)(t->e.next - start) + CODE_ALIGN - 1) & ~(uint64_t)(CODE_ALIGN - 1);
     __atomic_store_n(&region->native_next, start + length, __ATOMIC_RELAXED);
     all->translated++;
-    return (OpFn *)(uintptr_t)(start + t->e.to_run);
+    return (OpFn *)(uintptr_t)(start + sizeof(TranslationHead) + t->e.to_run);
 }

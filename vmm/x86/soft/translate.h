@@ -9,9 +9,17 @@
  * that does not find its page in the TLB, say, is done by its handler, and from any op the
  * run loop can go on.
  *
+ * Where a block links to another (Block.link), its code has a jump: `je`, taken unless attention
+ * is wanted, of which the displacement leads to the other's code or, while there is no link, to the
+ * instruction behind it, which goes back to the run loop.  Links are made and undone while vCPUs
+ * run through them: a displacement is four aligned bytes, so they come to the one place or to the
+ * other (APM 2-7.6.1 has it for eight; dynamic compilers rely on it).  The first eight bytes that
+ * links to a block lead to become a jump to the run loop likewise, when it is dropped.  Such code
+ * needs neither the block nor its ops, which are elsewhere and seldom in the host's caches.
+ *
  * Guest registers stay in the SoftCpu.  In such code
  *     rbx   the SoftCpu, CPU_BIAS bytes on: general registers are within a byte's displacement
- *     rbp   the block's first op
+ *     rbp   the block
  *     rsp   16-byte aligned; above it is the return address into the run loop
  *     rax, rcx, rdx, rsi, rdi   free, and lost by each op
  * and in its flags, right after some ops, are the guest's.  Like any handler it is entered with
@@ -30,19 +38,22 @@
 _Static_assert(offsetof(SoftCpu, gpr) == 0 && offsetof(Op, fn) == 0, "code has these without an offset");
 #define CPU_FIELD(field) ((int64_t)offsetof(SoftCpu, field) - CPU_BIAS)
 
-/* Code that blocks share.  What is called from a block returns to it, or leaves it for the run loop. */
+/* Code that blocks share. */
 typedef struct Routines {
     /* From C: runs an op, or all that is linked behind it; returns the op to go on with, NULL: the run loop looks anew. */
     const Op *(*enter)(SoftCpu *cpu, const Op *op);
     /* The linear address rcx, of so many bytes or of n words of 8 bytes, in the TLB: ZF, and rdx is to be added to it; not
      * there: no ZF.  rcx and rdi are kept. */
     const uint8_t *access[2 /* write */][9], *words[2][STACK_RUN + 1];
-    /* rsi becomes the op to enter. */
-    const uint8_t *jump[2 /* link */]; /* rax: how far from the block's start */
+    /* Notes the return address rsi of a call; its page is another one, or the block's, whose second link's code is at
+     * rdx. */
+    const uint8_t *note[2];
+    /* What blocks end with, by a jump. */
     const uint8_t *go;                 /* rax: rip */
     const uint8_t *come_back;          /* rax: rip, from the stack */
-    /* Notes the return address rsi of a call; its page is another one, or the block's. */
-    const uint8_t *note[2];
+    const uint8_t *unlinked[2];        /* that link is not made, or attention is wanted; rip is set */
+    const uint8_t *unnoted;            /* likewise, of the second link of rbp that a return came to */
+    const uint8_t *look;               /* the run loop looks for the block at rip */
 } Routines;
 
 /* Where an op goes on whose operand is not in the TLB, or whose target is not canonical: all of it is its handler's. */
@@ -54,9 +65,17 @@ typedef struct SlowPath {
 } SlowPath;
 #define SLOW_PATHS_MAX (3 * BLOCK_OPS) /* of one op: operand, target, stack; or operand, alignment, vector registers */
 
+/* What its code begins with. */
+typedef struct TranslationHead {
+    uint32_t link[2];    /* how far on the displacements of its links end; 0: it has none */
+} TranslationHead;
+#define TRANSLATION_LINKED 16 /* from where its first op's handler begins to where links lead */
+
 /* A block that is being translated. */
 typedef struct Translation {
     Emit e;
+    const Block *block;
+    TranslationHead *head;
     const Routines *routines;
     const SoftDecode *d;
     unsigned i, n;      /* the op that is next, and how many are done with it */
@@ -88,8 +107,17 @@ void soft_translator_finish(SoftVm *vm);
 bool soft_translator_has_room(const SoftVm *vm, const CodeRegion *region, unsigned ops);
 /* Code of blocks that no vCPU knows any more: the host gets the memory, and no processor still has it. */
 void soft_translator_empty(SoftVm *vm, CodeRegion *region);
-/* Translates what vm->code->decode holds into that region, as the handler of its first op. NULL: it is to be interpreted. */
-OpFn *soft_translate(SoftVm *vm, CodeRegion *region);
+/* Translates what vm->code->decode holds, and that block will, into that region, as the handler of its first op.  NULL: it
+ * is to be interpreted. */
+OpFn *soft_translate(SoftVm *vm, CodeRegion *region, const Block *block);
+/* Where that link leads has changed. */
+void soft_translator_link(SoftVm *vm, const Block *from, unsigned slot);
+/* The block is about to be dropped. */
+void soft_translator_drop(SoftVm *vm, const Block *block);
+/* ReturnEntry.code of calls that are not translated; NULL likewise. */
+const void *soft_translator_unnoted(const SoftVm *vm);
+/* Any thread that may enter the block: what its link leads to, or `look`; NULL: nothing is translated. */
+const void *soft_translation(const SoftVm *vm, const Block *block);
 
 /* ---- translate-shape.c: which handlers have code instead ---- */
 /* What a handler does, in the terms of exec-int.h's tables. */
@@ -116,6 +144,8 @@ void translate_stack_shapes(void);
 
 /* ---- translate-block.c ---- */
 void translate_block(Translation *t);
+/* reg: that op of the block. */
+void translate_lea_op(Emit *e, unsigned reg, unsigned i);
 
 /* ---- translate-routines.c ---- */
 /* False: this program's functions are too far away. */

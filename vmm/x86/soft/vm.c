@@ -3,13 +3,12 @@
  * Making and freeing VMs and vCPUs of the software CPU, and what is set from outside
  * before they run.
  */
-#include "vmm/x86/soft/vm.h"
-
 #include <cpuid.h>
 #include <stdlib.h>
 #include <x86intrin.h>
 
 #include "vmm/error.h"
+#include "vmm/x86/soft/translate.h"
 
 /* ---- the VM ---- */
 
@@ -120,6 +119,7 @@ SoftCpu *soft_cpu_new(SoftVm *vm, const SoftHooks *hooks, void *opaque, GError *
     cpu->apic_page = UINT64_MAX;
     cpu->phys_bits = 40;
     cpu->code_generation = vm->code_generation;
+    cpu->unnoted = soft_translator_unnoted(vm);
     if (!soft_mmu_init(cpu, error)) {
         soft_cpu_free(cpu);
         return NULL;

@@ -194,6 +194,104 @@ static void test_a_branch_leads_as_far_as_it_says(void **state)
     }
 }
 
+/* ---- links ---- */
+
+/* Where the block's code goes on by that link. */
+static const uint8_t *leads_to(const SoftRig *rig, const Block *block, unsigned link)
+{
+    const uint8_t *code = (const uint8_t *)(uintptr_t)block->op[0].fn;
+    uint32_t end = ((const TranslationHead *)(const void *)code - 1)->link[link];
+    int32_t distance;
+
+    assert_true(is_code(rig, block) && end);
+    memcpy(&distance, code + end - 4, 4);
+    return code + end + distance;
+}
+
+static void test_code_leads_where_its_block_does(void **state)
+{
+    SoftRig *rig = *state;
+    Block *from, *to;
+
+    /* mov eax, 1; jmp 1f; nop; 1: add eax, 2; ud2 */
+    PUT(rig, RIG_CODE, 0xb8, 1, 0, 0, 0, 0xeb, 1, 0x90, 0x83, 0xc0, 2, 0x0f, 0x0b);
+    run_from(rig, RIG_CODE);
+    from = block_at(rig, RIG_CODE);
+    to = block_at(rig, RIG_CODE + 8);
+    assert_ptr_equal(leads_to(rig, from, 0), soft_translation(rig->vm, to));
+    rig->host[RIG_CODE + 10] = 6;
+    soft_code_written(rig->vm, NULL, rig->host + RIG_CODE + 10, 1);
+    assert_ptr_not_equal(leads_to(rig, from, 0), soft_translation(rig->vm, to));
+    run_from(rig, RIG_CODE);
+    assert_int_equal(rig->cpu->gpr[X86_RAX], 7);
+    assert_ptr_equal(leads_to(rig, from, 0), soft_translation(rig->vm, block_at(rig, RIG_CODE + 8)));
+}
+
+/* The jump cache still knows it, and code goes there without a look at the block. */
+static void test_code_that_was_written_is_not_entered(void **state)
+{
+    SoftRig *rig = *state;
+
+    /* 1: dec ecx; js 2f; mov [rdi + 1], cl; jmp rdi; 2: ud2 */
+    PUT(rig, RIG_CODE, 0xff, 0xc9, 0x78, 5, 0x88, 0x4f, 1, 0xff, 0xe7, 0x0f, 0x0b);
+    /* rdi: mov al, ...; add ebx, eax; jmp rsi, which is 1b */
+    PUT(rig, RIG_DATA, 0xb0, 0, 0x01, 0xc3, 0xff, 0xe6);
+    rig->cpu->gpr[X86_RAX] = rig->cpu->gpr[X86_RBX] = 0;
+    rig->cpu->gpr[X86_RCX] = 100;
+    rig->cpu->gpr[X86_RDI] = RIG_DATA;
+    rig->cpu->gpr[X86_RSI] = RIG_CODE;
+    run_from(rig, RIG_CODE);
+    assert_int_equal(rig->cpu->gpr[X86_RBX], 99 * 100 / 2);
+}
+
+/* A function that writes where it will return to. */
+static void test_a_return_finds_what_was_written(void **state)
+{
+    SoftRig *rig = *state;
+
+    /* 1: call rdi; 2: mov al, ...; add ebx, eax; dec ecx; jns 1b; ud2 */
+    PUT(rig, RIG_CODE, 0xff, 0xd7, 0xb0, 0, 0x01, 0xc3, 0xff, 0xc9, 0x79, 0xf6, 0x0f, 0x0b);
+    /* rdi: mov [rsi + 3], cl; ret */
+    PUT(rig, RIG_DATA, 0x88, 0x4e, 3, 0xc3);
+    rig->cpu->gpr[X86_RAX] = rig->cpu->gpr[X86_RBX] = 0;
+    rig->cpu->gpr[X86_RCX] = 99;
+    rig->cpu->gpr[X86_RDI] = RIG_DATA;
+    rig->cpu->gpr[X86_RSI] = RIG_CODE;
+    run_from(rig, RIG_CODE);
+    assert_int_equal(rig->cpu->gpr[X86_RBX], 99 * 100 / 2);
+}
+
+/* Code of another mode is another block's: here SSE instructions raise #NM once CR0.TS is set. */
+static void test_code_of_another_mode_is_not_entered(void **state)
+{
+    static const struct { uint8_t length, bytes[8]; } codes[] = {
+        { 5, { 0x0f, 0x22, 0xc0, 0xff, 0xe6 } }, /* mov cr0, rax; jmp rsi */
+        { 4, { 0x0f, 0x22, 0xc0, 0xc3 } },       /* mov cr0, rax; ret */
+    };
+    SoftRig *rig = *state;
+    uint64_t cr0 = rig->cpu->cr0;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(codes); i++) {
+        uint64_t at = RIG_CODE + 0x100 * i;
+
+        /* call rdi; 1: movaps xmm0, xmm0; ud2 */
+        PUT(rig, at, 0xff, 0xd7, 0x0f, 0x28, 0xc0, 0x0f, 0x0b);
+        memcpy(rig->host + RIG_DATA + 0x100 * i, codes[i].bytes, codes[i].length);
+        rig->cpu->gpr[X86_RDI] = RIG_DATA + 0x100 * i;
+        rig->cpu->gpr[X86_RSI] = at + 2;
+        rig->cpu->gpr[X86_RAX] = cr0;
+        for (unsigned k = 0; k < 3; k++) {
+            run_from(rig, at);
+        }
+        rig->cpu->gpr[X86_RAX] = cr0 | CR0_TS;
+        rig->cpu->rip = at;
+        rig->cpu->gpr[X86_RSP] = RIG_STACK;
+        assert_int_equal(soft_rig_run(rig), SOFT_EXIT_EXCEPTION);
+        assert_int_equal(soft_cpu_exception(rig->cpu)->vector, VECTOR_NM);
+        soft_write_cr0(rig->cpu, cr0);
+    }
+}
+
 /* ---- memory ---- */
 
 #define FUNCTIONS 6000
@@ -289,6 +387,10 @@ int main(void)
         TEST(test_flags_survive_a_miss),
         TEST(test_a_loop_is_left_when_something_wants_attention),
         TEST(test_a_branch_leads_as_far_as_it_says),
+        TEST(test_code_leads_where_its_block_does),
+        TEST(test_code_that_was_written_is_not_entered),
+        TEST(test_a_return_finds_what_was_written),
+        TEST(test_code_of_another_mode_is_not_entered),
         cmocka_unit_test(test_code_that_does_not_fit_runs_all_the_same),
         cmocka_unit_test(test_the_code_of_a_large_store_is_near_too),
         TEST(test_no_block_needs_more_room_than_is_kept),
