@@ -130,7 +130,9 @@ bool follow_look(const Cmd *cmd, const char *what, Client *client, bool *ret_don
     cancelled = status && g_str_equal(status, "cancelled");
     over = *ret_done || cancelled || !status || g_str_equal(status, "failed");
     if (has_bar(cmd)) {
-        show(what, info);
+        if (*ret_done || !over) {
+            show(what, info); /* else nothing remains, since it was given up */
+        }
         fputs(over ? "\n" : "", stderr);
     }
     return *ret_done || !over ||

@@ -143,19 +143,21 @@ static Json *describe(const Cmd *cmd, Dom *dom, Client *client, GError **error)
 
 /* ---- sending it ---- */
 
-/* lodge connects to us. */
-static bool begin(const Cmd *cmd, Remote *remote, Client *client, GError **error)
+/* lodge connects to us.  *ret_begun: it has begun, even if that comes to nothing. */
+static bool begin(const Cmd *cmd, Remote *remote, Client *client, bool *ret_begun, GError **error)
 {
     g_autofree char *path = link_make_place(error);
     g_autofree char *uri = g_strconcat("unix:", path, NULL);
     const FollowOptions options = { .bandwidth = cmd_number(cmd, "bandwidth", 0) };
     struct pollfd p = { -1, POLLIN, 0 };
 
+    *ret_begun = false;
     if (!path) {
         return false;
     }
     p.fd = host_listen_unix(path, error);
-    if (p.fd >= 0 && follow_begin(client, uri, &options, error)) {
+    *ret_begun = p.fd >= 0 && follow_begin(client, uri, &options, error);
+    if (*ret_begun) {
         remote->link.stream = poll(&p, 1, CONNECT_MS) > 0 ? accept(p.fd, NULL, NULL) : -1;
         if (remote->link.stream < 0) {
             error_set(error, "lodge does not connect");
@@ -252,9 +254,9 @@ static void go_on_here(Client *client, bool was_running)
 
 static bool move(const Cmd *cmd, Dom *dom, Client *client, Remote *remote, GError **error)
 {
-    bool running = has_state(client, "running"), uncertain = false, ok;
+    bool running = has_state(client, "running"), begun, uncertain = false, ok;
 
-    ok = begin(cmd, remote, client, error) && send_all(cmd, remote, client, error) &&
+    ok = begin(cmd, remote, client, &begun, error) && send_all(cmd, remote, client, error) &&
          let_go_on(remote, running && !cmd_flag(cmd, "suspend"), &uncertain, error);
     if (uncertain) {
         g_clear_error(error);
@@ -264,7 +266,9 @@ static bool move(const Cmd *cmd, Dom *dom, Client *client, Remote *remote, GErro
     }
     if (!ok) {
         hang_up(remote);
-        go_on_here(client, running);
+        if (begun) { /* else it may be somebody else who moves or saves it */
+            go_on_here(client, running);
+        }
     }
     return ok && follow_end(client, error);
 }
