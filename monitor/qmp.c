@@ -20,7 +20,6 @@
 #define OUT_PAUSE (256u << 10) /* unread replies from which on no request is taken */
 #define OUT_MAX   (16u << 20)  /* ... and from which on events are lost */
 #define INPUT_MAX 4096 /* bytes that wait for their turn */
-#define PASSED_MAX 16
 
 /* What QEMU's clients look for: the dialect that we speak. */
 typedef struct VersionTriple { int64_t major, minor, micro; } VersionTriple;
@@ -78,8 +77,7 @@ struct Qmp {
     LoopBatch turn;           /* the next request of them */
     GString *out;
     CommandFds fds;
-    int passed[PASSED_MAX]; /* descriptors that came with its bytes, oldest first */
-    unsigned n_passed;
+    int passed; /* a descriptor that came with its bytes, or -1 */
 };
 
 /* ---- output ---- */
@@ -299,24 +297,32 @@ static size_t can_receive(void *opaque)
 static int take_passed(void *opaque)
 {
     Qmp *qmp = opaque;
-    int fd = -1;
+    int fd = qmp->passed;
 
-    if (qmp->n_passed) {
-        fd = qmp->passed[0];
-        qmp->n_passed--;
-        memmove(qmp->passed, qmp->passed + 1, qmp->n_passed * sizeof(qmp->passed[0]));
-    }
+    qmp->passed = -1;
     return fd;
 }
 
-/* They come with the first bytes of a request, which may be in pieces: the chardev forgets them with the next piece. */
+static void drop_passed(Qmp *qmp)
+{
+    if (qmp->passed >= 0) {
+        close(take_passed(qmp));
+    }
+}
+
+/* They come with the first bytes of a request, which may be in pieces: the chardev forgets them with the next piece.  A
+ * request takes one; the others of its message go, and so does what no request took when newer ones come. */
 static void keep_passed(Qmp *qmp)
 {
-    for (int fd = chardev_take_fd(qmp->chr); fd >= 0; fd = chardev_take_fd(qmp->chr)) {
-        if (qmp->n_passed == PASSED_MAX) {
-            close(take_passed(qmp));
-        }
-        qmp->passed[qmp->n_passed++] = fd;
+    int fd = chardev_take_fd(qmp->chr);
+
+    if (fd < 0) {
+        return;
+    }
+    drop_passed(qmp);
+    qmp->passed = fd;
+    while ((fd = chardev_take_fd(qmp->chr)) >= 0) {
+        close(fd);
     }
 }
 
@@ -362,9 +368,7 @@ static void begin_client(Qmp *qmp)
     qmp->input_used = 0;
     g_string_truncate(qmp->out, 0);
     g_hash_table_remove_all(qmp->fds.named);
-    while (qmp->n_passed) {
-        close(take_passed(qmp));
-    }
+    drop_passed(qmp);
     qmp->negotiated = qmp->oob = qmp->lossy = false;
 }
 
@@ -409,6 +413,7 @@ Qmp *qmp_new(Domain *domain, Chardev *chr, bool pretty, GError **error)
     qmp->domain = domain;
     qmp->chr = chr;
     qmp->pretty = pretty;
+    qmp->passed = -1;
     qmp->turn = (LoopBatch) { .fn = serve, .opaque = qmp };
     qmp->in = json_stream_new();
     qmp->out = g_string_new(NULL);

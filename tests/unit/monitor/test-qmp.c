@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "monitor-rig.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -193,6 +194,48 @@ static void test_descriptors_have_names_in_one_session(void **state)
                     "{\"error\": {\"class\": \"GenericError\", \"desc\": \"File descriptor named 'x' not found\"}}");
 }
 
+static void send_with_fds(MonitorRig *r, const char *request, const int *fds, size_t n)
+{
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(4 * sizeof(int))];
+    } control = { .header = { CMSG_LEN(n * sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
+    struct iovec iov = { (void *)(uintptr_t)request, strlen(request) };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+                          .msg_controllen = CMSG_SPACE(n * sizeof(int)) };
+
+    memcpy(CMSG_DATA(&control.header), fds, n * sizeof(int));
+    assert_int_equal(sendmsg(r->client, &msg, MSG_NOSIGNAL), strlen(request));
+}
+
+/* As in QEMU: the others that come with it are closed, and newer ones replace what no request took. */
+static void test_a_request_takes_one_descriptor_of_its_own(void **state)
+{
+    static const char getfd[] = "{\"execute\": \"getfd\", \"arguments\": {\"fdname\": \"x\"}}";
+    static const char name[] = "{\"execute\": \"query-name\"}";
+    MonitorRig *r = *state;
+    int unwanted[2], wanted[2];
+    char byte;
+
+    assert_int_equal(pipe(unwanted), 0);
+    assert_int_equal(pipe(wanted), 0);
+    assert_int_equal(fcntl(unwanted[0], F_SETFL, O_NONBLOCK) | fcntl(wanted[0], F_SETFL, O_NONBLOCK), 0);
+    send_with_fds(r, name, (const int[]) { unwanted[1], unwanted[1] }, 2);
+    g_free(monitor_rig_line(r));
+    send_with_fds(r, getfd, (const int[]) { wanted[1], unwanted[1], unwanted[1] }, 3);
+    g_free(monitor_rig_line(r));
+    close(unwanted[1]);
+    assert_int_equal(read(unwanted[0], &byte, 1), 0); /* none is left */
+    monitor_rig_ask(r, getfd, "{\"error\": {\"class\": \"GenericError\", "
+                              "\"desc\": \"No file descriptor supplied via SCM_RIGHTS\"}}");
+    close(wanted[1]);
+    assert_int_equal(read(wanted[0], &byte, 1), -1); /* "x" is its writer */
+    monitor_rig_ask(r, "{\"execute\": \"closefd\", \"arguments\": {\"fdname\": \"x\"}}", "{\"return\": {}}");
+    assert_int_equal(read(wanted[0], &byte, 1), 0);
+    close(wanted[0]);
+    close(unwanted[0]);
+}
+
 static void test_a_client_that_reads_nothing_is_not_read_from(void **state)
 {
     MonitorRig *r = *state;
@@ -242,6 +285,7 @@ int main(void)
         NEGOTIATED(test_a_client_that_asks_and_leaves_is_served),
         NEGOTIATED(test_a_client_that_leaves_takes_its_heap_of_requests_along),
         NEGOTIATED(test_descriptors_have_names_in_one_session),
+        NEGOTIATED(test_a_request_takes_one_descriptor_of_its_own),
         NEGOTIATED(test_a_client_that_reads_nothing_is_not_read_from),
         NEGOTIATED(test_every_command_is_listed_and_described),
     };
