@@ -63,6 +63,10 @@ class Failed(Exception):
     """A virsh command failed; the message is what it said."""
 
 
+def last_lines(file):
+    return "\n".join(file.read_text(errors="replace").splitlines()[-20:])
+
+
 class Libvirtd:
     NAMESPACES = ("--mount", "--pid")
     LIBVIRTD = ()               # its options
@@ -161,12 +165,12 @@ class Libvirtd:
 
     def log(self, name):
         """The end of what a daemon said."""
-        return "\n".join((self.top / f"{name}.log").read_text(errors="replace").splitlines()[-20:])
+        return last_lines(self.top / f"{name}.log")
 
     def logs(self):
         """The ends of what the daemons and the domains said."""
         files = [*self.top.glob("*.log"), *self.top.glob("root/var/log/libvirt/qemu/*.log")]
-        return "\n".join(f"-- {f.name}:\n" + "\n".join(f.read_text(errors="replace").splitlines()[-20:]) for f in files)
+        return "\n".join(f"-- {file.name}:\n{last_lines(file)}" for file in files)
 
     def domain_log(self, name):
         return (self.top / f"root/var/log/libvirt/qemu/{name}.log").read_text(errors="replace")

@@ -206,7 +206,7 @@ struct SoftCpu {
     bool shadow;                  /* interrupts (and #DB traps) wait one instruction: STI, MOV SS, POP SS */
     bool shadow_sti;              /* ... of STI: #DB does not wait */
     uint8_t linked_slot;
-    Block *linked_from;           /* the block whose link could be made to the next one; NULL: none */
+    Block *linked_from;           /* between two blocks: whose link could be made to the next one; NULL: none */
     uint64_t ip, next_ip;
     TlbSet *tlbs;                 /* [TLB_SETS] */
 

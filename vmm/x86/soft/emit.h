@@ -118,6 +118,17 @@ static inline bool emit_branch(Emit *e, unsigned opcode, const void *to)
     return distance == (int32_t)distance;
 }
 
+#define SHORT_JMP 0xeb
+#define SHORT_JE  0x74
+#define SHORT_JNE 0x75
+
+/* A short jump whose distance is still to be told; its end. */
+static inline uint8_t *emit_short(Emit *e, unsigned opcode)
+{
+    EMIT(e, (uint8_t)opcode, 0);
+    return e->next;
+}
+
 /* The distance of a branch that ends at `end` becomes that to e->next. */
 static inline void emit_here8(Emit *e, uint8_t *end)
 {

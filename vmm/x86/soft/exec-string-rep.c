@@ -194,7 +194,6 @@ const Op *soft_rep_leave(SoftCpu *cpu, const Op *op)
     soft_update_mode(cpu);
     if (single) { /* an iteration counts as an instruction */
         cpu->rip = cpu->ip;
-        cpu->linked_from = NULL;
         return NULL;
     }
     return soft_leave_before(cpu, op->ip);

@@ -97,7 +97,6 @@ SOFT_INLINE const Op *soft_enter(SoftCpu *cpu, Block *block)
 static inline const Op *soft_end(SoftCpu *cpu, const Op *op)
 {
     cpu->rip = (cpu->rip + op->ip + op->length) & cpu->ip_mask;
-    cpu->linked_from = NULL;
     return NULL;
 }
 
@@ -130,7 +129,6 @@ SOFT_INLINE const Op *soft_goto(SoftCpu *cpu, uint64_t target)
 
     target &= cpu->ip_mask;
     cpu->rip = target;
-    cpu->linked_from = NULL;
     entry = soft_jump_entry(cpu, target);
     to = entry->block;
     if (LIKELY(entry->tag == (target ^ cpu->jump_tag) && to->mode == cpu->mode &&

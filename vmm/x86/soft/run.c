@@ -102,7 +102,6 @@ const Op *soft_leave_before(SoftCpu *cpu, unsigned at)
     cpu->ip = cpu->next_ip = (cpu->rip + at) & cpu->ip_mask;
     uncount(cpu);
     cpu->rip = cpu->ip;
-    cpu->linked_from = NULL;
     return NULL;
 }
 
@@ -386,6 +385,7 @@ static void run_block(SoftCpu *cpu)
     if (UNLIKELY(!block)) {
         return; /* nothing was run yet */
     }
+    cpu->linked_from = NULL; /* it is made, or is not to be; set again only by what ends this block */
     if (UNLIKELY(cpu->vm->trace)) {
         soft_trace_block(cpu, block);
     }

@@ -352,5 +352,4 @@ void soft_leave_smm(SoftCpu *cpu)
     take_restored(cpu, &r);
     soft_tlb_flush(cpu);
     soft_update_mode(cpu);
-    cpu->linked_from = NULL;
 }

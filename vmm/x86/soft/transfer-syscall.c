@@ -88,7 +88,6 @@ const Op *soft_op_sysret(SoftCpu *cpu, const Op *op)
     }
     set_flags(cpu, flags);
     if (to_64 && !soft_is_canonical(cpu->rip)) {
-        cpu->linked_from = NULL;
         return NULL; /* to where it is found; the jump cache knows canonical addresses only */
     }
     return soft_goto(cpu, cpu->rip);

@@ -47,8 +47,8 @@ static void go_on(Emit *e)
 {
     uint8_t *none;
 
-    EMIT(e, 0x48, 0x83, 0xc4, 8, 0x48, 0x85, 0xc0, 0x74, 0); /* add rsp, 8; test rax, rax; je */
-    none = e->next;
+    EMIT(e, 0x48, 0x83, 0xc4, 8, 0x48, 0x85, 0xc0); /* add rsp, 8; test rax, rax */
+    none = emit_short(e, SHORT_JE);
     emit_mem(e, 8, 0x8d, RDI, RBX, -CPU_BIAS);
     EMIT(e, 0x48, 0x89, 0xc6, 0xff, 0x20); /* mov rsi, rax; jmp [rax] */
     emit_here8(e, none);
@@ -61,23 +61,13 @@ static void leave(Emit *e)
     EMIT(e, 0x48, 0x83, 0xc4, 8, 0xc3); /* add rsp, 8; ret */
 }
 
-static uint8_t *jump_over(Emit *e, unsigned jcc)
-{
-    EMIT(e, (uint8_t)jcc, 0);
-    return e->next;
-}
-
-#define JE 0x74
-#define JNE 0x75
-#define JMP 0xeb
-
 static void check_next(Emit *e, unsigned next)
 {
     uint8_t *good;
 
     translate_lea_op(e, RCX, next);
     EMIT(e, 0x48, 0x39, 0xc8); /* cmp rax, rcx */
-    good = jump_over(e, JE);
+    good = emit_short(e, SHORT_JE);
     leave(e);
     emit_here8(e, good);
 }
@@ -88,7 +78,7 @@ static void check_alive(Emit *e, unsigned next)
 
     emit_mem(e, 4, 0x81, 7, RBP, offsetof(Block, mode)); /* cmp mode, imm32 */
     emit32(e, MODE_DEAD);
-    good = jump_over(e, JNE);
+    good = emit_short(e, SHORT_JNE);
     translate_lea_op(e, RAX, next); /* has become soft_op_leave() */
     leave(e);
     emit_here8(e, good);
@@ -156,7 +146,7 @@ static void begin(Translation *t)
     handler = e->next += sizeof(*t->head);
     EMIT(e, 0x48, 0x83, 0xec, 8); /* sub rsp, 8 */
     emit_mem(e, 8, 0x8d, RBP, RSI, -(int64_t)offsetof(Block, op));
-    skip = jump_over(e, JMP);
+    skip = emit_short(e, SHORT_JMP);
     while (e->next < handler + TRANSLATION_LINKED) {
         emit8(e, 0xcc);
     }

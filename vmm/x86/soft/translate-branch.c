@@ -15,8 +15,7 @@ static void follow(Translation *t, unsigned link, const uint8_t *routine)
 {
     Emit *e = &t->e;
 
-    emit_mem(e, 4, 0x83, 7, RBX, CPU_FIELD(attention)); /* cmp attention, 0 */
-    emit8(e, 0);
+    translate_attention(e);
     while (((uintptr_t)e->next + 2) % 4) {
         emit8(e, 0x90);
     }
@@ -89,15 +88,9 @@ static bool fall_through(Translation *t, const Op *op, const Shape *s)
     return true;
 }
 
-static uint8_t *jcc8(Translation *t, unsigned condition)
-{
-    EMIT(&t->e, (uint8_t)(0x70 | condition), 0);
-    return t->e.next;
-}
-
 static void jump_both_ways(Translation *t, const Op *op, unsigned condition)
 {
-    uint8_t *taken = jcc8(t, condition);
+    uint8_t *taken = emit_short(&t->e, 0x70 | condition);
 
     jump(t, 0, op->disp);
     emit_here8(&t->e, taken);
@@ -122,7 +115,7 @@ static bool jcc(Translation *t, const Op *op, const Shape *s)
         return false;
     }
     translate_flags_in(t);
-    taken = jcc8(t, s->what);
+    taken = emit_short(&t->e, 0x70u | s->what);
     if (op->scale & BRANCH_NEXT_NEAR) {
         jump(t, 0, op->disp);
     } else {

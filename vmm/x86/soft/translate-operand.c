@@ -16,6 +16,12 @@ void translate_store(Translation *t, unsigned bytes, unsigned reg, unsigned offs
     emit_mem(&t->e, bytes == 4 ? 8 : bytes, translate_sized(bytes, 0x89), reg, RBX, translate_at(offset));
 }
 
+void translate_attention(Emit *e)
+{
+    emit_mem(e, 4, 0x83, 7, RBX, CPU_FIELD(attention)); /* cmp attention, 0 */
+    emit8(e, 0);
+}
+
 /* ---- memory ---- */
 
 static void add_to_rcx(Emit *e, int32_t value)

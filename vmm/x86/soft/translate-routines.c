@@ -5,20 +5,12 @@
  */
 #include "vmm/x86/soft/translate.h"
 
-#define JNE 0x75
-
 static const uint8_t *begin(Emit *e)
 {
     while ((uintptr_t)e->next & 15) {
         emit8(e, 0xcc);
     }
     return e->next + e->to_run;
-}
-
-static uint8_t *jump_if(Emit *e, unsigned jcc)
-{
-    EMIT(e, (uint8_t)jcc, 0);
-    return e->next;
 }
 
 /* ---- from C ---- */
@@ -31,6 +23,8 @@ static void put_enter(Emit *e)
 }
 
 /* ---- soft_tlb_read(), soft_tlb_write() ---- */
+
+_Static_assert(sizeof(TlbEntry) == 16, "an index is shifted by 4");
 
 static void put_access(Emit *e, unsigned table, unsigned bytes)
 {
@@ -50,23 +44,9 @@ static void put_access(Emit *e, unsigned table, unsigned bytes)
 
 /* ---- to the run loop ---- */
 
-/* With rax. */
-static void put_leave(Emit *e)
-{
-    EMIT(e, 0x48, 0x83, 0xc4, 8, 0xc3); /* add rsp, 8; ret */
-}
-
-static void put_give_up(Emit *e)
-{
-    EMIT(e, 0x31, 0xc0); /* xor eax, eax */
-    put_leave(e);
-}
-
 static void put_look(Emit *e)
 {
-    emit_mem(e, 8, 0xc7, 0, RBX, CPU_FIELD(linked_from));
-    emit32(e, 0);
-    put_give_up(e);
+    EMIT(e, 0x31, 0xc0, 0x48, 0x83, 0xc4, 8, 0xc3); /* xor eax, eax; add rsp, 8; ret */
 }
 
 /* As soft_jump(). */
@@ -75,7 +55,7 @@ static void put_unlinked(Emit *e, unsigned link)
     emit_mem(e, 8, 0x89, RBP, RBX, CPU_FIELD(linked_from));
     emit_mem(e, 1, 0xc6, 0, RBX, CPU_FIELD(linked_slot));
     emit8(e, link);
-    put_give_up(e);
+    put_look(e);
 }
 
 /* branch_to_be_linked(cpu, rip, from), and with the op that it returns. */
@@ -91,13 +71,13 @@ static bool put_unnoted(Emit *e)
 
 static uint8_t *if_attention(Emit *e)
 {
-    emit_mem(e, 4, 0x83, 7, RBX, CPU_FIELD(attention)); /* cmp attention, 0 */
-    emit8(e, 0);
-    return jump_if(e, JNE);
+    translate_attention(e);
+    return emit_short(e, SHORT_JNE);
 }
 
 #define ENTRY_SHIFT 5
-_Static_assert(sizeof(ReturnEntry) == 1 << ENTRY_SHIFT && sizeof(JumpEntry) == 1 << ENTRY_SHIFT, "entries are found so");
+_Static_assert(sizeof(ReturnEntry) == 1 << ENTRY_SHIFT && sizeof(JumpEntry) == 1 << ENTRY_SHIFT,
+               "an index is shifted by that");
 
 /* soft_goto() */
 static void put_go(Emit *e)
@@ -112,10 +92,10 @@ static void put_go(Emit *e)
     emit_mem(e, 8, 0x03, RCX, RBX, CPU_FIELD(jumps));
     emit_mem(e, 8, 0x33, RAX, RBX, CPU_FIELD(jump_tag));
     emit_mem(e, 8, 0x3b, RAX, RCX, offsetof(JumpEntry, tag));
-    other[0] = jump_if(e, JNE);
+    other[0] = emit_short(e, SHORT_JNE);
     emit_mem(e, 4, 0x8b, RAX, RCX, offsetof(JumpEntry, mode));
     emit_mem(e, 4, 0x3b, RAX, RBX, CPU_FIELD(mode));
-    other[1] = jump_if(e, JNE);
+    other[1] = emit_short(e, SHORT_JNE);
     other[2] = if_attention(e);
     emit_mem(e, 4, 0xff, 4, RCX, offsetof(JumpEntry, code)); /* jmp [code] */
     for (unsigned i = 0; i < G_N_ELEMENTS(other); i++) {
@@ -136,8 +116,7 @@ static void put_note(Emit *e, bool leads_back)
     if (leads_back) {
         attention = if_attention(e);
         emit_mem(e, 8, 0x33, RSI, RBX, CPU_FIELD(jump_tag));
-        EMIT(e, 0xeb, 0); /* jmp */
-        known = e->next;
+        known = emit_short(e, SHORT_JMP);
         emit_here8(e, attention);
     }
     EMIT(e, 0x48, 0x83, 0xce, 0xff); /* or rsi, -1 */
@@ -166,13 +145,14 @@ static bool put_come_back(Emit *e, const uint8_t *go)
     emit_mem(e, 8, 0x8b, RCX, RBX, CPU_FIELD(last_call));
     EMIT(e, 0x8d, 0x51, 0xff, 0x83, 0xe2, RETURNS - 1); /* lea edx, [rcx - 1]; and edx, imm8 */
     emit_mem(e, 8, 0x89, RDX, RBX, CPU_FIELD(last_call));
-    EMIT(e, 0xc1, 0xe1, ENTRY_SHIFT, 0x48, 0x01, 0xd9, 0x48, 0x89, 0xc2); /* shl ecx, imm8; add rcx, rbx; mov rdx, rax */
+    EMIT(e, 0xc1, 0xe1, ENTRY_SHIFT, 0x48, 0x01, 0xd9); /* shl ecx, imm8; add rcx, rbx */
+    EMIT(e, 0x48, 0x89, 0xc2);                          /* mov rdx, rax */
     emit_mem(e, 8, 0x33, RDX, RBX, CPU_FIELD(jump_tag));
     emit_mem(e, 8, 0x3b, RDX, RCX, RETURN(tag));
-    other[0] = jump_if(e, JNE);
+    other[0] = emit_short(e, SHORT_JNE);
     emit_mem(e, 4, 0x8b, RDX, RCX, RETURN(mode));
     emit_mem(e, 4, 0x3b, RDX, RBX, CPU_FIELD(mode));
-    other[1] = jump_if(e, JNE);
+    other[1] = emit_short(e, SHORT_JNE);
     emit_mem(e, 8, 0x89, RAX, RBX, CPU_FIELD(rip));
     emit_mem(e, 8, 0x8b, RBP, RCX, RETURN(from));
     emit_mem(e, 4, 0xff, 4, RCX, RETURN(code)); /* jmp [code] */

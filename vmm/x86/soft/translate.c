@@ -4,9 +4,9 @@
  *
  * It is mapped twice, to write and to run, near the program, so that a call reaches its
  * functions.  Each region of blocks has one of code, which is filled and emptied with it
- * (code-store.c): code is only ever added, but for links (translate.h).  Before a region is filled again, when no vCPU
- * knows its blocks any more, every thread of this process serializes (SDM 3-9.1.3, by
- * membarrier(2)): no processor still has what was there.
+ * (code-store.c): code is only ever added, but for what links change (translate.h).  Before a
+ * region is filled again, when no vCPU knows its blocks any more, every thread of this process
+ * serializes (SDM 3-9.1.3, by membarrier(2)): no processor still has what was there.
  */
 #include <linux/membarrier.h>
 #include <sys/mman.h>
@@ -153,11 +153,6 @@ const void *soft_translation(const SoftVm *vm, const Block *block)
     const uint8_t *code = t ? translation_of(t, block) : NULL;
 
     return code ? code + TRANSLATION_LINKED + (t->run - t->write) : t ? t->routines.look : NULL;
-}
-
-const void *soft_translator_unnoted(const SoftVm *vm)
-{
-    return vm->translator ? vm->translator->routines.unnoted : NULL;
 }
 
 void soft_translator_link(SoftVm *vm, const Block *from, unsigned slot)

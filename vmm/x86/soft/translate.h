@@ -107,15 +107,13 @@ void soft_translator_finish(SoftVm *vm);
 bool soft_translator_has_room(const SoftVm *vm, const CodeRegion *region, unsigned ops);
 /* Code of blocks that no vCPU knows any more: the host gets the memory, and no processor still has it. */
 void soft_translator_empty(SoftVm *vm, CodeRegion *region);
-/* Translates what vm->code->decode holds, and that block will, into that region, as the handler of its first op.  NULL: it
- * is to be interpreted. */
+/* Translates what vm->code->decode holds, and that block will, into that region, as the handler of its first op.
+ * NULL: it is to be interpreted. */
 OpFn *soft_translate(SoftVm *vm, CodeRegion *region, const Block *block);
 /* Where that link leads has changed. */
 void soft_translator_link(SoftVm *vm, const Block *from, unsigned slot);
 /* The block is about to be dropped. */
 void soft_translator_drop(SoftVm *vm, const Block *block);
-/* ReturnEntry.code of calls that are not translated; NULL likewise. */
-const void *soft_translator_unnoted(const SoftVm *vm);
 /* Any thread that may enter the block: what its link leads to, or `look`; NULL: nothing is translated. */
 const void *soft_translation(const SoftVm *vm, const Block *block);
 
@@ -152,6 +150,8 @@ void translate_lea_op(Emit *e, unsigned reg, unsigned i);
 bool translate_routines(Emit *e, Routines *ret);
 
 /* ---- translate-operand.c ---- */
+/* ZF: no attention is wanted. */
+void translate_attention(Emit *e);
 /* Opcodes of byte operations are the even one of a pair. */
 static inline unsigned translate_sized(unsigned bytes, unsigned opcode)
 {

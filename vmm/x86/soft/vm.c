@@ -119,7 +119,7 @@ SoftCpu *soft_cpu_new(SoftVm *vm, const SoftHooks *hooks, void *opaque, GError *
     cpu->apic_page = UINT64_MAX;
     cpu->phys_bits = 40;
     cpu->code_generation = vm->code_generation;
-    cpu->unnoted = soft_translator_unnoted(vm);
+    cpu->unnoted = vm->translator ? vm->translator->routines.unnoted : NULL;
     if (!soft_mmu_init(cpu, error)) {
         soft_cpu_free(cpu);
         return NULL;

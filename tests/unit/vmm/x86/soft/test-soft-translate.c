@@ -227,6 +227,18 @@ static void test_code_leads_where_its_block_does(void **state)
     assert_ptr_equal(leads_to(rig, from, 0), soft_translation(rig->vm, block_at(rig, RIG_CODE + 8)));
 }
 
+/* Code at RIG_CODE and RIG_DATA (rdi), of which one writes ecx, counted down, into a MOV AL of the other, and what
+ * follows adds it up. */
+static void check_sum_of_what_is_written(SoftRig *rig)
+{
+    rig->cpu->gpr[X86_RAX] = rig->cpu->gpr[X86_RBX] = 0;
+    rig->cpu->gpr[X86_RCX] = 100;
+    rig->cpu->gpr[X86_RDI] = RIG_DATA;
+    rig->cpu->gpr[X86_RSI] = RIG_CODE;
+    run_from(rig, RIG_CODE);
+    assert_int_equal(rig->cpu->gpr[X86_RBX], 99 * 100 / 2);
+}
+
 /* The jump cache still knows it, and code goes there without a look at the block. */
 static void test_code_that_was_written_is_not_entered(void **state)
 {
@@ -236,12 +248,7 @@ static void test_code_that_was_written_is_not_entered(void **state)
     PUT(rig, RIG_CODE, 0xff, 0xc9, 0x78, 5, 0x88, 0x4f, 1, 0xff, 0xe7, 0x0f, 0x0b);
     /* rdi: mov al, ...; add ebx, eax; jmp rsi, which is 1b */
     PUT(rig, RIG_DATA, 0xb0, 0, 0x01, 0xc3, 0xff, 0xe6);
-    rig->cpu->gpr[X86_RAX] = rig->cpu->gpr[X86_RBX] = 0;
-    rig->cpu->gpr[X86_RCX] = 100;
-    rig->cpu->gpr[X86_RDI] = RIG_DATA;
-    rig->cpu->gpr[X86_RSI] = RIG_CODE;
-    run_from(rig, RIG_CODE);
-    assert_int_equal(rig->cpu->gpr[X86_RBX], 99 * 100 / 2);
+    check_sum_of_what_is_written(rig);
 }
 
 /* A function that writes where it will return to. */
@@ -249,16 +256,11 @@ static void test_a_return_finds_what_was_written(void **state)
 {
     SoftRig *rig = *state;
 
-    /* 1: call rdi; 2: mov al, ...; add ebx, eax; dec ecx; jns 1b; ud2 */
-    PUT(rig, RIG_CODE, 0xff, 0xd7, 0xb0, 0, 0x01, 0xc3, 0xff, 0xc9, 0x79, 0xf6, 0x0f, 0x0b);
-    /* rdi: mov [rsi + 3], cl; ret */
-    PUT(rig, RIG_DATA, 0x88, 0x4e, 3, 0xc3);
-    rig->cpu->gpr[X86_RAX] = rig->cpu->gpr[X86_RBX] = 0;
-    rig->cpu->gpr[X86_RCX] = 99;
-    rig->cpu->gpr[X86_RDI] = RIG_DATA;
-    rig->cpu->gpr[X86_RSI] = RIG_CODE;
-    run_from(rig, RIG_CODE);
-    assert_int_equal(rig->cpu->gpr[X86_RBX], 99 * 100 / 2);
+    /* 1: dec ecx; js 3f; call rdi; 2: mov al, ...; add ebx, eax; jmp 1b; 3: ud2 */
+    PUT(rig, RIG_CODE, 0xff, 0xc9, 0x78, 8, 0xff, 0xd7, 0xb0, 0, 0x01, 0xc3, 0xeb, 0xf4, 0x0f, 0x0b);
+    /* rdi: mov [rsi + 7], cl; ret */
+    PUT(rig, RIG_DATA, 0x88, 0x4e, 7, 0xc3);
+    check_sum_of_what_is_written(rig);
 }
 
 /* Code of another mode is another block's: here SSE instructions raise #NM once CR0.TS is set. */
