@@ -130,9 +130,10 @@ class Sender:
         self.vm = vm
         self.console = vm.console()
         run = (NET + "ip link set eth0 up; ip addr add 10.7.7.2/24 dev eth0; "
-               "dd if=/dev/urandom of=/tmp/file bs=64k count=512; echo sum=$(sha256sum </tmp/file); "
+               "dd if=/dev/urandom of=/tmp/part bs=64k count=512; file() { cat /tmp/part /tmp/part; }; "
+               "echo sum=$(file | sha256sum); "    # so long that it is not over when the guest is saved again
                "until ping -c 1 -W 1 10.7.7.1; do sleep 1; done; echo begins; "
-               f"nc 10.7.7.1 {PORT} </tmp/file; echo sent")
+               f"file | nc 10.7.7.1 {PORT}; echo sent")
         self.job = vm.start(
             f"-accel {vm.accel} -cpu {vm.cpu()} -nodefaults -display none -serial file:{self.console} -qmp stdio "
             f"{MACHINE} -netdev {netdev} -device {model},netdev=n,mac=52:54:00:00:00:02 "
@@ -154,7 +155,7 @@ def move_in_mid_transfer(vm, model):
     receiver = vm.guest(MACHINE + f"-netdev {wire(ports, 0, 1)} -device {model},netdev=n,mac=52:54:00:00:00:01",
                         kernel="generic-elf",
                         run=NET + "ip link set eth0 up; ip addr add 10.7.7.1/24 dev eth0; echo listens; "
-                                  f"nc -l -p {PORT} >/tmp/heard; echo heard=$(sha256sum </tmp/heard)")
+                                  f"echo heard=$(nc -l -p {PORT} | sha256sum)")
     receiver.expect("listens", BOOT)
     sender = Sender(vm, model, wire(ports, 1, 0))
     shown = vm.hear(sender.console, "begins", 2 * BOOT)
