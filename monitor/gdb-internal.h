@@ -14,6 +14,7 @@
 #include "monitor/gdb-packet.h"
 #include "monitor/gdb-registers.h"
 #include "monitor/gdb.h"
+#include "monitor/hmp.h"
 #include "vmm/chardev.h"
 #include "vmm/vcpu.h"
 
@@ -31,12 +32,13 @@ struct GdbServer {
     /* Constant. */
     Domain *domain;
     Chardev *chr;
+    bool owns_chardev;      /* it was made for it */
     GdbRegisterSet registers;
     char *target_xml;
-    GdbMonitorFn monitor;
-    void *monitor_opaque;
+    HmpSession session;     /* of gdb's command `monitor` */
     /* Of the connection. */
     bool connected;
+    bool busy;              /* with a packet */
     GdbWire wire;
     GByteArray *out;        /* what the chardev had no room for */
     unsigned current;       /* index of the vCPU that commands are about (Hg) */

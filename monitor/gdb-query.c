@@ -145,17 +145,6 @@ static void set_physical(GdbServer *s, const char *args, size_t length)
 
 /* ---- monitor commands ---- */
 
-static void run_line(GdbServer *s, const char *line, GString *out)
-{
-    if (s->monitor) {
-        s->monitor(s->domain, line, out, s->monitor_opaque);
-    } else if (!strcmp(line, "help") || !*line) {
-        g_string_append(out, "help -- show the monitor's commands\n");
-    } else {
-        g_string_append_printf(out, "There is no command '%s' here. See 'monitor help'.\n", line);
-    }
-}
-
 /* In pieces that fit a packet; the last packet says that this was all. */
 static void send_output(GdbServer *s, const GString *output)
 {
@@ -183,7 +172,7 @@ static void monitor_command(GdbServer *s, const char *args, size_t length)
         gdb_reply(s, GDB_EINVAL);
         return;
     }
-    run_line(s, line, out);
+    hmp_say(&s->session, line, out);
     send_output(s, out);
 }
 

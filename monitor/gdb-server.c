@@ -132,10 +132,12 @@ static void wire_packet(void *opaque, const char *data, size_t length)
 {
     GdbServer *s = opaque;
 
+    s->busy = true;
     gdb_run_quiet(s);
     if (!gdb_dispatch(s, commands, data, length)) {
         gdb_reply(s, "");
     }
+    s->busy = false;
 }
 
 static void wire_interrupt(void *opaque)
@@ -234,6 +236,7 @@ static GdbServer *server_on(Domain *domain, Chardev *chr)
 
     s->domain = domain;
     s->chr = chr;
+    s->session = (HmpSession) { .domain = domain };
     s->out = g_byte_array_new();
     s->breakpoints = g_array_new(FALSE, FALSE, sizeof(AccelBreakpoint));
     gdb_wire_init(&s->wire, &wire_ops, s);
@@ -245,39 +248,8 @@ static GdbServer *server_on(Domain *domain, Chardev *chr)
     return s;
 }
 
-bool gdb_server_new(Domain *domain, const char *device, GdbServer **ret, GError **error)
+static void server_free(GdbServer *s)
 {
-    g_autofree char *text = complete(device);
-    Chardev *chr = NULL;
-    GdbServer *s;
-
-    *ret = NULL;
-    if (!chardev_add_short(domain, "gdb", text, &chr, error)) {
-        return false;
-    }
-    if (!chr) {
-        return true;
-    }
-    if (!domain_vcpus(domain)) {
-        return error_set(error, "machine without CPUs: there is nothing to debug");
-    }
-    s = server_on(domain, chr);
-    if (!chardev_attach(chr,
-                        &(ChardevFrontend) { .can_receive = fe_can_receive, .receive = fe_receive, .event = fe_event,
-                                             .writable = fe_writable, .opaque = s, .commands = true },
-                        error)) {
-        gdb_server_free(s);
-        return false;
-    }
-    *ret = s;
-    return true;
-}
-
-void gdb_server_free(GdbServer *s)
-{
-    if (!s) {
-        return;
-    }
     domain_unobserve(s->domain, gdb_run_observe, s);
     cpu_bus_unobserve(&domain_machine(s->domain)->cpus, gdb_run_plugged, s);
     gdb_remove_breakpoints(s);
@@ -289,8 +261,86 @@ void gdb_server_free(GdbServer *s)
     g_free(s);
 }
 
-void gdb_server_set_monitor(GdbServer *s, GdbMonitorFn monitor, void *opaque)
+/* The former one's has such a name, too.  *ret_own: it was made, and is not one of the user's. */
+static bool add_chardev(Domain *domain, const char *device, Chardev **ret, bool *ret_own, GError **error)
 {
-    s->monitor = monitor;
-    s->monitor_opaque = opaque;
+    g_autofree char *text = complete(device), *id = g_strdup("gdb");
+
+    for (unsigned n = 2; g_hash_table_contains(domain_table(domain, TABLE_CHARDEVS), id); n++) {
+        g_free(id);
+        id = g_strdup_printf("gdb-%u", n);
+    }
+    *ret = NULL;
+    if (!chardev_add_short(domain, id, text, ret, error)) {
+        return false;
+    }
+    *ret_own = *ret && g_str_equal(chardev_id(*ret), id);
+    return true;
+}
+
+static GdbServer *server_new(Domain *domain, Chardev *chr, bool own, GError **error)
+{
+    GdbServer *s;
+
+    if (!domain_vcpus(domain)) {
+        error_set(error, "machine without CPUs: there is nothing to debug");
+        return NULL;
+    }
+    s = server_on(domain, chr);
+    s->owns_chardev = own;
+    if (!chardev_attach(chr,
+                        &(ChardevFrontend) { .can_receive = fe_can_receive, .receive = fe_receive, .event = fe_event,
+                                             .writable = fe_writable, .opaque = s, .commands = true },
+                        error)) {
+        g_clear_pointer(&s, server_free);
+    }
+    return s;
+}
+
+static void server_close(GdbServer *s)
+{
+    Domain *domain = s->domain;
+    Chardev *own = s->owns_chardev ? s->chr : NULL;
+
+    close_connection(s);
+    server_free(s);
+    if (own) {
+        chardev_remove(domain, chardev_id(own), NULL);
+    }
+}
+
+bool gdb_server_open(Domain *domain, const char *device, GError **error)
+{
+    GdbServer *former = domain_gdb_server(domain), *s = NULL;
+    Chardev *chr;
+    bool own;
+
+    if (former && former->busy) {
+        error_set(error, "the gdb server waits for the end of gdb's own command");
+        return error_hint(error, "Say it to another monitor.");
+    }
+    if (!add_chardev(domain, device, &chr, &own, error)) {
+        return false;
+    }
+    if (chr && !(s = server_new(domain, chr, own, error))) {
+        if (own) {
+            chardev_remove(domain, chardev_id(chr), NULL);
+        }
+        return false;
+    }
+    domain_set_gdb_server(domain, s);
+    if (former) {
+        server_close(former);
+    }
+    return true;
+}
+
+void gdb_server_finish(Domain *domain)
+{
+    GdbServer *s = domain_gdb_server(domain);
+
+    if (s) {
+        domain_set_gdb_server(domain, NULL);
+        server_free(s);
+    }
 }

@@ -15,14 +15,9 @@
 
 #include "vmm/domain.h"
 
-typedef struct GdbServer GdbServer;
-
-/* device: as after -gdb: "tcp::1234" (a server on the host itself), "unix:PATH,server=on,wait=off", "stdio",
- * "chardev:ID" ...  "none": *ret is NULL.  The machine is built. */
-bool gdb_server_new(Domain *domain, const char *device, GdbServer **ret, GError **error);
-/* Before the chardevs and the vCPUs go; NULL is fine. */
-void gdb_server_free(GdbServer *s);
-
-/* Carries out one line of "monitor LINE" and appends what it says.  Without one there is only "help". */
-typedef void (*GdbMonitorFn)(Domain *domain, const char *line, GString *out, void *opaque);
-void gdb_server_set_monitor(GdbServer *s, GdbMonitorFn monitor, void *opaque);
+/* The domain's server (domain_gdb_server()) from now on; a former one goes, as if its client had gone.  On failure it
+ * stays.  device: as after -gdb: "tcp::1234" (a server on the host itself), "unix:PATH,server=on,wait=off", "stdio",
+ * "chardev:ID" ...  "none": there is no server any more.  The machine is built. */
+bool gdb_server_open(Domain *domain, const char *device, GError **error);
+/* At the domain's end, before the chardevs and the vCPUs go; without one, nothing. */
+void gdb_server_finish(Domain *domain);

@@ -2,6 +2,7 @@
 /*
  * What people can type, one line each.  Names are those of QEMU's monitor.
  */
+#include "monitor/gdb.h"
 #include "monitor/hmp-complete.h"
 #include "monitor/hmp-info.h"
 #include "monitor/hmp-memory.h"
@@ -9,6 +10,7 @@
 #include "monitor/hmp-net.h"
 #include "monitor/hmp-qom.h"
 #include "monitor/hmp.h"
+#include "vmm/options.h"
 
 /* The text of -chardev, which is not that of the QMP command. */
 static bool hmp_chardev_add(HmpCall *call, GError **error)
@@ -28,6 +30,18 @@ static bool hmp_balloon(HmpCall *call, GError **error)
     arguments = json_new_object();
     hmp_put_number(arguments, "value", size);
     return hmp_call_qmp(call, "balloon", arguments, NULL, error);
+}
+
+static bool hmp_gdbserver(HmpCall *call, GError **error)
+{
+    const char *device = call->rest[0] ? call->rest : GDB_DEFAULT;
+
+    if (!gdb_server_open(call->domain, device, error)) {
+        return false;
+    }
+    g_string_append_printf(call->out, domain_gdb_server(call->domain) ? "Waiting for gdb connection on device '%s'\n"
+                                                                      : "Disabled gdbserver\n", device);
+    return true;
 }
 
 const HmpCommand hmp_commands[] = {
@@ -101,6 +115,8 @@ const HmpCommand hmp_commands[] = {
     { "pmemsave", .run = hmp_pmemsave, .params = "ADDRESS SIZE FILE", .help = "Write physical memory to a file" },
     { "dump-guest-memory", .run = hmp_dump_guest_memory, .params = "[-p] [-d] [-z] FILE [BEGIN LENGTH]",
       .help = "Dump memory for crash or gdb: -p with paging, -d in the background, -z kdump-zlib" },
+    { "gdbserver", .run = hmp_gdbserver, .params = "[DEVICE]",
+      .help = "Wait for gdb there (" GDB_DEFAULT "), as -gdb does; none: no longer" },
     { "gva2gpa", .run = hmp_gva2gpa, .params = "ADDRESS",
       .help = "Show where an address of the vCPU is in physical memory" },
     { "gpa2hva", .run = hmp_gpa2hva, .params = "ADDRESS", .help = "Show where physical memory is in this process" },

@@ -31,8 +31,6 @@ struct Monitors {
     GPtrArray *qmp; /* Qmp, owned */
     GPtrArray *hmp; /* Hmp, owned */
     Control *control; /* NULL: there is none */
-    GdbServer *gdb; /* NULL: none */
-    HmpSession gdb_session; /* of its command `monitor` */
     unsigned unnamed;
 };
 
@@ -136,24 +134,6 @@ static bool add_all(Monitors *m, const Options *options, GError **error)
     return true;
 }
 
-/* gdb's command `monitor`. */
-static void say_to_gdb(Domain *domain, const char *line, GString *out, void *opaque)
-{
-    hmp_say(opaque, line, out);
-}
-
-static bool add_gdb(Monitors *m, const char *device, GError **error)
-{
-    if (!gdb_server_new(m->domain, device, &m->gdb, error)) {
-        return error_subject(error, "-gdb");
-    }
-    if (m->gdb) {
-        m->gdb_session.domain = m->domain;
-        gdb_server_set_monitor(m->gdb, say_to_gdb, &m->gdb_session);
-    }
-    return true;
-}
-
 Monitors *monitors_new(Domain *domain, const Options *options, GError **error)
 {
     Monitors *m = g_new0(Monitors, 1);
@@ -161,7 +141,7 @@ Monitors *monitors_new(Domain *domain, const Options *options, GError **error)
     m->domain = domain;
     m->hmp = g_ptr_array_new_with_free_func((GDestroyNotify)hmp_free);
     m->qmp = g_ptr_array_new_with_free_func((GDestroyNotify)qmp_free);
-    if (!add_all(m, options, error) || (options->gdb && !add_gdb(m, options->gdb, error))) {
+    if (!add_all(m, options, error) || (options->gdb && !gdb_server_open(domain, options->gdb, error) && !error_subject(error, "-gdb"))) {
         g_clear_pointer(&m, monitors_free);
     }
     return m;
@@ -176,7 +156,7 @@ void monitors_free(Monitors *m)
 {
     if (m) {
         control_free(m->control);
-        gdb_server_free(m->gdb);
+        gdb_server_finish(m->domain);
         g_ptr_array_unref(m->qmp);
         g_ptr_array_unref(m->hmp);
         g_free(m);

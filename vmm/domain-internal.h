@@ -79,6 +79,7 @@ struct Domain {
     struct DirtyRate *dirty_rate; /* the last measurement; NULL: there was none */
     struct DumpControl *dump; /* of the last dump; NULL: there was none */
     struct { unsigned percent; struct Timer *timer; } throttle; /* vcpus_throttle(); atomic; NULL: not throttled */
+    struct GdbServer *gdb_server; /* the main thread's; NULL: there is none */
     struct { const struct BalloonClass *class; void *opaque; } balloon; /* the main thread's; NULL: there is none */
 };
 

@@ -161,6 +161,16 @@ void domain_set_machine(Domain *domain, Machine *machine)
     domain->machine = machine;
 }
 
+GdbServer *domain_gdb_server(const Domain *domain)
+{
+    return domain->gdb_server;
+}
+
+void domain_set_gdb_server(Domain *domain, GdbServer *server)
+{
+    domain->gdb_server = server;
+}
+
 StateList *domain_state(const Domain *domain)
 {
     return domain->state;

@@ -19,6 +19,7 @@
 
 typedef struct Machine Machine;
 typedef struct Domain Domain;
+typedef struct GdbServer GdbServer;
 
 Domain *domain_new(const char *name, GError **error);
 void domain_free(Domain *domain);
@@ -63,6 +64,9 @@ typedef enum DomainTable {
 GHashTable *domain_table(Domain *domain, DomainTable table); /* char * (owned) to pointer */
 /* The board and the devices of the command line are there. */
 bool domain_is_complete(const Domain *domain);
+/* monitor/gdb.h sets it; NULL: there is none. */
+GdbServer *domain_gdb_server(const Domain *domain);
+void domain_set_gdb_server(Domain *domain, GdbServer *server);
 /* "/machine/unattached/device[N]" and the like; the next N. */
 unsigned domain_next_number(Domain *domain);
 /* id is well-formed (letter first; letters, digits, - . _) and unused in table. */

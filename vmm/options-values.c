@@ -259,7 +259,7 @@ static bool apply_to(Options *options, const char *name, const char *argument, G
 bool option_gdb_default(Options *options, const char *argument, GError **error)
 {
     g_free(options->gdb);
-    options->gdb = g_strdup("tcp::1234");
+    options->gdb = g_strdup(GDB_DEFAULT);
     return true;
 }
 

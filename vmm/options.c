@@ -149,7 +149,7 @@ const Option option_table[] = {
     { "gdb", NULL, SECTION_RUN, TEXT(gdb), "tcp:[HOST]:PORT|unix:PATH|stdio|chardev:ID|...|none",
       "Let a gdb debug the guest through that. tcp is a server, on the host itself unless HOST says otherwise",
       .plain = true },
-    { "s", NULL, SECTION_RUN, CALL, NULL, "The same as -gdb tcp::1234", .call = option_gdb_default },
+    { "s", NULL, SECTION_RUN, CALL, NULL, "The same as -gdb " GDB_DEFAULT, .call = option_gdb_default },
     { "action", NULL, SECTION_RUN, KEYS(actions), "EVENT=ACTION[,...]",
       "Say what a reboot, shutdown, panic or watchdog does",
       .group = "action", .language = &action_options },

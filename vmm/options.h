@@ -22,6 +22,8 @@ typedef struct IcountOptions { char *shift; bool sleep; } IcountOptions; /* shif
 typedef struct OvercommitOptions { bool mem_lock; } OvercommitOptions;
 typedef struct MessageOptions { bool timestamp; } MessageOptions;
 
+#define GDB_DEFAULT "tcp::1234" /* -s */
+
 /* What the command line says.  Texts are as given; lists are in the order given. */
 typedef struct Options {
     /* machine */

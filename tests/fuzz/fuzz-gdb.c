@@ -18,7 +18,6 @@
 
 typedef struct Target {
     Rig *rig;
-    GdbServer *server;
     int fd;
 } Target;
 
@@ -35,7 +34,7 @@ static void target_setup(Target *t)
     t->fd = fds[0];
     chardev = g_strdup_printf("socket,id=client,fd=%d", fds[1]);
     if (!machine_finalize(t->rig->machine, NULL) || !chardev_add_text(t->rig->domain, chardev, NULL) ||
-        !gdb_server_new(t->rig->domain, "chardev:client", &t->server, NULL)) {
+        !gdb_server_open(t->rig->domain, "chardev:client", NULL)) {
         abort();
     }
 }

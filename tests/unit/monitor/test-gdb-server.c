@@ -19,7 +19,6 @@
 typedef struct Fixture {
     Rig *rig;
     FakeAccel *fake;
-    GdbServer *server;
     char *folder, *path;
     int fd;
 } Fixture;
@@ -134,7 +133,7 @@ static int setup(void **state)
     f->folder = g_dir_make_tmp("gdb-XXXXXX", NULL);
     f->path = g_build_filename(f->folder, "socket", NULL);
     device = g_strdup_printf("unix:%s,server=on,wait=off", f->path);
-    assert_true(gdb_server_new(f->rig->domain, device, &f->server, NULL));
+    assert_true(gdb_server_open(f->rig->domain, device, NULL));
     connect_client(f);
     *state = f;
     return 0;
@@ -148,7 +147,7 @@ static int teardown(void **state)
         close(f->fd);
     }
     domain_stop(f->rig->domain, RUN_STATE_PAUSED);
-    gdb_server_free(f->server);
+    gdb_server_finish(f->rig->domain);
     rig_free(f->rig);
     rmdir(f->folder);
     g_free(f->folder);
@@ -159,13 +158,70 @@ static int teardown(void **state)
 
 /* ---- what the server is ---- */
 
+static void assert_hung_up(Fixture *f)
+{
+    char byte;
+
+    settle(f);
+    assert_int_equal(recv(f->fd, &byte, 1, MSG_DONTWAIT), 0);
+    disconnect_client(f);
+}
+
 static void test_none_is_no_server(void **state)
 {
     Fixture *f = *state;
-    GdbServer *server = f->server;
 
-    assert_true(gdb_server_new(f->rig->domain, "none", &server, NULL));
-    assert_null(server);
+    resume(f, "c", 2);
+    assert_int_equal(send(f->fd, "\x03", 1, MSG_NOSIGNAL), 1);
+    assert_heard(f, "T02thread:1;");
+    assert_true(gdb_server_open(f->rig->domain, "none", NULL));
+    assert_null(domain_gdb_server(f->rig->domain));
+    assert_hung_up(f);
+    assert_true(domain_is_running(f->rig->domain));
+    assert_null(chardev_find(f->rig->domain, "gdb", NULL));
+    assert_true(gdb_server_open(f->rig->domain, "none", NULL));
+}
+
+static void test_a_server_takes_the_place_of_another(void **state)
+{
+    Fixture *f = *state;
+    g_autofree char *device = g_strdup_printf("unix:%s-2,server=on,wait=off", f->path);
+
+    assert_asked(f, "Z0,1000,1", "OK");
+    assert_true(gdb_server_open(f->rig->domain, device, NULL));
+    assert_hung_up(f);
+    assert_int_equal(host_connect_unix(f->path, NULL), -1);
+    g_free(f->path);
+    f->path = g_strndup(device + strlen("unix:"), strcspn(device, ",") - strlen("unix:"));
+    connect_client(f);
+    assert_asked(f, "?", "T05thread:1;");
+}
+
+static void test_what_cannot_be_opened_leaves_the_former_server(void **state)
+{
+    Fixture *f = *state;
+    GError *error = NULL;
+
+    assert_false(gdb_server_open(f->rig->domain, "unix:/nonexistent/x,server=on,wait=off", &error));
+    assert_non_null(error);
+    g_clear_error(&error);
+    assert_false(gdb_server_open(f->rig->domain, "chardev:gdb", &error)); /* it has that one */
+    assert_non_null(error);
+    g_clear_error(&error);
+    assert_asked(f, "qC", "QC1");
+}
+
+/* gdbserver none */
+static void test_the_server_does_not_go_while_it_carries_out_a_command(void **state)
+{
+    Fixture *f = *state;
+    g_autofree char *said = NULL;
+
+    say(f, "qRcmd,676462736572766572206e6f6e65");
+    said = hear(f);
+    assert_int_equal(strncmp(said, "O4572726f723a20", 15), 0); /* "Error: " */
+    assert_heard(f, "OK");
+    assert_asked(f, "qC", "QC1");
 }
 
 static void test_features_are_offered(void **state)
@@ -240,11 +296,13 @@ static void test_vcpus_that_come_and_go_are_threads(void **state)
     cpu_bus_set_controller(cpus, NULL, NULL);
 }
 
-static void test_monitor_commands_go_to_who_knows_them(void **state)
+static void test_monitor_commands_are_the_human_monitors(void **state)
 {
     Fixture *f = *state;
 
-    assert_asked(f, "qRcmd,68656c70", "O68656c70202d2d2073686f7720746865206d6f6e69746f72277320636f6d6d616e64730a");
+    /* info status: "VM status: paused (prelaunch)\n" */
+    assert_asked(f, "qRcmd,696e666f20737461747573",
+                 "O564d207374617475733a2070617573656420287072656c61756e6368290a");
     assert_heard(f, "OK");
     assert_asked(f, "qRcmd,6", "E22");
     assert_asked(f, "qRcmd,00", "E22");
@@ -255,7 +313,6 @@ static void test_what_is_said_before_the_chardev_opens_counts(void **state)
 {
     Fixture *f = *state;
     g_autofree char *chardev = NULL;
-    GdbServer *server;
     int fds[2];
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
@@ -265,11 +322,10 @@ static void test_what_is_said_before_the_chardev_opens_counts(void **state)
     say(f, "Z0,1000,1");
     assert_non_null(chardev_add_text(f->rig->domain, chardev, NULL));
     loop_run_once(loop_of(f), false); /* the bytes are there, and seen */
-    assert_true(gdb_server_new(f->rig->domain, "chardev:open", &server, NULL));
+    assert_true(gdb_server_open(f->rig->domain, "chardev:open", NULL));
     assert_heard(f, "OK");
     settle(f);
     assert_int_equal(f->fake->armed_count, 1);
-    gdb_server_free(server);
 }
 
 /* ---- registers and memory ---- */
@@ -668,11 +724,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_none_is_no_server),
+        TEST(test_a_server_takes_the_place_of_another),
+        TEST(test_what_cannot_be_opened_leaves_the_former_server),
+        TEST(test_the_server_does_not_go_while_it_carries_out_a_command),
         TEST(test_features_are_offered),
         TEST(test_description_comes_in_pieces),
         TEST(test_vcpus_are_threads),
         TEST(test_vcpus_that_come_and_go_are_threads),
-        TEST(test_monitor_commands_go_to_who_knows_them),
+        TEST(test_monitor_commands_are_the_human_monitors),
         TEST(test_what_is_said_before_the_chardev_opens_counts),
         TEST(test_registers_are_the_current_vcpus),
         TEST(test_all_registers_can_be_written_back),

@@ -58,6 +58,18 @@ static void test_a_session_is_about_one_vcpu(void **state)
     assert_has(&session, "info cpus", "* CPU #1: ");
 }
 
+static void test_gdb_is_waited_for_on_demand(void **state)
+{
+    HmpSession session = session_of(state);
+
+    assert_said(&session, "gdbserver null", "Waiting for gdb connection on device 'null'\n");
+    assert_has(&session, "info chardev", "gdb: filename=null\n");
+    assert_has(&session, "gdbserver nonsense", "Error: ");
+    assert_non_null(domain_gdb_server(session.domain));
+    assert_said(&session, "gdbserver none", "Disabled gdbserver\n");
+    assert_null(domain_gdb_server(session.domain));
+}
+
 static void test_programs_choose_a_vcpu_by_its_index(void **state)
 {
     g_autofree char *answer = machine_rig_answer(state, "{\"execute\": \"human-monitor-command\", \"arguments\": "
@@ -188,6 +200,7 @@ int main(void)
 {
 #define TEST(F) cmocka_unit_test_setup_teardown(F, machine_rig_setup, machine_rig_teardown)
     const struct CMUnitTest tests[] = {
+        TEST(test_a_session_is_about_one_vcpu), TEST(test_gdb_is_waited_for_on_demand),
         TEST(test_a_session_is_about_one_vcpu), TEST(test_programs_choose_a_vcpu_by_its_index),
         TEST(test_the_board_is_shown),             TEST(test_memory_and_ports_are_reached),
         TEST(test_memory_is_saved_to_any_file), TEST(test_what_can_be_added_is_explained),
