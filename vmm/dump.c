@@ -6,6 +6,9 @@
 #include "vmm/dump.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/domain.h"
@@ -27,6 +30,7 @@ struct Dump {
     unsigned vcpus;
     uint64_t total, written; /* written: atomic */
     bool cancelled;          /* atomic */
+    bool waits;              /* it is written to a reader, not to a disk */
     /* Of a thread of its own. */
     bool started;
     pthread_t thread;
@@ -74,12 +78,20 @@ static bool collect_vcpus(Dump *dump, Domain *domain, GError **error)
     return true;
 }
 
+static bool has_reader(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode));
+}
+
 Dump *dump_new(Domain *domain, const DumpOptions *options, GError **error)
 {
     Dump *dump = g_new0(Dump, 1);
 
     dump->options = *options;
     dump->options.fd = -1;
+    dump->waits = has_reader(options->fd);
     dump->loop = domain_loop(domain);
     dump->ranges = g_array_new(FALSE, FALSE, sizeof(DumpRange));
     dump->notes = g_byte_array_new();
@@ -150,11 +162,40 @@ void dump_progress(Dump *dump, uint64_t bytes)
     __atomic_fetch_add(&dump->written, bytes, __ATOMIC_RELAXED);
 }
 
+/* How long a dump that was cancelled may wait for its reader. */
+#define PATIENCE_MS 50
+
+static bool is_cancelled(const Dump *dump)
+{
+    return __atomic_load_n(&dump->cancelled, __ATOMIC_RELAXED);
+}
+
+/* A pipe's or a socket's reader may never read, and the dump's thread is to end nevertheless: they get what they take
+ * without a wait, which is PIPE_BUF bytes after poll() (pipe(7)).  -errno, 0: written or cancelled. */
+static int write_patiently(Dump *dump, const uint8_t *data, size_t length)
+{
+    struct pollfd p = { .fd = dump->options.fd, .events = POLLOUT };
+    int err = 0;
+
+    while (length && !err && !is_cancelled(dump)) {
+        int n = poll(&p, 1, PATIENCE_MS);
+
+        if (n > 0) {
+            size_t piece = MIN(length, PIPE_BUF);
+
+            err = host_write_all(p.fd, data, piece);
+            data += piece;
+            length -= piece;
+        }
+    }
+    return err;
+}
+
 bool dump_write(Dump *dump, const void *data, size_t length, GError **error)
 {
-    int err = host_write_all(dump->options.fd, data, length);
+    int err = dump->waits ? write_patiently(dump, data, length) : host_write_all(dump->options.fd, data, length);
 
-    if (__atomic_load_n(&dump->cancelled, __ATOMIC_RELAXED)) {
+    if (is_cancelled(dump)) {
         return error_set(error, "the dump was cancelled");
     }
     return !err || error_set_errno(error, err, "cannot write the dump");

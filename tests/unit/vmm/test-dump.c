@@ -4,12 +4,14 @@
  */
 #include <elf.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/procfs.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -215,6 +217,51 @@ static void test_a_dump_that_is_freed_tells_nothing_more(void **state)
     assert_int_equal(done, 0);
 }
 
+static void test_a_reader_that_does_not_read_holds_nobody_up(void **state)
+{
+    Rig *r = *state;
+    int done = 0, fds[2];
+    Dump *d;
+
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    fcntl(fds[1], F_SETPIPE_SZ, PAGE);
+    d = dump_new(r->domain, &(DumpOptions) { DUMP_ELF, 0, 0, fds[1] }, NULL);
+    assert_true(dump_start(d, on_done, &done, NULL));
+    while (poll(&(struct pollfd) { .fd = fds[0], .events = POLLIN }, 1, -1) != 1) {
+    }
+    g_usleep(10000); /* it is full */
+    dump_free(d);
+    rig_settle(r);
+    assert_int_equal(done, 0);
+    close(fds[0]);
+}
+
+static void test_a_reader_gets_all_of_it(void **state)
+{
+    Rig *r = *state;
+    g_autoptr(GByteArray) file = dump(r, DUMP_ELF, 0, 0);
+    g_autofree uint8_t *all = g_malloc(file->len + 1);
+    int done = 0, fds[2];
+    size_t got = 0;
+    ssize_t n;
+    Dump *d;
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    d = dump_new(r->domain, &(DumpOptions) { DUMP_ELF, 0, 0, fds[1] }, NULL);
+    assert_true(dump_start(d, on_done, &done, NULL));
+    while ((n = read(fds[0], all + got, file->len + 1 - got)) > 0) {
+        got += (size_t)n;
+    }
+    assert_int_equal(got, file->len);
+    assert_memory_equal(all, file->data, got);
+    while (!done) {
+        rig_settle(r);
+    }
+    assert_int_equal(done, 1);
+    dump_free(d);
+    close(fds[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -226,6 +273,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_full_disk_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_thread_writes_it, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_dump_that_is_freed_tells_nothing_more, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_reader_that_does_not_read_holds_nobody_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_reader_gets_all_of_it, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
