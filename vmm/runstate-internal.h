@@ -9,6 +9,9 @@
 /* What was requested; of a domain. */
 void run_handle_requests(void *opaque);
 void run_handle_kept(Domain *domain); /* that were not while it was frozen, and new ones */
+/* A guest that asked to be suspended before its domain was stopped, which is quiet now, would wait for a wake-up that
+ * never comes if that were lost: then it is suspended. */
+bool run_fell_asleep(Domain *domain);
 
 void run_set_state(Domain *domain, RunState state);
 /* That which follows finish-migrate, while it is in that. */

@@ -57,16 +57,33 @@ static void reset(Domain *domain, RequestReason reason)
     }
 }
 
+static void fall_asleep(Domain *domain)
+{
+    run_set_state_to_be(domain, RUN_STATE_SUSPENDED);
+    if (domain_run_state(domain) == RUN_STATE_SUSPENDED) {
+        run_start_time(domain);
+    }
+    run_notify(domain, RUN_EVENT_SUSPEND, REASON_NONE);
+}
+
 static void suspend(Domain *domain)
 {
     if (domain_is_to_run(domain)) {
         run_go_quiet(domain);
-        run_set_state_to_be(domain, RUN_STATE_SUSPENDED);
-        if (domain_run_state(domain) == RUN_STATE_SUSPENDED) {
-            run_start_time(domain);
-        }
-        run_notify(domain, RUN_EVENT_SUSPEND, REASON_NONE);
+        fall_asleep(domain);
     }
+}
+
+bool run_fell_asleep(Domain *domain)
+{
+    unsigned asked = __atomic_fetch_and(&domain->run.requests, ~(unsigned)REQUEST_SUSPEND, __ATOMIC_ACQ_REL);
+
+    asked |= domain->run.kept;
+    domain->run.kept &= ~(unsigned)REQUEST_SUSPEND;
+    if (asked & REQUEST_SUSPEND) {
+        fall_asleep(domain);
+    }
+    return asked & REQUEST_SUSPEND;
 }
 
 /* ACPI S3.  A guest that left no way back into it starts anew, as it does with firmware. */
@@ -189,14 +206,14 @@ static void handle(Domain *domain, unsigned requests)
     if (requests & REQUEST_PANIC) {
         panic(domain, argument(&run->panic_kind));
     }
+    if (requests & REQUEST_SUSPEND) {
+        suspend(domain);
+    }
     if (requests & REQUEST_WATCHDOG) {
         watchdog(domain);
     }
     if (requests & REQUEST_PAUSE) {
         domain_stop(domain, argument(&run->pause_state));
-    }
-    if (requests & REQUEST_SUSPEND) {
-        suspend(domain);
     }
     if (requests & REQUEST_SHUTDOWN) {
         shutdown(domain, argument(&run->shutdown_reason));

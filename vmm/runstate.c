@@ -282,11 +282,14 @@ bool domain_stop(Domain *domain, RunState why)
     if (!domain_is_to_run(domain)) {
         return false;
     }
+    run_go_quiet(domain);
+    if (run_fell_asleep(domain)) {
+        return false;
+    }
     if (domain_run_state(domain) == RUN_STATE_FINISH_MIGRATE) {
         domain->run.next = why;
         return true;
     }
-    run_go_quiet(domain);
     run_set_state(domain, why);
     run_notify(domain, RUN_EVENT_STOP, REASON_NONE);
     return true;
@@ -378,6 +381,7 @@ void run_control_finish_migrate(Domain *domain)
 {
     domain->run.next = domain_run_state(domain);
     if (!domain_stop(domain, RUN_STATE_FINISH_MIGRATE)) {
+        domain->run.next = domain_run_state(domain);
         run_control_set_state(domain, RUN_STATE_FINISH_MIGRATE);
     }
 }

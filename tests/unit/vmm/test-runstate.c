@@ -2,6 +2,8 @@
 /* vmm/runstate.c: states, and what takes a domain from one to another. */
 #include "runstate-rig.h"
 
+#include "vmm/domain-internal.h"
+
 /* ---- stop and cont ---- */
 
 static void test_a_domain_starts_parked_in_prelaunch(void **state)
@@ -328,6 +330,52 @@ static void test_what_sleeps_neither_stops_nor_goes_on(void **state)
     assert_string_equal(f->events->str, "Rz");
 }
 
+/* Who stops a domain whose guest has just asked for sleep finds it asleep. */
+static void test_a_stop_does_not_lose_what_asked_to_sleep(void **state)
+{
+    Fixture *f = *state;
+
+    start(f);
+    domain_request_suspend(f->domain);
+    assert_false(domain_stop(f->domain, RUN_STATE_PAUSED));
+    assert_int_equal(domain_run_state(f->domain), RUN_STATE_SUSPENDED);
+    assert_true(clock_running(domain_clock(f->domain)));
+    domain_request_wakeup(f->domain);
+    run_until(f, RUN_STATE_RUNNING);
+    domain_request_pause(f->domain, RUN_STATE_IO_ERROR);
+    domain_request_suspend(f->domain);
+    run_until(f, RUN_STATE_SUSPENDED);
+    domain_request_wakeup(f->domain);
+    run_until(f, RUN_STATE_RUNNING);
+    wait_inside(f, CPUS);
+    assert_string_equal(f->events->str, "Rzwzw");
+}
+
+static void test_what_asked_to_sleep_is_frozen_and_moved_asleep(void **state)
+{
+    Fixture *f = *state;
+
+    start(f);
+    domain_request_suspend(f->domain);
+    domain_freeze(f->domain);
+    domain_thaw(f->domain);
+    assert_int_equal(domain_run_state(f->domain), RUN_STATE_SUSPENDED);
+    domain_request_wakeup(f->domain);
+    run_until(f, RUN_STATE_RUNNING);
+    domain_freeze(f->domain);
+    domain_request_suspend(f->domain);
+    assert_false(domain_stop(f->domain, RUN_STATE_PAUSED));
+    domain_thaw(f->domain);
+    assert_int_equal(domain_run_state(f->domain), RUN_STATE_SUSPENDED);
+    domain_request_wakeup(f->domain);
+    run_until(f, RUN_STATE_RUNNING);
+    domain_request_suspend(f->domain);
+    run_control_finish_migrate(f->domain);
+    assert_int_equal(domain_run_state(f->domain), RUN_STATE_FINISH_MIGRATE);
+    assert_int_equal(f->domain->run.next, RUN_STATE_SUSPENDED);
+    assert_false(clock_running(domain_clock(f->domain)));
+}
+
 static void test_a_reset_wakes_it(void **state)
 {
     Fixture *f = *state;
@@ -488,6 +536,8 @@ int main(void)
         TEST(test_suspend_and_wakeup),
         TEST(test_time_goes_on_while_it_sleeps),
         TEST(test_what_sleeps_neither_stops_nor_goes_on),
+        TEST(test_a_stop_does_not_lose_what_asked_to_sleep),
+        TEST(test_what_asked_to_sleep_is_frozen_and_moved_asleep),
         TEST(test_a_reset_wakes_it),
         TEST(test_a_shutdown_that_pauses_ends_sleep),
         TEST(test_without_a_way_back_it_is_reset),
