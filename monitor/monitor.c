@@ -134,6 +134,11 @@ static bool add_all(Monitors *m, const Options *options, GError **error)
     return true;
 }
 
+static bool add_gdb(Monitors *m, const char *device, GError **error)
+{
+    return !device || gdb_server_open(m->domain, device, error) || error_subject(error, "-gdb");
+}
+
 Monitors *monitors_new(Domain *domain, const Options *options, GError **error)
 {
     Monitors *m = g_new0(Monitors, 1);
@@ -141,7 +146,7 @@ Monitors *monitors_new(Domain *domain, const Options *options, GError **error)
     m->domain = domain;
     m->hmp = g_ptr_array_new_with_free_func((GDestroyNotify)hmp_free);
     m->qmp = g_ptr_array_new_with_free_func((GDestroyNotify)qmp_free);
-    if (!add_all(m, options, error) || (options->gdb && !gdb_server_open(domain, options->gdb, error) && !error_subject(error, "-gdb"))) {
+    if (!add_all(m, options, error) || !add_gdb(m, options->gdb, error)) {
         g_clear_pointer(&m, monitors_free);
     }
     return m;

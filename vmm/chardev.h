@@ -48,8 +48,9 @@ Chardev *chardev_add_text(Domain *domain, const char *text, GError **error);
 bool chardev_add_short(Domain *domain, const char *id, const char *text, Chardev **ret, GError **error);
 bool chardev_remove(Domain *domain, const char *id, GError **error);
 void chardev_remove_all(Domain *domain); /* the domain's end: no device is left */
-/* Before that, of a domain that does not start: who is connected, or waits to be, sees the end of it when the process
- * ends, not when its chardev is removed.  libvirt asks then whether the process is gone, and only if it is reads why. */
+/* Before that, of a domain that does not start: who is connected, or waits to be, sees the end of it when the
+ * process ends, not when its chardev is removed.  libvirt asks then whether the process is gone, and only if it is
+ * reads why. */
 void chardev_keep_connections(Domain *domain);
 /* Before the end, while what writes is still there: the hosts of all get a second in all to take what waits for them.
  * What they have not taken by then is lost, with a warning.  Returns at once where nothing waits. */

@@ -31,8 +31,8 @@ Dom *cmd_domain(const Cmd *cmd, GError **error);
 /* ... and a connection to it.  *ret may be NULL. */
 Client *cmd_connect(const Cmd *cmd, Dom **ret, GError **error);
 
-/* Which of both a change is for: --live, --config, --persistent (both, if it runs), --current or nothing (what there is:
- * live if it runs).  The verb has SCOPE_ARGS. */
+/* Which of both a change is for: --live, --config, --persistent (both, if it runs), --current or nothing (what there
+ * is: live if it runs).  The verb has SCOPE_ARGS. */
 typedef struct Scope { bool live, config; } Scope;
 bool cmd_scope(const Cmd *cmd, const Dom *dom, Scope *ret, GError **error);
 #define SCOPE_ARGS { "live", ARG_FLAG, .help = "Only while it runs" }, \

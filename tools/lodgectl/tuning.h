@@ -25,6 +25,6 @@ bool tuning_set(const char *name, const char *group, const char *key, const char
 void tuning_remove(const char *name);
 /* Gives the domain, which was just started, what it is to get; a warning for each that cannot be. */
 void tuning_apply(const char *name);
-/* ... and vCPUs that were plugged in, by their numbers (char *): their own place, or any that the domain has. A new thread
- * comes where the one is that made it, which may be pinned elsewhere. */
+/* ... and vCPUs that were plugged in, by their numbers (char *): their own place, or any that the domain has. A new
+ * thread comes where the one is that made it, which may be pinned elsewhere. */
 void tuning_apply_to_new_vcpus(const Dom *dom, const GPtrArray *labels);

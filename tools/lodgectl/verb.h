@@ -55,7 +55,8 @@ typedef struct VerbSection {
 extern const VerbSection verb_sections[]; /* title NULL ends: tools/lodgectl/verbs.c */
 
 const Verb *verb_find(const char *name, GError **error);
-/* words: what follows the verb; NULL-terminated, and outlives *ret, which may move them.  On failure *ret owns nothing. */
+/* words: what follows the verb; NULL-terminated, and outlives *ret, which may move them.  On failure *ret owns
+ * nothing. */
 bool cmd_parse(const Verb *verb, char **words, Cmd *ret, GError **error);
 void cmd_clear(Cmd *cmd);
 

@@ -300,8 +300,8 @@ static void remember(SoftCpu *cpu, Block *block, uint64_t linear)
     }
 }
 
-/* As soft_goto() does it: after an interrupt, say, it is the jump cache that is warm.  Of addresses that are not canonical
- * its tags do not tell. */
+/* As soft_goto() does it: after an interrupt, say, it is the jump cache that is warm.  Of addresses that are not
+ * canonical its tags do not tell. */
 static Block *remembered(const SoftCpu *cpu, uint32_t mode)
 {
     const JumpEntry *entry = soft_jump_entry(cpu, cpu->rip);

@@ -154,7 +154,8 @@ typedef struct TlbSet {
 enum { TLB_USER, TLB_SUPERVISOR, TLB_SUPERVISOR_AC, TLB_NONE, TLB_SETS };
 
 #define JUMP_CACHE 4096
-/* Hits when (linear ^ jump_tag) == tag and block->mode == mode; code and its mode are the translator's (translate.h). */
+/* Hits when (linear ^ jump_tag) == tag and block->mode == mode; code and its mode are the translator's
+ * (translate.h). */
 typedef struct JumpEntry { uint64_t tag; Block *block; const void *code; uint32_t mode; } JumpEntry;
 
 #define RETURNS 16
@@ -328,9 +329,10 @@ void soft_store(SoftCpu *cpu, uint64_t linear, unsigned size, uint64_t value, un
 void soft_probe(SoftCpu *cpu, uint64_t linear, uint64_t size, unsigned access);
 /* The bytes at linear, up to BOUNCE_BYTES: in guest RAM, or copied (bounce_read; one such at a time). */
 const void *soft_read_begin(SoftCpu *cpu, uint64_t linear, unsigned size, unsigned access);
-/* Where to write them: guest RAM, or bounce_write; permission is checked and nothing raises until soft_write_end(), which
- * makes it so.  with_contents: the old bytes are there (read-modify-write).  locked: and no other vCPU can come between;
- * on RAM in one piece the caller's own LOCK prefix does that.  The vCPU does not go outside before soft_write_end(). */
+/* Where to write them: guest RAM, or bounce_write; permission is checked and nothing raises until soft_write_end(),
+ * which makes it so.  with_contents: the old bytes are there (read-modify-write).  locked: and no other vCPU can come
+ * between; on RAM in one piece the caller's own LOCK prefix does that.  The vCPU does not go outside before
+ * soft_write_end(). */
 void *soft_write_begin(SoftCpu *cpu, uint64_t linear, unsigned size, unsigned access, bool with_contents, bool locked);
 void soft_write_end(SoftCpu *cpu);
 /* Host address of the code at linear and bytes to the end of its page; NULL: no RAM is there (fetch by soft_load with
@@ -346,7 +348,8 @@ void soft_jumps_flush(SoftCpu *cpu);
 void soft_jumps_forget(SoftCpu *cpu);
 void soft_tlb_flush(SoftCpu *cpu);                    /* everything, and the jump cache */
 void soft_tlb_flush_page(SoftCpu *cpu, uint64_t linear); /* INVLPG, and the jump cache */
-/* MOV to CR3 (value without bit 63; keep: bit 63 with CR4.PCIDE); loads PDPTEs in PAE paging, #GP.  Flushes what it must. */
+/* MOV to CR3 (value without bit 63; keep: bit 63 with CR4.PCIDE); loads PDPTEs in PAE paging, #GP.  Flushes what it
+ * must. */
 void soft_set_cr3(SoftCpu *cpu, uint64_t value, bool keep);
 /* INVPCID, SDM 2A: types 0-3; descriptor checked by the caller. */
 void soft_invpcid(SoftCpu *cpu, unsigned type, uint64_t pcid, uint64_t linear);

@@ -18,8 +18,8 @@
 
 #define BLOCK_OPS (2 * BLOCK_INSTRUCTIONS + 2)
 
-/* What can be after an op's handler: its block may be gone, or it may go on to another op than the next.  FUSED: it is a
- * compare that does the jump behind it, too, and the last. */
+/* What can be after an op's handler: its block may be gone, or it may go on to another op than the next.  FUSED: it is
+ * a compare that does the jump behind it, too, and the last. */
 enum { AFTER_STORE = 1, AFTER_ELSEWHERE = 2, AFTER_FUSED = 4 };
 
 /* An instruction of vector registers, with its memory operand (bytes of it; 0: none) at rdx: for translate-vector.c. */
@@ -41,8 +41,8 @@ typedef struct SoftDecode {
     SoftInline code[BLOCK_OPS]; /* length 0: it is not one */
 } SoftDecode;
 
-/* Up to the first instruction that ends a block, the page's end, BLOCK_INSTRUCTIONS, or one with MODE_SINGLE.  Always ends
- * in an op that does not fall through.  False: crosses. */
+/* Up to the first instruction that ends a block, the page's end, BLOCK_INSTRUCTIONS, or one with MODE_SINGLE.  Always
+ * ends in an op that does not fall through.  False: crosses. */
 bool soft_decode(SoftDecode *d);
 
 /* ---- tables of handlers ---- */
@@ -58,17 +58,17 @@ typedef enum SoftInstrFlags {
     INSTR_FP = 64,       /* #NM, #UD by MODE_NO_FPU, MODE_NO_SSE ... as for its class of instructions */
 } SoftInstrFlags;
 
-/* A row gets its operands packed in the order they are written: general registers as byte offsets into dst (the first operand)
- * and src (another), segment, control and debug registers as numbers in the same places, memory as base, index, scale, seg,
- * disp and OP_MEM (linear address by soft_ea(), already checked against its segment outside of 64-bit code), an immediate in
- * imm (sign-extended; far pointers: selector << 32 | offset), near branch targets as delta from the block's start in imm.
- * size: the operand size; flags: address size, LOCK, REP, REPNE, OP_STACK. */
+/* A row gets its operands packed in the order they are written: general registers as byte offsets into dst (the first
+ * operand) and src (another), segment, control and debug registers as numbers in the same places, memory as base,
+ * index, scale, seg, disp and OP_MEM (linear address by soft_ea(), already checked against its segment outside of
+ * 64-bit code), an immediate in imm (sign-extended; far pointers: selector << 32 | offset), near branch targets as
+ * delta from the block's start in imm. size: the operand size; flags: address size, LOCK, REP, REPNE, OP_STACK. */
 typedef struct SoftInstr {
     ZydisMnemonic mnemonic;
     OpFn *fn;
     unsigned flags;
-    /* The register class of the first operand that this row is for (ZYDIS_REGCLASS_*), 0: any.  Tells MOV to and from control,
-     * debug and segment registers from each other and from the plain MOV. */
+    /* The register class of the first operand that this row is for (ZYDIS_REGCLASS_*), 0: any.  Tells MOV to and from
+     * control, debug and segment registers from each other and from the plain MOV. */
     uint8_t first, second;
 } SoftInstr;
 
@@ -81,5 +81,6 @@ extern const SoftInstr soft_flag_instructions[];     /* exec-flags.c: PUSHF, POP
 extern const SoftInstr soft_fpu_instructions[];      /* exec-fpu.c: FXSAVE, XSAVE family, FSAVE, FLDENV, WAIT, LDMXCSR, VMASKMOV ... */
 
 /* ---- stub.h: the rest ---- */
-/* Fills fn, ptr, size, dst, src of an op whose memory operand, if any, is packed already.  False: no such instruction. */
+/* Fills fn, ptr, size, dst, src of an op whose memory operand, if any, is packed already.  False: no such
+ * instruction. */
 bool soft_stub_emit(SoftDecode *d, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands, Op *op);

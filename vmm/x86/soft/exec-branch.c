@@ -241,9 +241,9 @@ INLINE bool push_next32(SoftCpu *cpu, uint32_t next)
     return true;
 }
 
-/* Calls of 64-bit code note where they return to, and RET then needs no place in the jump cache, which is large and often
- * not in the host's.  src: the return address is in the page of this block.  While attention is wanted, what that page
- * is may have changed since the block was entered. */
+/* Calls of 64-bit code note where they return to, and RET then needs no place in the jump cache, which is large and
+ * often not in the host's.  src: the return address is in the page of this block.  While attention is wanted, what that
+ * page is may have changed since the block was entered. */
 INLINE void note_return(SoftCpu *cpu, const Op *op, uint64_t next)
 {
     bool leads_back = op->src && !__atomic_load_n(&cpu->attention, __ATOMIC_RELAXED);

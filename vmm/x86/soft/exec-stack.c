@@ -285,8 +285,9 @@ static void set_stack_pointer(SoftCpu *cpu, uint64_t value)
     cpu->gpr[X86_RSP] = mask == UINT16_MAX ? (cpu->gpr[X86_RSP] & ~mask) | (value & mask) : value & mask;
 }
 
-/* imm: bytes to reserve, nesting level in bits 16-20.  Words are read and pushed one after the other, as the host does, and
- * stay where a later one faults; the word at the new top of the stack is checked last, then the registers change. */
+/* imm: bytes to reserve, nesting level in bits 16-20.  Words are read and pushed one after the other, as the host
+ * does, and stay where a later one faults; the word at the new top of the stack is checked last, then the registers
+ * change. */
 const Op *stack_enter(SoftCpu *cpu, const Op *op)
 {
     unsigned size = op->size, level = (unsigned)(op->imm >> 16) & 31, pushes = level ? level + 1 : 1;

@@ -120,8 +120,8 @@ static inline JumpEntry *soft_jump_entry(const SoftCpu *cpu, uint64_t linear)
     return &cpu->jumps[(linear ^ linear >> 12) & (JUMP_CACHE - 1)];
 }
 
-/* A branch to an offset in the code segment: truncated to ip_mask here; limit and canonical form are checked at fetch (run
- * loop), but see soft_check_target(). */
+/* A branch to an offset in the code segment: truncated to ip_mask here; limit and canonical form are checked at fetch
+ * (run loop), but see soft_check_target(). */
 SOFT_INLINE const Op *soft_goto(SoftCpu *cpu, uint64_t target)
 {
     const JumpEntry *entry;

@@ -86,8 +86,8 @@ uint64_t soft_supported_msr_feature(uint32_t index);
 SoftCpu *soft_cpu_new(SoftVm *vm, const SoftHooks *hooks, void *opaque, GError **error);
 void soft_cpu_free(SoftCpu *cpu);
 void soft_cpu_set_cpuid(SoftCpu *cpu, const X86Cpuid *cpuid, unsigned n);
-/* IA32_ARCH_CAPABILITIES (0x10a), the microcode revision (0x8b), PLATFORM_INFO (0xce): after soft_cpu_set_cpuid(), which
- * sets them to what soft_supported_msr_feature() gives.  Bits beyond that, and other MSRs, are left out. */
+/* IA32_ARCH_CAPABILITIES (0x10a), the microcode revision (0x8b), PLATFORM_INFO (0xce): after soft_cpu_set_cpuid(),
+ * which sets them to what soft_supported_msr_feature() gives.  Bits beyond that, and other MSRs, are left out. */
 void soft_cpu_set_feature_msr(SoftCpu *cpu, uint32_t index, uint64_t value);
 /* Everything but the local APIC (X86Cpu.lapic) and the MSRs of the hooks.  load: false if the state cannot be
  * this CPU's. */
@@ -99,8 +99,9 @@ void soft_cpu_set_tsc(SoftCpu *cpu, uint64_t value);
 /* What is added to the host's TSC: equal offsets are equal clocks. */
 uint64_t soft_cpu_tsc_offset(const SoftCpu *cpu);
 void soft_cpu_set_tsc_offset(SoftCpu *cpu, uint64_t offset);
-/* A debugger's: exits with SOFT_EXIT_DEBUG; the guest's own debug registers stay its own.  No length is 0.  A step takes
- * no interrupt before its instruction; it ends at the first instruction of a handler if that raises an exception. */
+/* A debugger's: exits with SOFT_EXIT_DEBUG; the guest's own debug registers stay its own.  No length is 0.  A step
+ * takes no interrupt before its instruction; it ends at the first instruction of a handler if that raises an
+ * exception. */
 typedef struct SoftWatch { uint64_t address, length; bool read, write, execute; } SoftWatch;
 void soft_cpu_set_debug(SoftCpu *cpu, const SoftWatch *list, unsigned n, bool step);
 /* The next instruction, if it is there, is not stopped at: a debugger that knows of it goes on. */
@@ -113,7 +114,8 @@ void soft_cpu_trap(SoftCpu *cpu, bool on);
 const SoftException *soft_cpu_exception(const SoftCpu *cpu);
 /* Ends soft_run() with SOFT_EXIT_KICKED after that many instructions; 0: no end. */
 void soft_cpu_limit(SoftCpu *cpu, uint64_t instructions);
-/* Instructions executed so far; in a hook, or an access to a device, those before the present one.  Its thread or parked. */
+/* Instructions executed so far; in a hook, or an access to a device, those before the present one.  Its thread or
+ * parked. */
 uint64_t soft_cpu_count(const SoftCpu *cpu);
 
 /* ---- its thread ---- */

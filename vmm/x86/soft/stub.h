@@ -112,7 +112,7 @@ _Noreturn void soft_stub_fault(SoftCpu *cpu, const Op *op, unsigned vector);
 bool soft_mask_emit(SoftDecode *d, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands, Op *op);
 
 /* ---- signal.c ---- */
-/* Addresses at which SIGFPE, SIGILL and SIGSEGV are a guest's exceptions; called: the stack is as at a stub's entry, else
- * it is 16-byte aligned. */
+/* Addresses at which SIGFPE, SIGILL and SIGSEGV are a guest's exceptions; called: the stack is as at a stub's entry,
+ * else it is 16-byte aligned. */
 bool soft_signals_add(uintptr_t first, uintptr_t end, bool called, GError **error);
 void soft_signals_remove(uintptr_t first);

@@ -51,8 +51,8 @@ void soft_map_finish(SoftVm *vm);
 bool soft_map_set_smm(SoftVm *vm);
 /* The range that holds gpa in the CPU's present space, NULL: a device or nothing. */
 const SoftRange *soft_map_find(const SoftCpu *cpu, uint64_t gpa);
-/* What is decoded of a page of RAM: kept by map.c beside the page's flags (soft_page_flags()), in memory that is zero at first
- * and touched only for pages with code; block.c's to use. */
+/* What is decoded of a page of RAM: kept by map.c beside the page's flags (soft_page_flags()), in memory that is zero
+ * at first and touched only for pages with code; block.c's to use. */
 #define CODE_CHUNK 16
 typedef struct SoftCodePage {
     uint64_t chunks[PAGE_SIZE / CODE_CHUNK / 64]; /* atomic: pieces of CODE_CHUNK bytes that blocks were made of */
@@ -64,8 +64,8 @@ SoftCodePage *soft_code_page(SoftVm *vm, const void *host);
 /* block.c */
 bool soft_code_init(SoftVm *vm, uint64_t bytes, bool translate, GError **error);
 void soft_code_finish(SoftVm *vm);
-/* The block at cpu->rip in soft_next_mode(): found or decoded, entered into the jump cache, linked from linked_from.  Raises
- * what fetching raises (ip synced to rip).  NULL: once more from the top of the run loop. */
+/* The block at cpu->rip in soft_next_mode(): found or decoded, entered into the jump cache, linked from linked_from.
+ * Raises what fetching raises (ip synced to rip).  NULL: once more from the top of the run loop. */
 Block *soft_lookup(SoftCpu *cpu);
 /* The mode to decode the next instruction in. */
 static inline uint32_t soft_next_mode(const SoftCpu *cpu)
