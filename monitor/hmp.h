@@ -52,9 +52,10 @@ typedef struct HmpCommand {
     void (*print)(const Json *reply, GString *out);
     /* ... or a function. */
     bool (*run)(HmpCall *call, GError **error);
-    const char *params; /* as help shows them; NULL: none, or those of the QMP command */
+    const char *params; /* as help shows them; what is literal ("on|off", "[-d]") is completed; NULL: none, or those of
+                         * the QMP command */
     const char *help;   /* NULL: that of the QMP command */
-    HmpCompleteFn complete; /* NULL: nothing is known */
+    HmpCompleteFn complete; /* NULL: nothing is known but params, and what the fields of the QMP command say */
     const char *option; /* of the command line, which explains "NAME help" and "NAME WHAT,help"; NULL: none does */
 } HmpCommand;
 
