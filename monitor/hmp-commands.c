@@ -77,7 +77,8 @@ const HmpCommand hmp_commands[] = {
       .complete = hmp_complete_qom_property },
     /* ---- moving ---- */
     { "migrate", .run = hmp_migrate, .params = "[-d] URI",
-      .help = "Move the domain: unix:PATH, tcp:HOST:PORT, fd:NAME, file:PATH, \"exec:COMMAND\"" },
+      .help = "Move the domain (-d: in the background): unix:PATH, tcp:HOST:PORT, fd:NAME, file:PATH, "
+              "\"exec:COMMAND\"" },
     { "migrate_cancel", NULL, "migrate_cancel" },
     { "migrate_continue", NULL, "migrate-continue", .params = "pre-switchover" },
     { "migrate_incoming", NULL, "migrate-incoming", .params = "URI" },

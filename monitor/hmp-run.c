@@ -313,14 +313,19 @@ bool hmp_run(HmpSession *session, const char *line, GString *out, GError **error
     return c ? run_command(c, &call, error) : unknown(hmp_commands, "command", name, error);
 }
 
+void hmp_say_error(const GError *error, GString *out)
+{
+    g_autofree char *text = error_text(error);
+
+    g_string_append_printf(out, "Error: %s\n", text);
+}
+
 void hmp_say(HmpSession *session, const char *line, GString *out)
 {
     g_autoptr(GError) error = NULL;
 
     if (!hmp_run(session, line, out, &error)) {
-        g_autofree char *text = error_text(error);
-
-        g_string_append_printf(out, "Error: %s\n", text);
+        hmp_say_error(error, out);
     }
 }
 

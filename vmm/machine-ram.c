@@ -110,8 +110,8 @@ static bool add_own(Machine *machine, GError **error)
 
     if (object_find(machine->domain, id, NULL, NULL)) {
         error_set(error, "object id '%s' is the name of the machine's own RAM", id);
-        return error_hint(error, "Give the object another id or, if it is to be that RAM, add -machine memory-backend=%s.",
-                          id);
+        return error_hint(error, "Give the object another id or, if it is to be that RAM, add -machine "
+                          "memory-backend=%s.", id);
     }
     json_object_put_member(options, "qom-type", json_new_string(memory_backend_ram_class.name));
     json_object_put_member(options, "id", json_new_string(id));

@@ -113,6 +113,7 @@ struct MigrateControl {
     MigrateParameters parameters;
     bool capability[MIGRATE_CAPABILITIES]; /* a source's stay while it has a thread */
     Migration *migration;          /* the last one; NULL: there was none */
+    GPtrArray *waiters;            /* LoopBatch: for its end */
     bool incoming, run;            /* -incoming; run when it is there, if it ran */
     bool cont;                     /* somebody has said so since: it runs even if it was paused */
     void (*ready)(void);           /* of migrate_incoming(), until it is called */

@@ -53,11 +53,22 @@ static const FieldStruct pass_data = {
 };
 const EventType event_migration_pass = { "MIGRATION_PASS", &pass_data, .help = "Another round through memory begins" };
 
+static void tell_waiters(struct MigrateControl *control)
+{
+    for (unsigned i = 0; i < control->waiters->len; i++) {
+        loop_batch(domain_loop(control->domain), control->waiters->pdata[i]);
+    }
+    g_ptr_array_set_size(control->waiters, 0);
+}
+
 void migrate_set_status(struct MigrateControl *control, MigrateStatus status)
 {
     __atomic_store_n(&control->status, status, __ATOMIC_RELEASE);
     if (control->capability[MIGRATE_EVENTS]) {
         event_emit(control->domain, &event_migration, &(StatusData) { (int)status });
+    }
+    if (!migration_under_way(control)) { /* so this is the main thread */
+        tell_waiters(control);
     }
 }
 
@@ -327,6 +338,7 @@ struct MigrateControl *migrate_control(Domain *domain)
         };
         control->capability[MIGRATE_EVENTS] = true;
         control->capability[MIGRATE_RETURN_PATH] = true;
+        control->waiters = g_ptr_array_new();
         control->listen_fd = -1;
         control->userfault = -ENOSYS;
     }
@@ -362,6 +374,37 @@ bool migrate_keeps_devices(const Domain *domain)
     return control && migration_under_way(control) && !(control->incoming && migrate_status(control) == MIGRATE_SETUP);
 }
 
+void migrate_wait(Domain *domain, LoopBatch *batch)
+{
+    struct MigrateControl *control = migrate_control(domain);
+
+    if (migration_under_way(control)) {
+        g_ptr_array_add(control->waiters, batch);
+    } else {
+        loop_batch(domain_loop(domain), batch);
+    }
+}
+
+void migrate_wait_cancel(Domain *domain, LoopBatch *batch)
+{
+    g_ptr_array_remove(migrate_control(domain)->waiters, batch);
+    loop_batch_cancel(domain_loop(domain), batch);
+}
+
+const char *migrate_failure(const Domain *domain)
+{
+    const struct MigrateControl *control = domain->migration;
+
+    switch (control ? migrate_status(control) : MIGRATE_NONE) {
+    case MIGRATE_FAILED:
+        return control->error;
+    case MIGRATE_CANCELLED:
+        return "the migration was cancelled";
+    default:
+        return NULL;
+    }
+}
+
 void migrate_stop(Domain *domain)
 {
     if (domain->migration) {
@@ -378,6 +421,7 @@ void migrate_control_free(struct MigrateControl *control)
         if (control->userfault >= 0) {
             close(control->userfault);
         }
+        g_ptr_array_unref(control->waiters);
         g_free(control->error);
         g_free(control);
     }
