@@ -177,6 +177,7 @@ static bool start(const Options *options, Domain *domain, const MachineClass *cl
     if (listing->why_not) { /* now only: where a start fails, the reason is all that is said */
         log_info("domain '%s' is not listed: %s", options->name.guest, listing->why_not);
     }
+    net_warn_unlinked(domain);
     return run_or_wait(options, domain, error);
 }
 
