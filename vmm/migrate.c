@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The control of migrations: status and events, the thread of the one that is under
- * way, its steps on the main thread, URIs, what stands in the way.
+ * way, its steps on the main thread, URIs.
  *
  * A step is posted to the main loop, and the thread waits for it.  When the domain ends
  * first, the main thread says so to the step itself, which outlives the migration, since
@@ -19,7 +19,6 @@
 #include "vmm/host.h"
 #include "vmm/migrate-internal.h"
 #include "vmm/sandbox.h"
-#include "vmm/state-format.h"
 #include "vmm/thread.h"
 #include "vmm/timer.h"
 
@@ -425,28 +424,6 @@ void migrate_control_free(struct MigrateControl *control)
         g_free(control->error);
         g_free(control);
     }
-}
-
-GPtrArray *migrate_blocked_reasons(Domain *domain)
-{
-    GPtrArray *reasons = g_ptr_array_new_with_free_func(g_free);
-    const Accel *accel = domain_accel(domain);
-
-    for (unsigned i = 0; i < domain->state->items->len; i++) {
-        const StateItem *item = g_ptr_array_index(domain->state->items, i);
-
-        if (item->desc->unmigratable) {
-            g_ptr_array_add(reasons, g_strdup_printf("%s cannot be saved: %s", item->path, item->desc->unmigratable));
-        }
-    }
-    if (accel && accel->class->dirty_log && !accel->class->dirty_log(domain_accel(domain))) {
-        g_ptr_array_add(reasons, g_strdup_printf("accelerator '%s' cannot tell here which memory the guest changes",
-                                                 accel->class->name));
-    }
-    if (domain_is_frozen(domain)) {
-        g_ptr_array_add(reasons, g_strdup("a dump of its memory is under way (dump-guest-memory)"));
-    }
-    return reasons;
 }
 
 /* ---- URIs ---- */
