@@ -9,6 +9,7 @@
 
 #include "monitor/hmp-info.h"
 #include "vmm/error.h"
+#include "vmm/migrate.h"
 
 static bool check_number(int n, int least, int most, const char *usage, GError **error)
 {
@@ -35,7 +36,14 @@ static char **words_of(const HmpCall *call, int least, int most, const char *usa
     return words ? g_steal_pointer(&words) : g_new0(char *, 1);
 }
 
-/* -d is how it always is: nobody waits for the end. */
+static bool migrate_ended(HmpSession *session, GError **error)
+{
+    const char *failure = migrate_failure(session->domain);
+
+    return !failure || error_set(error, "%s", failure);
+}
+
+/* Without -d the session waits for the end, if it is one that can. */
 bool hmp_migrate(HmpCall *call, GError **error)
 {
     static const char usage[] = "migrate [-d] URI, with a URI that has blanks in quotation marks";
@@ -58,7 +66,10 @@ bool hmp_migrate(HmpCall *call, GError **error)
     if (!hmp_call_qmp(call, "migrate", arguments, NULL, error)) {
         return false;
     }
-    if (!detached) {
+    if (!detached && call->session->later) {
+        call->session->end = migrate_ended;
+        migrate_wait(call->domain, call->session->later);
+    } else if (!detached) {
         g_string_append(call->out, "It goes on in the background; 'info migrate' shows how far it is.\n");
     }
     return true;

@@ -7,7 +7,9 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "monitor/command-line.h"
 #include "monitor/commands.h"
+#include "monitor/hmp-complete.h"
 #include "vmm/domain.h"
 #include "vmm/error.h"
 #include "vmm/options.h"
@@ -159,6 +161,17 @@ static bool asks_for_help(const char *rest, char **ret_what)
     return true;
 }
 
+/* By the option's help, which floors above the core may have. */
+static bool explain(const char *option, const char *what, GString *out, GError **error)
+{
+    const OptionLanguage *upper = option_languages;
+
+    while (upper->option && !g_str_equal(upper->option, option)) {
+        upper++;
+    }
+    return upper->option ? upper->help(what, out, error) : option_find(option)->topic(what, out, error);
+}
+
 /* What reads its own arguments finds some where there must be some, and none where it takes none. */
 static bool check_any(const HmpCommand *c, const char *rest, GError **error)
 {
@@ -177,7 +190,7 @@ static bool run_command(const HmpCommand *c, HmpCall *call, GError **error)
     g_autofree char *what = NULL;
 
     if (c->option && asks_for_help(call->rest, &what)) {
-        return option_find(c->option)->topic(what, call->out, error);
+        return explain(c->option, what, call->out, error);
     }
     return c->run ? check_any(c, call->rest, error) && c->run(call, error) : run_qmp(c, call, error);
 }
@@ -300,14 +313,19 @@ bool hmp_run(HmpSession *session, const char *line, GString *out, GError **error
     return c ? run_command(c, &call, error) : unknown(hmp_commands, "command", name, error);
 }
 
+void hmp_say_error(const GError *error, GString *out)
+{
+    g_autofree char *text = error_text(error);
+
+    g_string_append_printf(out, "Error: %s\n", text);
+}
+
 void hmp_say(HmpSession *session, const char *line, GString *out)
 {
     g_autoptr(GError) error = NULL;
 
     if (!hmp_run(session, line, out, &error)) {
-        g_autofree char *text = error_text(error);
-
-        g_string_append_printf(out, "Error: %s\n", text);
+        hmp_say_error(error, out);
     }
 }
 
@@ -320,6 +338,39 @@ static void add_names(const HmpCommand *table, const char *begin, GPtrArray *wor
     }
 }
 
+static void complete_arguments(const HmpCommand *c, HmpSession *session, const char *rest, GPtrArray *words)
+{
+    const Command *command = c->command && !c->implied ? command_find(c->command, NULL) : NULL;
+    unsigned known = words->len, place = 0;
+    const Field *field;
+
+    if (c->complete) {
+        c->complete(session, rest, words);
+    }
+    hmp_complete_place(c, rest, words);
+    for (const char *p = rest; (p = strchr(p, ' ')); p += strspn(p, " ")) {
+        place++;
+    }
+    field = command && words->len == known ? field_at(command->args, &place) : NULL;
+    if (field) {
+        hmp_complete_field(field, "", strrchr(rest, ' ') ? strrchr(rest, ' ') + 1 : rest, words);
+    }
+}
+
+/* Of a command, or of "info TOPIC". */
+static void complete_help(const char *rest, GPtrArray *words)
+{
+    const char *topic;
+    g_autofree char *name = hmp_first_word(rest, &topic);
+
+    if (!strchr(rest, ' ')) {
+        add_names(inner_commands, rest, words);
+        add_names(hmp_commands, rest, words);
+    } else if (g_str_equal(name, "info") && !strchr(topic, ' ')) {
+        add_names(hmp_info_topics, topic, words);
+    }
+}
+
 static void complete_topic(HmpSession *session, const char *rest, GPtrArray *words)
 {
     const char *arguments;
@@ -328,8 +379,8 @@ static void complete_topic(HmpSession *session, const char *rest, GPtrArray *wor
 
     if (!strchr(rest, ' ')) {
         add_names(hmp_info_topics, rest, words);
-    } else if (topic && topic->complete) {
-        topic->complete(session, arguments, words);
+    } else if (topic) {
+        complete_arguments(topic, session, arguments, words);
     }
 }
 
@@ -340,12 +391,14 @@ void hmp_complete(HmpSession *session, const char *before, GPtrArray *words)
     bool first = !strchr(before + strspn(before, " \t"), ' ');
     const HmpCommand *c = find_command(name);
 
-    if (first || (g_str_equal(name, "help") && !strchr(rest, ' '))) {
-        add_names(inner_commands, first ? name : rest, words);
-        add_names(hmp_commands, first ? name : rest, words);
-    } else if (g_str_equal(name, "info") || (g_str_equal(name, "help") && g_str_has_prefix(rest, "info "))) {
-        complete_topic(session, g_str_equal(name, "info") ? rest : rest + strlen("info "), words);
-    } else if (c && c->complete) {
-        c->complete(session, rest, words);
+    if (first) {
+        add_names(inner_commands, name, words);
+        add_names(hmp_commands, name, words);
+    } else if (c && c->run == help) {
+        complete_help(rest, words);
+    } else if (c && c->run == info) {
+        complete_topic(session, rest, words);
+    } else if (c) {
+        complete_arguments(c, session, rest, words);
     }
 }

@@ -11,6 +11,7 @@
 #include "vmm/error.h"
 #include "vmm/host.h"
 #include "vmm/log.h"
+#include "vmm/migrate.h"
 
 #define PROMPT    "(lodge) "
 #define OUT_PAUSE (64u << 10)
@@ -20,6 +21,8 @@ struct Hmp {
     Chardev *chr;
     LineEditor *editor;
     GString *out;
+    LoopBatch later; /* a command that took its time is over */
+    GString *typed;  /* meanwhile: read all the same, so that a peer that goes is noticed */
     bool open, focused; /* focused: what is typed is ours, so the prompt is shown */
 };
 
@@ -65,13 +68,14 @@ static void show_text(Hmp *hmp, const char *text)
 
 /* ---- lines ---- */
 
-static void on_line(const char *line, void *opaque)
+static bool on_line(const char *line, void *opaque)
 {
     Hmp *hmp = opaque;
     g_autoptr(GString) out = g_string_new(NULL);
 
     hmp_say(&hmp->session, line, out);
     show_text(hmp, out->str);
+    return !hmp->session.end;
 }
 
 static void complete(const char *before, GPtrArray *words, void *opaque)
@@ -83,22 +87,59 @@ static size_t can_receive(void *opaque)
 {
     const Hmp *hmp = opaque;
 
-    return hmp->open && hmp->out->len < OUT_PAUSE ? LINE_MAX_BYTES : 0;
+    return hmp->open && hmp->out->len < OUT_PAUSE ? LINE_MAX_BYTES - MIN(hmp->typed->len, LINE_MAX_BYTES) : 0;
 }
 
 static void on_receive(void *opaque, const uint8_t *data, size_t length)
 {
     Hmp *hmp = opaque;
+    size_t taken = line_editor_type(hmp->editor, data, length);
 
-    line_editor_type(hmp->editor, data, length);
+    g_string_append_len(hmp->typed, (const char *)data + taken, (gssize)(length - taken));
     flush(hmp);
     chardev_end_lost(hmp->chr); /* the lines behind these are nobody's any more */
+}
+
+static void on_later(void *opaque)
+{
+    Hmp *hmp = opaque;
+    g_autoptr(GString) out = g_string_new(NULL), typed = NULL;
+    g_autoptr(GError) error = NULL;
+
+    if (loop_defer(domain_loop(hmp->session.domain), &hmp->later)) {
+        return;
+    }
+    if (!hmp->session.end(&hmp->session, &error)) {
+        hmp_say_error(error, out);
+        show_text(hmp, out->str);
+    }
+    hmp->session.end = NULL;
+    line_editor_go_on(hmp->editor);
+    if (hmp->focused) {
+        line_editor_prompt(hmp->editor);
+    }
+    typed = g_steal_pointer(&hmp->typed);
+    hmp->typed = g_string_new(NULL);
+    on_receive(hmp, (const uint8_t *)typed->str, typed->len);
+    chardev_accept_input(hmp->chr);
+}
+
+/* The command itself goes on. */
+static void forget_later(Hmp *hmp)
+{
+    if (hmp->session.end) {
+        migrate_wait_cancel(hmp->session.domain, &hmp->later);
+    }
+    hmp->session.end = NULL;
+    g_string_truncate(hmp->typed, 0);
 }
 
 static void greet(Hmp *hmp)
 {
     show("Lodge " LODGE_VERSION " monitor - type 'help' for more information\r\n", hmp);
-    line_editor_prompt(hmp->editor);
+    if (!hmp->session.end) {
+        line_editor_prompt(hmp->editor);
+    }
     flush(hmp);
 }
 
@@ -117,6 +158,7 @@ static void on_chardev_event(void *opaque, ChardevEvent event)
     case CHARDEV_CLOSED:
         hmp->open = false;
         g_string_truncate(hmp->out, 0);
+        forget_later(hmp);
         line_editor_reset(hmp->editor);
         break;
     case CHARDEV_MUX_IN:
@@ -147,8 +189,11 @@ Hmp *hmp_new(Domain *domain, Chardev *chr, GError **error)
     hmp->chr = chr;
     hmp->focused = !chardev_is_mux(chr);
     hmp->out = g_string_new(NULL);
+    hmp->typed = g_string_new(NULL);
+    hmp->later = (LoopBatch) { .fn = on_later, .opaque = hmp };
     hmp->editor = line_editor_new(PROMPT, &host, hmp);
-    hmp->session = (HmpSession) { .domain = domain, .history = line_editor_history(hmp->editor) };
+    hmp->session = (HmpSession) { .domain = domain, .history = line_editor_history(hmp->editor),
+                                    .later = &hmp->later };
     if (!chardev_attach(chr, &front, error)) {
         hmp->chr = NULL;
         hmp_free(hmp);
@@ -165,7 +210,9 @@ void hmp_free(Hmp *hmp)
     if (hmp->chr) {
         chardev_detach(hmp->chr, hmp);
     }
+    forget_later(hmp);
     line_editor_free(hmp->editor);
+    g_string_free(hmp->typed, TRUE);
     g_string_free(hmp->out, TRUE);
     g_free(hmp);
 }

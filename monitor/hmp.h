@@ -8,6 +8,7 @@
 
 #include "vmm/chardev.h"
 #include "vmm/command.h"
+#include "vmm/loop.h"
 #include "vmm/vcpu.h"
 
 typedef struct Hmp Hmp;
@@ -19,17 +20,23 @@ void hmp_free(Hmp *hmp); /* NULL is fine */
 
 /* ---- lines ---- */
 /* What stays from line to line. */
-typedef struct HmpSession {
+typedef struct HmpSession HmpSession;
+struct HmpSession {
     Domain *domain;
     CommandFds *fds;          /* NULL: none */
     unsigned cpu;             /* index of the vCPU that commands for one are about */
     const GPtrArray *history; /* char *, oldest first; NULL: none is kept */
-} HmpSession;
+    /* A command that takes its time has `later` run when it is over, and says by end() how it went; the next line
+     * comes after that.  later NULL: nobody can wait. */
+    LoopBatch *later;
+    bool (*end)(HmpSession *session, GError **error); /* NULL: nothing is waited for */
+};
 
 /* Runs one and adds what it says to out. */
 bool hmp_run(HmpSession *session, const char *line, GString *out, GError **error);
 /* The same, and what goes wrong is said too. */
 void hmp_say(HmpSession *session, const char *line, GString *out);
+void hmp_say_error(const GError *error, GString *out);
 /* The words (owned, to be freed) that the line may end in. */
 void hmp_complete(HmpSession *session, const char *before, GPtrArray *words);
 
@@ -52,9 +59,10 @@ typedef struct HmpCommand {
     void (*print)(const Json *reply, GString *out);
     /* ... or a function. */
     bool (*run)(HmpCall *call, GError **error);
-    const char *params; /* as help shows them; NULL: none, or those of the QMP command */
+    const char *params; /* as help shows them; what is literal ("on|off", "[-d]") is completed; NULL: none, or those of
+                         * the QMP command */
     const char *help;   /* NULL: that of the QMP command */
-    HmpCompleteFn complete; /* NULL: nothing is known */
+    HmpCompleteFn complete; /* NULL: nothing is known but params, and what the fields of the QMP command say */
     const char *option; /* of the command line, which explains "NAME help" and "NAME WHAT,help"; NULL: none does */
 } HmpCommand;
 

@@ -5,7 +5,6 @@
  */
 #include "monitor/line-editor.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #define LIST_WIDTH 79 /* columns that every terminal has */
@@ -23,6 +22,7 @@ struct LineEditor {
     unsigned parameter;   /* the number of CSI 3 ~ */
     bool more_parameters; /* others follow, which are ignored */
     bool after_return;    /* CR was Enter: LF behind it is not */
+    bool waits;           /* for line_editor_go_on() */
 };
 
 LineEditor *line_editor_new(const char *prompt, const LineEditorHost *host, void *opaque)
@@ -96,6 +96,12 @@ void line_editor_reset(LineEditor *e)
     e->recalled = e->history->len;
     g_clear_pointer(&e->kept, g_free);
     e->state = KEY;
+    e->waits = false;
+}
+
+void line_editor_go_on(LineEditor *e)
+{
+    e->waits = false;
 }
 
 /* ---- moving and deleting ---- */
@@ -180,8 +186,10 @@ static void enter(LineEditor *e)
     remember(e);
     line_editor_reset(e);
     show(e, "\r\n");
-    e->host.line(line, e->opaque);
-    draw(e);
+    e->waits = !e->host.line(line, e->opaque);
+    if (!e->waits) {
+        draw(e);
+    }
 }
 
 /* ---- completion ---- */
@@ -354,11 +362,12 @@ static void type(LineEditor *e, uint8_t byte)
     }
 }
 
-void line_editor_type(LineEditor *e, const uint8_t *bytes, size_t n)
+size_t line_editor_type(LineEditor *e, const uint8_t *bytes, size_t n)
 {
     bool drawn = true;
+    size_t i;
 
-    for (size_t i = 0; i < n; i++) {
+    for (i = 0; i < n && !e->waits; i++) {
         bool is_return = bytes[i] == '\r', is_enter = is_return || (bytes[i] == '\n' && !e->after_return);
 
         if (is_enter && !drawn) {
@@ -375,4 +384,5 @@ void line_editor_type(LineEditor *e, const uint8_t *bytes, size_t n)
     if (!drawn) {
         draw(e);
     }
+    return i;
 }

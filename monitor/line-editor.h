@@ -11,6 +11,7 @@
 #pragma once
 
 #include <glib.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,7 +21,8 @@
 typedef struct LineEditor LineEditor;
 typedef struct LineEditorHost {
     void (*show)(const char *text, void *opaque);
-    void (*line)(const char *line, void *opaque); /* Enter was pressed; then the prompt is shown again */
+    /* Enter was pressed; then the prompt is shown again.  False: it takes its time, until line_editor_go_on(). */
+    bool (*line)(const char *line, void *opaque);
     /* Adds the words (owned) that `before`, the line up to the cursor, may end in. */
     void (*complete)(const char *before, GPtrArray *words, void *opaque);
 } LineEditorHost;
@@ -30,4 +32,5 @@ void line_editor_free(LineEditor *e); /* NULL is fine */
 const GPtrArray *line_editor_history(const LineEditor *e); /* char *, oldest first; as long as the editor lives */
 void line_editor_prompt(LineEditor *e); /* on a new line: prompt and what is typed so far */
 void line_editor_reset(LineEditor *e);  /* forgets what is typed, not the history */
-void line_editor_type(LineEditor *e, const uint8_t *bytes, size_t n);
+size_t line_editor_type(LineEditor *e, const uint8_t *bytes, size_t n); /* how many it took: those up to such a line */
+void line_editor_go_on(LineEditor *e);  /* shows nothing */

@@ -54,6 +54,7 @@ struct NetBackend {
     unsigned queues;   /* it has; open() sets more than 1 */
     unsigned offloads; /* it takes; open() may clear some of its class' */
     NetNic *nic;       /* linked to it; NULL: none */
+    bool needs_no_nic; /* another backend stands in the place of one */
     unsigned references; /* the table's and the links of devices */
     bool deleted;      /* closed: only links hold it */
     bool link_down;    /* set_link; atomic */

@@ -118,6 +118,7 @@ static bool hub_open(NetBackend *b, const void *opaque, GError **error)
             return false;
         }
         port->uplink.backend->references++;
+        b->needs_no_nic = true;
     }
     b->info = g_strdup_printf("hubid=%d%s%s", o->hub, o->netdev ? ",netdev=" : "", o->netdev ? o->netdev : "");
     return true;

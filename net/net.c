@@ -14,6 +14,7 @@
 #include "net/backend.h"
 #include "net/filter.h"
 #include "vmm/error.h"
+#include "vmm/log.h"
 
 /* ---- the table of backends ---- */
 
@@ -381,6 +382,30 @@ void net_set_offloads(NetNic *nic, unsigned offloads)
         nic->backend->class->set_offloads(nic->backend, offloads);
     }
     lock_release(&nic->lock);
+}
+
+/* ---- who stands alone ---- */
+
+static bool warn_backend(NetBackend *b, void *opaque)
+{
+    if (!b->nic && !b->needs_no_nic) {
+        log_warning("netdev '%s' has no NIC: nothing is sent or received through it", b->id);
+    }
+    return true;
+}
+
+static bool warn_nic(NetNic *nic, void *opaque)
+{
+    if (!nic->linked) {
+        log_warning("NIC '%s' has no netdev: the guest finds its cable pulled", nic->name);
+    }
+    return true;
+}
+
+void net_warn_unlinked(Domain *domain)
+{
+    netdev_each(domain, warn_backend, NULL);
+    net_nic_each(domain, warn_nic, NULL);
 }
 
 /* ---- set_link ---- */

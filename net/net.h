@@ -166,6 +166,8 @@ bool net_add_nic(Domain *domain, unsigned n, const char *text, GError **error);
 bool net_plug_nic(Domain *domain, unsigned n, const char *text, GError **error);
 bool net_add_net(Domain *domain, unsigned n, const char *text, GError **error);
 bool net_plug_net(Domain *domain, unsigned n, const char *text, GError **error);
+/* At the start, when all devices are there: who stands alone is named in the log. */
+void net_warn_unlinked(Domain *domain);
 void net_remove_all(Domain *domain); /* the domain's end: no device is left */
 
 NetBackend *netdev_find(Domain *domain, const char *id, GError **error);

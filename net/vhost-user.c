@@ -19,6 +19,7 @@
 #include "vmm/chardev.h"
 #include "vmm/error.h"
 #include "vmm/log.h"
+#include "vmm/migrate.h"
 
 #define WAIT_S 30 /* for one that is still to come, at the start */
 #define BIT(F) (UINT64_C(1) << (F))
@@ -254,6 +255,10 @@ static bool vhost_user_open(NetBackend *b, const void *opaque, GError **error)
     }
     if (!open_peer(s, b->queues, error)) {
         chardev_detach(s->chr, s);
+        return false;
+    }
+    if (!vhost_user_logs(s->user) && !migrate_may_add(b->domain, &cannot_log, error)) {
+        vhost_user_close(b);
         return false;
     }
     if (!vhost_user_logs(s->user)) {

@@ -7,9 +7,6 @@
 
 #include "vmm/device.h"
 
-/* Calls fn for the rows of `class` and its bases, base first; false: stopped. */
-typedef bool (*PropertyFn)(const Property *property, void *opaque);
-bool device_class_properties(const DeviceClass *class, PropertyFn fn, void *opaque);
 const Property *device_class_property(const DeviceClass *class, const char *name); /* the backend's too */
 
 /* Defaults of the class, then compat rows of the machine, then -global. */

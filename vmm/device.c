@@ -23,6 +23,7 @@
 #include "vmm/epoch.h"
 #include "vmm/error.h"
 #include "vmm/log.h"
+#include "vmm/migrate.h"
 
 /* ---- allocation ---- */
 
@@ -204,11 +205,21 @@ static void add_state(Device *dev, const DeviceClass *class)
     }
 }
 
+static bool may_come(const Device *dev, GError **error)
+{
+    for (const DeviceClass *class = dev->class; class; class = class->base) {
+        if (class->state && !migrate_may_add(dev->domain, class->state, error)) {
+            return error_subject(error, device_name(dev));
+        }
+    }
+    return true;
+}
+
 bool device_realize(Device *dev, Bus *bus, GError **error)
 {
     g_assert(!dev->realized && !dev->class->abstract);
     choose_path(dev);
-    if (!device_props_attach(dev, error)) {
+    if (!may_come(dev, error) || !device_props_attach(dev, error)) {
         return false;
     }
     if (!attach_to_bus(dev, bus, error)) {

@@ -128,6 +128,9 @@ struct Device {
 const DeviceClass *device_class_find(const char *driver, GError **error);
 typedef void (*DeviceClassFn)(const DeviceClass *class, void *opaque);
 void device_class_each(DeviceClassFn fn, void *opaque);
+/* Calls fn for the rows of `class` and its bases, base first; false: stopped. */
+typedef bool (*PropertyFn)(const Property *property, void *opaque);
+bool device_class_properties(const DeviceClass *class, PropertyFn fn, void *opaque);
 /* hw/devices.c hands its list here once, before anything else. NULL ends it. */
 void device_classes_set(const DeviceClass *const *classes);
 bool device_class_is(const DeviceClass *class, const DeviceClass *base);

@@ -2,8 +2,8 @@
 /*
  * A machine's RAM: its size (-m), its blocks, and the one region that shows them.
  *
- * Blocks come from memory backends (-machine memory-backend=, -numa node,memdev=),
- * or one is made.  Memory for slots is address space only: a board reserves
+ * Its blocks are those of memory backends: -machine memory-backend=, -numa node,memdev=,
+ * or one that is made.  Memory for slots is address space only: a board reserves
  * max_ram_size - ram_size above its RAM.
  *
  * Main thread.
@@ -14,6 +14,7 @@
 #include "vmm/epoch.h"
 #include "vmm/error.h"
 #include "vmm/memory-backend.h"
+#include "vmm/object.h"
 
 #define MIB       (UINT64_C(1) << 20)
 #define SLOTS_MAX 256
@@ -21,7 +22,8 @@
 /* A piece of machine->ram. */
 typedef struct RamPart {
     MemoryRegion region;
-    MemoryBackend *backend; /* NULL: the machine's own block */
+    MemoryBackend *backend;
+    bool own; /* made here, and goes with the machine */
 } RamPart;
 
 /* ---- -m ---- */
@@ -81,41 +83,46 @@ bool machine_set_memory(Machine *machine, const char *text, GError **error)
 
 /* ---- blocks ---- */
 
-static void add_part(Machine *machine, RamBlock *block, MemoryBackend *backend, uint64_t at, uint64_t size)
+static RamPart *add_part(Machine *machine, MemoryBackend *backend, uint64_t at, uint64_t size)
 {
+    RamBlock *block = memory_backend_ram(backend);
     RamPart *part = g_new0(RamPart, 1);
 
     part->backend = backend;
     memory_region_init_ram(&part->region, ram_block_id(block), block, 0, size);
     memory_add(&machine->ram, at, &part->region, 0);
     g_ptr_array_add(machine->ram_parts, part);
+    return part;
 }
 
-static bool add_own(Machine *machine, GError **error)
-{
-    RamBacking backing = {
-        .kind = RAM_ANONYMOUS, .reserve = true, .merge = machine_common(machine)->mem_merge,
-        .dump = machine_common(machine)->dump_guest_core,
-    };
-    const char *id = machine->class->default_ram_id ? machine->class->default_ram_id : "ram";
-    RamBlock *block = ram_block_new(id, machine->ram_size, &backing, error);
-
-    if (!block) {
-        return error_hint(error, "Use a smaller -m.");
-    }
-    add_part(machine, block, NULL, 0, machine->ram_size);
-    ram_block_unref(block); /* the region's reference is left */
-    return true;
-}
-
-static bool add_backend(Machine *machine, const char *id, uint64_t at, uint64_t size, GError **error)
+static RamPart *add_backend(Machine *machine, const char *id, uint64_t at, uint64_t size, GError **error)
 {
     MemoryBackend *backend = memory_backend_claim(machine->domain, id, error);
 
-    if (!backend) {
-        return false;
+    return backend ? add_part(machine, backend, at, size) : NULL;
+}
+
+/* By its name it is listed, and found in what was saved. */
+static bool add_own(Machine *machine, GError **error)
+{
+    const char *id = machine->class->default_ram_id ? machine->class->default_ram_id : "ram";
+    g_autoptr(Json) options = json_new_object();
+
+    if (object_find(machine->domain, id, NULL, NULL)) {
+        error_set(error, "object id '%s' is the name of the machine's own RAM", id);
+        return error_hint(error, "Give the object another id or, if it is to be that RAM, add -machine "
+                          "memory-backend=%s.", id);
     }
-    add_part(machine, memory_backend_ram(backend), backend, at, size);
+    json_object_put_member(options, "qom-type", json_new_string(memory_backend_ram_class.name));
+    json_object_put_member(options, "id", json_new_string(id));
+    json_object_put_member(options, "size", json_new_int((int64_t)machine->ram_size));
+    json_object_put_member(options, "merge", json_new_bool(machine_common(machine)->mem_merge));
+    json_object_put_member(options, "dump", json_new_bool(machine_common(machine)->dump_guest_core));
+    if (!object_add(machine->domain, options, error)) {
+        return error_hint(error, "Use a smaller -m.");
+    }
+    add_backend(machine, id, 0, machine->ram_size, NULL)->own = true;
+    machine_common(machine)->memory_backend = g_strdup(id);
     return true;
 }
 
@@ -220,7 +227,7 @@ bool machine_build_ram(Machine *machine, GError **error)
         return true; /* machine 'none' */
     }
     if (backend) {
-        return add_backend(machine, backend, 0, machine->ram_size, error);
+        return add_backend(machine, backend, 0, machine->ram_size, error) != NULL;
     }
     return nodes_have_backends(machine) ? add_nodes(machine, error) : add_own(machine, error);
 }
@@ -237,6 +244,9 @@ void machine_free_ram(Machine *machine)
 
         memory_region_finish(&part->region);
         memory_backend_release(part->backend);
+        if (part->own) {
+            object_del(machine->domain, machine_common(machine)->memory_backend, NULL);
+        }
         g_free(part);
     }
     if (machine->ram.name) {

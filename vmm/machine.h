@@ -49,7 +49,7 @@ typedef struct NumaDistance { uint8_t src, dst, value; } NumaDistance; /* ACPI 5
 typedef struct MachineOptions {
     char *accel;            /* "kvm:tcg"; NULL: not said */
     int kernel_irqchip;     /* IrqchipMode */
-    char *memory_backend;   /* id of an object; NULL: plain RAM */
+    char *memory_backend;   /* id of an object; NULL: one is made */
     bool dump_guest_core, mem_merge;
     int acpi;               /* OnOffAuto */
 } MachineOptions;

@@ -112,7 +112,8 @@ static bool build(const Options *options, Domain *domain, GError **error)
 
     return machine_build(machine, error) && options_add_serials(options, domain, error) &&
            options_add_devices(options, domain, error) && drives_plug(domain, error) &&
-           plug_networks(options, domain, error) && machine_finalize(machine, error);
+           plug_networks(options, domain, error) && machine_finalize(machine, error) &&
+           migrate_check_only(domain, error);
 }
 
 /* The domain's place in the registry, or why it has none. */
@@ -177,6 +178,7 @@ static bool start(const Options *options, Domain *domain, const MachineClass *cl
     if (listing->why_not) { /* now only: where a start fails, the reason is all that is said */
         log_info("domain '%s' is not listed: %s", options->name.guest, listing->why_not);
     }
+    net_warn_unlinked(domain);
     return run_or_wait(options, domain, error);
 }
 

@@ -3,6 +3,7 @@
  * What the files of a migration share (vmm/migrate.h):
  *
  *   migrate.c           the control: status, the thread, steps on the main thread, URIs
+ *   migrate-blockers.c  what stands in the way
  *   migrate-outgoing.c  the source's thread
  *   migrate-incoming.c  the destination's
  *   migrate-listen.c    where it waits for it
@@ -113,6 +114,8 @@ struct MigrateControl {
     MigrateParameters parameters;
     bool capability[MIGRATE_CAPABILITIES]; /* a source's stay while it has a thread */
     Migration *migration;          /* the last one; NULL: there was none */
+    GPtrArray *waiters;            /* LoopBatch: for its end */
+    bool only;                     /* -only-migratable */
     bool incoming, run;            /* -incoming; run when it is there, if it ran */
     bool cont;                     /* somebody has said so since: it runs even if it was paused */
     void (*ready)(void);           /* of migrate_incoming(), until it is called */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The control of migrations: status and events, the thread of the one that is under
- * way, its steps on the main thread, URIs, what stands in the way.
+ * way, its steps on the main thread, URIs.
  *
  * A step is posted to the main loop, and the thread waits for it.  When the domain ends
  * first, the main thread says so to the step itself, which outlives the migration, since
@@ -19,7 +19,6 @@
 #include "vmm/host.h"
 #include "vmm/migrate-internal.h"
 #include "vmm/sandbox.h"
-#include "vmm/state-format.h"
 #include "vmm/thread.h"
 #include "vmm/timer.h"
 
@@ -53,11 +52,22 @@ static const FieldStruct pass_data = {
 };
 const EventType event_migration_pass = { "MIGRATION_PASS", &pass_data, .help = "Another round through memory begins" };
 
+static void tell_waiters(struct MigrateControl *control)
+{
+    for (unsigned i = 0; i < control->waiters->len; i++) {
+        loop_batch(domain_loop(control->domain), control->waiters->pdata[i]);
+    }
+    g_ptr_array_set_size(control->waiters, 0);
+}
+
 void migrate_set_status(struct MigrateControl *control, MigrateStatus status)
 {
     __atomic_store_n(&control->status, status, __ATOMIC_RELEASE);
     if (control->capability[MIGRATE_EVENTS]) {
         event_emit(control->domain, &event_migration, &(StatusData) { (int)status });
+    }
+    if (!migration_under_way(control)) { /* so this is the main thread */
+        tell_waiters(control);
     }
 }
 
@@ -327,6 +337,7 @@ struct MigrateControl *migrate_control(Domain *domain)
         };
         control->capability[MIGRATE_EVENTS] = true;
         control->capability[MIGRATE_RETURN_PATH] = true;
+        control->waiters = g_ptr_array_new();
         control->listen_fd = -1;
         control->userfault = -ENOSYS;
     }
@@ -362,6 +373,37 @@ bool migrate_keeps_devices(const Domain *domain)
     return control && migration_under_way(control) && !(control->incoming && migrate_status(control) == MIGRATE_SETUP);
 }
 
+void migrate_wait(Domain *domain, LoopBatch *batch)
+{
+    struct MigrateControl *control = migrate_control(domain);
+
+    if (migration_under_way(control)) {
+        g_ptr_array_add(control->waiters, batch);
+    } else {
+        loop_batch(domain_loop(domain), batch);
+    }
+}
+
+void migrate_wait_cancel(Domain *domain, LoopBatch *batch)
+{
+    g_ptr_array_remove(migrate_control(domain)->waiters, batch);
+    loop_batch_cancel(domain_loop(domain), batch);
+}
+
+const char *migrate_failure(const Domain *domain)
+{
+    const struct MigrateControl *control = domain->migration;
+
+    switch (control ? migrate_status(control) : MIGRATE_NONE) {
+    case MIGRATE_FAILED:
+        return control->error;
+    case MIGRATE_CANCELLED:
+        return "the migration was cancelled";
+    default:
+        return NULL;
+    }
+}
+
 void migrate_stop(Domain *domain)
 {
     if (domain->migration) {
@@ -378,31 +420,10 @@ void migrate_control_free(struct MigrateControl *control)
         if (control->userfault >= 0) {
             close(control->userfault);
         }
+        g_ptr_array_unref(control->waiters);
         g_free(control->error);
         g_free(control);
     }
-}
-
-GPtrArray *migrate_blocked_reasons(Domain *domain)
-{
-    GPtrArray *reasons = g_ptr_array_new_with_free_func(g_free);
-    const Accel *accel = domain_accel(domain);
-
-    for (unsigned i = 0; i < domain->state->items->len; i++) {
-        const StateItem *item = g_ptr_array_index(domain->state->items, i);
-
-        if (item->desc->unmigratable) {
-            g_ptr_array_add(reasons, g_strdup_printf("%s cannot be saved: %s", item->path, item->desc->unmigratable));
-        }
-    }
-    if (accel && accel->class->dirty_log && !accel->class->dirty_log(domain_accel(domain))) {
-        g_ptr_array_add(reasons, g_strdup_printf("accelerator '%s' cannot tell here which memory the guest changes",
-                                                 accel->class->name));
-    }
-    if (domain_is_frozen(domain)) {
-        g_ptr_array_add(reasons, g_strdup("a dump of its memory is under way (dump-guest-memory)"));
-    }
-    return reasons;
 }
 
 /* ---- URIs ---- */

@@ -18,6 +18,8 @@
 
 #include "vmm/command.h"
 #include "vmm/event.h"
+#include "vmm/loop.h"
+#include "vmm/state.h"
 
 typedef struct Domain Domain;
 
@@ -42,6 +44,17 @@ typedef struct MigrateAnnounce {
     uint64_t initial, max, rounds, step;
 } MigrateAnnounce;
 MigrateAnnounce migrate_announce(Domain *domain);
+/* -only-migratable: what would keep the domain from moving is refused from now on. */
+void migrate_set_only(Domain *domain);
+/* Whether something with this state may be added. */
+bool migrate_may_add(Domain *domain, const StateDesc *desc, GError **error);
+/* Whether nothing is there that should not be, when all is. */
+bool migrate_check_only(Domain *domain, GError **error);
+/* The batch is run when the migration that is under way has ended, or at once if there is none. */
+void migrate_wait(Domain *domain, LoopBatch *batch);
+void migrate_wait_cancel(Domain *domain, LoopBatch *batch); /* fine if it does not wait */
+/* Why the last one did not come to its end, by a word or more; NULL: it did. */
+const char *migrate_failure(const Domain *domain);
 /* Ends what is under way; before the machine goes. */
 void migrate_stop(Domain *domain);
 /* Before the sandbox, where a domain is to come in.  locked: its memory is to stay in the host's RAM, so all of it is

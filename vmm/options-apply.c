@@ -20,6 +20,7 @@
 #include "vmm/host.h"
 #include "vmm/log.h"
 #include "vmm/machine.h"
+#include "vmm/migrate.h"
 #include "vmm/object.h"
 #include "vmm/options-internal.h"
 
@@ -119,6 +120,9 @@ bool options_set_domain(const Options *options, Domain *domain, GError **error)
         domain_set_uuid(domain, options->uuid);
     }
     *domain_actions(domain) = options->actions;
+    if (options->only_migratable) {
+        migrate_set_only(domain);
+    }
     for (guint i = 0; i < options->globals->len; i++) {
         if (!add_global(domain, options->globals->pdata[i], error)) {
             return fail_option(error, "global", options->globals->pdata[i]);

@@ -146,6 +146,8 @@ const Option option_table[] = {
       "Wait for a domain that moves here, or restore a saved one. defer: the command migrate-incoming says from where. "
       "exec: what the shell's COMMAND writes. lazy: memory of a file is read as it is used (on, as without it), first "
       "(off), or as it is used and all of it meanwhile (prefault)", .plain = true },
+    { "only-migratable", NULL, SECTION_RUN, FLAG(only_migratable), NULL,
+      "Refuse devices and backends that would keep the domain from moving (migrate), at the start and later" },
     { "gdb", NULL, SECTION_RUN, TEXT(gdb), "tcp:[HOST]:PORT|unix:PATH|stdio|chardev:ID|...|none",
       "Let a gdb debug the guest through that. tcp is a server, on the host itself unless HOST says otherwise",
       .plain = true },

@@ -50,6 +50,7 @@ typedef struct Options {
     /* process */
     Actions actions;
     bool paused;         /* -S */
+    bool only_migratable;
     char *incoming;      /* where the domain comes from; NULL: it starts */
     char *gdb;           /* what its server is on; NULL: none */
     char *sandbox, *log_file, *log_categories, *pidfile;

@@ -151,6 +151,9 @@ static void test_what_can_be_added_is_explained(void **state)
     assert_has(&session, "device_add virtio-rgn-pci,help", "Did you mean 'virtio-rng-pci'?");
     assert_has(&session, "object_add rng-random,help", "filename");
     assert_has(&session, "chardev-add help", "socket");
+    assert_has(&session, "netdev_add help", "vhost-user");
+    assert_has(&session, "netdev_add user,help", "hostfwd");
+    assert_has(&session, "netdev_add usr,help", "Did you mean 'user'?");
 }
 
 static void test_the_object_tree_is_walked(void **state)
@@ -176,24 +179,83 @@ static void assert_completes(HmpSession *session, const char *before, const char
     fail_msg("'%s' is not completed to '%s'", before, word);
 }
 
+static void assert_completes_none(HmpSession *session, const char *before)
+{
+    g_autoptr(GPtrArray) words = g_ptr_array_new_with_free_func(g_free);
+
+    hmp_complete(session, before, words);
+    assert_int_equal(words->len, 0);
+}
+
+static void test_what_is_to_be_made_is_completed(void **state)
+{
+    HmpSession session = session_of(state);
+
+    assert_completes(&session, "device_add virtio-rn", "virtio-rng-pci");
+    assert_completes(&session, "device_add virtio-rng-pci,id=x,max", "virtio-rng-pci,id=x,max-bytes=");
+    assert_completes(&session, "device_add virtio-rng-pci,packed=", "virtio-rng-pci,packed=on");
+    assert_completes(&session, "object_add rng-r", "rng-random");
+    assert_completes(&session, "object_add rng-random,id=x,fi", "rng-random,id=x,filename=");
+    assert_completes(&session, "object_add memory-backend-ram,policy=b", "memory-backend-ram,policy=bind");
+    assert_completes(&session, "chardev-add so", "socket");
+    assert_completes(&session, "chardev-add socket,id=x,server=of", "socket,id=x,server=off");
+    assert_completes(&session, "netdev_add us", "user");
+    assert_completes(&session, "netdev_add user,id=x,host", "user,id=x,hostfwd=");
+    assert_completes(&session, "netdev_add user,restrict=", "user,restrict=off");
+    assert_completes(&session, "netdev_add stream,addr.ty", "stream,addr.type=");
+    assert_completes(&session, "netdev_add stream,addr.type=u", "stream,addr.type=unix");
+    assert_completes_none(&session, "netdev_add user,ifn");
+    assert_completes_none(&session, "netdev_add nothing,if");
+    assert_completes_none(&session, "netdev_add user,id=");
+}
+
+static void test_values_are_completed(void **state)
+{
+    HmpSession session = session_of(state);
+
+    assert_completes(&session, "set_link net0 ", "on");
+    assert_completes(&session, "set_link net0 of", "off");
+    assert_completes_none(&session, "set_link net0 on ");
+    assert_completes(&session, "migrate_set_capability multifd o", "off");
+    assert_completes(&session, "migrate_set_parameter multifd-c", "multifd-compression");
+    assert_completes(&session, "migrate_set_parameter multifd-compression z", "zlib");
+    assert_completes(&session, "migrate_set_parameter cpu-throttle-tailslow ", "on");
+    assert_completes_none(&session, "migrate_set_parameter max-bandwidth ");
+    assert_completes(&session, "migrate_continue ", "pre-switchover");
+    assert_completes(&session, "migrate -", "-d");
+    assert_completes_none(&session, "migrate -d ");
+    assert_completes(&session, "watchdog_action pa", "pause");
+    assert_completes(&session, "egress_add policy d", "deny");
+    assert_completes(&session, "info stats v", "vcpu");
+    assert_completes(&session, "info mtree -f -", "-D");
+    assert_completes(&session, "info registers ", "1");
+    assert_completes(&session, "info lapic ", "0");
+    assert_completes(&session, "cpu ", "1");
+}
+
 static void test_what_exists_is_completed(void **state)
 {
     HmpSession session = session_of(state);
 
     assert_completes(&session, "device_del rn", "rng0");
-    assert_completes(&session, "device_add virtio-rn", "virtio-rng-pci");
-    assert_completes(&session, "device_add virtio-rng-pci,id=x,max", "virtio-rng-pci,id=x,max-bytes=");
-    assert_completes(&session, "object_add rng-r", "rng-random");
-    assert_completes(&session, "object_add rng-random,id=x,fi", "rng-random,id=x,filename=");
     assert_said(&session, "netdev_add user,id=uplink", "");
+    assert_said(&session, "netdev_add hubport,id=upper,hubid=0", "");
     assert_completes(&session, "netdev_del up", "uplink");
-    assert_completes(&session, "set_link up", "uplink");
-    assert_completes(&session, "chardev-add so", "socket");
-    assert_completes(&session, "watchdog_action pa", "pause");
+    assert_completes(&session, "set_link upp", "upper");
+    assert_completes(&session, "hostfwd_add upl", "uplink");
+    assert_completes_none(&session, "hostfwd_add upp");
+    assert_said(&session, "object_add egress-policy,id=policy", "");
+    assert_said(&session, "object_add rng-builtin,id=pool", "");
+    assert_completes(&session, "egress_remove po", "policy");
+    assert_completes_none(&session, "egress_remove poo");
+    assert_completes(&session, "object_del poo", "pool");
     assert_completes(&session, "qom-list /machine/peri", "/machine/peripheral");
     assert_completes(&session, "qom-get /machine ty", "type");
     assert_completes(&session, "info mt", "mtree");
     assert_completes(&session, "help info mt", "mtree");
+    assert_completes(&session, "? inf", "info");
+    assert_completes_none(&session, "help info mtree ");
+    assert_completes_none(&session, "nothing ");
 }
 
 int main(void)
@@ -205,6 +267,7 @@ int main(void)
         TEST(test_the_board_is_shown),             TEST(test_memory_and_ports_are_reached),
         TEST(test_memory_is_saved_to_any_file), TEST(test_what_can_be_added_is_explained),
         TEST(test_the_object_tree_is_walked),   TEST(test_what_exists_is_completed),
+        TEST(test_what_is_to_be_made_is_completed), TEST(test_values_are_completed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

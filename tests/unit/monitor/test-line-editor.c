@@ -19,9 +19,10 @@ static void show(const char *text, void *opaque)
     g_string_append(((Screen *)opaque)->shown, text);
 }
 
-static void line(const char *text, void *opaque)
+static bool line(const char *text, void *opaque)
 {
     g_string_append_printf(((Screen *)opaque)->lines, "%s\n", text);
+    return !g_str_equal(text, "wait");
 }
 
 static void complete(const char *before, GPtrArray *words, void *opaque)
@@ -126,6 +127,20 @@ static void test_unknown_sequences_are_swallowed(void **state)
     assert_lines(*state, "a\033[15~\033Pb\033[1;5Cc\r", "abc\n");
 }
 
+static void test_a_line_may_take_its_time(void **state)
+{
+    Screen *s = *state;
+    const char *typed = "wait\r\nquit\r";
+
+    assert_int_equal(line_editor_type(s->editor, (const uint8_t *)typed, strlen(typed)), strlen("wait\r"));
+    assert_true(g_str_has_suffix(s->shown->str, "wait\033[K\r\n"));
+    assert_int_equal(line_editor_type(s->editor, (const uint8_t *)"x", 1), 0);
+    line_editor_go_on(s->editor);
+    line_editor_prompt(s->editor);
+    assert_true(g_str_has_suffix(s->shown->str, "\r\n\r> \033[K"));
+    assert_lines(s, typed + strlen("wait\r"), "quit\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -136,6 +151,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_tab_completes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_line_has_an_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unknown_sequences_are_swallowed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_line_may_take_its_time, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

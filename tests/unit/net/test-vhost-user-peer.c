@@ -164,6 +164,23 @@ static void test_peers_that_will_not_do_are_refused(void **state)
     refused(domain, "vhost-user,id=m,chardev=z", "no local socket");
 }
 
+static void test_a_peer_without_log_is_refused_if_the_domain_is_to_move(void **state)
+{
+    Guest *t = *state;
+    Domain *domain;
+
+    backend_option = "protocol=0x1";
+    t->g.rig = rig_new_shared(NULL, with_backend);
+    domain = t->g.rig->domain;
+    migrate_set_only(domain);
+    assert_false(migrate_check_only(domain, NULL));
+    assert_true(netdev_del(domain, "n", NULL));
+    assert_true(migrate_check_only(domain, NULL));
+    refused(domain, "vhost-user,id=m,chardev=c", "m: -only-migratable forbids what keeps the domain from moving: its "
+                                                 "back end cannot tell which memory it writes");
+    assert_true(migrate_check_only(domain, NULL));
+}
+
 static void test_a_peer_with_too_few_queues_is_refused(void **state)
 {
     Guest *t = *state;
@@ -287,6 +304,7 @@ int main(void)
         TEST(announcements_go_to_the_peer),
         TEST(unshared_memory_is_refused_in_a_sentence),
         TEST(peers_that_will_not_do_are_refused),
+        TEST(a_peer_without_log_is_refused_if_the_domain_is_to_move),
         TEST(a_peer_with_too_few_queues_is_refused),
         TEST(a_peer_that_comes_back_with_too_few_queues_is_refused),
         TEST(peers_that_answer_nonsense_or_nothing_are_refused),

@@ -11,6 +11,7 @@
 #include "tests/unit/rig.h"
 #include "vmm/epoch.h"
 #include "vmm/error.h"
+#include "vmm/migrate.h"
 
 /* What hooks did, in order: one letter each, of the whole test. */
 static GString *events;
@@ -349,6 +350,23 @@ static void test_a_link_lasts_from_realize_to_unrealize(void **state)
     device_free(dev);
 }
 
+static void test_what_cannot_be_saved_may_be_refused(void **state)
+{
+    static const StateDesc here = { .name = "pinned", .unmigratable = "it is pinned to this host" };
+    static const DeviceClass pinned = {
+        .name = "pinned", .desc = "Cannot move", .size = sizeof(Device), .bus = &slot_bus_class, .state = &here,
+        .hotpluggable = true,
+    };
+    static const DeviceClass *const list[] = { &pinned, NULL };
+    Fixture *f = *state;
+
+    device_classes_set(list);
+    device_free(add(f, "pinned,id=p0"));
+    migrate_set_only(f->domain);
+    assert_fails(f, "pinned,id=p0", "p0: -only-migratable forbids what keeps the domain from moving: it is pinned to "
+                                    "this host. Leave one of both out.");
+}
+
 static void test_a_link_to_nothing_fails_before_realize(void **state)
 {
     assert_fails(*state, "gadget,id=g0,target=bad", "g0: there is no target 'bad'");
@@ -640,6 +658,7 @@ int main(void)
         TEST(test_a_required_property_must_be_given),
         TEST(test_only_runtime_properties_change_in_use),
         TEST(test_a_link_lasts_from_realize_to_unrealize),
+        TEST(test_what_cannot_be_saved_may_be_refused),
         TEST(test_a_link_to_nothing_fails_before_realize),
         TEST(test_a_failed_realize_undoes_the_base),
         TEST(test_the_id_of_a_failed_device_is_free_again),

@@ -73,10 +73,14 @@ static void test_a_cpu_is_an_object_with_its_place(void **state)
 
 static void test_objects_are_listed_by_kind(void **state)
 {
+#define RAM "{\"id\": \"rig.ram\", \"size\": 16777216, \"merge\": true, \"dump\": true, \"prealloc\": false, " \
+            "\"share\": false, \"reserve\": true, \"host-nodes\": [], \"policy\": \"default\"}"
     g_autofree char *threads = NULL;
 
     machine_rig_ask(state, ASK("query-iothreads"), RETURN("[]"));
-    machine_rig_ask(state, ASK("query-memdev"), RETURN("[]"));
+    machine_rig_ask(state, ASK("query-memdev"), RETURN("[" RAM "]"));
+    machine_rig_ask(state, "{\"execute\": \"qom-get\", \"arguments\": {\"path\": \"/objects/rig.ram\", "
+                           "\"property\": \"size\"}}", RETURN("16777216"));
     machine_rig_ask(state, "{\"execute\": \"object-add\", \"arguments\": {\"qom-type\": \"iothread\", \"id\": \"io\", "
                            "\"poll-max-ns\": 7}}", RETURN("{}"));
     machine_rig_ask(state, "{\"execute\": \"object-add\", \"arguments\": {\"qom-type\": \"memory-backend-ram\", "
@@ -87,7 +91,8 @@ static void test_objects_are_listed_by_kind(void **state)
     assert_true(g_str_has_suffix(threads, "\"poll-max-ns\": 7, \"poll-grow\": 0, \"poll-shrink\": 0, \"aio-max-batch\": 0}]}"));
     machine_rig_ask(state, ASK("query-memdev"),
                     RETURN("[{\"id\": \"m\", \"size\": 4096, \"merge\": false, \"dump\": true, \"prealloc\": false, "
-                           "\"share\": false, \"reserve\": true, \"host-nodes\": [], \"policy\": \"default\"}]"));
+                           "\"share\": false, \"reserve\": true, \"host-nodes\": [], \"policy\": \"default\"}, " RAM "]"));
+#undef RAM
 }
 
 static void test_capabilities_of_migrations_are_those_with_an_effect(void **state)

@@ -12,6 +12,7 @@
 #include "vmm/domain.h"
 #include "vmm/error.h"
 #include "vmm/machine.h"
+#include "vmm/memory-backend.h"
 #include "vmm/object.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -310,6 +311,31 @@ static void test_a_backend_gives_ram_its_size(void **state)
     assert_int_equal(f->machine->ram_size, 8 * MIB);
 }
 
+static void test_ram_without_a_backend_has_one_of_its_own(void **state)
+{
+    Fixture *f = *state;
+
+    assert_true(machine_set_options(f->machine, "mem-merge=off", NULL));
+    assert_builds(f);
+    assert_true(object_find(f->domain, "test.ram", NULL, NULL)->class == &memory_backend_ram_class);
+    assert_string_equal(machine_common(f->machine)->memory_backend, "test.ram");
+    assert_false(object_del(f->domain, "test.ram", &f->error));
+    assert_error(f, "Object 'test.ram' is in use. Remove what uses it first.");
+    machine_free(f->machine);
+    f->machine = NULL;
+    assert_null(object_find(f->domain, "test.ram", NULL, NULL));
+}
+
+static void test_its_name_is_taken(void **state)
+{
+    Fixture *f = *state;
+
+    add_memory(f, "memory-backend-ram,id=test.ram,size=8M");
+    assert_false(machine_build(f->machine, &f->error));
+    assert_error(f, "object id 'test.ram' is the name of the machine's own RAM. Give the object another id or, if it is "
+                    "to be that RAM, add -machine memory-backend=test.ram.");
+}
+
 static void test_a_backend_of_another_size_is_refused(void **state)
 {
     Fixture *f = *state;
@@ -472,6 +498,8 @@ int main(void)
         TEST(test_ram_has_the_default_size),
         TEST(test_size_0_is_the_default),
         TEST(test_a_backend_gives_ram_its_size),
+        TEST(test_ram_without_a_backend_has_one_of_its_own),
+        TEST(test_its_name_is_taken),
         TEST(test_a_backend_of_another_size_is_refused),
         TEST(test_nodes_divide_ram_and_cpus),
         TEST(test_sockets_go_round_the_nodes_when_nobody_says),
