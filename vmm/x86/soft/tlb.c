@@ -42,8 +42,8 @@ static void empty_set(SoftCpu *cpu, unsigned set)
 
 /* ---- the jump cache ---- */
 
-/* Canonical addresses have 16 bits from there on that are all as the one below, so two tags never make two of them alike.
- * The last of these is in no tag: nor is 2^47, which code can run on to, ever alike to any of them. */
+/* Canonical addresses have 16 bits from there on that are all as the one below, so two tags never make two of them
+ * alike.  No tag has the last of these bits: so 2^47, which code can run on to, is not like any of them either. */
 #define TAG_SHIFT 48
 #define TAG_BITS  15
 
@@ -92,12 +92,6 @@ static void flush_user_jumps(SoftCpu *cpu)
         clear_jumps(cpu);
     }
     choose_jump_tags(cpu);
-}
-
-void soft_jumps_flush(SoftCpu *cpu)
-{
-    flush_supervisor_jumps(cpu);
-    flush_user_jumps(cpu);
 }
 
 /* ---- filling ---- */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From block to block (translate.h): generated programs of functions that jump, call, return, write into each other, and
- * change the mode and the TLB in between, in pages of their own and of others.  What comes out of them, and how many
- * instructions it took, is the same whether they are interpreted or translated, and whatever another thread does to the
- * vCPU and its blocks meanwhile.
+ * From block to block (translate.h): generated programs of functions that jump, call, return, write into
+ * each other, and change the mode and the TLB in between, in pages of their own and of others.  What comes
+ * out of them, and how many instructions it took, is the same whether they are interpreted or translated,
+ * and whatever another thread does to the vCPU and its blocks meanwhile.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -209,12 +209,12 @@ static void test_code_changed_by_another_vcpu_is_seen(void **state)
 
 #define CHANGES 200000
 
-/* One vCPU changes an instruction and then says so; the other, which has heard it and serializes (SDM 3-8.1.3), runs none
- * that is older, though its links led to the block. */
+/* One vCPU changes an instruction and then says so; the other, which has heard it and serializes (SDM 3-8.1.3),
+ * runs none that is older, though its links led to the block. */
 static void test_who_has_heard_of_a_change_of_code_runs_no_older(void **state)
 {
-    /* mov edi, [0x200000]; xor eax, eax; cpuid; jmp 1f; 1: mov ebx, 0, aligned; cmp ebx, edi; jb 2f; cmp edi, CHANGES; jne
-     * to the start; ud2; 2: int3 */
+    /* 0: mov edi, [0x200000]; xor eax, eax; cpuid; jmp 1f; 1: mov ebx, 0, aligned; cmp ebx, edi; jb 2f;
+     * cmp edi, CHANGES; jne 0b; ud2; 2: int3 */
     static const uint8_t reads[] = { 0x8b, 0x3c, 0x25, 0, 0, 0x20, 0, 0x31, 0xc0, 0x0f, 0xa2, 0xeb, 2, 0x90, 0x90,
                                      0xbb, 0, 0, 0, 0, 0x39, 0xfb, 0x72, 10, 0x81, 0xff, 0x40, 0x0d, 3, 0,
                                      0x75, 0xe0, 0x0f, 0x0b, 0xcc };
