@@ -200,7 +200,7 @@ struct SoftCpu {
     JumpEntry *jumps;
     ReturnEntry returns[RETURNS]; /* a ring: the last call's is at `last_call` */
     uint64_t last_call;
-    const void *unnoted;          /* ReturnEntry.code of a call that has no code itself */
+    const void *unlinked_return;  /* ReturnEntry.code of a call that has no code itself */
     bool fp_loaded;               /* the host's vector and x87 registers are the guest's */
     uint8_t cpl;
     uint8_t tlb_index;            /* which set plain accesses have the rights of */
@@ -343,8 +343,7 @@ enum { PAGE_CODE = 1, PAGE_CLEAN = 2 };
 uint8_t *soft_page_flags(SoftVm *vm, const void *host);
 /* Drops write entries in all of this CPU's sets: at least those that lead to this page of host memory; NULL: all. */
 void soft_tlb_revoke(SoftCpu *cpu, const void *host);
-/* The jump cache and the noted returns: no entry is used any more; no entry knows a block any more. */
-void soft_jumps_flush(SoftCpu *cpu);
+/* The jump cache and the noted returns: no entry knows a block any more. */
 void soft_jumps_forget(SoftCpu *cpu);
 void soft_tlb_flush(SoftCpu *cpu);                    /* everything, and the jump cache */
 void soft_tlb_flush_page(SoftCpu *cpu, uint64_t linear); /* INVLPG, and the jump cache */

@@ -250,8 +250,8 @@ INLINE void note_return(SoftCpu *cpu, const Op *op, uint64_t next)
     uint64_t last = (cpu->last_call + 1) % RETURNS;
 
     cpu->last_call = last;
-    cpu->returns[last] = (ReturnEntry) { leads_back ? next ^ cpu->jump_tag : UINT64_MAX, cpu->block, cpu->unnoted,
-                                         cpu->mode };
+    cpu->returns[last] = (ReturnEntry) { leads_back ? next ^ cpu->jump_tag : UINT64_MAX, cpu->block,
+                                         cpu->unlinked_return, cpu->mode };
 }
 
 const Op *branch_call_near64(SoftCpu *cpu, const Op *op)

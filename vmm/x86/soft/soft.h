@@ -132,6 +132,7 @@ typedef void (*SoftCounterFn)(const char *name, uint64_t value, void *opaque);
 void soft_cpu_counters(const SoftCpu *cpu, SoftCounterFn fn, void *opaque);
 void soft_vm_counters(const SoftVm *vm, SoftCounterFn fn, void *opaque);
 
-/* -d in_asm,int,cpu,exec: the library writes lines through this.  Any time. */
+/* -d in_asm,int,cpu,exec: the library writes lines through this.  Before vCPUs run: blocks that are linked, or in a
+ * jump cache, already are entered without a line. */
 typedef enum SoftTrace { SOFT_TRACE_ASM = 1, SOFT_TRACE_INT = 2, SOFT_TRACE_CPU = 4, SOFT_TRACE_EXEC = 8 } SoftTrace;
 void soft_vm_set_trace(SoftVm *vm, unsigned what, void (*line)(const char *text));

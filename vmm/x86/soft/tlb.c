@@ -13,7 +13,7 @@
  *     everything that such a page may have left;
  *   - the jump cache goes whenever a page with code in it may have changed.
  *
- * The jump cache (linear address to block) has tags too, of 16 bits above the address, so
+ * The jump cache (linear address to block) has tags too, of 15 bits above the address, so
  * that a change of address space keeps what it can.  The supervisor's changes with CR3
  * only if code was fetched from pages that are not global; the user's is made of the address
  * space and of a generation.  (Blocks of the two never mix, for their mode differs.)
@@ -42,7 +42,10 @@ static void empty_set(SoftCpu *cpu, unsigned set)
 
 /* ---- the jump cache ---- */
 
-#define TAG_SHIFT 48 /* addresses have 16 equal bits from there on, so two tags never make two of them alike */
+/* Canonical addresses have 16 bits from there on that are all as the one below, so two tags never make two of them
+ * alike.  No tag has the last of these bits: so 2^47, which code can run on to, is not like any of them either. */
+#define TAG_SHIFT 48
+#define TAG_BITS  15
 
 void soft_jumps_forget(SoftCpu *cpu)
 {
@@ -75,7 +78,7 @@ static void choose_jump_tags(SoftCpu *cpu)
 static void flush_supervisor_jumps(SoftCpu *cpu)
 {
     soft_zero(cpu->mmu->code[0], sizeof(cpu->mmu->code[0]));
-    if (++cpu->mmu->supervisor_tag == 1u << 16) {
+    if (++cpu->mmu->supervisor_tag == 1u << TAG_BITS) {
         clear_jumps(cpu);
     }
     choose_jump_tags(cpu);
@@ -85,16 +88,10 @@ static void flush_supervisor_jumps(SoftCpu *cpu)
 static void flush_user_jumps(SoftCpu *cpu)
 {
     soft_zero(cpu->mmu->code[1], sizeof(cpu->mmu->code[1]));
-    if (++cpu->mmu->user_generation == 1u << (16 - ASID_BITS)) {
+    if (++cpu->mmu->user_generation == 1u << (TAG_BITS - ASID_BITS)) {
         clear_jumps(cpu);
     }
     choose_jump_tags(cpu);
-}
-
-void soft_jumps_flush(SoftCpu *cpu)
-{
-    flush_supervisor_jumps(cpu);
-    flush_user_jumps(cpu);
 }
 
 /* ---- filling ---- */

@@ -2,10 +2,11 @@
 /*
  * A block as code (translate.h).
  *
- *         sub rsp, 8                  as the handler of the first op: the block was entered
+ *                                     TranslationHead; then the handler of the first op:
+ *         sub rsp, 8                  the block was entered
  *         lea rbp, [rsi - 64]
  *         jmp 1f
- *         mov rbp, block              from the code of another one: enter it
+ *         mov rbp, block              where links lead, and the jump cache: enter it
  *         mov [block], rbp
  *         add [instructions], count
  *     1:  ...                         each op's template, or a call of its handler:
@@ -135,7 +136,7 @@ static void put_slow_path(Translation *t, const SlowPath *slow)
     }
 }
 
-/* soft_enter() of both kinds. */
+/* Both ways in: from C, which has done soft_enter(), and from other code, for which this does it. */
 static void begin(Translation *t)
 {
     Emit *e = &t->e;

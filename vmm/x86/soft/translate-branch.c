@@ -177,7 +177,7 @@ static void put_return(Translation *t, const Op *op, uint8_t *noted)
 {
     emit_here32(&t->e, noted);
     if (op->src) {
-        follow(t, 1, t->routines->unnoted);
+        follow(t, 1, t->routines->unlinked_return);
     }
 }
 

@@ -59,7 +59,7 @@ static void put_unlinked(Emit *e, unsigned link)
 }
 
 /* branch_to_be_linked(cpu, rip, from), and with the op that it returns. */
-static bool put_unnoted(Emit *e)
+static bool put_unlinked_return(Emit *e)
 {
     emit_mem(e, 8, 0x8d, RDI, RBX, -CPU_BIAS);
     emit_mem(e, 8, 0x8b, RSI, RBX, CPU_FIELD(rip));
@@ -172,8 +172,8 @@ bool translate_routines(Emit *e, Routines *ret)
     put_go(e);
     ret->come_back = begin(e);
     near = put_come_back(e, ret->go);
-    ret->unnoted = begin(e);
-    near &= put_unnoted(e);
+    ret->unlinked_return = begin(e);
+    near &= put_unlinked_return(e);
     ret->look = begin(e);
     put_look(e);
     for (unsigned i = 0; i < 2; i++) {

@@ -17,6 +17,10 @@
  * links to a block lead to become a jump to the run loop likewise, when it is dropped.  Such code
  * needs neither the block nor its ops, which are elsewhere and seldom in the host's caches.
  *
+ * That a vCPU which has heard of a change of the guest's code runs none that is older (SDM
+ * 3-8.1.3), rests on what the processors do, not on what they promise: one that has fetched an
+ * instruction ahead fetches it again when another writes it, or itself by another address.
+ *
  * Guest registers stay in the SoftCpu.  In such code
  *     rbx   the SoftCpu, CPU_BIAS bytes on: general registers are within a byte's displacement
  *     rbp   the block
@@ -51,8 +55,8 @@ typedef struct Routines {
     /* What blocks end with, by a jump. */
     const uint8_t *go;                 /* rax: rip */
     const uint8_t *come_back;          /* rax: rip, from the stack */
-    const uint8_t *unlinked[2];        /* that link is not made, or attention is wanted; rip is set */
-    const uint8_t *unnoted;            /* likewise, of the second link of rbp that a return came to */
+    const uint8_t *unlinked[2];        /* that link of rbp is not made, or attention is wanted; rip is set */
+    const uint8_t *unlinked_return;    /* likewise the second one, which a return came to: rbp has made the call */
     const uint8_t *look;               /* the run loop looks for the block at rip */
 } Routines;
 
@@ -65,9 +69,9 @@ typedef struct SlowPath {
 } SlowPath;
 #define SLOW_PATHS_MAX (3 * BLOCK_OPS) /* of one op: operand, target, stack; or operand, alignment, vector registers */
 
-/* What its code begins with. */
+/* In front of its first op's handler. */
 typedef struct TranslationHead {
-    uint32_t link[2];    /* how far on the displacements of its links end; 0: it has none */
+    uint32_t link[2];    /* where, from the handler on, the jump ends that is this link; 0: it has none */
 } TranslationHead;
 #define TRANSLATION_LINKED 16 /* from where its first op's handler begins to where links lead */
 

@@ -74,7 +74,7 @@ void soft_vm_set_deterministic(SoftVm *vm, uint32_t per_instruction)
 void soft_vm_set_trace(SoftVm *vm, unsigned what, void (*line)(const char *text))
 {
     vm->trace_line = line;
-    __atomic_store_n(&vm->trace, what, __ATOMIC_SEQ_CST);
+    vm->trace = what;
 }
 
 /* ---- a vCPU ---- */
@@ -119,7 +119,7 @@ SoftCpu *soft_cpu_new(SoftVm *vm, const SoftHooks *hooks, void *opaque, GError *
     cpu->apic_page = UINT64_MAX;
     cpu->phys_bits = 40;
     cpu->code_generation = vm->code_generation;
-    cpu->unnoted = vm->translator ? vm->translator->routines.unnoted : NULL;
+    cpu->unlinked_return = vm->translator ? vm->translator->routines.unlinked_return : NULL;
     if (!soft_mmu_init(cpu, error)) {
         soft_cpu_free(cpu);
         return NULL;

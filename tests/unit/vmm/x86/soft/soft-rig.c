@@ -223,6 +223,23 @@ void soft_rig_enter_64(SoftRig *rig, unsigned cpl)
     start_at(rig, RIG_CODE);
 }
 
+/* Nothing is asked of its surroundings. */
+static const SoftHooks no_hooks;
+
+SoftCpu *soft_rig_second_cpu(SoftRig *rig)
+{
+    SoftCpu *first = rig->cpu;
+    SoftCpu *second;
+    X86Cpuid cpuid[X86_CPUID_MAX];
+
+    rig->cpu = soft_cpu_new(rig->vm, &no_hooks, rig, NULL);
+    soft_cpu_set_cpuid(rig->cpu, cpuid, soft_supported_cpuid(cpuid, X86_CPUID_MAX));
+    soft_rig_enter_64(rig, 0);
+    second = rig->cpu;
+    rig->cpu = first;
+    return second;
+}
+
 int soft_rig_setup_64(void **state)
 {
     SoftRig *rig = soft_rig_new();

@@ -39,6 +39,8 @@ SoftRig *soft_rig_new_with(uint64_t code_bytes, bool translate);
 void soft_rig_free(SoftRig *rig);
 /* 64-bit mode with SSE and AVX on, at RIG_CODE; cpl 0 or 3; a flat GDT; pages 2 MiB, present, writable, user. */
 void soft_rig_enter_64(SoftRig *rig, unsigned cpl);
+/* Another vCPU of that VM, without hooks, in 64-bit mode at level 0; to be freed before the rig. */
+SoftCpu *soft_rig_second_cpu(SoftRig *rig);
 /* Of cmocka: a rig in 64-bit mode at level 0 as *state, and its end. */
 int soft_rig_setup_64(void **state);
 int soft_rig_teardown(void **state);

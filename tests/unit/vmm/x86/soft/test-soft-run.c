@@ -140,8 +140,6 @@ static void test_room_for_code_is_made_by_dropping_the_oldest(void **state)
 
 typedef struct Other { SoftRig *rig; SoftCpu *cpu; uint64_t rip; } Other;
 
-static const SoftHooks no_hooks;
-
 static void *run_other(void *opaque)
 {
     Other *other = opaque;
@@ -154,23 +152,9 @@ static void *run_other(void *opaque)
     return NULL;
 }
 
-static SoftCpu *second_cpu(SoftRig *rig)
-{
-    SoftCpu *first = rig->cpu;
-    SoftCpu *second;
-    X86Cpuid cpuid[X86_CPUID_MAX];
-
-    rig->cpu = soft_cpu_new(rig->vm, &no_hooks, rig, NULL);
-    soft_cpu_set_cpuid(rig->cpu, cpuid, soft_supported_cpuid(cpuid, X86_CPUID_MAX));
-    soft_rig_enter_64(rig, 0);
-    second = rig->cpu;
-    rig->cpu = first;
-    return second;
-}
-
 static void both_run(SoftRig *rig, const uint8_t *code, unsigned n)
 {
-    Other other = { rig, second_cpu(rig), RIG_CODE };
+    Other other = { rig, soft_rig_second_cpu(rig), RIG_CODE };
     pthread_t thread;
 
     soft_rig_code(rig, code, n);
@@ -223,6 +207,36 @@ static void test_code_changed_by_another_vcpu_is_seen(void **state)
     assert_int_equal(rig->cpu->gpr[X86_RCX], 0);
 }
 
+#define CHANGES 200000
+
+/* One vCPU changes an instruction and then says so; the other, which has heard it and serializes (SDM 3-8.1.3),
+ * runs none that is older, though its links led to the block. */
+static void test_who_has_heard_of_a_change_of_code_runs_no_older(void **state)
+{
+    /* 0: mov edi, [0x200000]; xor eax, eax; cpuid; jmp 1f; 1: mov ebx, 0, aligned; cmp ebx, edi; jb 2f;
+     * cmp edi, CHANGES; jne 0b; ud2; 2: int3 */
+    static const uint8_t reads[] = { 0x8b, 0x3c, 0x25, 0, 0, 0x20, 0, 0x31, 0xc0, 0x0f, 0xa2, 0xeb, 2, 0x90, 0x90,
+                                     0xbb, 0, 0, 0, 0, 0x39, 0xfb, 0x72, 10, 0x81, 0xff, 0x40, 0x0d, 3, 0,
+                                     0x75, 0xe0, 0x0f, 0x0b, 0xcc };
+    /* xor ecx, ecx; 1: inc ecx; mov [0x100010], ecx; mov [0x200000], ecx; cmp ecx, CHANGES; jne 1b; ud2 */
+    static const uint8_t writes[] = { 0x31, 0xc9, 0xff, 0xc1, 0x89, 0x0c, 0x25, 0x10, 0, 0x10, 0,
+                                      0x89, 0x0c, 0x25, 0, 0, 0x20, 0, 0x81, 0xf9, 0x40, 0x0d, 3, 0, 0x75, 0xe8,
+                                      0x0f, 0x0b };
+    SoftRig *rig = *state;
+    Other other = { rig, soft_rig_second_cpu(rig), RIG_CODE + 0x10000 };
+    pthread_t thread;
+
+    other.cpu->rip = other.rip;
+    memcpy(rig->host + other.rip, writes, sizeof(writes));
+    soft_rig_code(rig, reads, sizeof(reads));
+    assert_int_equal(pthread_create(&thread, NULL, run_other, &other), 0);
+    assert_ends_in(rig, VECTOR_UD);
+    epoch_offline();
+    pthread_join(thread, NULL);
+    epoch_online();
+    soft_cpu_free(other.cpu);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, soft_rig_setup_64, soft_rig_teardown)
 
 int main(void)
@@ -238,6 +252,7 @@ int main(void)
         T(test_locked_additions_of_two_vcpus_lose_nothing),
         T(test_locked_additions_across_pages_lose_nothing),
         T(test_code_changed_by_another_vcpu_is_seen),
+        T(test_who_has_heard_of_a_change_of_code_runs_no_older),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

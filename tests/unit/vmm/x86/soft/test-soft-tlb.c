@@ -574,7 +574,7 @@ static void test_tags_of_jumps_are_never_used_twice_without_emptying_the_cache(v
         tag = rig->cpu->jump_tag;
         entry->tag = LINEAR ^ tag;
         do {
-            soft_jumps_flush(rig->cpu);
+            soft_tlb_flush(rig->cpu);
         } while (rig->cpu->jump_tag != tag && entry->tag != UINT64_MAX);
         assert_int_equal(entry->tag, UINT64_MAX);
     }

@@ -194,6 +194,36 @@ static void test_a_branch_leads_as_far_as_it_says(void **state)
     }
 }
 
+/* Code that runs on to 2^47 ends there: the jump cache must not take that address for the one with all bits above set,
+ * whatever the tag was that this was noted with. */
+static void test_code_ends_where_addresses_do(void **state)
+{
+    const uint64_t high = UINT64_C(0xffff800000000000);
+    SoftRig *rig = *state;
+    const JumpEntry *entry = soft_jump_entry(rig->cpu, high);
+    uint64_t *tables = (uint64_t *)(rig->host + RIG_PML4), other;
+
+    tables[256] = tables[0];                          /* high is physical 0 */
+    tables[255] = (RIG_PML4 + 0x3000) | 7;
+    tables[3 * 512 + 511] = (RIG_PML4 + 0x4000) | 7;
+    tables[4 * 512 + 511] = RIG_DATA | 0x87;          /* the 2 MiB below 2^47 */
+    PUT(rig, 0, 0x0f, 0x0b);                          /* ud2 */
+    memset(rig->host + RIG_DATA + 0x1ffffe, 0x90, 2); /* nop; nop */
+    for (unsigned i = 0; i < 0x7000; i++) {
+        soft_tlb_flush(rig->cpu);
+    }
+    run_from(rig, high);
+    assert_int_equal(entry->tag, high ^ rig->cpu->jump_tag);
+    other = rig->cpu->jump_tag ^ UINT64_C(0xffff000000000000);
+    while (rig->cpu->jump_tag != other && entry->tag != UINT64_MAX) {
+        soft_tlb_flush(rig->cpu);
+    }
+    rig->cpu->rip = UINT64_C(0x00007ffffffffffe);
+    assert_int_equal(soft_rig_run(rig), SOFT_EXIT_EXCEPTION);
+    assert_int_equal(soft_cpu_exception(rig->cpu)->vector, VECTOR_GP);
+    assert_int_equal(rig->cpu->rip, UINT64_C(0x0000800000000000));
+}
+
 /* ---- links ---- */
 
 /* Where the block's code goes on by that link. */
@@ -389,6 +419,7 @@ int main(void)
         TEST(test_flags_survive_a_miss),
         TEST(test_a_loop_is_left_when_something_wants_attention),
         TEST(test_a_branch_leads_as_far_as_it_says),
+        TEST(test_code_ends_where_addresses_do),
         TEST(test_code_leads_where_its_block_does),
         TEST(test_code_that_was_written_is_not_entered),
         TEST(test_a_return_finds_what_was_written),
