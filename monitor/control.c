@@ -17,6 +17,7 @@
 #include "monitor/qmp.h"
 #include "vmm/chardev.h"
 #include "vmm/error.h"
+#include "vmm/host.h"
 #include "vmm/log.h"
 #include "vmm/loop.h"
 
@@ -96,18 +97,33 @@ static char *next_id(Control *control)
     return id;
 }
 
+/* Takes fd, by a name: numbers are of what was inherited. */
+static Chardev *add_chardev(Domain *domain, const char *id, int fd, GError **error)
+{
+    g_autoptr(GHashTable) names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autofree char *text = g_strdup_printf("socket,id=%s,fd=client", id);
+    Chardev *chr;
+
+    g_hash_table_insert(names, g_strdup("client"), GINT_TO_POINTER(fd));
+    host_set_named_fds(names);
+    chr = chardev_add_text(domain, text, error);
+    host_set_named_fds(NULL);
+    if (g_hash_table_size(names)) {
+        close(fd);
+    }
+    return chr;
+}
+
 /* Takes fd. */
 static void add_client(Control *control, int fd)
 {
     g_autofree char *id = next_id(control);
-    g_autofree char *text = g_strdup_printf("socket,id=%s,fd=%d", id, fd);
     g_autoptr(GError) error = NULL;
-    Chardev *chr = chardev_add_text(control->domain, text, &error);
+    Chardev *chr = add_chardev(control->domain, id, fd, &error);
     Client *c;
 
     if (!chr) {
         log_warning("a client of the control socket is turned away: %s", error->message);
-        close(fd);
         return;
     }
     c = g_new0(Client, 1);

@@ -45,18 +45,6 @@ static void wait_for_child(int fd, pid_t child)
     _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
-void host_fill_standard_streams(void)
-{
-    int fd;
-
-    do {
-        fd = open("/dev/null", O_RDWR); /* the lowest that is free */
-    } while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0) {
-        close(fd);
-    }
-}
-
 bool host_daemonize(GError **error)
 {
     int fds[2];

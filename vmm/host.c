@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The host's files: opening, whole files, descriptor sets, locks on images.
- * Sockets are in host-socket.c, the background process in host-daemon.c.
+ * Descriptors that were passed are in host-passed.c, sockets in host-socket.c, the background process in host-daemon.c.
  *
  * The descriptor sets are filled by the main thread and read by any: `mutex`.
  */
@@ -32,7 +32,6 @@ typedef struct FdsetEntry {
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static GArray *fdset_entries; /* FdsetEntry; under mutex; NULL: none were given */
 static unsigned clients;      /* of monitors; main thread */
-static GHashTable *named_fds; /* the monitor client's whose command runs; main thread */
 
 /* ---- descriptor sets ---- */
 
@@ -345,44 +344,5 @@ int host_memfd(const char *name, unsigned flags, GError **error)
     if (fd < 0) {
         error_set_errno(error, errno, "cannot make a memory file for '%s'", name);
     }
-    return fd;
-}
-
-void host_set_named_fds(GHashTable *names)
-{
-    named_fds = names;
-}
-
-/* What the table owns becomes the caller's. */
-static int take_named_fd(const char *name, GError **error)
-{
-    gpointer key, fd;
-
-    if (!named_fds || !g_hash_table_steal_extended(named_fds, name, &key, &fd)) {
-        error_set(error, "'%s' is neither the number nor the name of a file descriptor", name);
-        error_hint(error, "A monitor client gives a name by getfd, and uses it in the same session.");
-        return -1;
-    }
-    g_free(key);
-    return GPOINTER_TO_INT(fd);
-}
-
-int host_passed_fd(const char *text, GError **error)
-{
-    guint64 fd;
-
-    if (!g_ascii_isdigit(text[0])) {
-        return take_named_fd(text, error);
-    }
-    if (!g_ascii_string_to_unsigned(text, 10, 0, G_MAXINT, &fd, NULL)) {
-        error_set(error, "'%s' is not the number of a file descriptor", text);
-        return -1;
-    }
-    if (fcntl(fd, F_GETFD) < 0) {
-        error_set(error, "file descriptor %s is not open", text);
-        error_hint(error, "It must be open, and inherited, when lodge is started.");
-        return -1;
-    }
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
     return fd;
 }

@@ -60,9 +60,9 @@ void host_fdset_client_left(bool tidy);
 /* Closes that descriptor of the set, or all of them (fd < 0).  What was opened from them stays open. */
 bool host_fdset_remove(unsigned set, int fd, GError **error);
 
-/* Standard streams that this process was started without become /dev/null, so no other descriptor is taken for one.
- * Before anything is opened. */
-void host_fill_standard_streams(void);
+/* Before anything is opened: from then on host_passed_fd() knows what is inherited.  Standard streams that this process
+ * was started without become /dev/null, so no other descriptor is taken for one. */
+void host_inherit(void);
 /* -daemonize: forks; the parent waits and exits with the child's status.  Returns in the child.
  * Before any thread, loop or accelerator exists. */
 bool host_daemonize(GError **error);

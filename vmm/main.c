@@ -254,7 +254,7 @@ int main(int argc, char **argv)
     int status = EXIT_SUCCESS;
     Options options;
 
-    host_fill_standard_streams();
+    host_inherit();
     devices_register();
     if (options_parse(argc, argv, option_languages, &options, &error)) {
         if (options.output) {

@@ -230,6 +230,29 @@ static void test_closed_descriptor_is_not_inherited(void **state)
     assert_non_null(strstr(error->message, "'1x'"));
 }
 
+/* What is open by then, and that alone, was passed. */
+static void test_what_the_process_opened_itself_was_not_passed(void **state)
+{
+    int before = open("/dev/null", O_RDONLY), own, fds[2];
+    g_autofree char *passed = g_strdup_printf("%d", before), *not_passed = NULL;
+    g_autoptr(GError) error = NULL;
+
+    host_inherit();
+    own = open("/dev/null", O_RDONLY);
+    not_passed = g_strdup_printf("%d", own);
+    assert_int_equal(host_passed_fd(not_passed, &error), -1);
+    assert_non_null(strstr(error->message, "not passed"));
+    assert_int_equal(host_passed_fd(passed, NULL), before);
+    close(own);
+    close(before);
+    assert_int_equal(pipe(fds), 0);
+    assert_int_equal(dup2(fds[0], before), before); /* another file by that number */
+    assert_int_equal(host_passed_fd(passed, NULL), -1);
+    close(fds[0]);
+    close(fds[1]);
+    close(before);
+}
+
 /* ---- sockets ---- */
 
 static void test_too_long_a_socket_name_is_refused(void **state)
@@ -443,6 +466,7 @@ int main(void)
         ROW(test_descriptor_sets_are_listed),
         ROW(test_the_last_client_takes_its_descriptors_along),
         ROW(test_closed_descriptor_is_not_inherited),
+        ROW(test_what_the_process_opened_itself_was_not_passed),
         ROW(test_too_long_a_socket_name_is_refused),
         ROW(test_file_is_not_replaced_by_a_socket),
         ROW(test_refused_connection_is_named),
