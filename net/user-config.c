@@ -3,7 +3,9 @@
  * Addresses of a `user` network: from options, with QEMU's defaults, to what libslirp takes.
  */
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "net/user.h"
 #include "vmm/error.h"
@@ -173,9 +175,9 @@ static bool check_name(const char *name, const char *text, GError **error)
 /* libslirp looks at it when the guest asks. */
 static bool check_folder(const char *path, GError **error)
 {
-    if (path && !g_file_test(path, G_FILE_TEST_IS_DIR)) {
+    if (path && (!g_file_test(path, G_FILE_TEST_IS_DIR) || faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0)) {
         error_set(error, "tftp='%s' is no folder that this user can see", path);
-        return error_hint(error, "Check the path.");
+        return error_hint(error, "Check the path, and that the user who runs lodge may enter it.");
     }
     return true;
 }

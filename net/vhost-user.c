@@ -206,23 +206,29 @@ static void vhost_user_close(NetBackend *b)
 }
 
 /* What it can do is to be known before there is a NIC.  At the start of the process nothing else is disturbed. */
-static void wait_for_peer(NetVhostUser *s)
+static bool wait_for_peer(NetVhostUser *s, GError **error)
 {
-    Loop *loop = domain_loop(s->backend.domain);
+    Domain *domain = s->backend.domain;
     int64_t until = clock_ns(clock_realtime) + WAIT_S * NS_PER_SEC;
 
-    if (domain_is_complete(s->backend.domain) || chardev_connected(s->chr)) {
-        return;
+    if (domain_is_complete(domain) || chardev_connected(s->chr)) {
+        return true;
     }
     log_info("%s: waiting for the vhost-user back end at chardev '%s'", s->backend.id, chardev_id(s->chr));
     while (!chardev_connected(s->chr) && clock_ns(clock_realtime) < until) {
-        loop_run_once(loop, true);
+        if (domain_is_quitting(domain)) {
+            return error_set(error, "nobody connected to chardev '%s' before a signal came", chardev_id(s->chr));
+        }
+        loop_run_once(domain_loop(domain), true);
     }
+    return true;
 }
 
 static bool open_peer(NetVhostUser *s, unsigned queues, GError **error)
 {
-    wait_for_peer(s);
+    if (!wait_for_peer(s, error)) {
+        return false;
+    }
     if (!take_socket(s, error)) {
         return error_hint(error, "Start the back end first, and use -chardev socket,id=...,path=....");
     }

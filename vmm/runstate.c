@@ -329,6 +329,11 @@ void domain_quit(Domain *domain, int status)
     loop_stop(domain->loop);
 }
 
+bool domain_is_quitting(const Domain *domain)
+{
+    return domain->run.quit;
+}
+
 int domain_exit_status(const Domain *domain)
 {
     return domain->run.status;

@@ -74,6 +74,7 @@ bool domain_is_frozen(const Domain *domain);
 bool domain_is_to_run(const Domain *domain); /* now, or by itself when save-vm or finish-migrate is over */
 bool domain_inject_nmi(Domain *domain, GError **error); /* into every vCPU */
 void domain_quit(Domain *domain, int status); /* leaves domain_main() */
+bool domain_is_quitting(const Domain *domain);
 int domain_exit_status(const Domain *domain); /* what was said so last; 0 before */
 
 /* -action reboot=reset|shutdown,shutdown=poweroff|pause,panic=pause|shutdown|exit-failure|none,watchdog=... */

@@ -187,6 +187,20 @@ static void test_addresses_of_a_user_network_must_fit(void **state)
     accepted(state, "user,id=m,net=172.16.0.0/255.255.0.0,hostname=guest,tftp=/tmp,bootfile=x,domainname=d.org");
 }
 
+static void test_a_folder_that_may_not_be_entered_is_refused(void **state)
+{
+    g_autofree char *folder = g_strdup("/tmp/tftp-XXXXXX");
+    g_autofree char *text = NULL;
+    uid_t who = geteuid();
+
+    assert_non_null(g_mkdtemp_full(folder, 0));
+    text = g_strdup_printf("user,id=n,tftp=%s", folder);
+    assert_int_equal(who ? 0 : seteuid(65534), 0); /* nothing is closed to root */
+    refused(state, text, "that this user can see. Check the path, and that the user who runs lodge may enter it.");
+    assert_int_equal(seteuid(who), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 static void test_sockets_say_what_they_lack(void **state)
 {
     refused(state, "socket,id=n", "one of fd, listen, connect");
@@ -280,6 +294,7 @@ int main(void)
         TEST(addresses_of_a_user_network_must_fit),
         TEST(an_ipv6_network_is_one_option_or_two),
         TEST(what_a_user_network_has_not_is_said),
+        TEST(a_folder_that_may_not_be_entered_is_refused),
         TEST(sockets_say_what_they_lack),
         TEST(a_multicast_group_is_a_remote_of_dgram),
         TEST(taps_say_what_is_wrong),

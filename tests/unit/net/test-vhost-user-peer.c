@@ -14,6 +14,7 @@
 #include "vmm/chardev.h"
 #include "vmm/error.h"
 #include "vmm/migrate-internal.h"
+#include "vmm/runstate.h"
 #include "tests/unit/net/vhost-user-rig.h"
 
 /* ---- migration ---- */
@@ -280,6 +281,28 @@ static void test_a_peer_that_drips_is_refused(void **state)
     assert_true(g_get_monotonic_time() - began < 10 * G_USEC_PER_SEC);
 }
 
+static void waits_when_the_end_is_asked_for(Domain *domain)
+{
+    g_autofree char *folder = g_dir_make_tmp("vhost-user-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(folder, "socket", NULL);
+    g_autofree char *chardev = g_strdup_printf("socket,id=late,path=%s,server=on,wait=off", path);
+    int64_t began = g_get_monotonic_time();
+
+    assert_non_null(chardev_add_text(domain, chardev, NULL));
+    domain_request_shutdown(domain, REASON_HOST_SIGNAL);
+    refused(domain, "vhost-user,id=m,chardev=late", "nobody connected to chardev 'late' before a signal came");
+    assert_true(g_get_monotonic_time() - began < 10 * G_USEC_PER_SEC);
+    assert_true(chardev_remove(domain, "late", NULL));
+    assert_int_equal(rmdir(folder), 0);
+}
+
+static void test_a_signal_ends_the_wait_for_a_peer(void **state)
+{
+    Guest *t = *state;
+
+    t->g.rig = rig_new_shared(NULL, waits_when_the_end_is_asked_for);
+}
+
 static void test_a_chardev_in_use_stays(void **state)
 {
     g_autoptr(GError) error = NULL;
@@ -309,6 +332,7 @@ int main(void)
         TEST(a_peer_that_comes_back_with_too_few_queues_is_refused),
         TEST(peers_that_answer_nonsense_or_nothing_are_refused),
         TEST(a_peer_that_drips_is_refused),
+        TEST(a_signal_ends_the_wait_for_a_peer),
         TEST(a_chardev_in_use_stays),
     };
 
