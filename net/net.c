@@ -174,6 +174,11 @@ static bool link_nic(NetNic *nic, GError **error)
         error_set(error, "netdev '%s' is in use by '%s'", b->id, b->nic->name);
         return error_hint(error, "Give each device a netdev of its own.");
     }
+    if (b->class->elsewhere && !nic->ops->rings_changed) {
+        error_set(error, "netdev '%s' is another process that serves the rings of a NIC, and '%s' has none for it",
+                  b->id, nic->name);
+        return error_hint(error, "Use virtio-net-pci, or another netdev.");
+    }
     if (!check_loops(nic, error) || (b->class->check && !b->class->check(b, error))) {
         return false;
     }

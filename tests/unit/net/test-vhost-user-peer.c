@@ -138,6 +138,17 @@ static void test_unshared_memory_is_refused_in_a_sentence(void **state)
     assert_non_null(strstr(said, "memory-backend-memfd"));
 }
 
+static void test_a_nic_whose_rings_it_cannot_serve_is_refused(void **state)
+{
+    g_autofree char *said = NULL;
+    Guest *t = *state;
+
+    t->g.rig = rig_new_shared(NULL, with_backend);
+    said = rig_try_add(t->g.rig, "e1000,netdev=n");
+    assert_non_null(said);
+    assert_non_null(strstr(said, "has none for it. Use virtio-net-pci, or another netdev."));
+}
+
 static void refused(Domain *domain, const char *text, const char *expected)
 {
     g_autoptr(GError) error = NULL;
@@ -332,6 +343,7 @@ int main(void)
         TEST(a_peer_that_comes_back_with_too_few_queues_is_refused),
         TEST(peers_that_answer_nonsense_or_nothing_are_refused),
         TEST(a_peer_that_drips_is_refused),
+        TEST(a_nic_whose_rings_it_cannot_serve_is_refused),
         TEST(a_signal_ends_the_wait_for_a_peer),
         TEST(a_chardev_in_use_stays),
     };
