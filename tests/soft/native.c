@@ -37,6 +37,8 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "vmm/timer.h"
+
 enum { IDLE, GO };
 #define STACK_BYTES (256u << 10)
 #define HUNG_MS     60
@@ -511,21 +513,38 @@ static void replace_child(Native *n)
     spawn(n);
 }
 
+/* Of the child; 0: it is gone. */
+static int64_t computed_ns(const Native *n)
+{
+    struct timespec t;
+    clockid_t clock;
+
+    return !clock_getcpuclockid(n->child, &clock) && !clock_gettime(clock, &t) ? t.tv_sec * NS_PER_SEC + t.tv_nsec : 0;
+}
+
+/* A case hangs if it takes the child some seconds of a processor, which it may wait for, or if nothing helps. */
+#define HANGS_NS   (5 * NS_PER_SEC)
+#define PATIENCE_S 300
+
 void native_wait(Native *n)
 {
     const struct timespec second = { 1, 0 };
     unsigned seconds = 0, seen = 0;
+    int64_t began = 0;
 
     while (__atomic_load_n(&n->shared->state, __ATOMIC_SEQ_CST) != IDLE) {
         if (syscall(SYS_futex, &n->shared->state, FUTEX_WAIT, GO, &second, NULL, 0) && errno == ETIMEDOUT) {
-            seconds = seen == n->shared->current ? seconds + 1 : 0;
-            seen = n->shared->current;
-            if (seconds > 5) {
+            if (!seconds++ || seen != n->shared->current) {
+                seen = n->shared->current;
+                seconds = 1;
+                began = computed_ns(n);
+            } else if (computed_ns(n) - began > HANGS_NS || seconds > PATIENCE_S) {
                 kill(n->child, SIGKILL);
             }
         }
         if (waitpid(n->child, NULL, WNOHANG) == n->child) {
             replace_child(n);
+            seconds = 0;
         }
     }
 }
