@@ -359,7 +359,6 @@ void run_control_init(Domain *domain)
 {
     RunControl *run = &domain->run;
 
-    run->later = (LoopBatch) { .fn = run_handle_requests, .opaque = domain };
     run->state = RUN_STATE_PRELAUNCH;
     run->quiet = true;
     run->later = (LoopBatch) { .fn = run_handle_requests, .opaque = domain };

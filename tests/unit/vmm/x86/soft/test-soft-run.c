@@ -152,18 +152,24 @@ static void *run_other(void *opaque)
     return NULL;
 }
 
-static void both_run(SoftRig *rig, const uint8_t *code, unsigned n)
+static void run_beside(SoftRig *rig, Other *other)
 {
-    Other other = { rig, soft_rig_second_cpu(rig), RIG_CODE };
     pthread_t thread;
 
-    soft_rig_code(rig, code, n);
-    assert_int_equal(pthread_create(&thread, NULL, run_other, &other), 0);
+    assert_int_equal(pthread_create(&thread, NULL, run_other, other), 0);
     assert_ends_in(rig, VECTOR_UD);
     epoch_offline();
     pthread_join(thread, NULL);
     epoch_online();
-    soft_cpu_free(other.cpu);
+    soft_cpu_free(other->cpu);
+}
+
+static void both_run(SoftRig *rig, const uint8_t *code, unsigned n)
+{
+    Other other = { rig, soft_rig_second_cpu(rig), RIG_CODE };
+
+    soft_rig_code(rig, code, n);
+    run_beside(rig, &other);
 }
 
 static void test_locked_additions_of_two_vcpus_lose_nothing(void **state)
@@ -224,17 +230,11 @@ static void test_who_has_heard_of_a_change_of_code_runs_no_older(void **state)
                                       0x0f, 0x0b };
     SoftRig *rig = *state;
     Other other = { rig, soft_rig_second_cpu(rig), RIG_CODE + 0x10000 };
-    pthread_t thread;
 
     other.cpu->rip = other.rip;
     memcpy(rig->host + other.rip, writes, sizeof(writes));
     soft_rig_code(rig, reads, sizeof(reads));
-    assert_int_equal(pthread_create(&thread, NULL, run_other, &other), 0);
-    assert_ends_in(rig, VECTOR_UD);
-    epoch_offline();
-    pthread_join(thread, NULL);
-    epoch_online();
-    soft_cpu_free(other.cpu);
+    run_beside(rig, &other);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, soft_rig_setup_64, soft_rig_teardown)
