@@ -154,17 +154,14 @@ static void fail(Vcpu *vcpu, GError *error)
     domain_request_pause(vcpu->domain, RUN_STATE_INTERNAL_ERROR);
 }
 
-/* Takes error. */
-static void handle_exit(Vcpu *vcpu, VcpuExit why, GError *error)
+/* What ended it badly.  Parked before it asks: the main loop may have done what was asked for, and unparked it, before
+ * this returns.  Unparked too early, by what another asked for, it runs into the same once more.  Takes error. */
+static void end_badly(Vcpu *vcpu, VcpuExit why, GError *error)
 {
     Domain *domain = vcpu->domain;
 
+    park_self(vcpu, why == VCPU_EXIT_DEBUG);
     switch (why) {
-    case VCPU_EXIT_KICKED:
-        return;
-    case VCPU_EXIT_HALTED:
-        halt(vcpu);
-        return;
     case VCPU_EXIT_RESET:
         domain_request_reset(domain, REASON_GUEST_RESET);
         break;
@@ -175,17 +172,12 @@ static void handle_exit(Vcpu *vcpu, VcpuExit why, GError *error)
         domain_request_panic(domain, PANIC_PANICKED);
         break;
     case VCPU_EXIT_DEBUG:
-        park_self(vcpu, true);
         domain_request_pause(domain, RUN_STATE_DEBUG);
-        return;
-    case VCPU_EXIT_FAILED:
+        break;
+    default:
         fail(vcpu, error);
         g_error_free(error);
-        break;
     }
-    /* Parked before the main loop can have carried it out, or unparked by it right after: then it
-     * runs into the same once more. */
-    park_self(vcpu, false);
 }
 
 static void run(Vcpu *vcpu)
@@ -202,7 +194,11 @@ static void run(Vcpu *vcpu)
         why = vcpu_accel(vcpu)->run(vcpu, &error);
         vcpu->told = false;
     }
-    handle_exit(vcpu, why, error);
+    if (why == VCPU_EXIT_HALTED) {
+        halt(vcpu);
+    } else if (why != VCPU_EXIT_KICKED) {
+        end_badly(vcpu, why, error);
+    }
     epoch_quiescent();
 }
 
