@@ -22,10 +22,18 @@ def read(path):
         return ""
 
 
+def threads(pid):
+    """Their folders in /proc; none of a process that has ended meanwhile."""
+    try:
+        return list(pathlib.Path(f"/proc/{pid}/task").iterdir())
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
 def children(pid):
     """Processes below this one, and whether each is alive or a zombie: the launcher's are its."""
     found = {}
-    for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
+    for thread in threads(pid):
         for child in read(thread / "children").split():
             stat = read(pathlib.Path(f"/proc/{child}/stat"))
             if not stat:
