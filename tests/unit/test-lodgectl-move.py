@@ -75,7 +75,7 @@ def kill(process):
     """Whether it still ran."""
     try:
         runs = pathlib.Path(f"/proc/{int(process)}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
     if runs:
         os.kill(int(process), signal.SIGKILL)
