@@ -5,9 +5,9 @@
  *     DELEGATED/lodge-PID.scope/       cpu.weight, cpu.max: of the whole domain
  *         vcpu0/ ... emulator/ ...     threaded: cpu.max of those threads
  *
- * DELEGATED is the nearest group above the process that is ours to divide: systemd says so (Delegate=), or it belongs to
- * this user, or there is no systemd and we are root.  A process that is alone in such a group (the unit lodge@NAME) keeps
- * it as its own.  Nothing is made before something is set.
+ * DELEGATED is the nearest group above the process that is ours to divide: systemd says so (Delegate=), or it belongs
+ * to this user, or there is no systemd and we are root.  A process that is alone in such a group (the unit lodge@NAME)
+ * keeps it as its own.  Nothing is made before something is set.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The text of a definition as the person wrote it: groups are taken out of it, and all else stays as it is, comments too.
- * What the text means is vmm/readconfig.c's matter; here it is one that was accepted there.
+ * The text of a definition as the person wrote it: groups are taken out of it, and all else stays as it is, comments
+ * too.  What the text means is vmm/readconfig.c's matter; here it is one that was accepted there.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Scheduler parameters of a running domain, named as virsh has them: through a group of cgroup v2 (cgroup.h) where there
- * can be one, else through nice values, which know shares alone.  Which it is, is always said.
+ * Scheduler parameters of a running domain, named as virsh has them: through a group of cgroup v2 (cgroup.h) where
+ * there can be one, else through nice values, which know shares alone.  Which it is, is always said.
  */
 #pragma once
 

@@ -7,8 +7,8 @@
  * that was filled by booting.  So when all vCPUs have rested for a while, the store is tidied: its blocks are
  * dropped, region by region, one at each halt.  Those that are still needed are decoded anew and come to lie
  * together, in the order of their use; the host gets the memory of the rest.  A vCPU that wakes from a longer sleep
- * fetches its tables ahead, and a small store of blocks that are interpreted, many lines at a time, before it would miss
- * them one by one.
+ * fetches its tables ahead, and a small store of blocks that are interpreted, many lines at a time, before it would
+ * miss them one by one.
  *
  * Time is the host's TSC, whatever its frequency: what is done here changes nothing that the guest can see.
  *

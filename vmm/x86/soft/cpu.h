@@ -122,7 +122,7 @@ enum {
     MODE_VM86 = 1 << 4,
     MODE_USER = 1 << 5,        /* CPL 3: so an entry of the jump cache tells who may use it */
     MODE_FLAT = 1 << 6,        /* ES, SS, DS: base 0, limit 4 GiB, present, readable, writable; always in 64-bit code */
-    MODE_CS_FLAT = 1 << 7,     /* CS likewise: blocks may be linked and jump through the jump cache; always in 64-bit code */
+    MODE_CS_FLAT = 1 << 7,     /* CS likewise: blocks may be linked and use the jump cache; always in 64-bit code */
     MODE_SINGLE = 1 << 8,      /* blocks of one instruction: single step, breakpoints, interrupt shadow, limit */
     MODE_NO_FPU = 1 << 9,      /* CR0.EM or CR0.TS: x87 and MMX instructions raise #NM (MMX with EM: #UD) */
     MODE_NO_WAIT = 1 << 10,    /* CR0.MP and CR0.TS: WAIT raises #NM */
@@ -241,7 +241,7 @@ struct SoftCpu {
     uint32_t running;             /* atomic: in soft_run() */
     uint32_t code_generation;     /* atomic: of the blocks it may know; vm.h */
     SoftExit exit;                /* why soft_leave() was called */
-    uint32_t flushes;             /* how often what linear addresses mean has changed: translations from before are void */
+    uint32_t flushes;             /* how often what linear addresses mean has changed: older translations are void */
     jmp_buf jump;                 /* of the run loop */
 
     /* Debugging. */
@@ -278,7 +278,8 @@ struct SoftCpu {
     /* Operands that are not one piece of RAM are put together here. */
     _Alignas(64) uint8_t bounce_read[BOUNCE_BYTES];
     _Alignas(64) uint8_t bounce_write[BOUNCE_BYTES];
-    struct { uint64_t linear; uint32_t size, access; uint8_t *host; bool bounced, exclusive; } write; /* soft_write_begin() */
+    struct { uint64_t linear; uint32_t size, access; uint8_t *host; bool bounced, exclusive; } write; /* of
+                                   * soft_write_begin() */
     uint64_t x87_ip;              /* offset of the last x87 instruction that ran natively */
     _Alignas(64) uint8_t xsave[XSAVE_BYTES]; /* x87, SSE, AVX in the standard form, unless fp_loaded */
 };
@@ -321,7 +322,7 @@ void soft_update_attention(SoftCpu *cpu);
 void soft_code_written(SoftVm *vm, SoftCpu *cpu, const void *host, uint64_t size);
 
 /* ---- mmu.c and friends: linear memory.  The CPU is synced; faults do not return ---- */
-enum { ACCESS_READ = 0, ACCESS_WRITE = 1, ACCESS_EXEC = 2, ACCESS_SYSTEM = 4 /* supervisor's rights whatever the CPL is */,
+enum { ACCESS_READ = 0, ACCESS_WRITE = 1, ACCESS_EXEC = 2, ACCESS_SYSTEM = 4 /* supervisor's rights at any CPL */,
        ACCESS_STACK = 8 /* a bad address is #SS */, ACCESS_UNALIGNED = 16 /* alignment is not checked */ };
 uint64_t soft_load(SoftCpu *cpu, uint64_t linear, unsigned size, unsigned access);              /* 1, 2, 4, 8 bytes */
 void soft_store(SoftCpu *cpu, uint64_t linear, unsigned size, uint64_t value, unsigned access);

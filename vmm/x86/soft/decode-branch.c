@@ -3,9 +3,9 @@
  * The handlers of near branches, and of PUSH and POP: which of them need no checks beyond
  * what the mode says (exec-branch.c, exec-stack.c).
  *
- * In 64-bit code near branches and the stack are 64 bits wide; Intel's processors ignore
- * an operand size prefix on branches, AMD's do not (ZYDIS_DECODER_MODE_AMD_BRANCHES, which has those with a displacement
- * of 16 bits; here are the rest).
+ * In 64-bit code near branches and the stack are 64 bits wide; Intel's processors ignore an operand size prefix on
+ * branches, AMD's do not (ZYDIS_DECODER_MODE_AMD_BRANCHES, which has those with a displacement of 16 bits; here are the
+ * rest).
  */
 #include "vmm/x86/soft/decode-int.h"
 

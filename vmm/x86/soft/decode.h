@@ -47,13 +47,13 @@ bool soft_decode(SoftDecode *d);
 
 /* ---- tables of handlers ---- */
 typedef enum SoftInstrFlags {
-    INSTR_ENDS = 1,      /* may change what decoding depends on, or where execution goes on: the last of its block; the handler
-                          * returns soft_end() or soft_goto() */
+    INSTR_ENDS = 1,      /* may change what decoding depends on, or where execution goes on: the last of its block; the
+                          * handler returns soft_end() or soft_goto() */
     INSTR_NO_64 = 2,     /* #UD in 64-bit code */
     INSTR_NO_LEGACY = 4, /* #UD outside of it */
     INSTR_PROTECTED = 8, /* #UD in real and virtual-8086 mode */
-    INSTR_STRING = 16,   /* memory operands are implicit (rSI, rDI): no effective address; op->seg is the number of the source's
-                          * segment */
+    INSTR_STRING = 16,   /* memory operands are implicit (rSI, rDI): no effective address; op->seg is the number of the
+                          * source's segment */
     INSTR_LOCK = 32,     /* LOCK is allowed with a memory destination */
     INSTR_FP = 64,       /* #NM, #UD by MODE_NO_FPU, MODE_NO_SSE ... as for its class of instructions */
 } SoftInstrFlags;
@@ -74,11 +74,11 @@ typedef struct SoftInstr {
 
 /* mnemonic 0 ends each. */
 extern const SoftInstr soft_transfer_instructions[]; /* exec-transfer.c: far branches, INT, IRET, SYSCALL ... */
-extern const SoftInstr soft_system_instructions[];   /* exec-system.c: control registers, MSRs, CPUID, tables, TLB ... */
-extern const SoftInstr soft_segment_instructions[];  /* exec-segment.c: MOV/POP/PUSH segment, LDS..., LAR, LSL, VERR, ARPL, FS base ... */
+extern const SoftInstr soft_system_instructions[];   /* exec-system.c: control registers, MSRs, CPUID, TLB ... */
+extern const SoftInstr soft_segment_instructions[];  /* exec-segment.c: MOV/POP/PUSH segment, LDS, LAR, VERR, FS ... */
 extern const SoftInstr soft_string_instructions[];   /* exec-string.c: MOVS ... OUTS, IN, OUT */
 extern const SoftInstr soft_flag_instructions[];     /* exec-flags.c: PUSHF, POPF, CLI, STI, CLD, STD, CLAC, STAC */
-extern const SoftInstr soft_fpu_instructions[];      /* exec-fpu.c: FXSAVE, XSAVE family, FSAVE, FLDENV, WAIT, LDMXCSR, VMASKMOV ... */
+extern const SoftInstr soft_fpu_instructions[];      /* exec-fpu.c: FXSAVE, XSAVE family, FSAVE, WAIT, VMASKMOV ... */
 
 /* ---- stub.h: the rest ---- */
 /* Fills fn, ptr, size, dst, src of an op whose memory operand, if any, is packed already.  False: no such

@@ -202,7 +202,8 @@ PAIR(pair16_lock, "lock\n\t", "cmpxchg16b")
         uint64_t linear = soft_ea(cpu, op);                                                                      \
         void *p = soft_tlb_write(cpu, linear, size);                                                             \
                                                                                                                  \
-        if (UNLIKELY(!p || ((size) == 16 && linear & 15)) || ((locked) && UNLIKELY(soft_splits_lock(linear, size)))) {                                                     \
+        if (UNLIKELY(!p || ((size) == 16 && linear & 15)) ||                                                     \
+            ((locked) && UNLIKELY(soft_splits_lock(linear, size)))) {                                            \
             return cmpxchg_##name##_slow(cpu, op);                                                               \
         }                                                                                                        \
         name##_do(cpu, p);                                                                                       \

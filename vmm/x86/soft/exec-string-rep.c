@@ -204,7 +204,8 @@ bool soft_rep_wanted_elsewhere(const SoftCpu *cpu)
 {
     return UNLIKELY(__atomic_load_n(&cpu->attention, __ATOMIC_RELAXED)) &&
            (__atomic_load_n(&cpu->pending, __ATOMIC_RELAXED) || __atomic_load_n(&cpu->requests, __ATOMIC_RELAXED) ||
-            cpu->code_generation != __atomic_load_n(&cpu->vm->code_generation, __ATOMIC_RELAXED) || soft_debug_iterates(cpu));
+            cpu->code_generation != __atomic_load_n(&cpu->vm->code_generation, __ATOMIC_RELAXED) ||
+            soft_debug_iterates(cpu));
 }
 
 /* After a round of n elements.  True: go on with the next round. */

@@ -390,8 +390,9 @@ static bool is_status_set(const SoftCpu *cpu, uint32_t index, uint64_t value)
 }
 
 /*
- * Not every upper half that is reserved or not used (SDM 3-5.8.8, 4 table 2-2; APM 2-6.1) raises #GP: processors of both
- * vendors ignore those of SYSENTER_CS and FMASK, and AMD's, without SYSENTER in long mode, those of its addresses, too.
+ * Not every upper half that is reserved or not used (SDM 3-5.8.8, 4 table 2-2; APM 2-6.1) raises #GP: processors of
+ * both vendors ignore those of SYSENTER_CS and FMASK, and AMD's, without SYSENTER in long mode, those of its addresses,
+ * too.
  */
 static bool ignores_upper_half(const SoftCpu *cpu, const MsrRow *row)
 {

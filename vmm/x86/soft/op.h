@@ -65,7 +65,7 @@ struct Block {
                                   * [1] also where a near call returns to */
     BlockRef hash_next;          /* atomic */
     BlockRef page_next[2];       /* of the code pages it is on */
-    BlockRef in, in_next[2];     /* blocks with a link to this one, and the rest of those lists; * 2 + which of its links */
+    BlockRef in, in_next[2];     /* blocks with a link to this one, and the rest of those lists; * 2 + which link */
     Op op[];
 };
 _Static_assert(sizeof(Block) == 64 && BLOCK_INSTRUCTIONS * 15 < BLOCK_SHOWN, "a header is as long as two ops");

@@ -44,10 +44,11 @@ _Static_assert(offsetof(SoftCpu, gpr) == 0 && offsetof(Op, fn) == 0, "code has t
 
 /* Code that blocks share. */
 typedef struct Routines {
-    /* From C: runs an op, or all that is linked behind it; returns the op to go on with, NULL: the run loop looks anew. */
+    /* From C: runs an op, or all that is linked behind it; returns the op to go on with, NULL: the run loop looks
+     * anew. */
     const Op *(*enter)(SoftCpu *cpu, const Op *op);
-    /* The linear address rcx, of so many bytes or of n words of 8 bytes, in the TLB: ZF, and rdx is to be added to it; not
-     * there: no ZF.  rcx and rdi are kept. */
+    /* The linear address rcx, of so many bytes or of n words of 8 bytes, in the TLB: ZF, and rdx is to be added to it;
+     * not there: no ZF.  rcx and rdi are kept. */
     const uint8_t *access[2 /* write */][9], *words[2][STACK_RUN + 1];
     /* Notes the return address rsi of a call; its page is another one, or the block's, whose second link's code is at
      * rdx. */

@@ -31,8 +31,8 @@ struct SoftVm {
     unsigned n_cpus;
     uint32_t deterministic;
     uint32_t code_generation;     /* atomic: rises when blocks are to be forgotten; see block.c */
-    bool stubs_full;              /* under lock: soft_stub_emit() found no room (and returned false); block.c drops all code,
-                                   * calls soft_stubs_reset(), and decodes again */
+    bool stubs_full;              /* under lock: soft_stub_emit() found no room (and returned false); block.c drops all
+                                   * code, calls soft_stubs_reset(), and decodes again */
     uint64_t host_xcr0;           /* the host's; stub.c */
     uint32_t mxcsr_mask;          /* bits of MXCSR that the host has */
     bool host_keeps_pointers;     /* of x87, that were loaded: saves them again */
