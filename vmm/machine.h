@@ -77,7 +77,7 @@ struct Machine {
     GPtrArray *smbios;  /* -smbios texts */
     struct {            /* -rtc */
         int base;           /* RtcBase */
-        int64_t offset_ns;  /* of the clock's time from UTC of the host at start; DATE: the time itself */
+        __int128 offset_ns; /* of the clock's time from UTC of the host at start; DATE: the time itself, of any year */
         int clock;          /* RtcClock: what it follows from then on */
         bool slew;          /* inject lost periodic interrupts again */
     } rtc;

@@ -196,7 +196,7 @@ static bool set_rtc(const Options *options, Machine *machine, GError **error)
         }
         now = 0;
     }
-    machine->rtc.offset_ns = (start - now) * NS_PER_SEC;
+    machine->rtc.offset_ns = (__int128)(start - now) * NS_PER_SEC;
     machine->rtc.clock = options->rtc.clock;
     machine->rtc.slew = options->rtc.driftfix != 0;
     return true;

@@ -20,6 +20,8 @@
  */
 #include "hw/timer/mc146818.h"
 
+#include <inttypes.h>
+
 #include "hw/acpi/aml.h"
 #include "hw/isa/isa.h"
 #include "hw/timer/mc146818-time.h"
@@ -55,6 +57,10 @@ enum { RTC_A = 0x0a, RTC_B, RTC_C, RTC_D, NVRAM };
 #define UIP_NS        (244 * INT64_C(1000)) /* DS figure 14: from UIP to the update */
 #define WAIT_MAX_NS   (60 * NS_PER_SEC)     /* the host's clock may jump: look again */
 #define LOST_MAX      100000u
+#define FAR_MAX_S     (INT64_C(1) << 40)    /* 34,000 years: the century's byte ends before */
+
+/* Of a time that the bytes can tell: 64 bits end in 2262. */
+typedef __int128 WideNs;
 
 typedef struct Mc146818 {
     Device dev;
@@ -62,14 +68,16 @@ typedef struct Mc146818 {
     uint8_t cmos[CMOS_SIZE];
     uint8_t index;
     uint8_t flags;         /* register C, IRQF computed */
-    int64_t saved_offset_ns; /* offset_ns as it is saved */
+    int64_t saved_offset_ns, saved_offset_s; /* offset_ns as it is saved: their sum; the second is mostly 0 */
     int64_t fraction_ns;   /* of the second, while it is held */
-    int64_t seen_ns;       /* updates and alarms up to this time are in flags */
+    int64_t seen_ns;       /* seen_s as it is saved, unless that is too much */
+    int64_t seen_s;        /* updates and alarms up to this time are in flags */
     int64_t periodic_ns;   /* periodic ticks up to this instant (virtual clock) are in flags */
     uint32_t lost;         /* driftfix: ticks to make up for */
     /* Derived */
-    int64_t offset_ns;     /* of the time from the clock, while it runs */
-    int64_t start_offset_ns; /* as -rtc asked */
+    WideNs offset_ns;      /* of the time from the clock, while it runs */
+    WideNs start_offset_ns; /* as -rtc asked */
+    bool far, far_loaded;  /* saved as a far time; that was loaded now */
     bool slew;
     bool alarm;            /* the flag is set and enabled */
     Device *alarm_listener; /* NULL: none */
@@ -97,7 +105,7 @@ static bool held(const Mc146818 *r)
     return (r->cmos[RTC_B] & B_SET) || (r->cmos[RTC_A] & A_DV) != DV_RUN;
 }
 
-static int64_t time_ns(const Mc146818 *r)
+static WideNs time_ns(const Mc146818 *r)
 {
     return clock_ns(r->clock) + r->offset_ns;
 }
@@ -107,34 +115,44 @@ static RtcForm form(const Mc146818 *r)
     return (RtcForm) { .binary = r->cmos[RTC_B] & B_DM, .hours24 = r->cmos[RTC_B] & B_24H };
 }
 
-static int64_t floor_second(int64_t ns)
+static int64_t floor_second(WideNs ns)
 {
-    return ns / NS_PER_SEC - (ns % NS_PER_SEC < 0);
+    return (int64_t)(ns / NS_PER_SEC) - (ns % NS_PER_SEC < 0);
+}
+
+static int64_t time_s(const Mc146818 *r)
+{
+    return floor_second(time_ns(r));
+}
+
+static int64_t rest_of_second(WideNs ns)
+{
+    return (int64_t)(ns - (WideNs)floor_second(ns) * NS_PER_SEC);
 }
 
 /* Puts the running time into the bytes. */
 static void refresh_bytes(Mc146818 *r)
 {
     if (!held(r)) {
-        rtc_time_to_bytes(floor_second(time_ns(r)), form(r), r->cmos);
+        rtc_time_to_bytes(time_s(r), form(r), r->cmos);
     }
 }
 
 /* From now on the bytes count; the phase within the second goes on after. */
 static void hold(Mc146818 *r)
 {
-    int64_t now = time_ns(r);
+    WideNs now = time_ns(r);
 
     rtc_time_to_bytes(floor_second(now), form(r), r->cmos);
-    r->fraction_ns = now - floor_second(now) * NS_PER_SEC;
+    r->fraction_ns = rest_of_second(now);
 }
 
 static void release(Mc146818 *r)
 {
     int64_t seconds = rtc_time_from_bytes(r->cmos, form(r));
 
-    r->offset_ns = seconds * NS_PER_SEC + r->fraction_ns - clock_ns(r->clock);
-    r->seen_ns = time_ns(r);
+    r->offset_ns = (WideNs)seconds * NS_PER_SEC + r->fraction_ns - clock_ns(r->clock);
+    r->seen_s = time_s(r);
     rtc_time_changed(&r->dev, floor_second(r->offset_ns - r->start_offset_ns + NS_PER_SEC / 2));
 }
 
@@ -196,13 +214,12 @@ static void catch_up_periodic(Mc146818 *r)
 
 static void catch_up_time(Mc146818 *r)
 {
-    int64_t from = floor_second(r->seen_ns), to;
+    int64_t from = r->seen_s, to;
 
     if (held(r)) {
         return;
     }
-    to = floor_second(time_ns(r));
-    r->seen_ns = time_ns(r);
+    r->seen_s = to = time_s(r);
     if (to > from) {
         r->flags |= C_UF;
         if (rtc_alarm_after(r->cmos, form(r), from) <= to) {
@@ -223,11 +240,10 @@ static int64_t next_event_ns(const Mc146818 *r)
         next = ns_at((ticks_at(r->periodic_ns) / step + 1) * step);
     }
     if (!held(r) && (r->cmos[RTC_B] & (B_UIE | B_AIE))) {
-        int64_t second = floor_second(r->seen_ns);
-        int64_t target = r->cmos[RTC_B] & B_UIE ? second + 1 : rtc_alarm_after(r->cmos, form(r), second);
-        int64_t wait = target > second + WAIT_MAX_NS / NS_PER_SEC ? WAIT_MAX_NS : target * NS_PER_SEC - time_ns(r);
+        int64_t target = r->cmos[RTC_B] & B_UIE ? r->seen_s + 1 : rtc_alarm_after(r->cmos, form(r), r->seen_s);
+        WideNs wait = (WideNs)target * NS_PER_SEC - time_ns(r);
 
-        next = MIN(next, now + MAX(wait, 0));
+        next = MIN(next, now + (int64_t)CLAMP(wait, 0, WAIT_MAX_NS));
     }
     return next;
 }
@@ -362,9 +378,7 @@ static uint8_t read_c(Mc146818 *r)
 
 static bool updating(const Mc146818 *r)
 {
-    int64_t now = time_ns(r);
-
-    return !held(r) && now - floor_second(now) * NS_PER_SEC >= NS_PER_SEC - UIP_NS;
+    return !held(r) && rest_of_second(time_ns(r)) >= NS_PER_SEC - UIP_NS;
 }
 
 static uint8_t read_data(Mc146818 *r)
@@ -445,13 +459,23 @@ static int64_t portable_bias_ns(const Mc146818 *r)
     return r->clock == clock_realtime ? clock_ns(clock_host) - clock_ns(clock_realtime) : 0;
 }
 
+static bool fits(WideNs ns)
+{
+    return ns >= INT64_MIN && ns <= INT64_MAX;
+}
+
 static bool rtc_save(void *opaque, GError **error)
 {
     Mc146818 *r = opaque;
+    WideNs offset = r->offset_ns - portable_bias_ns(r), seen;
 
     refresh_bytes(r);
     catch_up(r);
-    r->saved_offset_ns = r->offset_ns - portable_bias_ns(r);
+    seen = (WideNs)r->seen_s * NS_PER_SEC;
+    r->far = !fits(offset) || !fits(seen);
+    r->saved_offset_s = r->far ? floor_second(offset) : 0;
+    r->saved_offset_ns = (int64_t)(offset - (WideNs)r->saved_offset_s * NS_PER_SEC);
+    r->seen_ns = r->far ? 0 : (int64_t)seen;
     return true;
 }
 
@@ -459,15 +483,55 @@ static bool rtc_loaded(void *opaque, GError **error)
 {
     Mc146818 *r = opaque;
 
-    r->offset_ns = r->saved_offset_ns + portable_bias_ns(r);
+    if (!r->far_loaded) {
+        r->saved_offset_s = 0;
+        r->seen_s = floor_second(r->seen_ns);
+    }
+    r->far_loaded = false;
+    r->offset_ns = (WideNs)r->saved_offset_s * NS_PER_SEC + r->saved_offset_ns + portable_bias_ns(r);
     r->alarm = enabled_flags(r) & C_AF; /* it was told of */
     update_line(r);
     arm(r);
     return true;
 }
 
+static bool is_second(const void *opaque, GError **error)
+{
+    int64_t rest = ((const Mc146818 *)opaque)->fraction_ns;
+
+    return (rest >= 0 && rest < NS_PER_SEC) || error_set(error, "%" PRId64 " ns are no part of a second", rest);
+}
+
+/* ---- a time whose nanoseconds take more than 64 bits ---- */
+
+static bool is_far(const void *opaque)
+{
+    return ((const Mc146818 *)opaque)->far;
+}
+
+static bool far_in_reach(const void *opaque, GError **error)
+{
+    const Mc146818 *r = opaque;
+
+    return (ABS((WideNs)r->saved_offset_s) <= FAR_MAX_S && ABS((WideNs)r->seen_s) <= FAR_MAX_S) ||
+           error_set(error, "a clock cannot tell such a year");
+}
+
+static bool far_loaded(void *opaque, GError **error)
+{
+    ((Mc146818 *)opaque)->far_loaded = true; /* before rtc_loaded() */
+    return true;
+}
+
+static const StateDesc far_state = {
+    .name = "far", .version = 1, .needed = is_far, .check = far_in_reach, .loaded = far_loaded,
+    .fields = (const StateField[]) {
+        STATE_I64(Mc146818, saved_offset_s), STATE_I64(Mc146818, seen_s), STATE_END
+    },
+};
+
 static const StateDesc rtc_state = {
-    .name = "mc146818rtc", .version = 1, .save = rtc_save, .loaded = rtc_loaded,
+    .name = "mc146818rtc", .version = 1, .save = rtc_save, .check = is_second, .loaded = rtc_loaded,
     .fields = (const StateField[]) {
         STATE_BYTES(Mc146818, cmos),
         STATE_ROW(Mc146818, index, STATE_TYPE_U8, .max = CMOS_SIZE - 1),
@@ -476,6 +540,7 @@ static const StateDesc rtc_state = {
         STATE_ROW(Mc146818, lost, STATE_TYPE_U32, .max = LOST_MAX),
         STATE_END
     },
+    .subsections = (const StateDesc *const[]) { &far_state, NULL },
 };
 
 /* ---- life ---- */
@@ -497,7 +562,7 @@ static void rtc_reset(Device *dev)
 static void power_up(Mc146818 *r)
 {
     const Machine *machine = domain_machine(r->dev.domain);
-    int64_t start = machine ? machine->rtc.offset_ns : 0;
+    WideNs start = machine ? machine->rtc.offset_ns : 0;
 
     r->clock = clock_host;
     if (machine && machine->rtc.clock == RTC_CLOCK_VM) {
@@ -512,7 +577,7 @@ static void power_up(Mc146818 *r)
         start += clock_ns(clock_host);
     }
     r->start_offset_ns = r->offset_ns = start - clock_ns(r->clock);
-    r->seen_ns = time_ns(r);
+    r->seen_s = time_s(r);
     r->periodic_ns = virtual_ns(r);
 }
 

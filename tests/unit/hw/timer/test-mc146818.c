@@ -35,6 +35,15 @@ static void start_with_slew(Domain *domain)
     domain_machine(domain)->rtc.slew = true;
 }
 
+static void start_in_9999(Domain *domain)
+{
+    Machine *machine = domain_machine(domain);
+
+    machine->rtc.clock = RTC_CLOCK_VM;
+    machine->rtc.base = RTC_BASE_DATE;
+    machine->rtc.offset_ns = (__int128)INT64_C(253370764800) * NS_PER_SEC;
+}
+
 static int setup(void **state)
 {
     *state = rig_new_with("mc146818rtc", start_at);
@@ -394,6 +403,41 @@ static void test_state_survives_save_and_restore(void **state)
     assert_true(rig_irq(r, 8));
 }
 
+/* Nanoseconds of them do not fit 64 bits. */
+static void test_any_year_that_the_bytes_can_tell(void **state)
+{
+    static const uint8_t centuries[] = { 0x00, 0x16, 0x23, 0x99 };
+    Rig *r = *state;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(centuries); i++) {
+        g_autoptr(GByteArray) near = rig_save(r), far = NULL;
+
+        put(r, RTC_CENTURY, centuries[i]);
+        put(r, RTC_B, 0x12);
+        get(r, RTC_C);
+        rig_advance(r, NS_PER_SEC);
+        assert_int_equal(get(r, RTC_CENTURY), centuries[i]);
+        assert_int_equal(get(r, RTC_YEAR), 0x26);
+        assert_int_equal(get(r, RTC_C) & 0x10, 0x10);
+        far = rig_save(r);
+        assert_null(rig_load(r, near));
+        assert_int_equal(get(r, RTC_CENTURY), i ? centuries[i - 1] : 0x20);
+        assert_null(rig_load(r, far));
+        assert_int_equal(get(r, RTC_CENTURY), centuries[i]);
+        rig_advance(r, NS_PER_SEC);
+        assert_int_equal(get(r, RTC_C) & 0x10, 0x10);
+    }
+}
+
+static void test_it_may_start_in_any_year(void **state)
+{
+    Rig *r = *state = rig_new_with("mc146818rtc", start_in_9999);
+
+    assert_int_equal(get(r, RTC_CENTURY), 0x99);
+    assert_int_equal(get(r, RTC_YEAR), 0x99);
+    assert_int_equal(get(r, RTC_MONTH), 0x01);
+}
+
 /* ---- calendar ---- */
 
 static void round_trip(int64_t seconds, const char *expected)
@@ -444,6 +488,8 @@ int main(void)
         TEST(test_address_cannot_be_read_and_its_top_bit_is_not_ours),
         TEST(test_memory_size_is_where_firmware_looks),
         TEST(test_state_survives_save_and_restore),
+        TEST(test_any_year_that_the_bytes_can_tell),
+        cmocka_unit_test_teardown(test_it_may_start_in_any_year, teardown),
         cmocka_unit_test(test_calendar_knows_leap_years_and_the_past),
     };
 
