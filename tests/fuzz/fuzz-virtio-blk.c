@@ -17,8 +17,7 @@
 #include <cmocka.h>
 
 #include "block/block.h"
-#include "tests/fuzz/input.h"
-#include "tests/unit/hw/virtio/virtio-guest.h"
+#include "tests/fuzz/virtio-steps.h"
 
 #define RINGS_END (GUEST_QUEUES_AT + 0x4000)
 #define REQUESTS  0x10000
@@ -67,38 +66,11 @@ static void add_request(VirtioGuest *g, DriverQueue *q, Input *in)
     }
 }
 
-static void take_used(DriverQueue *q)
-{
-    uint32_t length;
-    uint16_t id;
-
-    /* A driver that trusts the ring; after a scribble it may be anything, and ours must not trip over it. */
-    while (driver_get16(q, q->used + 2) != q->used_idx && !q->packed && q->free < q->size) {
-        uint64_t entry = q->used + 4 + 8 * (q->used_idx % q->size);
-
-        if (driver_get16(q, entry) >= q->size || !q->chain_length[driver_get16(q, entry)] ||
-            !driver_take_used(q, &id, &length)) {
-            return;
-        }
-        q->chain_length[id] = 0;
-    }
-}
-
 static void start(VirtioGuest *g, DriverQueue *q, unsigned features)
 {
-    uint64_t wanted = (features & 1 ? UINT64_C(1) << VIRTIO_F_RING_PACKED : 0) | (features & 2 ? 1 << 29 : 0) |
-                      (features & 4 ? 1 << 28 : 0) | UINT64_C(1) << 40 | UINT32_C(0xffff);
-
-    guest_negotiate(g, wanted);
+    guest_negotiate(g, ring_features(features) | UINT32_C(0xffff));
     guest_add_queue(g, 0, q, 32);
     guest_driver_ok(g);
-}
-
-static void stop_and_go(Rig *r)
-{
-    device_pause(r->dev->backend);
-    g_byte_array_unref(rig_save(r));
-    device_resume(r->dev->backend);
 }
 
 static void step(VirtioGuest *g, DriverQueue *q, Input *in)
@@ -116,19 +88,19 @@ static void step(VirtioGuest *g, DriverQueue *q, Input *in)
         rig_settle(g->rig);
         break;
     case 10:
-        ((uint8_t *)rig_ram(g->rig, GUEST_QUEUES_AT))[take16(in) % 0x1000] = (uint8_t)take(in);
+        scribble(g, GUEST_QUEUES_AT, 0x1000, in);
         break;
     case 11:
-        ((uint8_t *)rig_ram(g->rig, REQUESTS))[take16(in) % 0x4000] = (uint8_t)take(in);
+        scribble(g, REQUESTS, 0x4000, in);
         break;
     case 12:
-        rig_write(g->rig, g->common + take(in) % 64, take16(in), 1u << (what >> 4) % 4);
+        write_register(g, g->common, what >> 4, in);
         break;
     case 13:
         stop_and_go(g->rig);
         break;
     case 14:
-        rig_write(g->rig, g->device + take(in) % 64, take16(in), 1u << (what >> 4) % 4);
+        write_register(g, g->device, what >> 4, in);
         break;
     case 15:
         if (take(in) % 8 == 0) {

@@ -18,8 +18,7 @@
 #include <cmocka.h>
 
 #include "net/net.h"
-#include "tests/fuzz/input.h"
-#include "tests/unit/hw/virtio/virtio-guest.h"
+#include "tests/fuzz/virtio-steps.h"
 
 #define DATA       0x10000
 #define DATA_BYTES 0x8000
@@ -112,41 +111,14 @@ static void use_wire(Input *in)
     (void)n;
 }
 
-static void take_used(DriverQueue *q)
-{
-    uint32_t length;
-    uint16_t id;
-
-    /* A driver that trusts the ring; after a scribble it may be anything, and ours must not trip over it. */
-    while (!q->packed && driver_get16(q, q->used + 2) != q->used_idx && q->free < q->size) {
-        uint64_t entry = q->used + 4 + 8 * (q->used_idx % q->size);
-
-        if (driver_get16(q, entry) >= q->size || !q->chain_length[driver_get16(q, entry)] ||
-            !driver_take_used(q, &id, &length)) {
-            return;
-        }
-        q->chain_length[id] = 0;
-    }
-}
-
 static void start(Fuzz *f, unsigned features)
 {
-    uint64_t wanted = (features & 1 ? UINT64_C(1) << VIRTIO_F_RING_PACKED : 0) | (features & 2 ? 1 << 29 : 0) |
-                      (features & 4 ? 1 << VIRTIO_NET_F_MRG_RXBUF : 0) | (UINT32_C(0x7f7fff) & ~(1u << 15)) |
-                      UINT64_C(1) << 40;
-
-    guest_negotiate(&f->g, wanted);
+    guest_negotiate(&f->g, ring_features(features) | (features & 8 ? 1 << VIRTIO_NET_F_MRG_RXBUF : 0) |
+                           (UINT32_C(0x7f7fff) & ~(1u << VIRTIO_NET_F_MRG_RXBUF)));
     for (unsigned i = 0; i < QUEUES; i++) {
         guest_add_queue(&f->g, i, &f->q[i], 32);
     }
     guest_driver_ok(&f->g);
-}
-
-static void stop_and_go(Rig *r)
-{
-    device_pause(r->dev->backend);
-    g_byte_array_unref(rig_save(r));
-    device_resume(r->dev->backend);
 }
 
 static void step(Fuzz *f, Input *in)
@@ -170,10 +142,10 @@ static void step(Fuzz *f, Input *in)
         use_wire(in);
         break;
     case 10:
-        ((uint8_t *)rig_ram(f->g.rig, GUEST_QUEUES_AT))[take16(in) % 0xa000] = (uint8_t)take(in);
+        scribble(&f->g, GUEST_QUEUES_AT, 0xa000, in);
         break;
     case 11:
-        rig_write(f->g.rig, f->g.common + take(in) % 64, take16(in), 1u << (what >> 4) % 4);
+        write_register(&f->g, f->g.common, what >> 4, in);
         break;
     case 12:
         stop_and_go(f->g.rig);
