@@ -273,9 +273,15 @@ void domain_request_reset(Domain *domain, RequestReason reason)
     request_with(domain, REQUEST_RESET, &domain->run.reset_reason, reason);
 }
 
+/* A final one is not overwritten by what the guest asks for before it is carried out. */
 void domain_request_shutdown(Domain *domain, RequestReason reason)
 {
-    request_with(domain, REQUEST_SHUTDOWN, &domain->run.shutdown_reason, reason);
+    unsigned *field = &domain->run.shutdown_reason, before = argument(field);
+
+    while (!(is_final(before) && !is_final(reason)) &&
+           !__atomic_compare_exchange_n(field, &before, reason, false, __ATOMIC_RELEASE, __ATOMIC_ACQUIRE)) {
+    }
+    request(domain, REQUEST_SHUTDOWN);
 }
 
 void domain_request_suspend(Domain *domain)

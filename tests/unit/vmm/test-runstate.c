@@ -163,6 +163,19 @@ static void test_a_signal_ends_the_domain_despite_no_shutdown(void **state)
     assert_int_equal(domain_main(f->domain), 0);
 }
 
+static void test_what_the_guest_asks_hides_no_signal(void **state)
+{
+    Fixture *f = *state;
+
+    domain_actions(f->domain)->shutdown = 1;
+    start(f);
+    domain_request_shutdown(f->domain, REASON_HOST_SIGNAL);
+    domain_request_shutdown(f->domain, REASON_GUEST_SHUTDOWN);
+    loop_run_once(domain_loop(f->domain), false);
+    assert_true(domain_is_quitting(f->domain));
+    assert_int_equal(domain_main(f->domain), 0);
+}
+
 static void test_panic_ends_the_domain_by_default(void **state)
 {
     Fixture *f = *state;
@@ -521,6 +534,7 @@ int main(void)
         TEST(test_what_was_rung_for_last_is_done_before_the_end),
         TEST(test_no_shutdown_keeps_the_domain_until_it_is_reset),
         TEST(test_a_signal_ends_the_domain_despite_no_shutdown),
+        TEST(test_what_the_guest_asks_hides_no_signal),
         TEST(test_panic_ends_the_domain_by_default),
         TEST(test_panic_exit_failure_gives_status_1),
         TEST(test_panic_pause_keeps_the_guest_as_it_is),
