@@ -300,6 +300,38 @@ static void test_other_requests_do_not_let_a_stopped_vcpu_run_on(void **state)
     assert_non_null(find_stopped(f));
 }
 
+static void wait_parked(Vcpu *vcpu)
+{
+    pthread_mutex_lock(&vcpu->mutex);
+    while (!vcpu->parked) {
+        pthread_cond_wait(&vcpu->cond, &vcpu->mutex);
+    }
+    pthread_mutex_unlock(&vcpu->mutex);
+}
+
+static void wait_one_stopped(Fixture *f)
+{
+    wait_inside(f, CPUS - 1);
+    while (!find_stopped(f)) {
+        g_usleep(100);
+    }
+    wait_parked(find_stopped(f));
+}
+
+static void test_a_breakpoint_hides_no_other_cause(void **state)
+{
+    Fixture *f = *state;
+
+    start(f);
+    domain_request_pause(f->domain, RUN_STATE_IO_ERROR);
+    fake_accel_exit(f->domain, VCPU_EXIT_DEBUG);
+    wait_one_stopped(f);
+    run_until(f, RUN_STATE_IO_ERROR);
+    assert_non_null(find_stopped(f));
+    start(f);
+    assert_string_equal(f->events->str, "RsR");
+}
+
 static void test_suspend_and_wakeup(void **state)
 {
     Fixture *f = *state;
@@ -544,6 +576,7 @@ int main(void)
         TEST(test_a_held_vcpu_stays_parked_while_the_others_run),
         TEST(test_why_a_vcpu_stopped_is_told_once),
         TEST(test_other_requests_do_not_let_a_stopped_vcpu_run_on),
+        TEST(test_a_breakpoint_hides_no_other_cause),
         TEST(test_suspend_and_wakeup),
         TEST(test_time_goes_on_while_it_sleeps),
         TEST(test_what_sleeps_neither_stops_nor_goes_on),
