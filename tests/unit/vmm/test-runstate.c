@@ -136,6 +136,19 @@ static void test_what_was_rung_for_last_is_done_before_the_end(void **state)
     assert_string_equal(f->events->str, "Rbe");
 }
 
+/* A vCPU may have left it to the main loop right before it was parked. */
+static void test_what_was_left_before_a_stop_is_done_before_the_end(void **state)
+{
+    Fixture *f = *state;
+
+    start(f);
+    domain_stop(f->domain, RUN_STATE_PAUSED);
+    domain_quit(f->domain, 0);
+    loop_post(domain_loop(f->domain), hear_bell, f);
+    assert_int_equal(domain_main(f->domain), 0);
+    assert_string_equal(f->events->str, "Rsbe");
+}
+
 static void test_no_shutdown_keeps_the_domain_until_it_is_reset(void **state)
 {
     Fixture *f = *state;
@@ -564,6 +577,7 @@ int main(void)
         TEST(test_a_reset_of_a_stopped_domain_leaves_it_in_prelaunch),
         TEST(test_power_off_ends_the_domain_with_status_0),
         TEST(test_what_was_rung_for_last_is_done_before_the_end),
+        TEST(test_what_was_left_before_a_stop_is_done_before_the_end),
         TEST(test_no_shutdown_keeps_the_domain_until_it_is_reset),
         TEST(test_a_signal_ends_the_domain_despite_no_shutdown),
         TEST(test_what_the_guest_asks_hides_no_signal),
