@@ -139,12 +139,11 @@ static void stopped(GdbServer *s)
     if (state == RUN_STATE_SAVE_VM || state == RUN_STATE_RESTORE_VM) {
         return; /* it goes on by itself */
     }
-    vcpu = s->connected ? find_stopped(s, &stop) : NULL;
-    if (state == RUN_STATE_DEBUG && !vcpu && (s->awaits_stop || !s->connected)) {
-        /* A stop that was told of before this request of it came. */
+    if (state == RUN_STATE_DEBUG && !s->connected) {
         loop_post(domain_loop(s->domain), run_on, s->domain);
         return;
     }
+    vcpu = s->connected ? find_stopped(s, &stop) : NULL;
     s->paused |= state == RUN_STATE_DEBUG;
     disarm(s);
     if (s->connected && s->awaits_stop) {

@@ -30,7 +30,9 @@ typedef struct SoftRoute {
     MsiRoute route; /* first */
     Lock lock;
     MsiMessage message;
-    bool masked, pending, freed;
+    bool masked, pending;
+    bool posted;      /* route_watch() is under way, and frees what is freed meanwhile */
+    bool freed;
     int fd;           /* -1: none */
     LoopEvent *event; /* main loop */
 } SoftRoute;
@@ -76,7 +78,17 @@ static void route_destroy(void *opaque)
     g_free(r);
 }
 
-/* On the loop that may be watching its descriptor, after what was posted there before. */
+static void route_go(void *opaque)
+{
+    SoftRoute *r = opaque;
+
+    r->freed = true;
+    if (!r->posted) {
+        route_destroy(r);
+    }
+}
+
+/* On the loop that may be watching its descriptor, or is about to. */
 static void fabric_route_free(MsiRoute *route)
 {
     SoftRoute *r = route_of(route);
@@ -84,7 +96,7 @@ static void fabric_route_free(MsiRoute *route)
     if (r->fd < 0) {
         route_destroy(r);
     } else {
-        loop_call(domain_loop(soft_of_fabric(route->fabric)->accel.domain), route_destroy, r);
+        loop_call(domain_loop(soft_of_fabric(route->fabric)->accel.domain), route_go, r);
     }
 }
 
@@ -140,6 +152,11 @@ static void route_watch(void *opaque)
 {
     SoftRoute *r = opaque;
 
+    r->posted = false;
+    if (r->freed) {
+        route_destroy(r);
+        return;
+    }
     r->event = loop_add_event(domain_loop(soft_of_fabric(r->route.fabric)->accel.domain), r->fd, route_rung, NULL, r);
 }
 
@@ -151,7 +168,7 @@ static int fabric_route_fd(MsiRoute *route, GError **error)
     lock_acquire(&r->lock);
     if (r->fd < 0) {
         r->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        made = r->fd >= 0;
+        r->posted = made = r->fd >= 0;
         if (!made) {
             error_set_errno(error, errno, "cannot make an eventfd for an interrupt");
         }

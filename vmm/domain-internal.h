@@ -21,6 +21,7 @@ enum {
     REQUEST_PANIC = 1 << 5,
     REQUEST_PAUSE = 1 << 6,
     REQUEST_WATCHDOG = 1 << 7,
+    REQUEST_DEBUG = 1 << 8, /* a pause: a vCPU has stopped for a debugger */
 };
 
 typedef struct EventHub EventHub; /* vmm/event.c */

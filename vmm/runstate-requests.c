@@ -178,12 +178,21 @@ static void wake_askers(Domain *domain)
     }
 }
 
+/* Not for a stop that a debugger has been told of before, or had taken out when it went: nobody would let the domain go
+ * on. */
+static void stop_to_debug(Domain *domain)
+{
+    if (vcpus_any_stopped(domain)) {
+        domain_stop(domain, RUN_STATE_DEBUG);
+    }
+}
+
 /* Keeps those that have to wait, and returns the others: what would change the memory or the state of a domain that is
  * frozen, or end it, if it is not the user who does. */
 static unsigned keep(Domain *domain, unsigned requests)
 {
     RunControl *run = &domain->run;
-    unsigned now = REQUEST_POWERDOWN | REQUEST_PAUSE;
+    unsigned now = REQUEST_POWERDOWN | REQUEST_PAUSE | REQUEST_DEBUG;
 
     if (!run->frozen) {
         return requests;
@@ -214,6 +223,9 @@ static void handle(Domain *domain, unsigned requests)
     }
     if (requests & REQUEST_PAUSE) {
         domain_stop(domain, argument(&run->pause_state));
+    }
+    if (requests & REQUEST_DEBUG) {
+        stop_to_debug(domain);
     }
     if (requests & REQUEST_SHUTDOWN) {
         shutdown(domain, argument(&run->shutdown_reason));
@@ -273,9 +285,15 @@ void domain_request_reset(Domain *domain, RequestReason reason)
     request_with(domain, REQUEST_RESET, &domain->run.reset_reason, reason);
 }
 
+/* A final one is not overwritten by what the guest asks for before it is carried out. */
 void domain_request_shutdown(Domain *domain, RequestReason reason)
 {
-    request_with(domain, REQUEST_SHUTDOWN, &domain->run.shutdown_reason, reason);
+    unsigned *field = &domain->run.shutdown_reason, before = argument(field);
+
+    while (!(is_final(before) && !is_final(reason)) &&
+           !__atomic_compare_exchange_n(field, &before, reason, false, __ATOMIC_RELEASE, __ATOMIC_ACQUIRE)) {
+    }
+    request(domain, REQUEST_SHUTDOWN);
 }
 
 void domain_request_suspend(Domain *domain)
@@ -300,7 +318,11 @@ void domain_request_panic(Domain *domain, PanicKind kind)
 
 void domain_request_pause(Domain *domain, RunState why)
 {
-    request_with(domain, REQUEST_PAUSE, &domain->run.pause_state, why);
+    if (why == RUN_STATE_DEBUG) {
+        request(domain, REQUEST_DEBUG);
+    } else {
+        request_with(domain, REQUEST_PAUSE, &domain->run.pause_state, why);
+    }
 }
 
 void domain_request_watchdog(Domain *domain)

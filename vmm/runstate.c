@@ -346,8 +346,8 @@ int domain_main(Domain *domain)
     }
     if (!domain->run.quiet) {
         vcpus_park(domain);
-        loop_run_once(domain->loop, false); /* queues whose bell was rung last */
     }
+    loop_run_once(domain->loop, false); /* queues whose bell was rung last; what vCPUs left for devices that go now */
     run_notify(domain, RUN_EVENT_EXIT, REASON_NONE);
     run_go_quiet(domain);
     return domain->run.status;

@@ -189,6 +189,20 @@ bool vcpu_take_stop(Vcpu *vcpu, VcpuStop *ret)
     return stopped;
 }
 
+bool vcpus_any_stopped(Domain *domain)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < domain_vcpus(domain); i++) {
+        Vcpu *vcpu = domain_vcpu(domain, i);
+
+        pthread_mutex_lock(&vcpu->mutex);
+        any |= vcpu->stopped && !vcpu->held;
+        pthread_mutex_unlock(&vcpu->mutex);
+    }
+    return any;
+}
+
 bool vcpus_parked(Domain *domain)
 {
     bool parked = true;

@@ -91,6 +91,7 @@ unsigned vcpus_throttled(const Domain *domain); /* any thread */
 void vcpu_hold(Vcpu *vcpu, bool held);
 /* Why it ended by VCPU_EXIT_DEBUG, told once; until then it stays parked.  False: it did not.  ret may be NULL. */
 bool vcpu_take_stop(Vcpu *vcpu, VcpuStop *ret);
+bool vcpus_any_stopped(Domain *domain); /* that is not held, and was not told of */
 /* Runs fn on the vCPU's thread between two runs and waits. */
 void vcpu_call(Vcpu *vcpu, void (*fn)(Vcpu *vcpu, void *opaque), void *opaque);
 /* Parked: brings the state into vcpu->cpu / marks it as to be written back. */

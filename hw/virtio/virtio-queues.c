@@ -395,9 +395,7 @@ void virtio_resume(Device *dev)
 
 void virtio_remove_queues(Virtio *v)
 {
-    if (!v->paused) {
-        virtio_pause(&v->dev);
-    }
+    virtio_pause(&v->dev); /* once more: since then vCPUs could still reset it, until it left the memory map */
     virtio_drop_queues(v);
     if (v->plugged && v->transport->set_doorbells) {
         v->transport->set_doorbells(v->transport, false);

@@ -7,7 +7,8 @@
  *   queue 2, 3       control messages: to the driver, from it
  *   queue 2n+2, 2n+3 port n
  *
- * Locking: queues are the main loop's, as are the chardevs.
+ * Locking: queues are the main loop's, as are the chardevs.  A driver that starts looks through the ports on its own
+ * thread: their list changes under the transport's lock, and a port is in it only while it is whole.
  */
 #include <linux/virtio_ids.h>
 #include <string.h>
@@ -296,20 +297,32 @@ static bool bus_attach(Bus *bus, Device *dev, GError **error)
     port->serial = s;
     port->in = s->virtio.queue[port_queue(port->nr)];
     port->out = s->virtio.queue[port_queue(port->nr) + 1];
-    s->port[port->nr] = port;
     return true;
 }
 
+static void set_port(VirtioSerial *s, uint32_t nr, VirtioSerialPort *port)
+{
+    Lock *lock = s->virtio.transport->dev->lock;
+
+    lock_acquire(lock);
+    s->port[nr] = port;
+    lock_release(lock);
+}
+
+/* Until it was plugged, nobody else could take its number. */
 static void bus_detach(Bus *bus, Device *dev)
 {
     VirtioSerialPort *port = (VirtioSerialPort *)dev;
 
-    port->serial->port[port->nr] = NULL;
+    set_port(port->serial, port->nr, NULL);
 }
 
 static void bus_plugged(Bus *bus, Device *dev)
 {
-    virtio_serial_tell((VirtioSerialPort *)dev, VIRTIO_CONSOLE_PORT_ADD, 1, NULL);
+    VirtioSerialPort *port = (VirtioSerialPort *)dev;
+
+    set_port(port->serial, port->nr, port);
+    virtio_serial_tell(port, VIRTIO_CONSOLE_PORT_ADD, 1, NULL);
 }
 
 static char *bus_address(Device *dev)

@@ -456,6 +456,32 @@ static void test_a_breakpoint_stops_all_and_names_the_thread(void **state)
     resume(f, "c", 2);
 }
 
+static void wait_parked(Vcpu *vcpu)
+{
+    pthread_mutex_lock(&vcpu->mutex);
+    while (!vcpu->parked) {
+        pthread_cond_wait(&vcpu->cond, &vcpu->mutex);
+    }
+    pthread_mutex_unlock(&vcpu->mutex);
+}
+
+static void test_a_breakpoint_that_the_server_does_not_live_to_see_stops_nothing(void **state)
+{
+    Fixture *f = *state;
+
+    resume(f, "c", 2);
+    stop_one(f, (VcpuStop) { .kind = ACCEL_BREAK_SOFTWARE, .address = 0x1000 });
+    wait_inside(f, 1);
+    while (!vcpu(f, 0)->stopped && !vcpu(f, 1)->stopped) {
+        g_usleep(100);
+    }
+    wait_parked(vcpu(f, vcpu(f, 0)->stopped ? 0 : 1)); /* it has asked for the pause */
+    assert_true(gdb_server_open(f->rig->domain, "none", NULL));
+    settle(f);
+    assert_true(domain_is_running(f->rig->domain));
+    wait_inside(f, 2);
+}
+
 static void test_a_breakpoint_in_a_segment_with_a_base_is_a_trap(void **state)
 {
     Fixture *f = *state;
@@ -741,6 +767,7 @@ int main(void)
         TEST(test_a_refused_breakpoint_is_an_error),
         TEST(test_their_number_is_bounded),
         TEST(test_a_breakpoint_stops_all_and_names_the_thread),
+        TEST(test_a_breakpoint_that_the_server_does_not_live_to_see_stops_nothing),
         TEST(test_a_breakpoint_in_a_segment_with_a_base_is_a_trap),
         TEST(test_a_watchpoint_tells_its_address),
         TEST(test_a_step_is_of_one_thread),

@@ -297,6 +297,26 @@ static void test_routes_hold_what_is_masked_and_ring_by_descriptor(void **state)
     fixture_free(f);
 }
 
+static void test_a_route_may_go_before_its_descriptor_is_watched(void **state)
+{
+    Fixture *f = tcg();
+    MsiRoute *route;
+    uint64_t count = 1;
+    int fd;
+
+    loop_run_once(domain_loop(f->domain), false); /* this is its thread from now on */
+    route = msi_route_new(f->accel->class->fabric(f->accel), NULL);
+    msi_route_fd(route, NULL);
+    msi_route_free(route);
+    fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); /* in its place */
+    assert_int_equal(write(fd, &count, sizeof(count)), sizeof(count));
+    while (loop_run_once(domain_loop(f->domain), false)) {
+    }
+    assert_int_equal(read(fd, &count, sizeof(count)), sizeof(count));
+    close(fd);
+    fixture_free(f);
+}
+
 typedef struct Runner {
     Fixture *f;
     Vcpu *vcpu;
@@ -517,6 +537,7 @@ int main(void)
         cmocka_unit_test(test_nmi_wakes_a_halted_vcpu),
         cmocka_unit_test(test_pics_interrupt_reaches_the_first_vcpu),
         cmocka_unit_test(test_routes_hold_what_is_masked_and_ring_by_descriptor),
+        cmocka_unit_test(test_a_route_may_go_before_its_descriptor_is_watched),
         cmocka_unit_test(test_no_kick_is_lost),
         cmocka_unit_test(test_whole_state_moves_to_another_vm),
         cmocka_unit_test(test_state_moves_between_the_accelerators),

@@ -62,6 +62,7 @@ static void child(const Rig *r, const char *text)
     Domain *domain;
     Chardev *chr;
 
+    signal(SIGINT, SIG_DFL); /* what a shell starts in the background ignores it */
     login_tty(r->side);
     domain = domain_new("test", NULL);
     chr = chardev_add_text(domain, text, NULL);

@@ -136,6 +136,19 @@ static void test_what_was_rung_for_last_is_done_before_the_end(void **state)
     assert_string_equal(f->events->str, "Rbe");
 }
 
+/* A vCPU may have left it to the main loop right before it was parked. */
+static void test_what_was_left_before_a_stop_is_done_before_the_end(void **state)
+{
+    Fixture *f = *state;
+
+    start(f);
+    domain_stop(f->domain, RUN_STATE_PAUSED);
+    domain_quit(f->domain, 0);
+    loop_post(domain_loop(f->domain), hear_bell, f);
+    assert_int_equal(domain_main(f->domain), 0);
+    assert_string_equal(f->events->str, "Rsbe");
+}
+
 static void test_no_shutdown_keeps_the_domain_until_it_is_reset(void **state)
 {
     Fixture *f = *state;
@@ -160,6 +173,19 @@ static void test_a_signal_ends_the_domain_despite_no_shutdown(void **state)
     domain_actions(f->domain)->shutdown = 1;
     start(f);
     domain_request_shutdown(f->domain, REASON_HOST_SIGNAL);
+    assert_int_equal(domain_main(f->domain), 0);
+}
+
+static void test_what_the_guest_asks_hides_no_signal(void **state)
+{
+    Fixture *f = *state;
+
+    domain_actions(f->domain)->shutdown = 1;
+    start(f);
+    domain_request_shutdown(f->domain, REASON_HOST_SIGNAL);
+    domain_request_shutdown(f->domain, REASON_GUEST_SHUTDOWN);
+    loop_run_once(domain_loop(f->domain), false);
+    assert_true(domain_is_quitting(f->domain));
     assert_int_equal(domain_main(f->domain), 0);
 }
 
@@ -285,6 +311,38 @@ static void test_other_requests_do_not_let_a_stopped_vcpu_run_on(void **state)
     run_until(f, RUN_STATE_DEBUG);
     assert_int_equal(f->fake->runs, runs);
     assert_non_null(find_stopped(f));
+}
+
+static void wait_parked(Vcpu *vcpu)
+{
+    pthread_mutex_lock(&vcpu->mutex);
+    while (!vcpu->parked) {
+        pthread_cond_wait(&vcpu->cond, &vcpu->mutex);
+    }
+    pthread_mutex_unlock(&vcpu->mutex);
+}
+
+static void wait_one_stopped(Fixture *f)
+{
+    wait_inside(f, CPUS - 1);
+    while (!find_stopped(f)) {
+        g_usleep(100);
+    }
+    wait_parked(find_stopped(f));
+}
+
+static void test_a_breakpoint_hides_no_other_cause(void **state)
+{
+    Fixture *f = *state;
+
+    start(f);
+    domain_request_pause(f->domain, RUN_STATE_IO_ERROR);
+    fake_accel_exit(f->domain, VCPU_EXIT_DEBUG);
+    wait_one_stopped(f);
+    run_until(f, RUN_STATE_IO_ERROR);
+    assert_non_null(find_stopped(f));
+    start(f);
+    assert_string_equal(f->events->str, "RsR");
 }
 
 static void test_suspend_and_wakeup(void **state)
@@ -519,8 +577,10 @@ int main(void)
         TEST(test_a_reset_of_a_stopped_domain_leaves_it_in_prelaunch),
         TEST(test_power_off_ends_the_domain_with_status_0),
         TEST(test_what_was_rung_for_last_is_done_before_the_end),
+        TEST(test_what_was_left_before_a_stop_is_done_before_the_end),
         TEST(test_no_shutdown_keeps_the_domain_until_it_is_reset),
         TEST(test_a_signal_ends_the_domain_despite_no_shutdown),
+        TEST(test_what_the_guest_asks_hides_no_signal),
         TEST(test_panic_ends_the_domain_by_default),
         TEST(test_panic_exit_failure_gives_status_1),
         TEST(test_panic_pause_keeps_the_guest_as_it_is),
@@ -530,6 +590,7 @@ int main(void)
         TEST(test_a_held_vcpu_stays_parked_while_the_others_run),
         TEST(test_why_a_vcpu_stopped_is_told_once),
         TEST(test_other_requests_do_not_let_a_stopped_vcpu_run_on),
+        TEST(test_a_breakpoint_hides_no_other_cause),
         TEST(test_suspend_and_wakeup),
         TEST(test_time_goes_on_while_it_sleeps),
         TEST(test_what_sleeps_neither_stops_nor_goes_on),

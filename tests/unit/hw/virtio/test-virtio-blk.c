@@ -11,11 +11,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "block/node.h"
+#include "hw/virtio/virtio.h"
 #include "virtio-guest.h"
 #include "vmm/event.h"
 #include "vmm/object.h"
@@ -177,6 +179,45 @@ static void test_iothread_reads_and_writes(void **state)
 {
     start(*state, DEVICE ",iothread=io0", with_iothread, EVENTS);
     read_and_write(*state);
+}
+
+static bool frozen;
+
+static void freeze(int signal)
+{
+    const struct timespec a_while = { .tv_nsec = 100000000 };
+
+    __atomic_store_n(&frozen, true, __ATOMIC_SEQ_CST);
+    nanosleep(&a_while, NULL);
+    __atomic_store_n(&frozen, false, __ATOMIC_SEQ_CST);
+}
+
+/* As where other processes have its processor: it sleeps, and is woken, but does not run. */
+static void freeze_thread(Loop *loop)
+{
+    const struct sigaction action = { .sa_handler = freeze };
+
+    assert_int_equal(sigaction(SIGTRAP, &action, NULL), 0); /* which threads do not block */
+    g_usleep(10000);
+    assert_int_equal(syscall(SYS_tgkill, getpid(), loop_thread_id(loop), SIGTRAP), 0);
+    while (!__atomic_load_n(&frozen, __ATOMIC_SEQ_CST)) {
+        g_usleep(100);
+    }
+}
+
+static void test_device_goes_after_what_its_iothread_was_left_to_do(void **state)
+{
+    Guest *t = *state;
+    Device *dev;
+
+    start(t, DEVICE ",iothread=io0", with_iothread, EVENTS);
+    read_and_write(t);
+    dev = t->g.rig->dev;
+    device_pause(dev->backend);
+    freeze_thread(virtqueue_loop(((Virtio *)dev->backend)->queue[0]));
+    guest_write_status(&t->g, 0); /* by a vCPU that could still reach it */
+    device_free(dev);
+    assert_false(__atomic_load_n(&frozen, __ATOMIC_SEQ_CST));
 }
 
 static void test_doorbell_without_ioeventfd_works(void **state)
@@ -664,6 +705,7 @@ int main(void)
         TEST(split_ring_reads_and_writes),
         TEST(packed_ring_reads_and_writes),
         TEST(iothread_reads_and_writes),
+        TEST(device_goes_after_what_its_iothread_was_left_to_do),
         TEST(doorbell_without_ioeventfd_works),
         TEST(config_space_tells_the_size),
         TEST(adjacent_requests_of_a_batch_are_all_done),

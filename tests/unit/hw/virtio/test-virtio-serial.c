@@ -15,8 +15,10 @@
 
 #include <cmocka.h>
 
+#include "hw/virtio/virtio-serial.h"
 #include "virtio-guest.h"
 #include "vmm/chardev.h"
+#include "vmm/epoch.h"
 #include "vmm/event.h"
 
 #define SERIAL       "virtio-serial-pci,id=s,addr=5,max_ports=3"
@@ -31,6 +33,8 @@
 #define OUTPUT_SIZE  0x8000
 
 enum { PORT_0_IN, PORT_0_OUT, CONTROL_IN, CONTROL_OUT, PORT_1_IN, PORT_1_OUT, QUEUES };
+
+extern const VirtioSerialPortClass virtserialport_class;
 
 typedef struct Guest {
     VirtioGuest g;
@@ -456,6 +460,34 @@ static void test_port_that_is_plugged_later_is_announced(void **state)
     assert_message(t, VIRTIO_CONSOLE_PORT_ADD, 2, 1, "");
 }
 
+/* A port whose realize is interrupted by a driver that starts, as one on another thread may. */
+static Guest *starting;
+
+static bool driver_starts(Device *dev, GError **error)
+{
+    start(starting, MULTIPORT);
+    return true;
+}
+
+static void test_driver_that_starts_while_a_port_comes_finds_it_whole_or_not_at_all(void **state)
+{
+    const DeviceClass early = { .name = "early", .bus = &virtio_serial_bus_class, .realize = driver_starts };
+    VirtioSerialPortClass class = virtserialport_class;
+    Guest *t = *state;
+    Device *dev;
+
+    starting = t;
+    class.device.base = &early;
+    dev = device_new(t->g.rig->domain, &class.device, "late");
+    assert_true(device_realize(dev, bus_find(t->g.rig->domain, "s.0"), NULL));
+    tell(t, 0, VIRTIO_CONSOLE_DEVICE_READY, 1);
+    assert_message(t, VIRTIO_CONSOLE_PORT_ADD, 1, 1, "");
+    assert_message(t, VIRTIO_CONSOLE_PORT_ADD, 2, 1, "");
+    device_free(dev);
+    assert_message(t, VIRTIO_CONSOLE_PORT_REMOVE, 2, 1, "");
+    epoch_synchronize(); /* its class goes */
+}
+
 static void test_number_or_name_that_is_taken_is_refused(void **state)
 {
     g_autofree char *number = NULL, *name = NULL, *great = NULL;
@@ -545,6 +577,7 @@ int main(void)
         TEST(reset_closes_the_port),
         TEST(unplugged_port_gives_its_buffer_back_and_says_so),
         TEST(port_that_is_plugged_later_is_announced),
+        TEST(driver_that_starts_while_a_port_comes_finds_it_whole_or_not_at_all),
         TEST(number_or_name_that_is_taken_is_refused),
         NAMED_TEST(port_that_the_driver_opens_is_told_to_the_host),
         CONSOLE_TEST(console_is_open_before_its_driver_comes),
