@@ -5,7 +5,7 @@
  * Reply Packets", "Interrupts".
  *
  *     c, s, vCont -> vCPUs are armed or held -> domain_cont()
- *     a vCPU stops -> domain_request_pause(debug) -> gdb_run_observe() -> T05thread:...
+ *     a vCPU stops -> domain_request_debug() -> gdb_run_observe() -> T05thread:...
  *
  * Several vCPUs may stop at once; one is told of.  Another that came to a breakpoint will do so
  * again, since its instruction was not executed; one that is past a watchpoint keeps its

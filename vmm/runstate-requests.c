@@ -318,11 +318,12 @@ void domain_request_panic(Domain *domain, PanicKind kind)
 
 void domain_request_pause(Domain *domain, RunState why)
 {
-    if (why == RUN_STATE_DEBUG) {
-        request(domain, REQUEST_DEBUG);
-    } else {
-        request_with(domain, REQUEST_PAUSE, &domain->run.pause_state, why);
-    }
+    request_with(domain, REQUEST_PAUSE, &domain->run.pause_state, why);
+}
+
+void domain_request_debug(Domain *domain)
+{
+    request(domain, REQUEST_DEBUG);
 }
 
 void domain_request_watchdog(Domain *domain)

@@ -57,7 +57,8 @@ void domain_request_wakeup(Domain *domain);  /* what is awake by then stays as i
 void domain_request_powerdown(Domain *domain); /* press the power button */
 typedef enum PanicKind { PANIC_PANICKED, PANIC_CRASHLOADED } PanicKind;
 void domain_request_panic(Domain *domain, PanicKind kind);
-void domain_request_pause(Domain *domain, RunState why); /* io-error, internal-error, debug */
+void domain_request_pause(Domain *domain, RunState why); /* io-error, internal-error */
+void domain_request_debug(Domain *domain); /* a vCPU has stopped for a debugger: vcpu_take_stop() */
 void domain_request_watchdog(Domain *domain); /* one has fired: what -action watchdog= says */
 
 /* ---- main thread ---- */

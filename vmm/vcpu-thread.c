@@ -172,7 +172,7 @@ static void end_badly(Vcpu *vcpu, VcpuExit why, GError *error)
         domain_request_panic(domain, PANIC_PANICKED);
         break;
     case VCPU_EXIT_DEBUG:
-        domain_request_pause(domain, RUN_STATE_DEBUG);
+        domain_request_debug(domain);
         break;
     default:
         fail(vcpu, error);
