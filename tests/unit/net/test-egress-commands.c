@@ -122,7 +122,7 @@ static void test_mistakes_are_told(void **state)
     ask(state, ADD(", \"max-connections\": 0"), ERROR("p: "));
     ask(state, ADD(", \"audit\": \"/nonexistent/log\""), ERROR("p: "));
     ask(state, ADD(", \"audit-chardev\": \"none\""),
-        "{\"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"p: chardev 'none' does not exist...");
+        "{\"error\": {\"class\": \"GenericError\", \"desc\": \"p: chardev 'none' does not exist...");
     ask(state, ADD(", \"audit\": \"/dev/null\", \"audit-chardev\": \"c\""),
         ERROR("p: audit and audit-chardev are both given"));
 }
