@@ -90,7 +90,7 @@ static void test_words_are_completed(void **state)
 static void test_programs_get_it_as_text(void **state)
 {
     monitor_rig_ask(*state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": \"info status\"}}",
-                    "{\"return\": \"VM status: paused (prelaunch)\\n\"}");
+                    "{\"return\": \"VM status: paused (prelaunch)\\r\\n\"}");
     monitor_rig_ask(*state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": \"xyzzy\"}}",
                     "{\"return\": \"Error: unknown command: 'xyzzy'...");
 }
