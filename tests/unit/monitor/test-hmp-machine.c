@@ -134,6 +134,13 @@ static void test_memory_is_saved_to_any_file(void **state)
     assert_saves(&session, "pmemsave 0x1000 64/2 %s", folder, "plain");
     assert_saves(&session, "pmemsave 0x1000 64 /2 \"%s\"", folder, "with blanks");
     assert_saves(&session, "memsave 0 32 %s ", folder, "plain");
+    machine_rig_ask(state, "{\"execute\": \"memsave\", \"arguments\": {\"val\": -2130706432, \"size\": 16, "
+                           "\"filename\": \"/dev/null\"}}",
+                    "{\"error\": {\"class\": \"GenericError\", \"desc\": \"there is no memory for all of "
+                    "0xffffffff81000000 ...");
+    machine_rig_ask(state, "{\"execute\": \"pmemsave\", \"arguments\": {\"val\": -1, \"size\": 16, "
+                           "\"filename\": \"/dev/null\"}}",
+                    "{\"error\": {\"class\": \"GenericError\", \"desc\": \"Parameter 'val' expects a number ...");
     assert_said(&session, "pmemsave 0 32", "Error: pmemsave needs the name of a file\n");
     assert_said(&session, "pmemsave 0 32 \"x", "Error: the quotation of the file's name does not end\n");
     assert_said(&session, "pmemsave 0 /x", "Error: a number is expected at the end\n");
