@@ -42,6 +42,8 @@ static void test_mistakes_are_told(void **state)
     assert_said(*state, "xyzzy", "unknown command: 'xyzzy'. 'help' lists them.");
     assert_said(*state, "info sttus", "unknown topic: 'sttus'. Did you mean 'status'?");
     assert_said(*state, "stop now", "'now' is one argument too many");
+    assert_said(*state, "info name # now", "'#' is one argument too many");
+    assert_said(*state, "info name '#'\\## \"#\"", "'###' is one argument too many");
     assert_said(*state, "info history now", "'now' is one argument too many");
     assert_said(*state, "x", "an argument is missing. Write x /FORMAT ADDRESS.");
     assert_said(*state, "stop \"now", "a quotation in '\"now' does not end");
