@@ -115,23 +115,36 @@ static bool parse_value(HmpCall *call, const char *text, uint64_t *ret, GError *
 
 /* ---- what is shown ---- */
 
-static void print_value(uint64_t value, const HmpFormat *f, GString *out)
+static void print_character(char c, GString *out)
 {
+    const char *plain = c == '\'' ? "\\'" : c == '\\' ? "\\\\" : c == '\n' ? "\\n" : c == '\r' ? "\\r" : NULL;
+
+    if (plain) {
+        g_string_append_printf(out, "'%s'", plain);
+    } else {
+        g_string_append_printf(out, g_ascii_isprint(c) ? "'%c'" : "'\\x%02x'", (uint8_t)c);
+    }
+}
+
+/* in_column: as wide as the largest of the size would be. */
+static void print_value(uint64_t value, const HmpFormat *f, bool in_column, GString *out)
+{
+    int decimal = in_column ? (int)(f->size * 8 * 10 + 32) / 33 : 0, octal = in_column ? (int)(f->size * 8 + 2) / 3 : 0;
     unsigned bits = f->size * 8;
     int64_t number = bits == 64 ? (int64_t)value : (int64_t)(value << (64 - bits)) >> (64 - bits);
 
     switch (f->kind) {
     case 'd':
-        g_string_append_printf(out, "%" PRId64, number);
+        g_string_append_printf(out, "%*" PRId64, decimal, number);
         break;
     case 'u':
-        g_string_append_printf(out, "%" PRIu64, value);
+        g_string_append_printf(out, "%*" PRIu64, decimal, value);
         break;
     case 'o':
-        g_string_append_printf(out, "0%" PRIo64, value);
+        g_string_append_printf(out, "%#*" PRIo64, octal, value);
         break;
     case 'c':
-        g_string_append_printf(out, g_ascii_isprint((gchar)value) ? "'%c'" : "'\\x%02x'", (int)(value & 0xff));
+        print_character((char)value, out);
         break;
     default: /* x */
         g_string_append_printf(out, "0x%0*" PRIx64, (int)f->size * 2, value);
@@ -166,7 +179,7 @@ static bool show_values(HmpCall *call, const HmpFormat *f, bool physical, uint64
             g_string_append_printf(call->out, "%s%016" PRIx64 ":", i ? "\n" : "", address);
         }
         g_string_append_c(call->out, ' ');
-        print_value(value, f, call->out);
+        print_value(value, f, true, call->out);
     }
     g_string_append_c(call->out, '\n');
     return true;
@@ -257,7 +270,7 @@ static bool print_expression(HmpCall *call, GError **error)
     if (f.kind == 'x') {
         g_string_append_printf(call->out, "%#" PRIx64, value);
     } else {
-        print_value(value, &f, call->out);
+        print_value(value, &f, false, call->out);
     }
     g_string_append_c(call->out, '\n');
     return true;

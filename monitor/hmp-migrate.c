@@ -26,7 +26,7 @@ static char **words_of(const HmpCall *call, int least, int most, const char *usa
     g_auto(GStrv) words = NULL;
     int n = 0;
 
-    if (call->rest[0] && !g_shell_parse_argv(call->rest, &n, &words, NULL)) {
+    if (call->rest[0] && !hmp_split(call->rest, &n, &words)) {
         error_set(error, "a quotation in '%s' does not end", call->rest);
         return NULL;
     }

@@ -76,6 +76,24 @@ static const Field *field_at(const FieldStruct *desc, unsigned *n)
     return found;
 }
 
+bool hmp_split(const char *text, int *ret_n, char ***ret_words)
+{
+    g_autoptr(GString) plain = g_string_new(NULL);
+    char quote = 0;
+
+    for (const char *p = text; *p; p++) {
+        if (*p == '\\' && quote != '\'' && p[1]) {
+            g_string_append_c(plain, *p++);
+        } else if (quote ? *p == quote : *p == '\'' || *p == '"') {
+            quote = quote ? 0 : *p;
+        } else if (*p == '#' && !quote) {
+            g_string_append_c(plain, '\\');
+        }
+        g_string_append_c(plain, *p);
+    }
+    return g_shell_parse_argv(plain->str, ret_n, ret_words, NULL);
+}
+
 /* Words in the order of the fields; the last one must not be too many. */
 static Json *by_position(const FieldStruct *desc, const char *rest, GError **error)
 {
@@ -83,7 +101,7 @@ static Json *by_position(const FieldStruct *desc, const char *rest, GError **err
     Json *json = json_new_object();
     int n = 0;
 
-    if (rest[0] && !g_shell_parse_argv(rest, &n, &words, NULL)) {
+    if (rest[0] && !hmp_split(rest, &n, &words)) {
         error_set(error, "a quotation in '%s' does not end", rest);
         g_clear_pointer(&json, json_unref);
     }

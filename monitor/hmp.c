@@ -230,7 +230,7 @@ static const FieldStruct line_args = {
 };
 static const Field text_value = FIELD_VALUE(FIELD_STR, char *, .flags = FIELD_REQUIRED);
 
-/* What goes wrong is part of the text, as on a terminal: QEMU's clients look for it there. */
+/* What goes wrong is part of the text, as on a terminal, and lines end with CR LF: QEMU's clients look for both. */
 static bool human_monitor_command(CommandCall *call, const void *opaque, void *ret, GError **error)
 {
     const LineArgs *args = opaque;
@@ -244,6 +244,7 @@ static bool human_monitor_command(CommandCall *call, const void *opaque, void *r
         session.cpu = (unsigned)args->cpu;
     }
     hmp_say(&session, args->line, out);
+    g_string_replace(out, "\n", "\r\n", 0);
     *(char **)ret = g_strdup(out->str);
     return true;
 }

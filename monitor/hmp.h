@@ -68,6 +68,8 @@ typedef struct HmpCommand {
 
 extern const HmpCommand hmp_commands[];   /* name NULL ends */
 extern const HmpCommand hmp_info_topics[]; /* "info NAME" */
+/* Words, with quotations as a shell has them, but no comments.  False: a quotation does not end. */
+bool hmp_split(const char *text, int *ret_n, char ***ret_words);
 /* A QMP command; takes `arguments`, where numbers may stand in strings.  ret_reply NULL: nobody asks. */
 bool hmp_call_qmp(HmpCall *call, const char *command, Json *arguments, Json **ret_reply, GError **error);
 /* Of such arguments. */

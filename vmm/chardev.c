@@ -193,7 +193,7 @@ Chardev *chardev_find(Domain *domain, const char *id, GError **error)
     if (chr) {
         return chr;
     }
-    error_set_class(error, ERROR_DEVICE_NOT_FOUND, "chardev '%s' does not exist", id);
+    error_set(error, "chardev '%s' does not exist", id);
     ids = (const char **)g_hash_table_get_keys_as_array(domain_table(domain, TABLE_CHARDEVS), NULL);
     nearest = error_nearest(id, ids);
     if (nearest) {

@@ -76,7 +76,7 @@ const DeviceClass *device_class_find(const char *driver, GError **error)
     device_class_each(add_class_names, names);
     g_ptr_array_add(names, NULL);
     nearest = error_nearest(driver, (const char *const *)names->pdata);
-    error_set_class(error, ERROR_DEVICE_NOT_FOUND, "'%s' is not a valid device model name", driver);
+    error_set(error, "'%s' is not a valid device model name", driver);
     if (nearest) {
         error_hint(error, "Did you mean '%s'?", nearest);
     } else {
@@ -134,7 +134,7 @@ static bool bus_not_found(Domain *domain, const char *name, GError **error)
     g_autofree char **names = (char **)g_hash_table_get_keys_as_array(domain_table(domain, TABLE_BUSES), NULL);
     const char *nearest = error_nearest(name, (const char *const *)names);
 
-    error_set_class(error, ERROR_DEVICE_NOT_FOUND, "Bus '%s' not found", name);
+    error_set(error, "Bus '%s' not found", name);
     return nearest ? error_hint(error, "Did you mean '%s'?", nearest) : false;
 }
 

@@ -151,8 +151,10 @@ static bool parse_uint(const Field *field, const Json *json, unsigned flags, voi
     } else if (text) {
         fits = text_to_uint(text, &value);
     } else if (field_is_type(json, JSON_INT) || field_is_type(json, JSON_UINT)) {
-        fits = field_is_type(json, JSON_UINT) || json_get_int(json) >= 0;
-        value = json_get_uint(json);
+        bool negative = field_is_type(json, JSON_INT) && json_get_int(json) < 0;
+
+        fits = !negative || field->flags & FIELD_WRAPS;
+        value = negative ? (uint64_t)json_get_int(json) : json_get_uint(json);
     } else {
         return field_fail_type(error, path, "an integer", json);
     }

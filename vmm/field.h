@@ -64,6 +64,7 @@ typedef enum FieldFlags {
     FIELD_RUNTIME  = 1 << 4, /* may be set while the device runs */
     FIELD_HIDDEN   = 1 << 5, /* accepted, not listed by help */
     FIELD_DEPRECATED = 1 << 6,
+    FIELD_WRAPS    = 1 << 7, /* FIELD_UINT: a negative number is what it is modulo 2^64 */
 } FieldFlags;
 
 typedef struct FieldEnum {

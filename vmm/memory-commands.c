@@ -22,17 +22,22 @@ typedef struct SaveArgs {
     uint32_t cpu;
 } SaveArgs;
 static const Field save_fields[] = {
-    F_UINT("val", SaveArgs, address, 0, .flags = FIELD_REQUIRED, .help = "First address"),
     F_UINT("size", SaveArgs, size, 0, .flags = FIELD_REQUIRED, .help = "Bytes"),
     F_STR("filename", SaveArgs, filename, NULL, .flags = FIELD_REQUIRED, .help = "The file to write"),
     FIELD_END
 };
+static const FieldStruct save_args = { .name = "SaveArguments", .size = sizeof(SaveArgs), .fields = save_fields };
 static const FieldStruct pmemsave_args = {
-    .name = "PmemsaveArguments", .size = sizeof(SaveArgs), .fields = save_fields
+    .name = "PmemsaveArguments", .size = sizeof(SaveArgs), .base = &save_args,
+    .fields = (const Field[]) {
+        F_UINT("val", SaveArgs, address, 0, .flags = FIELD_REQUIRED, .help = "First address"), FIELD_END
+    },
 };
 static const FieldStruct memsave_args = {
-    .name = "MemsaveArguments", .size = sizeof(SaveArgs), .base = &pmemsave_args,
+    .name = "MemsaveArguments", .size = sizeof(SaveArgs), .base = &save_args,
     .fields = (const Field[]) {
+        /* libvirt writes an address of a kernel as a negative number. */
+        F_UINT("val", SaveArgs, address, 0, .flags = FIELD_REQUIRED | FIELD_WRAPS, .help = "First address"),
         F_UINT("cpu-index", SaveArgs, cpu, 0, .help = "The vCPU whose addresses these are"), FIELD_END
     },
 };

@@ -137,7 +137,7 @@ void options_man(GString *out, const OptionLanguage *languages)
         ".SH FILES\n"
         ".TP\n.I $XDG_RUNTIME_DIR/lodge/NAME, /run/lodge/NAME\n"
         "What lodgectl finds a running domain that has a name by; the second is root's. Where the variable is not set\n"
-        "it is /run/user/UID.\n"
+        "it is /run/user/UID, and where that is not there, $XDG_CACHE_HOME or ~/.cache.\n"
         ".SH ENVIRONMENT\n"
         ".TP\n.B LODGE_RUNTIME_DIR\nTakes the place of the folder above NAME.\n"
         ".TP\n.B LODGE_LOOP\nio_uring or epoll: how event loops wait, instead of the first that the host has.\n"

@@ -36,13 +36,14 @@ static char *place(const char *variable, const char *of_root, const char *xdg, c
     return base ? g_build_filename(base, "lodge", NULL) : NULL;
 }
 
-/* A service or a `su` has no XDG_RUNTIME_DIR, though the folder that logging in makes is there. */
+/* A service or a `su` has no XDG_RUNTIME_DIR, though the folder that logging in makes is there; where logging in makes
+ * none (containers) it is the cache, as for GLib. */
 char *registry_root(void)
 {
     g_autofree char *usual = g_strdup_printf("/run/user/%u", geteuid());
 
     return place("LODGE_RUNTIME_DIR", "/run/lodge", "XDG_RUNTIME_DIR",
-                 g_file_test(usual, G_FILE_TEST_IS_DIR) ? usual : NULL);
+                 g_file_test(usual, G_FILE_TEST_IS_DIR) ? usual : g_get_user_cache_dir());
 }
 
 char *registry_config(void)

@@ -114,9 +114,11 @@ static int open_folder(int at, const char *path, bool *ret_made)
 
 static bool open_root(Registry *r, const char *root)
 {
+    g_autofree char *above = g_path_get_dirname(root);
     int err;
     bool made;
 
+    g_mkdir_with_parents(above, 0700); /* a cache that nobody has used yet */
     r->root_fd = open_folder(AT_FDCWD, root, &made);
     if (r->root_fd < 0) {
         return false;

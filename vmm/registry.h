@@ -3,7 +3,7 @@
  * The registry of one user's running domains: a folder, and in it one for each domain that
  * has a name.  There is no daemon; files and locks say it all.
  *
- *     ROOT/                 0700; root: /run/lodge, others: $XDG_RUNTIME_DIR/lodge
+ *     ROOT/                 0700; root: /run/lodge, others: $XDG_RUNTIME_DIR/lodge (registry_root())
  *         .lock             held while an entry is made or removed; its text is the last id that was given
  *         .uuid-UUID        a link to the NAME that has it
  *         NAME/             0700

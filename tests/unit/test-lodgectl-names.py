@@ -150,6 +150,29 @@ class TwoUsers(Scratch):
         self.assertEqual(stranger.returncode, 1)
         self.assertIn("cannot be listed", stranger.stderr)
 
+    def test_who_never_logged_in_has_the_cache(self):
+        os.chmod(self.directory, 0o755)
+        home = self.directory / "home"
+        home.mkdir(mode=0o700)
+        os.chown(home, 12345, 12345)
+        theirs = {key: value for key, value in self.environment.items() if not key.startswith(("XDG_", "LODGE_"))}
+        theirs |= {"HOME": str(home), "LODGE": str(LODGE)}
+
+        def ctl(*arguments):
+            return subprocess.run([LODGECTL, *arguments], capture_output=True, text=True, user=12345, group=12345,
+                                  extra_groups=[], env=theirs, cwd="/", check=False, timeout=40)
+        definition = self.file("x.conf", NONE)
+        os.chmod(definition, 0o644)
+        try:
+            defined = ctl("define", str(definition))
+        except OSError as e:
+            self.skipTest(f"another user cannot run {LODGECTL}: {e}")
+        self.assertEqual(defined.stderr, "")
+        self.assertEqual(ctl("start", "x").stderr, "")
+        self.assertEqual(ctl("list", "--name").stdout.split(), ["x"])
+        self.assertTrue((home / ".cache/lodge/x/pid").exists())
+        self.assertEqual(ctl("destroy", "x").stderr, "")
+
 
 @unittest.skipUnless(os.geteuid() == 0, "only root can be two users")
 class ForAnother(Scratch):

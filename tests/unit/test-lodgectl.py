@@ -263,6 +263,19 @@ class Defined(Scratch):
         pathlib.Path(result.stderr.rsplit("'", 2)[1]).unlink()
         self.assertIn("128M", self.ctl("dumpconfig", "x"))
         self.assertEqual(self.names("--all"), ["x"])
+        self.environment["VISUAL"] = ""
+        self.environment["EDITOR"] = "true"
+        self.assertIn("not changed", self.ctl("edit", "x"))
+
+    def test_what_killed_writers_left_goes(self):
+        self.define("x")
+        old, new = self.config / "domains/.new-aaaaaa", self.config / "domains/.new-bbbbbb"
+        old.write_text("")
+        new.write_text("")
+        os.utime(old, (1, 1))
+        self.define("y")
+        self.assertEqual([old.exists(), new.exists()], [False, True])
+        self.assertEqual(self.names("--all"), ["x", "y"])
 
     def edit(self, editor):
         self.environment["EDITOR"] = editor

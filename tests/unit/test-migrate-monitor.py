@@ -21,7 +21,7 @@ class MonitorTest(MigrateCase):
         self.process = Process(self)
 
     def say(self, line):
-        return self.process.ask("human-monitor-command", command_line=line)
+        return self.process.ask("human-monitor-command", command_line=line).replace("\r\n", "\n")
 
     def test_only_what_works_is_listed(self):
         listed = self.process.ask("query-migrate-capabilities")

@@ -29,8 +29,9 @@ class Controlled:
         self.vm.shell(f"i=0; until [ $(grep -ac '^count' {self.console}) -ge {wanted} ]; do i=$((i + 1)); "
                       f"[ $i -lt {BOOT * 5} ] || exit 1; sleep 0.2; done", BOOT + 30)
 
-    def hmp(self, line):
-        return self.qmp.execute("human-monitor-command", {"command-line": line})
+    def hmp(self, line, cpu=0):
+        arguments = {"command-line": line, "cpu-index": cpu}
+        return self.qmp.execute("human-monitor-command", arguments).replace("\r\n", "\n")
 
     def end(self):
         self.qmp.execute("quit")
@@ -73,7 +74,7 @@ def test_people_see_what_a_kernel_has_set_up(vm):
     assert "pic0: irr=" in chips and "imr=ff" in chips and "  pin 9  " in chips
     assert re.search(r"^  pin 4 .*active-hi edge +fixed", chips, re.M), chips  # the serial port's, which Linux has enabled
     for cpu in range(2):
-        apic = guest.qmp.execute("human-monitor-command", {"command-line": "info lapic", "cpu-index": cpu})
+        apic = guest.hmp("info lapic", cpu)
         assert apic.startswith(f"dumping local APIC state for CPU {cpu:<2}\n") and "APIC enabled" in apic, apic
     # The kernel's own text is there for nobody but it.
     pages = re.findall(r"^([0-9a-f]{16}): ([0-9a-f]{16}) ([-XGPDACTUW]{9})$", guest.hmp("info tlb"), re.M)

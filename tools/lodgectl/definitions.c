@@ -173,11 +173,31 @@ char *definition_uuid(const char *name)
 
 /* ---- files that are whole ---- */
 
+#define TEMPORARY      ".new-"
+#define TEMPORARY_LIFE 3600 /* s: no writer is at it for so long */
+
+/* What writers that were killed have left. */
+static void remove_abandoned(void)
+{
+    g_autofree char *at = folder("domains");
+    g_autoptr(GDir) dir = at ? g_dir_open(at, 0, NULL) : NULL;
+    const char *name;
+
+    while (dir && (name = g_dir_read_name(dir))) {
+        g_autofree char *path = g_str_has_prefix(name, TEMPORARY) ? g_build_filename(at, name, NULL) : NULL;
+        struct stat st;
+
+        if (path && lstat(path, &st) == 0 && time(NULL) - st.st_mtime > TEMPORARY_LIFE) {
+            unlink(path);
+        }
+    }
+}
+
 /* In the folder of definitions, which is made.  Returns its path, the caller's. */
 static char *write_temporary(const char *text, GError **error)
 {
     g_autofree char *at = folder("domains");
-    g_autofree char *path = at ? g_build_filename(at, ".new-XXXXXX", NULL) : NULL;
+    g_autofree char *path = at ? g_build_filename(at, TEMPORARY "XXXXXX", NULL) : NULL;
     size_t length = strlen(text);
     int fd, err = 0;
 
@@ -359,6 +379,7 @@ static bool write_locked(const char *text, const Options *options, const char *p
     g_autofree char *uuid = options_uuid(options), *whole = NULL, *other = NULL;
     bool ok;
 
+    remove_abandoned();
     if (uuid) {
         return check_uuid(name, uuid, error) && put_in_place(path, name, error);
     }

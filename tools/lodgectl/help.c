@@ -160,7 +160,8 @@ void help_man(GString *out)
     g_string_append(out,
         ".SH FILES\n"
         ".TP\n.I $XDG_RUNTIME_DIR/lodge/NAME, /run/lodge/NAME\n"
-        "What is known of a running domain; the second is root's.\n"
+        "What is known of a running domain; the second is root's. Without the variable it is\n"
+        "/run/user/UID, and where that is not there, $XDG_CACHE_HOME or ~/.cache.\n"
         ".TP\n.I $XDG_CONFIG_HOME/lodge/domains/NAME.conf, /etc/lodge/domains/NAME.conf\n"
         "The definition of a persistent domain.\n"
         ".TP\n.I $XDG_CONFIG_HOME/lodge/autostart, /etc/lodge/autostart\n"

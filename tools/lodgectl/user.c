@@ -22,7 +22,7 @@ static const struct passwd *find_user(const char *who)
 bool user_become(const char *who, GError **error)
 {
     static const char *const of_ours[] = { "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_STATE_HOME",
-                                           "DBUS_SESSION_BUS_ADDRESS" };
+                                           "XDG_CACHE_HOME", "DBUS_SESSION_BUS_ADDRESS" };
     const struct passwd *user = find_user(who);
     g_autofree char *runtime = user ? g_strdup_printf("/run/user/%u", user->pw_uid) : NULL;
 

@@ -99,7 +99,8 @@ static bool dumpconfig(const Cmd *cmd, GError **error)
 /* Runs the editor on the file and reads what it has left. */
 static bool run_editor(const char *path, char **ret, GError **error)
 {
-    const char *editor = g_getenv("VISUAL") ? g_getenv("VISUAL") : g_getenv("EDITOR") ? g_getenv("EDITOR") : "vi";
+    const char *visual = g_getenv("VISUAL"), *plain = g_getenv("EDITOR");
+    const char *editor = visual && *visual ? visual : plain && *plain ? plain : "vi"; /* an empty one is none */
     g_autofree char *script = g_strdup_printf("%s \"$1\"", editor); /* it may have arguments of its own */
     char *argv[] = { (char *)"sh", (char *)"-c", script, (char *)"sh", (char *)path, NULL };
     int status = 0;

@@ -344,7 +344,7 @@ static bool start_watching(Watch *w, GError **error)
     if (!w->root) {
         return error_set(error, "There is no XDG_RUNTIME_DIR, so no domain is listed");
     }
-    mkdir(w->root, 0700); /* to be watched, also when no domain was ever started */
+    g_mkdir_with_parents(w->root, 0700); /* to be watched, also when no domain was ever started */
     w->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     if (w->inotify_fd >= 0 && inotify_add_watch(w->inotify_fd, w->root, IN_CREATE | IN_MOVED_TO | IN_MODIFY) < 0) {
         close(w->inotify_fd);

@@ -94,6 +94,7 @@ static bool qmp(const Cmd *cmd, GError **error)
 static bool hmp(const Cmd *cmd, GError **error)
 {
     g_autofree char *line = g_strjoinv(" ", cmd->rest), *clean = NULL;
+    g_autoptr(GString) text = NULL;
     g_autoptr(Client) client = connect_to(cmd, error);
     g_autoptr(Json) said = NULL;
     Json *arguments;
@@ -107,7 +108,9 @@ static bool hmp(const Cmd *cmd, GError **error)
     if (!said) {
         return false;
     }
-    clean = clean_text(json_type_of(said) == JSON_STRING ? json_get_string(said) : "", "\n\t");
+    text = g_string_new(json_type_of(said) == JSON_STRING ? json_get_string(said) : "");
+    g_string_replace(text, "\r\n", "\n", 0);
+    clean = clean_text(text->str, "\n\t");
     fputs(clean, stdout);
     if (*clean && clean[strlen(clean) - 1] != '\n') {
         fputs("\n", stdout);

@@ -100,7 +100,11 @@ static void test_memory_and_ports_are_reached(void **state)
 
     assert_int_equal(memory_write(domain_memory(session.domain), 0x1000, bytes, sizeof(bytes)), MEMORY_OK);
     assert_said(&session, "xp/4xb 0x1000", "0000000000001000: 0x01 0x02 0x03 0xff\n");
-    assert_said(&session, "x /1dw 0x1000", "0000000000001000: -16580095\n");
+    assert_said(&session, "x /1dw 0x1000", "0000000000001000:  -16580095\n");
+    assert_said(&session, "xp/4db 0x1000", "0000000000001000:   1   2   3  -1\n");
+    assert_said(&session, "xp/2uh 0x1000", "0000000000001000:   513 65283\n");
+    assert_said(&session, "xp/2ob 0x1003", "0000000000001003: 0377   0\n");
+    assert_said(&session, "xp/1dg 0x1008", "0000000000001008:                    0\n");
     assert_said(&session, "sum 0x1000 4", "08449\n");
     assert_has(&session, "gpa2hva 0x1000", "Host virtual address for 0x1000 (");
     assert_said(&session, "gpa2hva 0x300000000000", "Error: No memory is mapped at address 0x300000000000\n");
@@ -109,6 +113,10 @@ static void test_memory_and_ports_are_reached(void **state)
     assert_said(&session, "i 0xffff", "Error: ports are from 0 to 0xffff\n");
     assert_said(&session, "p/d 3*-2", "-6\n");
     assert_said(&session, "print 0", "0\n");
+    assert_said(&session, "p/o 0", "0\n");
+    assert_said(&session, "p/c 0x27", "'\\''\n");
+    assert_said(&session, "p/c 10", "'\\n'\n");
+    assert_said(&session, "p/c 200", "'\\xc8'\n");
     assert_said(&session, "info mem", "PG disabled\n");
     assert_said(&session, "info tlb", "PG disabled\n");
 }
@@ -134,6 +142,13 @@ static void test_memory_is_saved_to_any_file(void **state)
     assert_saves(&session, "pmemsave 0x1000 64/2 %s", folder, "plain");
     assert_saves(&session, "pmemsave 0x1000 64 /2 \"%s\"", folder, "with blanks");
     assert_saves(&session, "memsave 0 32 %s ", folder, "plain");
+    machine_rig_ask(state, "{\"execute\": \"memsave\", \"arguments\": {\"val\": -2130706432, \"size\": 16, "
+                           "\"filename\": \"/dev/null\"}}",
+                    "{\"error\": {\"class\": \"GenericError\", \"desc\": \"there is no memory for all of "
+                    "0xffffffff81000000 ...");
+    machine_rig_ask(state, "{\"execute\": \"pmemsave\", \"arguments\": {\"val\": -1, \"size\": 16, "
+                           "\"filename\": \"/dev/null\"}}",
+                    "{\"error\": {\"class\": \"GenericError\", \"desc\": \"Parameter 'val' expects a number ...");
     assert_said(&session, "pmemsave 0 32", "Error: pmemsave needs the name of a file\n");
     assert_said(&session, "pmemsave 0 32 \"x", "Error: the quotation of the file's name does not end\n");
     assert_said(&session, "pmemsave 0 /x", "Error: a number is expected at the end\n");

@@ -42,6 +42,8 @@ static void test_mistakes_are_told(void **state)
     assert_said(*state, "xyzzy", "unknown command: 'xyzzy'. 'help' lists them.");
     assert_said(*state, "info sttus", "unknown topic: 'sttus'. Did you mean 'status'?");
     assert_said(*state, "stop now", "'now' is one argument too many");
+    assert_said(*state, "info name # now", "'#' is one argument too many");
+    assert_said(*state, "info name '#'\\## \"#\"", "'###' is one argument too many");
     assert_said(*state, "info history now", "'now' is one argument too many");
     assert_said(*state, "x", "an argument is missing. Write x /FORMAT ADDRESS.");
     assert_said(*state, "stop \"now", "a quotation in '\"now' does not end");
@@ -90,7 +92,7 @@ static void test_words_are_completed(void **state)
 static void test_programs_get_it_as_text(void **state)
 {
     monitor_rig_ask(*state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": \"info status\"}}",
-                    "{\"return\": \"VM status: paused (prelaunch)\\n\"}");
+                    "{\"return\": \"VM status: paused (prelaunch)\\r\\n\"}");
     monitor_rig_ask(*state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": \"xyzzy\"}}",
                     "{\"return\": \"Error: unknown command: 'xyzzy'...");
 }

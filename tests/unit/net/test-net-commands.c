@@ -62,7 +62,7 @@ static void test_netdevs_come_and_go(void **state)
     ask(state, "{\"execute\": \"netdev_add\", \"arguments\": {\"type\": \"user\", \"id\": \"n0\"}}",
         ERROR("Duplicate netdev id 'n0'"));
     ask(state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": \"info network\"}}",
-        "{\"return\": \"n0: index=0,type=user,net=10.0.2.0,restrict=on\\n\"}");
+        "{\"return\": \"n0: index=0,type=user,net=10.0.2.0,restrict=on\\r\\n\"}");
     ask(state, "{\"execute\": \"netdev_del\", \"arguments\": {\"id\": \"n0\"}}", OK);
     ask(state, "{\"execute\": \"netdev_del\", \"arguments\": {\"id\": \"n0\"}}",
         "{\"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"netdev 'n0' does not exist\"}}");
@@ -109,8 +109,8 @@ static void test_a_forward_is_removed_by_its_port(void **state)
     g_autofree char *netdev = g_strdup_printf("user,id=m,hostfwd=tcp:127.0.0.77:%u-:22", port);
     g_autofree char *request = g_strdup_printf("{\"execute\": \"human-monitor-command\", \"arguments\": "
                                                "{\"command-line\": \"hostfwd_remove m tcp:127.0.0.77:%u\"}}", port);
-    g_autofree char *reply = g_strdup_printf("{\"return\": \"host forwarding rule for tcp:127.0.0.77:%u removed\\n\"}",
-                                             port);
+    g_autofree char *reply = g_strdup_printf("{\"return\": \"host forwarding rule for tcp:127.0.0.77:%u removed"
+                                             "\\r\\n\"}", port);
 
     accepted(state, netdev);
     ask(state, request, reply);
@@ -226,7 +226,7 @@ static void test_a_multicast_group_is_a_remote_of_dgram(void **state)
 {
     unsigned port = free_port(SOCK_DGRAM);
     g_autofree char *netdev = g_strdup_printf(GROUP "%u,local.type=inet,local.host=127.0.0.1,local.port=1", port);
-    g_autofree char *reply = g_strdup_printf("{\"return\": \"n: index=0,type=dgram,group=239.7.7.8:%u\\n\"}", port);
+    g_autofree char *reply = g_strdup_printf("{\"return\": \"n: index=0,type=dgram,group=239.7.7.8:%u\\r\\n\"}", port);
 
     accepted(state, netdev);
     ask(state, "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": \"info network\"}}", reply);

@@ -25,7 +25,7 @@ static void test_what_was_added_is_listed_until_it_is_removed(void **state)
     monitor_rig_ask(*state, ADD_RINGBUF, ERROR("GenericError", "Duplicate chardev id 'ring'"));
     monitor_rig_ask(*state, RUN("chardev-remove", "{\"id\": \"ring\"}"), DONE);
     monitor_rig_ask(*state, RUN("chardev-remove", "{\"id\": \"ring\"}"),
-                    ERROR("DeviceNotFound", "chardev 'ring' does not exist"));
+                    ERROR("GenericError", "chardev 'ring' does not exist"));
 }
 
 static void test_the_monitors_own_chardev_is_in_use(void **state)
@@ -46,7 +46,7 @@ static void test_a_backend_is_changed_where_that_is_possible(void **state)
     monitor_rig_ask(*state, RUN("chardev-change", "{\"id\": \"ring\", \"backend\": {\"type\": \"null\", \"data\": {}}}"), DONE);
     monitor_rig_ask(*state, RUN("chardev-remove", "{\"id\": \"ring\"}"), DONE);
     monitor_rig_ask(*state, RUN("chardev-change", "{\"id\": \"ring\", \"backend\": {\"type\": \"null\", \"data\": {}}}"),
-                    ERROR("DeviceNotFound", "chardev 'ring' does not exist"));
+                    ERROR("GenericError", "chardev 'ring' does not exist"));
     monitor_rig_ask(*state, RUN("chardev-change", "{\"id\": \"mon\", \"backend\": {\"type\": \"null\", \"data\": {}}}"),
                     ERROR("GenericError", "chardev 'mon' is used by what cannot change it: a mux, a monitor or an object"));
 }
@@ -138,7 +138,7 @@ static void test_nobody_is_waited_for(void **state)
 static void test_a_break_needs_a_chardev(void **state)
 {
     monitor_rig_ask(*state, RUN("chardev-send-break", "{\"id\": \"rin\"}"),
-                    ERROR("DeviceNotFound", "chardev 'rin' does not exist"));
+                    ERROR("GenericError", "chardev 'rin' does not exist"));
     monitor_rig_ask(*state, ADD_RINGBUF, DONE);
     monitor_rig_ask(*state, RUN("chardev-send-break", "{\"id\": \"ring\"}"), DONE);
 }

@@ -235,7 +235,7 @@ static void test_unknown_chardev_suggests_the_nearest(void **state)
 
     assert_non_null(chardev_add_text(r->domain, "null,id=serial0", NULL));
     assert_null(chardev_find(r->domain, "serail0", &error));
-    assert_string_equal(error_class_name(error), "DeviceNotFound");
+    assert_string_equal(error_class_name(error), "GenericError");
     assert_non_null(strstr(error_get_hint(error), "serial0"));
 }
 
