@@ -6,8 +6,10 @@
  *
  *   vhost-user-backend SOCKET|FD:N tap:NAME|fd:N [protocol=MASK] [features=MASK]
  *
- * It connects to SOCKET, or listens there if nobody does (then it serves one front end after another).  Says on standard
- * output what it is asked for.  Not there: indirect descriptors, event indices, merged buffers, offloads.
+ * It connects to SOCKET, or listens there if nobody does (then it serves one front end after another).  Says on
+ * standard output what it is asked for.  As with DPDK, where one ring that stops ends the device, which begins anew with
+ * the others, a stop forgets what is enabled, and enabling what is enabled says nothing.  Not there: indirect
+ * descriptors, event indices, merged buffers, offloads.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -43,7 +45,7 @@ typedef struct Desc { uint64_t address; uint32_t length; uint16_t low, high; } D
 typedef struct Ring {
     uint32_t num;
     uint64_t desc_user, avail_user, used_user, log_address;
-    bool logged, enabled;
+    bool logged, enabled, served;
     int kick, call;
     uint16_t avail, used;
     bool avail_wrap, used_wrap;
@@ -141,7 +143,7 @@ static bool is_packed(void)
 
 static bool runs(const Ring *r)
 {
-    return r->kick >= 0 && r->enabled && r->num && at_user(r->desc_user);
+    return r->kick >= 0 && r->served && r->num && at_user(r->desc_user);
 }
 
 static bool has_chain(const Ring *r)
@@ -323,6 +325,9 @@ static uint32_t take_base(Ring *r)
         close(r->kick);
     }
     r->kick = -1;
+    for (unsigned i = 0; i < QUEUES; i++) {
+        ring[i].served = false;
+    }
     return is_packed() ? avail | used << 16 : r->avail;
 }
 
@@ -375,7 +380,11 @@ static bool obey(Message *m, int *fds, bool *ret_bad)
     case 15: m->p.number = protocols; return true;
     case 16: protocol = m->p.number; return false;
     case 17: m->p.number = QUEUES / 2; return true;
-    case 18: r->enabled = m->p.state.num; printf("ring %u %s\n", m->p.state.index, r->enabled ? "on" : "off"); return false;
+    case 18:
+        r->served = r->enabled != m->p.state.num ? m->p.state.num : r->served;
+        r->enabled = m->p.state.num;
+        printf("ring %u %s\n", m->p.state.index, r->enabled ? "on" : "off");
+        return false;
     case 19: printf("rarp %02x:%02x:%02x:%02x:%02x:%02x\n", m->p.bytes[0], m->p.bytes[1], m->p.bytes[2], m->p.bytes[3],
                     m->p.bytes[4], m->p.bytes[5]); return false;
     case 36: m->p.number = REGIONS; return true;
