@@ -38,6 +38,7 @@ enum { FLAG_VERSION = 1, FLAG_REPLY = 1 << 2, FLAG_NEED_REPLY = 1 << 3 };
 enum { PROTOCOL_MQ = 1 << 0, PROTOCOL_LOG_SHMFD = 1 << 1, PROTOCOL_RARP = 1 << 2, PROTOCOL_REPLY_ACK = 1 << 3,
        PROTOCOL_MEM_SLOTS = 1 << 15 };
 #define PROTOCOLS (PROTOCOL_MQ | PROTOCOL_LOG_SHMFD | PROTOCOL_RARP | PROTOCOL_REPLY_ACK | PROTOCOL_MEM_SLOTS)
+#define NO_DESCRIPTOR (UINT64_C(1) << 8) /* comes with the message */
 #define F_PROTOCOL_FEATURES (UINT64_C(1) << 30)
 
 typedef struct Header { uint32_t request, flags, size; } Header;
@@ -351,12 +352,27 @@ static bool enable_others_again(VhostUser *u, GError **error)
     return true;
 }
 
+/* Open vSwitch counts the rings when the first two are there, and serves no others: it hears of all of them before, by
+ * a message that says nothing else (as QEMU sends one for each). */
+static bool name_all_rings(VhostUser *u, GError **error)
+{
+    for (unsigned i = 0; i < 2 * u->needed; i++) {
+        if (!tell_number(u, SET_VRING_CALL, i | NO_DESCRIPTOR, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool user_start_ring(VhostDevice *d, const VhostRing *ring, bool logged, GError **error)
 {
     VhostUser *u = vhost_user(d);
     unsigned n = ring->index;
 
     u->enabled[n] = false;
+    if (!d->running && u->needed > 1 && !name_all_rings(u, error)) {
+        return false;
+    }
     return tell_state(u, SET_VRING_NUM, n, ring->size, error) && tell_state(u, SET_VRING_BASE, n, ring->base, error) &&
            user_set_addresses(d, ring, logged, error) && tell_event(u, SET_VRING_CALL, n, ring->call, error) &&
            tell_event(u, SET_VRING_KICK, n, ring->kick, error) && (!is_used(u, n) || enable(u, n, true, error)) &&

@@ -8,8 +8,9 @@
  *
  * It connects to SOCKET, or listens there if nobody does (then it serves one front end after another).  Says on
  * standard output what it is asked for.  As with DPDK, where one ring that stops ends the device, which begins anew with
- * the others, a stop forgets what is enabled, and enabling what is enabled says nothing.  Not there: indirect
- * descriptors, event indices, merged buffers, offloads.
+ * the others, a stop forgets what is enabled, and enabling what is enabled says nothing.  As with Open vSwitch, rings
+ * that it hears of after the first two run are not served.  Not there: indirect descriptors, event indices, merged
+ * buffers, offloads.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -67,6 +68,7 @@ typedef struct Message {
 static Mapped mapped[REGIONS];
 static unsigned n_mapped;
 static Ring ring[QUEUES];
+static unsigned named, counted; /* rings that it has heard of; so many there were when the first two ran */
 static uint64_t features = 1ull << F_VERSION_1 | 1ull << F_PROTOCOL | 1ull << F_LOG_ALL | 1ull << F_PACKED | 1ull << F_MQ;
 static uint64_t protocols = 0x800f, accepted, protocol;
 static uint8_t *log_map;
@@ -143,7 +145,7 @@ static bool is_packed(void)
 
 static bool runs(const Ring *r)
 {
-    return r->kick >= 0 && r->served && r->num && at_user(r->desc_user);
+    return r - ring < (long)counted && r->kick >= 0 && r->served && r->num && at_user(r->desc_user);
 }
 
 static bool has_chain(const Ring *r)
@@ -434,7 +436,13 @@ static bool serve_request(int fd)
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
         memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
     }
+    if (m.request >= 8 && m.request <= 13 && (m.p.number & 0xff) < QUEUES && (m.p.number & 0xff) >= named) {
+        named = (m.p.number & 0xff) + 1;
+    }
     answer(fd, &m, obey(&m, fds, &bad), bad);
+    if (!counted && ring[0].kick >= 0 && ring[1].kick >= 0) {
+        counted = named;
+    }
     fflush(stdout);
     return true;
 }
@@ -448,6 +456,7 @@ static void forget(void)
         remove_region(n_mapped - 1);
     }
     accepted = protocol = 0;
+    named = counted = 0;
 }
 
 static void serve(int fd)
