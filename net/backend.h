@@ -39,6 +39,9 @@ typedef struct NetClass {
      * stop: false: nobody knows how far they came. */
     bool (*start_ring)(NetBackend *b, NetQueue *q, const VhostRing *ring, uint64_t features);
     bool (*stop_ring)(NetBackend *b, NetQueue *q, unsigned ring, uint32_t *ret_base);
+    /* Optional: rings that the guest does not use are out, too, and change their use there, after set_queues().  Main
+     * thread. */
+    void (*use_queues)(NetBackend *b);
     /* Optional: features of the device (Virtio 5.1.3, 6) that are impossible with it.  Main thread. */
     uint64_t (*impossible)(NetBackend *b);
     /* Optional: a NIC is to be linked. */

@@ -379,6 +379,18 @@ void net_set_queues(NetNic *nic, unsigned queues)
     lock_release(&nic->lock);
 }
 
+bool net_has_unused(const NetNic *nic)
+{
+    return nic->backend && nic->backend->class->use_queues;
+}
+
+void net_use_queues(NetNic *nic)
+{
+    if (nic->linked) {
+        nic->backend->class->use_queues(nic->backend);
+    }
+}
+
 void net_set_offloads(NetNic *nic, unsigned offloads)
 {
     __atomic_store_n(&nic->offloads, offloads, __ATOMIC_RELAXED);

@@ -126,6 +126,10 @@ uint64_t net_nic_impossible(const NetNic *nic); /* features that the device cann
 /* The guest uses the first `queues`; what it takes.  Any thread. */
 void net_set_queues(NetNic *nic, unsigned queues);
 void net_set_offloads(NetNic *nic, unsigned offloads);
+/* Rings of queues that the guest does not use go out, too: net_use_queues() tells who has them what it uses.  It is the
+ * main thread's; the former any thread's. */
+bool net_has_unused(const NetNic *nic);
+void net_use_queues(NetNic *nic);
 /* The state of the NIC was restored: when the guest runs, it is announced (net/announce.h).  For the `loaded` hook of
  * its state. */
 void net_nic_loaded(NetNic *nic);

@@ -163,7 +163,17 @@ static void nothing(NetBackend *b, NetQueue *q)
 {
 }
 
+static void vhost_user_set_queues(NetBackend *b, unsigned queues)
+{
+    vhost_user_set_used(net_vhost_user(b)->user, 2 * queues);
+}
+
 /* ---- what it is to the NIC: main thread ---- */
+
+static void vhost_user_use_queues(NetBackend *b)
+{
+    vhost_user_enable_used(net_vhost_user(b)->user);
+}
 
 static uint64_t vhost_user_impossible(NetBackend *b)
 {
@@ -285,6 +295,8 @@ const NetClass net_vhost_user_class = {
     .detach = nothing,
     .send = vhost_user_send,
     .receive_ready = nothing,
+    .set_queues = vhost_user_set_queues,
+    .use_queues = vhost_user_use_queues,
     .announce = vhost_user_tell,
     .start_ring = vhost_user_start_ring,
     .stop_ring = vhost_user_stop_ring,

@@ -378,13 +378,29 @@ static bool open_server(Socket *s, const ChardevSocketOptions *o, GError **error
     return true;
 }
 
+/* A local socket is there or is not, and who follows at once (netdev_add) may need its peer. */
+static void open_reconnecting(Socket *s)
+{
+    g_autoptr(GError) error = NULL;
+    int fd;
+
+    s->retry = timer_new(domain_loop(s->fd.chr.domain), clock_realtime, start_connecting, s);
+    if (s->address.type != SOCKET_ADDRESS_UNIX) {
+        start_connecting(s);
+    } else if ((fd = socket_address_connect(&s->address, &error)) >= 0) {
+        set_connected(s, fd);
+    } else {
+        complain(s, error);
+        retry_later(s);
+    }
+}
+
 static bool open_client(Socket *s, GError **error)
 {
     int fd;
 
     if (s->reconnect_s) {
-        s->retry = timer_new(domain_loop(s->fd.chr.domain), clock_realtime, start_connecting, s);
-        start_connecting(s);
+        open_reconnecting(s);
         return true;
     }
     fd = socket_address_connect(&s->address, error);

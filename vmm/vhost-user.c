@@ -38,6 +38,7 @@ enum { FLAG_VERSION = 1, FLAG_REPLY = 1 << 2, FLAG_NEED_REPLY = 1 << 3 };
 enum { PROTOCOL_MQ = 1 << 0, PROTOCOL_LOG_SHMFD = 1 << 1, PROTOCOL_RARP = 1 << 2, PROTOCOL_REPLY_ACK = 1 << 3,
        PROTOCOL_MEM_SLOTS = 1 << 15 };
 #define PROTOCOLS (PROTOCOL_MQ | PROTOCOL_LOG_SHMFD | PROTOCOL_RARP | PROTOCOL_REPLY_ACK | PROTOCOL_MEM_SLOTS)
+#define NO_DESCRIPTOR (UINT64_C(1) << 8) /* comes with the message */
 #define F_PROTOCOL_FEATURES (UINT64_C(1) << 30)
 
 typedef struct Header { uint32_t request, flags, size; } Header;
@@ -71,6 +72,9 @@ struct VhostUser {
     unsigned needed;    /* queues, of the netdev */
     unsigned queues, slots;
     GArray *sent;       /* Region: with slots, what it has mapped */
+    unsigned used;      /* the first rings, that the guest uses; atomic: others write it */
+    bool enabled[VHOST_RINGS_MAX];
+    bool disturbed;     /* a ring was stopped while others ran on */
 };
 
 static VhostUser *vhost_user(VhostDevice *d)
@@ -324,7 +328,40 @@ static bool tell_event(VhostUser *u, Request request, unsigned ring, int fd, GEr
 
 static bool enable(VhostUser *u, unsigned ring, bool on, GError **error)
 {
+    u->enabled[ring] = on;
     return !(u->device.features & F_PROTOCOL_FEATURES) || tell_state(u, SET_VRING_ENABLE, ring, on, error);
+}
+
+static bool is_used(const VhostUser *u, unsigned ring)
+{
+    return ring < __atomic_load_n(&u->used, __ATOMIC_RELAXED);
+}
+
+/* DPDK takes a ring that stops for the end of the device, begins anew with those that run on, and has forgotten that
+ * they are enabled. */
+static bool enable_others_again(VhostUser *u, GError **error)
+{
+    bool due = u->disturbed && u->device.running;
+
+    u->disturbed = false;
+    for (unsigned i = 0; due && i < VHOST_RINGS_MAX; i++) {
+        if (u->device.runs[i] && u->enabled[i] && !(enable(u, i, false, error) && enable(u, i, true, error))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Open vSwitch counts the rings when the first two are there, and serves no others: it hears of all of them before, by
+ * a message that says nothing else (as QEMU sends one for each). */
+static bool name_all_rings(VhostUser *u, GError **error)
+{
+    for (unsigned i = 0; i < 2 * u->needed; i++) {
+        if (!tell_number(u, SET_VRING_CALL, i | NO_DESCRIPTOR, error)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool user_start_ring(VhostDevice *d, const VhostRing *ring, bool logged, GError **error)
@@ -332,9 +369,14 @@ static bool user_start_ring(VhostDevice *d, const VhostRing *ring, bool logged, 
     VhostUser *u = vhost_user(d);
     unsigned n = ring->index;
 
+    u->enabled[n] = false;
+    if (!d->running && u->needed > 1 && !name_all_rings(u, error)) {
+        return false;
+    }
     return tell_state(u, SET_VRING_NUM, n, ring->size, error) && tell_state(u, SET_VRING_BASE, n, ring->base, error) &&
            user_set_addresses(d, ring, logged, error) && tell_event(u, SET_VRING_CALL, n, ring->call, error) &&
-           tell_event(u, SET_VRING_KICK, n, ring->kick, error) && enable(u, n, true, error);
+           tell_event(u, SET_VRING_KICK, n, ring->kick, error) && (!is_used(u, n) || enable(u, n, true, error)) &&
+           enable_others_again(u, error);
 }
 
 static bool user_stop_ring(VhostDevice *d, const VhostRing *ring, uint32_t *ret_base)
@@ -349,6 +391,7 @@ static bool user_stop_ring(VhostDevice *d, const VhostRing *ring, uint32_t *ret_
         log_if(LOG_VIRTIO, "vhost-user: ring %u: %s", ring->index, error->message);
         return false;
     }
+    u->disturbed = true;
     *ret_base = m.payload.state.num;
     return m.payload.state.index == ring->index;
 }
@@ -445,6 +488,7 @@ VhostUser *vhost_user_new(Domain *domain, unsigned queues, int fd, GError **erro
 
     u->fd = fd;
     u->needed = queues;
+    u->used = 2;
     u->sent = g_array_new(FALSE, FALSE, sizeof(Region));
     vhost_device_init(&u->device, &user_ops, domain);
     if (shake_hands(u, &u->device.features, error) && has_queues(u, error)) {
@@ -471,6 +515,26 @@ VhostDevice *vhost_user_device(VhostUser *u)
 bool vhost_user_logs(const VhostUser *u)
 {
     return u->device.features & UINT64_C(1) << VHOST_F_LOGS && u->protocol & PROTOCOL_LOG_SHMFD;
+}
+
+void vhost_user_set_used(VhostUser *u, unsigned rings)
+{
+    __atomic_store_n(&u->used, rings, __ATOMIC_RELAXED);
+}
+
+void vhost_user_enable_used(VhostUser *u)
+{
+    g_autoptr(GError) error = NULL;
+    bool ok = true;
+
+    lock_acquire(&u->device.lock);
+    for (unsigned i = 0; ok && i < VHOST_RINGS_MAX; i++) {
+        ok = !u->device.runs[i] || u->enabled[i] == is_used(u, i) || enable(u, i, is_used(u, i), &error);
+    }
+    lock_release(&u->device.lock);
+    if (!ok) {
+        log_warning("vhost-user: the queues that the guest uses: %s", error->message);
+    }
 }
 
 bool vhost_user_is_alive(VhostUser *u)

@@ -105,5 +105,8 @@ void vhost_user_disconnect(VhostUser *u);
 /* Another one, or the same again; fails if it has not what the one before had. */
 bool vhost_user_connect(VhostUser *u, int fd, GError **error);
 bool vhost_user_is_alive(VhostUser *u); /* false: it has gone, or says what nobody has asked for */
+/* The first `rings` are the ones that the guest uses (any thread); those that run are enabled or not (main thread). */
+void vhost_user_set_used(VhostUser *u, unsigned rings);
+void vhost_user_enable_used(VhostUser *u);
 bool vhost_user_logs(const VhostUser *u);           /* it can tell what it writes: the domain can move */
 void vhost_user_announce(VhostUser *u, const uint8_t mac[6]); /* sends the guest's RARP, if it can */

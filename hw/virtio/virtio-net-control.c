@@ -214,7 +214,7 @@ static bool acknowledge(VirtioNet *n, uint8_t command)
 static bool set_pairs(VirtioNet *n, uint8_t command, const VirtqueueChain *c, uint64_t at)
 {
     uint8_t data[2];
-    uint16_t pairs;
+    uint16_t pairs, before = n->current_pairs;
 
     if (!virtio_has(&n->virtio, VIRTIO_NET_F_MQ) || command != VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET ||
         !take(c, &at, data, sizeof(data)) || (pairs = get16(data)) < 1 || pairs > n->pairs) {
@@ -222,7 +222,11 @@ static bool set_pairs(VirtioNet *n, uint8_t command, const VirtqueueChain *c, ui
     }
     __atomic_store_n(&n->current_pairs, pairs, __ATOMIC_RELAXED);
     net_set_queues(&n->nic, pairs);
-    for (unsigned i = 0; i < 2 * n->pairs; i++) {
+    if (net_has_unused(&n->nic)) {
+        net_use_queues(&n->nic);
+        return true;
+    }
+    for (unsigned i = 2u * MIN(before, pairs); i < 2u * MAX(before, pairs); i++) {
         virtio_serve_anew_soon(n->virtio.queue[i]); /* by whom, hangs on whether it is used */
     }
     return true;

@@ -101,13 +101,15 @@ static uint64_t net_impossible(Virtio *v)
     return net_nic_impossible(&virtio_net(v)->nic);
 }
 
-/* Pairs that the driver does not use stay here, where nothing is done about them. */
+/* Pairs that the driver does not use stay here, where nothing is done about them, or do nothing there. */
 static bool net_start_outside(Virtio *v, Virtqueue *vq, const VhostRing *ring, uint64_t features)
 {
     VirtioNet *n = virtio_net(v);
+    unsigned pairs = virtio_has(v, VIRTIO_NET_F_MQ) && net_has_unused(&n->nic)
+                         ? n->pairs
+                         : __atomic_load_n(&n->current_pairs, __ATOMIC_RELAXED);
 
-    return virtqueue_index(vq) / 2 < __atomic_load_n(&n->current_pairs, __ATOMIC_RELAXED) &&
-           !virtio_net_is_control(n, vq) && net_start_ring(&n->nic, ring, features);
+    return virtqueue_index(vq) / 2 < pairs && !virtio_net_is_control(n, vq) && net_start_ring(&n->nic, ring, features);
 }
 
 static bool net_stop_outside(Virtio *v, Virtqueue *vq, uint32_t *ret_base)

@@ -6,8 +6,11 @@
  *
  *   vhost-user-backend SOCKET|FD:N tap:NAME|fd:N [protocol=MASK] [features=MASK]
  *
- * It connects to SOCKET, or listens there if nobody does (then it serves one front end after another).  Says on standard
- * output what it is asked for.  Not there: indirect descriptors, event indices, merged buffers, offloads.
+ * It connects to SOCKET, or listens there if nobody does (then it serves one front end after another).  Says on
+ * standard output what it is asked for.  As with DPDK, where one ring that stops ends the device, which begins anew with
+ * the others, a stop forgets what is enabled, and enabling what is enabled says nothing.  As with Open vSwitch, rings
+ * that it hears of after the first two run are not served.  Not there: indirect descriptors, event indices, merged
+ * buffers, offloads.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -43,7 +46,7 @@ typedef struct Desc { uint64_t address; uint32_t length; uint16_t low, high; } D
 typedef struct Ring {
     uint32_t num;
     uint64_t desc_user, avail_user, used_user, log_address;
-    bool logged, enabled;
+    bool logged, enabled, served;
     int kick, call;
     uint16_t avail, used;
     bool avail_wrap, used_wrap;
@@ -65,6 +68,7 @@ typedef struct Message {
 static Mapped mapped[REGIONS];
 static unsigned n_mapped;
 static Ring ring[QUEUES];
+static unsigned named, counted; /* rings that it has heard of; so many there were when the first two ran */
 static uint64_t features = 1ull << F_VERSION_1 | 1ull << F_PROTOCOL | 1ull << F_LOG_ALL | 1ull << F_PACKED | 1ull << F_MQ;
 static uint64_t protocols = 0x800f, accepted, protocol;
 static uint8_t *log_map;
@@ -141,7 +145,7 @@ static bool is_packed(void)
 
 static bool runs(const Ring *r)
 {
-    return r->kick >= 0 && r->enabled && r->num && at_user(r->desc_user);
+    return r - ring < (long)counted && r->kick >= 0 && r->served && r->num && at_user(r->desc_user);
 }
 
 static bool has_chain(const Ring *r)
@@ -323,6 +327,9 @@ static uint32_t take_base(Ring *r)
         close(r->kick);
     }
     r->kick = -1;
+    for (unsigned i = 0; i < QUEUES; i++) {
+        ring[i].served = false;
+    }
     return is_packed() ? avail | used << 16 : r->avail;
 }
 
@@ -375,7 +382,11 @@ static bool obey(Message *m, int *fds, bool *ret_bad)
     case 15: m->p.number = protocols; return true;
     case 16: protocol = m->p.number; return false;
     case 17: m->p.number = QUEUES / 2; return true;
-    case 18: r->enabled = m->p.state.num; printf("ring %u %s\n", m->p.state.index, r->enabled ? "on" : "off"); return false;
+    case 18:
+        r->served = r->enabled != m->p.state.num ? m->p.state.num : r->served;
+        r->enabled = m->p.state.num;
+        printf("ring %u %s\n", m->p.state.index, r->enabled ? "on" : "off");
+        return false;
     case 19: printf("rarp %02x:%02x:%02x:%02x:%02x:%02x\n", m->p.bytes[0], m->p.bytes[1], m->p.bytes[2], m->p.bytes[3],
                     m->p.bytes[4], m->p.bytes[5]); return false;
     case 36: m->p.number = REGIONS; return true;
@@ -425,7 +436,13 @@ static bool serve_request(int fd)
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
         memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
     }
+    if (m.request >= 8 && m.request <= 13 && (m.p.number & 0xff) < QUEUES && (m.p.number & 0xff) >= named) {
+        named = (m.p.number & 0xff) + 1;
+    }
     answer(fd, &m, obey(&m, fds, &bad), bad);
+    if (!counted && ring[0].kick >= 0 && ring[1].kick >= 0) {
+        counted = named;
+    }
     fflush(stdout);
     return true;
 }
@@ -439,6 +456,7 @@ static void forget(void)
         remove_region(n_mapped - 1);
     }
     accepted = protocol = 0;
+    named = counted = 0;
 }
 
 static void serve(int fd)

@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include <cmocka.h>
@@ -51,7 +52,7 @@ static void test_what_the_peer_cannot_is_not_offered(void **state)
 /* ---- stops ---- */
 
 /* Its peer uses a chain before it sends the frame. */
-static void wait_for_frame(Guest *t)
+static void wait_for_frame(Guest *t, DriverQueue *tx)
 {
     ssize_t n = -1;
 
@@ -61,7 +62,7 @@ static void wait_for_frame(Guest *t)
         g_usleep(100);
     }
     assert_int_equal(n, 1);
-    guest_wait(&t->g, &t->tx, &(uint16_t) { 0 }, &(uint32_t) { 0 });
+    guest_wait(&t->g, tx, &(uint16_t) { 0 }, &(uint32_t) { 0 });
 }
 
 static void pause_and_go_on(Guest *t)
@@ -74,7 +75,7 @@ static void pause_and_go_on(Guest *t)
     assert_int_equal(recv(wire, &(char) { 0 }, 1, MSG_DONTWAIT | MSG_PEEK), -1);
     device_resume(t->g.rig->dev->backend);
     device_resume(t->g.rig->dev);
-    wait_for_frame(t);
+    wait_for_frame(t, &t->tx);
     goes_both_ways(t);
 }
 
@@ -211,6 +212,58 @@ static void test_a_vector_that_is_written_again_and_again_is_posted_once(void **
     goes_both_ways(t);
 }
 
+/* ---- several pairs of queues ---- */
+
+#define CONTROL 4
+#define COMMAND 0x50000
+
+static void use_pairs(Guest *t, DriverQueue *control, uint8_t pairs)
+{
+    const DriverBuffer buffers[] = { { COMMAND, 4, false }, { COMMAND + 0x1000, 1, true } };
+    const uint8_t command[] = { VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, pairs, 0 };
+
+    memcpy(rig_ram(t->g.rig, COMMAND), command, sizeof(command));
+    driver_add(control, buffers, 2);
+    guest_kick(&t->g, CONTROL);
+    guest_wait(&t->g, control, &(uint16_t) { 0 }, &(uint32_t) { 0 });
+    assert_int_equal(*(const uint8_t *)rig_ram(t->g.rig, COMMAND + 0x1000), VIRTIO_NET_OK);
+}
+
+static void send_by_second_pair(Guest *t, DriverQueue *tx)
+{
+    const DriverBuffer buffer = { FRAMES, HEADER + FRAME, false };
+
+    driver_add(tx, &buffer, 1);
+    guest_kick(&t->g, TX + 2);
+}
+
+static void test_pairs_come_into_use_and_out_of_it_while_others_run(void **state)
+{
+    Guest *t = *state;
+    DriverQueue rx, tx, control;
+
+    netdev = "vhost-user,id=n,chardev=c,queues=2";
+    guest_init(&t->g, rig_new_shared(DEVICE ",mq=on", with_backend));
+    assert_true(guest_negotiate(&t->g, STATUS | UINT64_C(1) << VIRTIO_NET_F_MQ | UINT64_C(1) << VIRTIO_NET_F_CTRL_VQ));
+    guest_add_queue(&t->g, RX, &t->rx, 16);
+    guest_add_queue(&t->g, TX, &t->tx, 16);
+    guest_add_queue(&t->g, RX + 2, &rx, 16);
+    guest_add_queue(&t->g, TX + 2, &tx, 16);
+    guest_add_queue(&t->g, CONTROL, &control, 16);
+    guest_driver_ok(&t->g);
+    goes_both_ways(t);
+    for (unsigned i = 0; i < 3; i++) {
+        use_pairs(t, &control, 2);
+        send_by_second_pair(t, &tx);
+        wait_for_frame(t, &tx);
+        use_pairs(t, &control, 1);
+        goes_both_ways(t);
+    }
+    send_by_second_pair(t, &tx);
+    goes_both_ways(t);
+    assert_false(driver_take_used(&tx, &(uint16_t) { 0 }, &(uint32_t) { 0 }));
+}
+
 static void test_a_device_that_may_not_master_the_bus_takes_the_rings_back(void **state)
 {
     Guest *t = *state;
@@ -231,7 +284,7 @@ static void test_a_device_that_may_not_master_the_bus_takes_the_rings_back(void 
     rig_config_write(t->g.rig, GUEST_DEVFN, PCI_COMMAND, command, 2);
     rig_settle(t->g.rig);
     assert_true(queue_of(t, TX)->outside);
-    wait_for_frame(t);
+    wait_for_frame(t, &t->tx);
     goes_both_ways(t);
 }
 
@@ -253,6 +306,7 @@ int main(void)
         TEST(a_peer_that_dies_with_packed_rings_breaks_the_device_only),
         TEST(a_reset_finds_rings_that_are_to_be_served_anew),
         TEST(a_vector_that_is_written_again_and_again_is_posted_once),
+        TEST(pairs_come_into_use_and_out_of_it_while_others_run),
         TEST(a_device_that_may_not_master_the_bus_takes_the_rings_back),
     };
 

@@ -167,6 +167,17 @@ static void test_client_reconnects(void **state)
     close(listener);
 }
 
+static void test_client_that_reconnects_finds_a_local_server_at_once(void **state)
+{
+    Rig *r = *state;
+    g_autofree char *text = g_strdup_printf("socket,id=c,path=%s,reconnect=1", r->path);
+    int listener = host_listen_unix(r->path, NULL);
+
+    assert_non_null(chardev_add_text(r->domain, text, NULL));
+    assert_true(chardev_connected(chardev_find(r->domain, "c", NULL)));
+    close(listener);
+}
+
 static void test_client_removed_while_it_connects_leaves_nothing(void **state)
 {
     Rig *r = *state;
@@ -403,6 +414,7 @@ int main(void)
         ROW(test_peer_that_vanishes_with_output_pending_frees_the_writer),
         ROW(test_descriptor_comes_with_the_bytes),
         ROW(test_client_reconnects),
+        ROW(test_client_that_reconnects_finds_a_local_server_at_once),
         ROW(test_client_removed_while_it_connects_leaves_nothing),
         ROW(test_tcp_goes_both_ways),
         ROW(test_telnet_client_is_asked_for_keys_and_bytes),
