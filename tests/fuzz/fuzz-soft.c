@@ -4,9 +4,11 @@
  *
  * The input is a mode, bits of control registers, a seed of the other registers, then code.
  * Exceptions are delivered, through descriptor tables that lead back to the code, or end the
- * run. Checked: it ends, nothing beside RAM is touched (guard pages, sanitizers), and the state
- * it leaves is one that can be saved, loaded, and saved again the same.
+ * run. Checked: it ends (a guest whose handler of a fault faults the same way for ever is kicked),
+ * nothing beside RAM is touched (guard pages, sanitizers), and the state it leaves is one that can
+ * be saved, loaded, and saved again the same.
  */
+#include <pthread.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +19,7 @@
 #include "vmm/x86/soft/vm.h"
 
 #define INSTRUCTIONS 400
+#define PATIENCE_US  500000
 #define IDT          UINT64_C(0x30000)
 #define TSS          UINT64_C(0x31000)
 #define TABLES_32    UINT64_C(0x34000) /* page directory of 4 MiB pages */
@@ -177,8 +180,26 @@ static void check_state(SoftRig *rig)
     check(!memcmp(&first, &second, sizeof(first)));
 }
 
+static unsigned runs; /* atomic: how many have begun */
+
+/* Faults do not count as instructions, and what a stack that grows for ever overwrites need not end them. */
+static void *kick_who_runs_long(void *opaque)
+{
+    SoftRig *rig = opaque;
+
+    for (unsigned seen = 0;;) {
+        usleep(PATIENCE_US);
+        if (__atomic_load_n(&runs, __ATOMIC_RELAXED) == seen) {
+            soft_signal(rig->cpu, SOFT_KICK);
+        }
+        seen = __atomic_load_n(&runs, __ATOMIC_RELAXED);
+    }
+    return NULL;
+}
+
 static SoftRig *make_rig(void)
 {
+    pthread_t kicker;
     SoftRig *rig = soft_rig_new();
     long page = sysconf(_SC_PAGESIZE);
 
@@ -186,6 +207,7 @@ static SoftRig *make_rig(void)
     mmap(rig->host + RIG_RAM, (size_t)page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     rig->host[0] = 1;
     check(!madvise(rig->host, RIG_RAM, MADV_DONTNEED) && !rig->host[0]);
+    check(!pthread_create(&kicker, NULL, kick_who_runs_long, rig));
     return rig;
 }
 
@@ -218,6 +240,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t length)
     soft_rig_code(rig, in.data, (unsigned)MIN(in.length, 0x4000));
     soft_cpu_trap(rig->cpu, mode & 1);
     soft_cpu_limit(rig->cpu, INSTRUCTIONS);
+    soft_unsignal(rig->cpu, SOFT_KICK);
+    __atomic_add_fetch(&runs, 1, __ATOMIC_RELAXED);
     soft_run(rig->cpu);
     check_state(rig);
     return 0;
