@@ -37,6 +37,21 @@ static void watch_input(ChardevFd *c, bool on)
     }
 }
 
+/* Also what the front end has no room for yet. */
+static bool has_output(ChardevFd *c)
+{
+    return chardev_output_pending(&c->chr) || __atomic_load_n(&c->chr.wants_write, __ATOMIC_SEQ_CST);
+}
+
+static void end_when_sent(ChardevFd *c)
+{
+    if (has_output(c)) {
+        chardev_fd_watch_output(&c->chr, true);
+    } else {
+        c->hung_up(c);
+    }
+}
+
 static void readable(ChardevFd *c)
 {
     uint8_t data[CHARDEV_INPUT_MAX];
@@ -50,6 +65,10 @@ static void readable(ChardevFd *c)
     n = c->receive(c, data, room);
     if (n > 0) {
         chardev_input(&c->chr, data, n);
+    } else if (n == 0 && c->half_closes) {
+        watch_input(c, false);
+        c->ended = true;
+        end_when_sent(c);
     } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
         watch_input(c, false);
         c->hung_up(c);
@@ -63,6 +82,14 @@ static void ready(int fd, LoopEvents events, void *opaque)
     if (events & LOOP_WRITE) {
         chardev_output_ready(&c->chr);
     }
+    if (c->ended && c->in_watch) {
+        if (events & LOOP_HANGUP) {
+            c->hung_up(c);
+        } else {
+            end_when_sent(c);
+        }
+        return;
+    }
     if ((events & LOOP_READ) && c->in_watch && fd == c->in) {
         readable(c);
     }
@@ -72,7 +99,7 @@ void chardev_fd_resume_input(Chardev *chr)
 {
     ChardevFd *c = (ChardevFd *)chr;
 
-    if (c->in_watch && c->chr.connected) {
+    if (c->in_watch && c->chr.connected && !c->ended) {
         watch_input(c, true);
     }
 }
@@ -134,6 +161,7 @@ void chardev_fd_open(ChardevFd *c, int in, int out)
     c->in_watch = in >= 0 ? loop_add_fd(loop, in, LOOP_READ, ready, c) : NULL;
     c->out_watch = out < 0 ? NULL : out == in ? c->in_watch : loop_add_fd(loop, out, 0, ready, c);
     c->input_on = in >= 0;
+    c->ended = false;
     c->output_on = false;
 }
 

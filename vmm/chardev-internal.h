@@ -161,6 +161,8 @@ typedef struct ChardevFd {
     int in, out; /* owned; the same, or -1: none */
     LoopFd *in_watch, *out_watch;
     bool input_on, output_on; /* what is watched for */
+    bool half_closes;         /* the peer may end its side, and read on */
+    bool ended;               /* it has; it hangs up once it has been sent everything */
     /* What else input may tell; NULL: plain read().  As recvmsg() returns. */
     ssize_t (*receive)(struct ChardevFd *c, uint8_t *data, size_t length);
     ssize_t (*send)(struct ChardevFd *c, const uint8_t *data, size_t length);

@@ -467,6 +467,7 @@ static bool socket_open(Chardev *chr, const void *opaque, GError **error)
     chr->encode = o->telnet ? socket_encode : NULL;
     s->fd.send = socket_send;
     s->fd.hung_up = socket_hung_up;
+    s->fd.half_closes = true;
     if (chardev_socket_address(o, &s->address, error) &&
         (o->server ? open_server(s, o, error) : open_client(s, error))) {
         return true;

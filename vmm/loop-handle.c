@@ -17,6 +17,7 @@ static void handle_init(Loop *loop, LoopHandle *handle, int fd, bool is_event)
     handle->loop = loop;
     handle->fd = fd;
     handle->is_event = is_event;
+    handle->epoll_fd = -1;
     handle->link.data = handle;
     handle->ready_link.data = handle;
     g_queue_push_tail_link(&loop->handles, &handle->link);

@@ -43,6 +43,7 @@ typedef struct LoopHandle {
     LoopEvents armed;   /* what the kernel was asked for */
     bool linked_read;   /* io_uring: a non-blocking eventfd is polled, then read */
     uint64_t value;     /* io_uring: where an eventfd is read to */
+    int epoll_fd;       /* io_uring: what is polled in its place; -1: nothing, it is polled itself */
 } LoopHandle;
 
 struct LoopFd {

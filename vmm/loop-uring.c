@@ -5,7 +5,9 @@
  *
  *   descriptors   one-shot POLL_ADD, asked again before the next wait.  That is
  *                 level-triggered for the price of an entry; a multishot poll is
- *                 edge-triggered and would ask every user to drain.
+ *                 edge-triggered and would ask every user to drain.  It always asks
+ *                 for POLLRDHUP too, so a socket whose peer has ended its side is
+ *                 polled through an epoll instance, which can leave that out.
  *   eventfds      READ, so the bell is rung and answered without a read(2); a
  *                 non-blocking eventfd is a POLL_ADD linked to a READ; to ring one
  *                 is a WRITE
@@ -24,6 +26,7 @@
 #include <liburing.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "vmm/error.h"
@@ -150,14 +153,55 @@ static void mark_changed(Uring *u, LoopHandle *handle)
     }
 }
 
+static short wanted_mask(const LoopHandle *handle)
+{
+    return (handle->wanted & LOOP_READ ? POLLIN : 0) | (handle->wanted & LOOP_WRITE ? POLLOUT : 0);
+}
+
+static int control_epoll(const LoopHandle *handle, int how)
+{
+    struct epoll_event event = { .events = (uint32_t)wanted_mask(handle) }; /* the same bits */
+
+    return epoll_ctl(handle->epoll_fd, how, handle->fd, &event);
+}
+
+/* From now on, if there can be one. */
+static void poll_through_epoll(LoopHandle *handle)
+{
+    handle->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (handle->epoll_fd >= 0 && control_epoll(handle, EPOLL_CTL_ADD) < 0) {
+        close(handle->epoll_fd);
+        handle->epoll_fd = -1;
+    }
+}
+
+static int poll_now(const LoopHandle *handle)
+{
+    struct pollfd p = { .fd = handle->fd, .events = wanted_mask(handle) };
+
+    return poll(&p, 1, 0) < 0 ? -errno : p.revents;
+}
+
 static void send_poll(Loop *loop, LoopHandle *handle)
 {
     struct io_uring_sqe *sqe = get_sqe(loop);
-    unsigned mask = (handle->wanted & LOOP_READ ? POLLIN : 0) | (handle->wanted & LOOP_WRITE ? POLLOUT : 0);
 
-    io_uring_prep_poll_add(sqe, handle->fd, mask);
+    if (handle->epoll_fd < 0) {
+        io_uring_prep_poll_add(sqe, handle->fd, (unsigned)wanted_mask(handle));
+    } else {
+        control_epoll(handle, EPOLL_CTL_MOD);
+        io_uring_prep_poll_add(sqe, handle->epoll_fd, POLLIN);
+    }
     set_data(sqe, handle, TAG_HANDLE);
     handle->armed = handle->wanted;
+}
+
+static void free_handle(LoopHandle *handle)
+{
+    if (handle->epoll_fd >= 0) {
+        close(handle->epoll_fd);
+    }
+    g_free(handle);
 }
 
 /* A link must not be torn apart by a submission in between, so room is made first. */
@@ -264,7 +308,7 @@ static void uring_remove(LoopHandle *handle)
             log_warning("loop '%s': cannot ring the eventfd %d again: %s", loop->name, handle->fd, g_strerror(errno));
         }
     }
-    g_free(handle);
+    free_handle(handle);
 }
 
 static LoopEvents to_loop_events(const LoopHandle *handle, int res)
@@ -292,7 +336,7 @@ static void handle_completed(Uring *u, LoopHandle *handle, int res)
     u->in_kernel--;
     if (handle->removed) {
         if (!handle->is_event) {
-            g_free(handle);
+            free_handle(handle);
         } else if (res != sizeof(handle->value)) {
             handle->value = 0;
         }
@@ -303,7 +347,10 @@ static void handle_completed(Uring *u, LoopHandle *handle, int res)
         return;
     }
     if (!handle->is_event) {
-        loop_handle_ready(handle, to_loop_events(handle, res));
+        if (res == POLLRDHUP) {
+            poll_through_epoll(handle);
+        }
+        loop_handle_ready(handle, to_loop_events(handle, handle->epoll_fd < 0 ? res : poll_now(handle)));
     } else if (res == sizeof(handle->value)) {
         loop_handle_ready(handle, LOOP_READ);
     }

@@ -83,7 +83,7 @@ const SandboxCall sandbox_calls[] = {
     { C(prctl), ALL },               /* names and timer slack */
     { C(seccomp), ALL },             /* only ever narrower */
     { C(timerfd_settime), ALL },     /* the alarm of a loop that sleeps */
-    { C(epoll_create1), M },
+    { C(epoll_create1), M | I },
     { C(io_uring_setup), M },
 
     /* Files: on loops that have no io_uring the workers do this, and they inherit. */

@@ -122,6 +122,40 @@ static void test_peer_that_vanishes_with_output_pending_frees_the_writer(void **
     rig_say(r, "to nobody");
 }
 
+static size_t count_until_nothing_comes(Rig *r, int peer)
+{
+    g_autofree char *data = g_malloc(1 << 20);
+    size_t total = 0;
+    ssize_t n;
+
+    while ((n = recv(peer, data, 1 << 20, MSG_DONTWAIT)) > 0) {
+        total += (size_t)n;
+        rig_settle(r);
+    }
+    return total;
+}
+
+static void test_peer_that_has_said_all_hears_all(void **state)
+{
+    Rig *r = *state;
+    g_autofree char *text = g_strdup_printf("socket,id=c,path=%s,server=on,wait=off", r->path);
+    g_autofree uint8_t *block = g_malloc0(4 << 20);
+    size_t taken;
+    int peer;
+
+    rig_add(r, text);
+    peer = host_connect_unix(r->path, NULL);
+    rig_settle(r);
+    taken = chardev_write(r->chr, block, 4 << 20);
+    shutdown(peer, SHUT_WR);
+    rig_settle(r);
+    assert_string_equal(r->events, "O");
+    assert_int_equal(count_until_nothing_comes(r, peer), taken);
+    rig_run_until(r, "OC");
+    assert_string_equal(r->events, "OC");
+    close(peer);
+}
+
 static void test_descriptor_comes_with_the_bytes(void **state)
 {
     Rig *r = *state;
@@ -412,6 +446,7 @@ int main(void)
         ROW(test_connections_that_are_kept_outlive_their_server),
         ROW(test_output_without_a_peer_is_taken_and_lost),
         ROW(test_peer_that_vanishes_with_output_pending_frees_the_writer),
+        ROW(test_peer_that_has_said_all_hears_all),
         ROW(test_descriptor_comes_with_the_bytes),
         ROW(test_client_reconnects),
         ROW(test_client_that_reconnects_finds_a_local_server_at_once),

@@ -211,6 +211,57 @@ static void test_write_interest_can_be_switched(void **state)
     close(fds[1]);
 }
 
+static void fill(int fd)
+{
+    char bytes[4096] = "";
+
+    while (send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0) {
+    }
+}
+
+static void drain(int fd)
+{
+    char bytes[4096];
+
+    while (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0) {
+    }
+}
+
+/* A peer that has ended its side may still read, sooner or later: until then nothing happens, and the loop sleeps. */
+static void test_half_a_peer_is_waited_for_asleep(void **state)
+{
+    Calls c = { .loop = loop_of(state), .fd = -1 }, late = { .loop = c.loop };
+    Timer *timer = timer_new(c.loop, clock_realtime, count_call, &late);
+    unsigned rounds = 0;
+    int fds[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    fill(fds[0]);
+    shutdown(fds[1], SHUT_WR);
+    c.lfd = loop_add_fd(c.loop, fds[0], LOOP_WRITE, read_byte, &c);
+    timer_mod(timer, clock_ns(clock_realtime) + 50 * NS_PER_MS);
+    for (; !late.count; rounds++) {
+        loop_run_once(c.loop, true);
+    }
+    assert_in_range(rounds, 1, 5);
+    assert_int_equal(c.count, 0);
+    drain(fds[1]);
+    while (!c.count) {
+        loop_run_once(c.loop, true);
+    }
+    assert_int_equal(c.events, LOOP_WRITE);
+    loop_fd_set_events(c.lfd, LOOP_READ);
+    c.count = 0;
+    while (!c.count) {
+        loop_run_once(c.loop, true);
+    }
+    assert_int_equal(c.events, LOOP_READ);
+    loop_remove_fd(c.lfd);
+    timer_free(timer);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 static void remove_itself(int fd, LoopEvents events, void *opaque)
 {
     Calls *c = opaque;
@@ -847,6 +898,7 @@ int main(void)
         BOTH(test_readable_descriptor_is_reported_until_it_is_drained),
         BOTH(test_end_of_the_peer_shows_as_readable_and_hangup),
         BOTH(test_write_interest_can_be_switched),
+        BOTH(test_half_a_peer_is_waited_for_asleep),
         BOTH(test_descriptor_removed_in_its_callback_is_silent),
         BOTH(test_descriptor_removed_by_another_callback_is_silent),
         BOTH(test_regular_file_is_always_ready),
