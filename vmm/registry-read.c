@@ -77,7 +77,7 @@ char *registry_saves(void)
 bool registry_check_name(const char *name, GError **error)
 {
     g_autofree char *root = registry_root();
-    g_autofree char *path = g_build_filename(root ? root : "", name, REGISTRY_CONTROL, NULL);
+    g_autofree char *path = g_build_filename(root, name, REGISTRY_CONTROL, NULL);
 
     if (!*name) {
         return error_set(error, "an empty name is none");

@@ -318,9 +318,6 @@ bool registry_enter(const char *name, const uint8_t *uuid, Registry **ret, char 
 
     *ret = NULL;
     *ret_why = NULL;
-    if (!root) {
-        return stay_unlisted(name, "there is no XDG_RUNTIME_DIR", ret_why, error);
-    }
     if (!registry_check_name(name, &unfit)) {
         return stay_unlisted(name, unfit->message, ret_why, error);
     }

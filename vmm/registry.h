@@ -30,9 +30,9 @@
 #define REGISTRY_CONSOLE_LOCK "console.lock" /* held by the one who is attached to it */
 
 /* ---- where ---- */
-/* The folder of runtime files, or of definitions; the caller's.  LODGE_RUNTIME_DIR and LODGE_CONFIG_DIR say it for
- * any user.  NULL: there is none. */
+/* The folder of runtime files, which there always is one for; the caller's.  LODGE_RUNTIME_DIR says it for any user. */
 char *registry_root(void);
+/* That of definitions; LODGE_CONFIG_DIR says it.  NULL: there is none, as below. */
 char *registry_config(void);
 /* That of the logs of domains that lodgectl starts; LODGE_LOG_DIR says it, else it is `log` in LODGE_CONFIG_DIR. */
 char *registry_logs(void);

@@ -339,7 +339,7 @@ static char *name_of(const Options *options, const char *from, GError **error)
 static char *present_uuid(const char *name)
 {
     g_autofree char *root = registry_root();
-    g_autoptr(RegistryEntry) entry = root ? registry_read(root, name) : NULL;
+    g_autoptr(RegistryEntry) entry = registry_read(root, name);
     char *uuid = definition_exists(name) ? definition_uuid(name) : NULL;
 
     return uuid || !entry || !entry->alive ? uuid : g_strdup(entry->uuid);

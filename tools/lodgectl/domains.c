@@ -38,7 +38,7 @@ static GPtrArray *running(void)
 {
     g_autofree char *root = registry_root();
 
-    return root ? registry_list(root) : g_ptr_array_new();
+    return registry_list(root);
 }
 
 /* The entry of that name moves to the caller; NULL: none. */
@@ -244,5 +244,5 @@ DomState dom_state(const Dom *dom)
         return dom_state_by(client);
     }
     /* It may have ended just now. */
-    return root && registry_is_alive(root, dom->name) ? silent : off;
+    return registry_is_alive(root, dom->name) ? silent : off;
 }

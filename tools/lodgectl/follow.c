@@ -189,7 +189,7 @@ bool follow_end(Client *client, GError **error)
 void follow_kill(const char *name)
 {
     g_autofree char *root = registry_root();
-    g_autoptr(RegistryEntry) entry = root ? registry_read(root, name) : NULL;
+    g_autoptr(RegistryEntry) entry = registry_read(root, name);
     int process = entry && entry->alive ? (int)syscall(SYS_pidfd_open, entry->pid, 0) : -1;
 
     if (process < 0) {

@@ -73,7 +73,7 @@ static GPtrArray *command_line(const char *name, const char *definition, const c
         g_ptr_array_add(argv, g_strdup("-msg"));
         g_ptr_array_add(argv, g_strdup("timestamp=on"));
     }
-    if (root && needs_console(o)) {
+    if (needs_console(o)) {
         g_autofree char *path = g_build_filename(root, name, REGISTRY_CONSOLE, NULL);
         g_autofree char *quoted_path = keyval_quote(path);
 
@@ -162,9 +162,9 @@ static char *all_words(const char *said, const char *log)
 static void keep_definition(const char *name, const char *definition)
 {
     g_autofree char *root = registry_root(), *text = NULL;
-    g_autofree char *path = root ? g_build_filename(root, name, REGISTRY_DEFINITION, NULL) : NULL;
+    g_autofree char *path = g_build_filename(root, name, REGISTRY_DEFINITION, NULL);
 
-    if (path && g_file_get_contents(definition, &text, NULL, NULL)) {
+    if (g_file_get_contents(definition, &text, NULL, NULL)) {
         g_file_set_contents(path, text, -1, NULL);
     }
 }
@@ -181,7 +181,7 @@ static bool start(const char *name, const char *definition, const char *incoming
     argv = command_line(name, definition, incoming, options, paused, log);
     ok = run(name, argv, &said, error);
     words = all_words(said, log);
-    if (log && (ok || !root || !registry_is_alive(root, name))) { /* not when it ran already */
+    if (log && (ok || !registry_is_alive(root, name))) { /* not when it ran already */
         domain_log_keep(name, log);
     } else if (log) {
         unlink(log);

@@ -336,14 +336,11 @@ static bool watch(Watch *w, int64_t deadline)
     return true;
 }
 
-static bool start_watching(Watch *w, GError **error)
+static void start_watching(Watch *w)
 {
     struct sigaction action = { .sa_handler = interrupt };
 
     w->root = registry_root();
-    if (!w->root) {
-        return error_set(error, "There is no XDG_RUNTIME_DIR, so no domain is listed");
-    }
     g_mkdir_with_parents(w->root, 0700); /* to be watched, also when no domain was ever started */
     w->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     if (w->inotify_fd >= 0 && inotify_add_watch(w->inotify_fd, w->root, IN_CREATE | IN_MOVED_TO | IN_MODIFY) < 0) {
@@ -354,7 +351,6 @@ static bool start_watching(Watch *w, GError **error)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     scan(w);
-    return true;
 }
 
 static bool event(const Cmd *cmd, GError **error)
@@ -380,9 +376,7 @@ static bool event(const Cmd *cmd, GError **error)
         }
         w.only = dom->name;
     }
-    if (!start_watching(&w, error)) {
-        return false;
-    }
+    start_watching(&w);
     in_time = watch(&w, seconds ? g_get_monotonic_time() + (int64_t)seconds * G_USEC_PER_SEC : G_MAXINT64);
     if (!cmd->quiet) {
         printf("%sevents received: %u\n\n", interrupted ? "event loop interrupted\n" : in_time ? ""

@@ -131,7 +131,7 @@ static bool reset(const Cmd *cmd, GError **error)
 static bool still_runs(const Dom *dom)
 {
     g_autofree char *root = registry_root();
-    g_autoptr(RegistryEntry) now = root ? registry_read(root, dom->name) : NULL;
+    g_autoptr(RegistryEntry) now = registry_read(root, dom->name);
 
     return now && now->alive && now->id == dom->entry->id && now->pid == dom->entry->pid;
 }
