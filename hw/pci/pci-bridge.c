@@ -20,6 +20,7 @@
 
 #include "hw/pci/pci-internal.h"
 #include "vmm/domain.h"
+#include "vmm/epoch.h"
 
 #define BRIDGE_CONTROL_WRITABLE (PCI_BRIDGE_CTL_PARITY | PCI_BRIDGE_CTL_SERR | PCI_BRIDGE_CTL_BUS_RESET)
 
@@ -210,6 +211,7 @@ static void reset_behind(void *opaque)
     }
     g_ptr_array_add(behind, pci);
     device_each(pci->dev.domain, collect_behind, behind);
+    epoch_synchronize(); /* no vCPU is still within an access from before the bus closed */
     for (unsigned i = behind->len - 1; i > 0; i--) {
         device_pause(behind->pdata[i]);
     }
