@@ -517,14 +517,14 @@ static bool far_in_reach(const void *opaque, GError **error)
            error_set(error, "a clock cannot tell such a year");
 }
 
-static bool far_loaded(void *opaque, GError **error)
+static bool note_far(void *opaque, GError **error)
 {
     ((Mc146818 *)opaque)->far_loaded = true; /* before rtc_loaded() */
     return true;
 }
 
 static const StateDesc far_state = {
-    .name = "far", .version = 1, .needed = is_far, .check = far_in_reach, .loaded = far_loaded,
+    .name = "far", .version = 1, .needed = is_far, .check = far_in_reach, .loaded = note_far,
     .fields = (const StateField[]) {
         STATE_I64(Mc146818, saved_offset_s), STATE_I64(Mc146818, seen_s), STATE_END
     },

@@ -384,3 +384,12 @@ void fake_accel_exit(Domain *domain, VcpuExit why)
     pthread_cond_broadcast(&fake->cond);
     pthread_mutex_unlock(&fake->mutex);
 }
+
+void fake_accel_wait_parked(Vcpu *vcpu)
+{
+    pthread_mutex_lock(&vcpu->mutex);
+    while (!vcpu->parked) {
+        pthread_cond_wait(&vcpu->cond, &vcpu->mutex);
+    }
+    pthread_mutex_unlock(&vcpu->mutex);
+}

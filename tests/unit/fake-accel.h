@@ -45,3 +45,5 @@ FakeAccel *fake_accel(Domain *domain);
 FakeMsi fake_accel_msi(Domain *domain);
 /* The next vCPU to run, or one that runs now, leaves with this. */
 void fake_accel_exit(Domain *domain, VcpuExit why);
+/* Until the vCPU has parked itself, and so has asked for what follows. */
+void fake_accel_wait_parked(Vcpu *vcpu);

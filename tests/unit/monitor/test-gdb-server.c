@@ -456,15 +456,6 @@ static void test_a_breakpoint_stops_all_and_names_the_thread(void **state)
     resume(f, "c", 2);
 }
 
-static void wait_parked(Vcpu *vcpu)
-{
-    pthread_mutex_lock(&vcpu->mutex);
-    while (!vcpu->parked) {
-        pthread_cond_wait(&vcpu->cond, &vcpu->mutex);
-    }
-    pthread_mutex_unlock(&vcpu->mutex);
-}
-
 static void test_a_breakpoint_that_the_server_does_not_live_to_see_stops_nothing(void **state)
 {
     Fixture *f = *state;
@@ -475,7 +466,7 @@ static void test_a_breakpoint_that_the_server_does_not_live_to_see_stops_nothing
     while (!vcpu(f, 0)->stopped && !vcpu(f, 1)->stopped) {
         g_usleep(100);
     }
-    wait_parked(vcpu(f, vcpu(f, 0)->stopped ? 0 : 1)); /* it has asked for the pause */
+    fake_accel_wait_parked(vcpu(f, vcpu(f, 0)->stopped ? 0 : 1)); /* it has asked for the pause */
     assert_true(gdb_server_open(f->rig->domain, "none", NULL));
     settle(f);
     assert_true(domain_is_running(f->rig->domain));

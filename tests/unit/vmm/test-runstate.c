@@ -313,22 +313,13 @@ static void test_other_requests_do_not_let_a_stopped_vcpu_run_on(void **state)
     assert_non_null(find_stopped(f));
 }
 
-static void wait_parked(Vcpu *vcpu)
-{
-    pthread_mutex_lock(&vcpu->mutex);
-    while (!vcpu->parked) {
-        pthread_cond_wait(&vcpu->cond, &vcpu->mutex);
-    }
-    pthread_mutex_unlock(&vcpu->mutex);
-}
-
 static void wait_one_stopped(Fixture *f)
 {
     wait_inside(f, CPUS - 1);
     while (!find_stopped(f)) {
         g_usleep(100);
     }
-    wait_parked(find_stopped(f));
+    fake_accel_wait_parked(find_stopped(f));
 }
 
 static void test_a_breakpoint_hides_no_other_cause(void **state)
